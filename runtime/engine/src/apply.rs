@@ -1,0 +1,386 @@
+//! The one function that changes a release.
+
+use std::sync::Arc;
+
+use windlass_model::event::{AfterFailure, AfterInterruption, Event, Intervention, Operation, Outcome};
+use windlass_model::failure::{FailureClass, StepError};
+use windlass_model::graph::StepIndex;
+use windlass_model::name::StepName;
+use windlass_model::time::Timestamp;
+
+use crate::release::{DueKey, Release, ReleaseState};
+use crate::step::{Activity, Call, Stage, StepRun, StepState, Stopped, Vote};
+
+/// An event that does not fit the state before it.
+#[derive(Debug, Clone, PartialEq, thiserror::Error)]
+pub enum IllegalEvent {
+    /// The plan has no such step.
+    #[error("there is no step `{0}`")]
+    UnknownStep(StepName),
+    /// The step cannot get there from where it is.
+    #[error("step `{step}` was {state}: {event} cannot follow")]
+    Step {
+        /// Which.
+        step: StepName,
+        /// Where it stood.
+        state: &'static str,
+        /// What came.
+        event: &'static str,
+    },
+    /// The release cannot get there from where it is.
+    #[error("the release was {state}: {event} cannot follow")]
+    Release {
+        /// Where it stood.
+        state: &'static str,
+        /// What came.
+        event: &'static str,
+    },
+}
+
+impl Release {
+    /// Takes a recorded fact in.
+    pub(crate) fn apply(&mut self, event: &Event, at: Timestamp) -> Result<(), IllegalEvent> {
+        self.updated_at = at;
+        match event {
+            Event::ReleaseCreated(_) => {
+                return Err(IllegalEvent::Release { state: self.state.name(), event: "a second creation" });
+            }
+            Event::Intervened {
+                intervention: Intervention::Retry { .. } | Intervention::Cancel { .. } | Intervention::Rollback,
+                ..
+            } => {}
+            Event::FailingStarted { step, rollback } => match self.state {
+                ReleaseState::Running | ReleaseState::Failing { .. } => {
+                    self.state = ReleaseState::Failing { step: step.clone(), rollback: *rollback };
+                }
+                _ => return Err(self.illegal("the start of failing")),
+            },
+            Event::CancelingStarted { rollback } => match self.state {
+                ReleaseState::Running | ReleaseState::Failing { .. } => {
+                    self.state = ReleaseState::Canceling { rollback: *rollback };
+                }
+                _ => return Err(self.illegal("the start of canceling")),
+            },
+            Event::RollbackStarted { trigger } => match self.state {
+                ReleaseState::Running
+                | ReleaseState::Failing { .. }
+                | ReleaseState::Canceling { .. }
+                | ReleaseState::Ended { outcome: Outcome::Succeeded | Outcome::Failed | Outcome::Canceled, .. } => {
+                    self.state = ReleaseState::RollingBack { trigger: trigger.clone() };
+                    self.begin_rollback();
+                }
+                _ => return Err(self.illegal("the start of a rollback")),
+            },
+            Event::ReleaseEnded { outcome, outputs } => match self.state {
+                ReleaseState::Ended { .. } => return Err(self.illegal("another end")),
+                _ => {
+                    self.state = ReleaseState::Ended { outcome: *outcome, outputs: outputs.clone() };
+                    self.ready.clear();
+                    self.rollback_ready.clear();
+                    self.timers.clear();
+                    self.timers_of.clear();
+                }
+            },
+            Event::StepHeld { .. }
+            | Event::Voted { .. }
+            | Event::StepSkipped { .. }
+            | Event::AttemptStarted { .. }
+            | Event::Suspended { .. }
+            | Event::Resumed { .. }
+            | Event::CheckpointRecorded { .. }
+            | Event::CallInterrupted { .. }
+            | Event::EffectNotFound { .. }
+            | Event::AttemptSucceeded { .. }
+            | Event::AttemptFailed { .. }
+            | Event::AttemptTimedOut { .. }
+            | Event::StepCanceled { .. } => self.apply_to_step(event, at)?,
+        }
+        Ok(())
+    }
+
+    fn illegal(&self, event: &'static str) -> IllegalEvent {
+        IllegalEvent::Release { state: self.state.name(), event }
+    }
+
+    fn apply_to_step(&mut self, event: &Event, at: Timestamp) -> Result<(), IllegalEvent> {
+        let name = event.step().expect("only events about a step come here");
+        let index = self.plan.index_of(name).ok_or_else(|| IllegalEvent::UnknownStep(name.clone()))?;
+        let run = &mut self.steps[index.as_usize()];
+        let before = run.state.name();
+        let ran_on = run.state.lets_dependents_run();
+        let old = std::mem::replace(&mut run.state, StepState::Waiting);
+        run.state = after(run, old, event, at).map_err(|event| IllegalEvent::Step {
+            step: name.clone(),
+            state: before,
+            event,
+        })?;
+        self.index(index, ran_on, at);
+        Ok(())
+    }
+
+    /// Brings what is derived from the state of a step up to date.
+    fn index(&mut self, index: StepIndex, ran_on: bool, at: Timestamp) {
+        let run = &self.steps[index.as_usize()];
+        let keep = |set: &mut std::collections::BTreeSet<StepIndex>, member: bool| {
+            if member {
+                set.insert(index)
+            } else {
+                set.remove(&index)
+            };
+        };
+        keep(&mut self.active, run.state.activity().is_some());
+        keep(&mut self.attention, run.state.needs_a_person());
+        self.ready.remove(&index);
+        self.rollback_ready.remove(&index);
+        self.set_timers(index);
+        let run = &mut self.steps[index.as_usize()];
+        let runs_on = run.state.lets_dependents_run();
+        let rolled_back = run.state == StepState::RolledBack;
+        if runs_on && !ran_on {
+            run.ended_at = Some(at);
+            self.unfinished -= 1;
+            for child in self.plan.clone().graph().children(index) {
+                let unmet = &mut self.unmet[child.as_usize()];
+                *unmet -= 1;
+                if *unmet == 0 && self.steps[child.as_usize()].state == StepState::Waiting {
+                    self.ready.insert(child);
+                }
+            }
+        }
+        if rolled_back {
+            self.settle_in_rollback(index);
+        }
+    }
+
+    fn set_timers(&mut self, index: StepIndex) {
+        for timer in self.timers_of.remove(&index).into_iter().flatten() {
+            self.timers.remove(&timer);
+        }
+        let Some(activity) = self.steps[index.as_usize()].state.activity() else { return };
+        let wake = match &activity.stage {
+            Stage::Suspended { wake_at, .. } => *wake_at,
+            Stage::Backoff { until, .. } => Some(*until),
+            Stage::Calling(_) | Stage::Stopped => None,
+        };
+        let deadline = match &activity.stage {
+            Stage::Backoff { .. } | Stage::Stopped => None,
+            Stage::Suspended { .. } | Stage::Calling(_) => self.deadline(index, activity),
+        };
+        let timers = [wake.map(|at| (at, DueKey::Wake(index))), deadline.map(|at| (at, DueKey::Deadline(index)))];
+        self.timers.extend(timers.iter().flatten());
+        self.timers_of.insert(index, timers.into_iter().flatten().collect());
+    }
+}
+
+/// The state of a step after an event about it, or the name of an event that cannot follow.
+fn after(run: &mut StepRun, state: StepState, event: &Event, at: Timestamp) -> Result<StepState, &'static str> {
+    use StepState::{Active, Canceled, Failed, Held, Paused, RollbackBlocked, RolledBack, Skipped, Succeeded, Waiting};
+    match (state, event) {
+        (Waiting, Event::StepHeld { questions, .. }) => {
+            run.began_at = Some(at);
+            Ok(Held { questions: questions.clone() })
+        }
+        (state @ Held { .. }, Event::Voted { actor, approved, comment, .. }) => {
+            run.votes.push(Vote { actor: actor.clone(), approved: *approved, comment: comment.clone(), at });
+            Ok(state)
+        }
+        (Waiting, Event::StepSkipped { reason, .. }) => Ok(Skipped { reason: reason.clone() }),
+
+        (state, Event::AttemptStarted { operation, attempt, round, input, .. }) => {
+            let began = |activity: Option<&Activity>| match activity {
+                Some(before) if *attempt > 1 => (before.began_at, before.spent),
+                _ => (at, 0),
+            };
+            let ((began_at, spent), stops) = match (state, operation) {
+                (Waiting | Held { .. }, Operation::Start) => (began(None), None),
+                (Active(before), Operation::Start | Operation::Rollback)
+                    if matches!(before.stage, Stage::Backoff { .. }) =>
+                {
+                    (began(Some(&before)), None)
+                }
+                (Active(before), Operation::Cancel) if before.operation == Operation::Cancel => {
+                    (began(Some(&before)), before.stops)
+                }
+                (Active(before), Operation::Cancel) => {
+                    let stops = Stopped { activity: Box::new(before), timed_out: run.timing_out };
+                    (began(None), Some(stops))
+                }
+                (Paused { activity, .. }, Operation::Start) => ((at, activity.attempt), None),
+                (RollbackBlocked { activity, .. }, Operation::Rollback) => ((at, activity.attempt), None),
+                (Succeeded | Failed { .. } | Canceled | Paused { .. }, Operation::Rollback) => (began(None), None),
+                _ => return Err("the start of an attempt"),
+            };
+            let begin = stops.as_ref().and_then(|it| match &it.activity.stage {
+                Stage::Suspended { state, .. } => Some(state.clone()),
+                Stage::Calling(_) | Stage::Backoff { .. } | Stage::Stopped => None,
+            });
+            run.timing_out = stops.as_ref().is_some_and(|it| it.timed_out);
+            run.called = true;
+            run.began_at = run.began_at.or(Some(at));
+            if let Some(input) = input {
+                run.input = Some(Arc::new(input.clone()));
+            }
+            Ok(Active(Activity {
+                operation: *operation,
+                attempt: *attempt,
+                spent,
+                round: *round,
+                call: 1,
+                began_at,
+                attempt_began_at: at,
+                stage: Stage::Calling(Call::Begin { state: begin }),
+                stops,
+            }))
+        }
+
+        (Active(activity), Event::Suspended { state, wake_at, topics, status, .. }) if activity.is_calling() => {
+            let stage = Stage::Suspended {
+                state: state.as_slice().into(),
+                wake_at: *wake_at,
+                topics: topics.clone(),
+                status: status.clone(),
+            };
+            Ok(Active(Activity { stage, ..activity }))
+        }
+        (
+            Active(Activity {
+                stage: Stage::Suspended { state, .. },
+                call,
+                operation,
+                attempt,
+                spent,
+                round,
+                began_at,
+                attempt_began_at,
+                stops,
+            }),
+            Event::Resumed { wake, .. },
+        ) => {
+            let stage = Stage::Calling(Call::Resume { state, wake: wake.clone() });
+            Ok(Active(Activity {
+                stage,
+                call: call + 1,
+                operation,
+                attempt,
+                spent,
+                round,
+                began_at,
+                attempt_began_at,
+                stops,
+            }))
+        }
+        (state @ Active(_), Event::CheckpointRecorded { name, value, .. }) => {
+            run.checkpoints.insert(name.clone(), value.clone());
+            Ok(state)
+        }
+        (Active(activity), Event::CallInterrupted { next, .. }) if activity.is_calling() => Ok(match next {
+            AfterInterruption::Repeat => Active(Activity { call: activity.call + 1, ..activity }),
+            AfterInterruption::Find => {
+                Active(Activity { call: activity.call + 1, stage: Stage::Calling(Call::Find), ..activity })
+            }
+            AfterInterruption::Pause => {
+                let error = StepError::engine(
+                    FailureClass::Internal,
+                    "end-unknown",
+                    "the process ended while this step was being called: whether it had its effect is unknown, and the plugin cannot look for it",
+                );
+                match activity.operation {
+                    Operation::Rollback => RollbackBlocked { activity, error },
+                    Operation::Start | Operation::Cancel => Paused { activity, error },
+                }
+            }
+        }),
+        (Active(activity), Event::EffectNotFound { .. }) if activity.stage == Stage::Calling(Call::Find) => {
+            Ok(Active(Activity {
+                call: activity.call + 1,
+                stage: Stage::Calling(Call::Begin { state: None }),
+                ..activity
+            }))
+        }
+        (Active(activity), Event::AttemptSucceeded { output, .. }) if activity.is_calling() => {
+            Ok(match activity.operation {
+                Operation::Start => {
+                    run.output = Some(Arc::new(output.clone()));
+                    Succeeded
+                }
+                Operation::Cancel => stopped(activity),
+                Operation::Rollback => {
+                    run.ended_at = Some(at);
+                    RolledBack
+                }
+            })
+        }
+        (Active(activity), Event::AttemptTimedOut { .. }) => {
+            run.timing_out = true;
+            Ok(Active(activity))
+        }
+        (Active(activity), Event::AttemptFailed { error, next, .. }) => {
+            run.timing_out = false;
+            Ok(match (next, activity.operation) {
+                (AfterFailure::RetryAt(until), _) => {
+                    Active(Activity { stage: Stage::Backoff { until: *until, error: error.clone() }, ..activity })
+                }
+                (AfterFailure::Pause, Operation::Rollback) => RollbackBlocked { activity, error: error.clone() },
+                (AfterFailure::Pause, Operation::Start | Operation::Cancel) => {
+                    Paused { activity, error: error.clone() }
+                }
+                (_, Operation::Cancel) => stopped(activity),
+                (AfterFailure::Fail, _) => {
+                    run.ended_at = Some(at);
+                    Failed { error: error.clone(), tolerated: false }
+                }
+                (AfterFailure::Continue, _) => Failed { error: error.clone(), tolerated: true },
+            })
+        }
+        (
+            Held { .. },
+            Event::AttemptFailed { error, next: next @ (AfterFailure::Fail | AfterFailure::Continue), .. },
+        ) => {
+            run.ended_at = Some(at);
+            Ok(Failed { error: error.clone(), tolerated: *next == AfterFailure::Continue })
+        }
+        (Waiting | Held { .. } | Active(_) | Paused { .. }, Event::StepCanceled { .. }) => {
+            run.ended_at = Some(at);
+            Ok(Canceled)
+        }
+        (_, event) => Err(name_of(event)),
+    }
+}
+
+/// What a cancel stopped, as it was, with nothing going on any more.
+fn stopped(cancel: Activity) -> StepState {
+    match cancel.stops {
+        Some(stopped) => StepState::Active(Activity { stage: Stage::Stopped, ..*stopped.activity }),
+        None => StepState::Canceled,
+    }
+}
+
+impl Activity {
+    fn is_calling(&self) -> bool {
+        matches!(self.stage, Stage::Calling(_))
+    }
+}
+
+fn name_of(event: &Event) -> &'static str {
+    match event {
+        Event::StepHeld { .. } => "a closed gate",
+        Event::Voted { .. } => "a vote",
+        Event::StepSkipped { .. } => "skipping",
+        Event::Suspended { .. } => "a suspension",
+        Event::Resumed { .. } => "a resumption",
+        Event::CheckpointRecorded { .. } => "a checkpoint",
+        Event::CallInterrupted { .. } => "an interruption",
+        Event::EffectNotFound { .. } => "a search without result",
+        Event::AttemptSucceeded { .. } => "a success",
+        Event::AttemptFailed { .. } => "a failure",
+        Event::AttemptTimedOut { .. } => "a timeout",
+        Event::StepCanceled { .. } => "canceling",
+        Event::AttemptStarted { .. } => "the start of an attempt",
+        Event::ReleaseCreated(_)
+        | Event::Intervened { .. }
+        | Event::FailingStarted { .. }
+        | Event::CancelingStarted { .. }
+        | Event::RollbackStarted { .. }
+        | Event::ReleaseEnded { .. } => "an event of the release",
+    }
+}

@@ -1,0 +1,208 @@
+//! What comes in, what should be going on, and what is refused.
+
+use std::sync::Arc;
+
+use serde_json::Value;
+use windlass_model::actor::Actor;
+use windlass_model::event::{Intervention, Operation};
+use windlass_model::failure::StepError;
+use windlass_model::graph::StepIndex;
+use windlass_model::name::StepName;
+use windlass_model::time::{Span, Timestamp};
+
+use crate::step::Call;
+
+/// Something happened.
+#[derive(Debug, Clone)]
+pub enum Input {
+    /// A driver took the release over: calls that its journal says are being made are not.
+    TakenOver,
+    /// A call of a component ended.
+    CallEnded {
+        /// Which.
+        call: CallId,
+        /// How.
+        result: Result<CallResult, StepError>,
+        /// Random, for the jitter of a delay.
+        dice: u64,
+    },
+    /// A running call has done a part of its step.
+    CheckpointReached {
+        /// Which call.
+        call: CallId,
+        /// The part.
+        name: String,
+        /// Its answer.
+        value: Vec<u8>,
+    },
+    /// Time has passed.
+    Tick {
+        /// Random, for the jitter of a delay.
+        dice: u64,
+    },
+    /// A callback arrived.
+    Callback {
+        /// For whom.
+        topic: String,
+        /// The request's headers.
+        headers: Vec<(String, String)>,
+        /// Its body.
+        body: Vec<u8>,
+    },
+    /// Somebody answers an approval gate.
+    Vote {
+        /// Of which step.
+        step: StepName,
+        /// Who.
+        actor: Actor,
+        /// Yes or no.
+        approved: bool,
+        /// Why.
+        comment: String,
+    },
+    /// Somebody asks for something.
+    Intervene {
+        /// Who.
+        actor: Actor,
+        /// Why.
+        reason: String,
+        /// What.
+        intervention: Intervention,
+    },
+}
+
+/// How a call that did not fail ended.
+#[derive(Debug, Clone, PartialEq)]
+pub enum CallResult {
+    /// The operation is complete.
+    Done(Value),
+    /// It goes on outside.
+    Suspended(Suspension),
+    /// `find` found nothing.
+    NotFound,
+}
+
+/// A wait that a component asked for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Suspension {
+    /// Opaque, for the plugin.
+    pub state: Vec<u8>,
+    /// What ends it; not empty.
+    pub wakes: Vec<WakeCondition>,
+    /// What a person reads.
+    pub status: String,
+}
+
+/// What ends a wait.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum WakeCondition {
+    /// This long after the record.
+    After(Span),
+    /// At this time.
+    At(Timestamp),
+    /// A call of this topic.
+    Callback(String),
+}
+
+/// Which call of a component; the answer to any other is late.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct CallId {
+    /// Of which step.
+    pub step: StepIndex,
+    /// Within which operation.
+    pub operation: Operation,
+    /// Within which attempt.
+    pub attempt: u32,
+    /// Which of its calls.
+    pub call: u32,
+}
+
+/// A call of a component that should be going on.
+#[derive(Debug, Clone)]
+pub struct CallOrder {
+    /// Which.
+    pub id: CallId,
+    /// Which function.
+    pub call: Call,
+    /// What the plugin hands to the other side so that a repetition is recognised: 32 hex digits.
+    pub idempotency_key: String,
+    /// When the attempt will be stopped.
+    pub deadline: Option<Timestamp>,
+    /// The step's input.
+    pub input: Arc<Value>,
+    /// The step's output, for `cancel` and `rollback`.
+    pub output: Option<Arc<Value>>,
+}
+
+/// What is due at a time.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Due {
+    /// A wait or a backoff ends.
+    Wake(StepIndex),
+    /// An attempt is over its time.
+    Deadline(StepIndex),
+}
+
+/// An input that changes nothing, and why.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum Rejected {
+    /// The call is not, or no longer, the one going on.
+    #[error("the answer is late: that call is no longer going on")]
+    LateAnswer,
+    /// Nothing waits for this.
+    #[error("nothing waits for callback topic `{0}`")]
+    UnknownTopic(String),
+    /// The workflow has no such step.
+    #[error("the release has no step `{step}`; its steps are {}", .steps.join(", "))]
+    UnknownStep {
+        /// What was asked for.
+        step: StepName,
+        /// What there is.
+        steps: Vec<String>,
+    },
+    /// No approval is asked for.
+    #[error("step `{step}` does not wait for an approval: it is {state}")]
+    NotHeld {
+        /// Which step.
+        step: StepName,
+        /// Where it stands.
+        state: &'static str,
+    },
+    /// This person may not answer.
+    #[error("{actor} may not approve step `{step}`: {reason}")]
+    NotEligible {
+        /// Who.
+        actor: String,
+        /// Which step.
+        step: StepName,
+        /// Why not, and who may.
+        reason: String,
+    },
+    /// This person has answered.
+    #[error("{actor} has already approved step `{step}`; one person counts once")]
+    AlreadyVoted {
+        /// Who.
+        actor: String,
+        /// Which step.
+        step: StepName,
+    },
+    /// There is nothing to try again.
+    #[error("step `{step}` is {state}; only a step that is paused, or whose rollback is blocked, can be tried again")]
+    NotPaused {
+        /// Which step.
+        step: StepName,
+        /// Where it stands.
+        state: &'static str,
+    },
+    /// It is too late for that.
+    #[error("the release is {state}: {reason}")]
+    WrongState {
+        /// Where it stands.
+        state: &'static str,
+        /// What would be accepted.
+        reason: &'static str,
+    },
+    /// An intervention has a reason.
+    #[error("a reason is missing: say why, it is kept with the release")]
+    NoReason,
+}

@@ -1,0 +1,29 @@
+//! What a release does next.
+//!
+//! [`Release`] is all that follows from a journal. [`Release::decide`] tells which facts to record when
+//! an [`Input`] comes in; [`Release::calls`] and [`Release::wake_at`] tell what should be going on now.
+//! Carrying inputs in and commands out is the server's work.
+//!
+//! **Invariant:** nothing here reads a clock, a file or a random number; time and dice are arguments.
+//! **Invariant:** `apply` is the only function that changes a release, for replay and for decisions
+//! alike, so there is no second path for recovery.
+//! **Invariant:** whatever `decide` does to a release is in the events it returns. They are recorded
+//! before anybody acts on them; a driver that cannot record them drops the release and replays it.
+//! (`decide` changes the release in place, because a copy for each decision would make a release of n
+//! steps cost n² – the one place where we left the sketch of the house style.)
+
+mod apply;
+mod approval;
+mod decide;
+mod input;
+mod release;
+mod retry;
+mod rollback;
+mod step;
+mod wait;
+
+pub use apply::IllegalEvent;
+pub use input::{CallId, CallOrder, CallResult, Due, Input, Rejected, Suspension, WakeCondition};
+pub use release::{Release, ReleaseState, ReplayError};
+pub use step::{Activity, Call, Stage, StepRun, StepState, Vote};
+pub use wait::{Wait, WaitCause};

@@ -1,0 +1,342 @@
+//! A release: all that follows from its journal.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use serde_json::{Value, json};
+use windlass_model::digest::Digest;
+use windlass_model::event::{Created, Event, Operation, Outcome, Record};
+use windlass_model::expression::Scope;
+use windlass_model::graph::StepIndex;
+use windlass_model::name::{ReleaseId, StepName};
+use windlass_model::plan::Plan;
+use windlass_model::time::Timestamp;
+
+use crate::apply::IllegalEvent;
+use crate::input::{CallId, CallOrder, Due};
+use crate::step::{Activity, Stage, StepRun, StepState};
+
+/// One execution of a workflow.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Release {
+    pub(crate) plan: Arc<Plan>,
+    pub(crate) created: Box<Created>,
+    pub(crate) created_at: Timestamp,
+    pub(crate) updated_at: Timestamp,
+    pub(crate) state: ReleaseState,
+    pub(crate) steps: Vec<StepRun>,
+    /// What expressions see of the release.
+    pub(crate) facts: Value,
+    /// How many steps each step still waits for.
+    pub(crate) unmet: Vec<u32>,
+    /// Steps whose needs are met and which nobody has looked at since.
+    pub(crate) ready: BTreeSet<StepIndex>,
+    /// Steps with an operation in progress.
+    pub(crate) active: BTreeSet<StepIndex>,
+    /// Steps that wait for a person: held, paused or blocked.
+    pub(crate) attention: BTreeSet<StepIndex>,
+    /// Steps that have not ended in a way that lets dependents run.
+    pub(crate) unfinished: usize,
+    /// In a rollback: how many steps after each one are not settled yet.
+    pub(crate) unsettled: Vec<u32>,
+    /// In a rollback: steps whose turn it is.
+    pub(crate) rollback_ready: BTreeSet<StepIndex>,
+    /// Timers, in order.
+    pub(crate) timers: BTreeSet<(Timestamp, DueKey)>,
+    pub(crate) timers_of: BTreeMap<StepIndex, Vec<(Timestamp, DueKey)>>,
+    pub(crate) records: u64,
+}
+
+/// [`Due`] with an order.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum DueKey {
+    Wake(StepIndex),
+    Deadline(StepIndex),
+}
+
+/// Where a release stands.
+#[derive(Debug, Clone, PartialEq)]
+pub enum ReleaseState {
+    /// Steps start as their needs and gates allow.
+    Running,
+    /// A step failed; nothing new starts, running steps end by themselves.
+    Failing {
+        /// The step.
+        step: StepName,
+        /// Whether a rollback follows.
+        rollback: bool,
+    },
+    /// Running steps are being stopped.
+    Canceling {
+        /// Whether a rollback follows.
+        rollback: bool,
+    },
+    /// What ran is being rolled back.
+    RollingBack {
+        /// What caused it.
+        trigger: String,
+    },
+    /// Over.
+    Ended {
+        /// How.
+        outcome: Outcome,
+        /// The workflow's outputs.
+        outputs: Value,
+    },
+}
+
+impl ReleaseState {
+    /// One word for screens.
+    pub fn name(&self) -> &'static str {
+        match self {
+            Self::Running => "running",
+            Self::Failing { .. } => "failing",
+            Self::Canceling { .. } => "canceling",
+            Self::RollingBack { .. } => "rolling back",
+            Self::Ended { outcome, .. } => outcome.name(),
+        }
+    }
+}
+
+/// A journal that cannot have happened.
+#[derive(Debug, Clone, PartialEq, thiserror::Error)]
+pub enum ReplayError {
+    /// It does not begin with the event that creates a release.
+    #[error("the journal does not begin with the creation of a release")]
+    NoBeginning,
+    /// It was made with another plan.
+    #[error("the journal names plan {recorded}, but this plan is {given}")]
+    OtherPlan {
+        /// What the journal says.
+        recorded: Digest,
+        /// What was given.
+        given: Digest,
+    },
+    /// An event does not fit the state before it.
+    #[error("record {record}: {source}")]
+    Illegal {
+        /// Which record, from 0.
+        record: u64,
+        /// What does not fit.
+        source: Box<IllegalEvent>,
+    },
+}
+
+impl Release {
+    /// A new release, and its first record.
+    ///
+    /// The caller has checked the parameters against the workflow and made sure of the plan's digest.
+    pub fn create(plan: Arc<Plan>, created: Created, now: Timestamp) -> (Self, Record) {
+        let event = Event::ReleaseCreated(Box::new(created.clone()));
+        let mut release = Self::begin(plan, Box::new(created), now);
+        let mut events = vec![event];
+        events.extend(release.settle(now));
+        (release, Record { at: now, events })
+    }
+
+    fn begin(plan: Arc<Plan>, created: Box<Created>, now: Timestamp) -> Self {
+        let graph = plan.graph();
+        let count = graph.len();
+        let mut unmet = vec![0; count];
+        let mut ready = BTreeSet::new();
+        for step in graph.steps() {
+            unmet[step.as_usize()] = graph.parents(step).count() as u32;
+            if unmet[step.as_usize()] == 0 {
+                ready.insert(step);
+            }
+        }
+        let facts = json!({
+            "id": created.release.to_string(),
+            "workflow": created.release.workflow().as_str(),
+            "requested_by": created.requested_by.name,
+        });
+        Self {
+            created_at: now,
+            updated_at: now,
+            state: ReleaseState::Running,
+            steps: (0..count).map(|_| StepRun::new()).collect(),
+            facts,
+            unmet,
+            ready,
+            active: BTreeSet::new(),
+            attention: BTreeSet::new(),
+            unfinished: count,
+            unsettled: Vec::new(),
+            rollback_ready: BTreeSet::new(),
+            timers: BTreeSet::new(),
+            timers_of: BTreeMap::new(),
+            records: 1,
+            plan,
+            created,
+        }
+    }
+
+    /// The release that a journal tells of.
+    pub fn replay<'a>(plan: Arc<Plan>, records: impl IntoIterator<Item = &'a Record>) -> Result<Self, ReplayError> {
+        let mut records = records.into_iter();
+        let first = records.next().ok_or(ReplayError::NoBeginning)?;
+        let (Event::ReleaseCreated(created), rest) = first.events.split_first().ok_or(ReplayError::NoBeginning)? else {
+            return Err(ReplayError::NoBeginning);
+        };
+        let mut release = Self::begin(plan, created.clone(), first.at);
+        release.replay_events(rest, first.at, 0)?;
+        for (at, record) in records.enumerate() {
+            release.replay_events(&record.events, record.at, at as u64 + 1)?;
+            release.records += 1;
+        }
+        Ok(release)
+    }
+
+    fn replay_events(&mut self, events: &[Event], at: Timestamp, record: u64) -> Result<(), ReplayError> {
+        for event in events {
+            self.apply(event, at).map_err(|source| ReplayError::Illegal { record, source: Box::new(source) })?;
+        }
+        Ok(())
+    }
+
+    /// Its id.
+    pub fn id(&self) -> &ReleaseId {
+        &self.created.release
+    }
+
+    /// What it began with.
+    pub fn created(&self) -> &Created {
+        &self.created
+    }
+
+    /// When it began.
+    pub fn created_at(&self) -> Timestamp {
+        self.created_at
+    }
+
+    /// When its last event happened.
+    pub fn updated_at(&self) -> Timestamp {
+        self.updated_at
+    }
+
+    /// Its plan.
+    pub fn plan(&self) -> &Arc<Plan> {
+        &self.plan
+    }
+
+    /// Where it stands.
+    pub fn state(&self) -> &ReleaseState {
+        &self.state
+    }
+
+    /// How it ended, if it has.
+    pub fn outcome(&self) -> Option<Outcome> {
+        match &self.state {
+            ReleaseState::Ended { outcome, .. } => Some(*outcome),
+            _ => None,
+        }
+    }
+
+    /// How many records its journal has; the next append expects as many.
+    pub fn records(&self) -> u64 {
+        self.records
+    }
+
+    /// A step.
+    pub fn step(&self, index: StepIndex) -> &StepRun {
+        &self.steps[index.as_usize()]
+    }
+
+    /// The calls of components that should be going on now, all of them.
+    pub fn calls(&self) -> impl Iterator<Item = CallId> + '_ {
+        self.active.iter().filter_map(|index| {
+            let activity = self.steps[index.as_usize()].state.activity()?;
+            matches!(activity.stage, Stage::Calling(_)).then(|| call_id(*index, activity))
+        })
+    }
+
+    /// What a call is made with; none when it should not be going on.
+    pub fn order(&self, id: CallId) -> Option<CallOrder> {
+        let run = &self.steps[id.step.as_usize()];
+        let activity = run.state.activity().filter(|it| call_id(id.step, it) == id)?;
+        let Stage::Calling(call) = &activity.stage else { return None };
+        let step = self.plan.step(id.step);
+        Some(CallOrder {
+            id,
+            call: call.clone(),
+            idempotency_key: self.idempotency_key(&step.name, activity),
+            deadline: self.deadline(id.step, activity),
+            input: run.input.clone().unwrap_or_default(),
+            output: run.output.clone().filter(|_| id.operation != Operation::Start),
+        })
+    }
+
+    /// When [`crate::Input::Tick`] is next due.
+    pub fn wake_at(&self) -> Option<Timestamp> {
+        self.timers.first().map(|(at, _)| *at)
+    }
+
+    /// What is due at `now`.
+    pub fn due(&self, now: Timestamp) -> Vec<Due> {
+        self.timers
+            .iter()
+            .take_while(|(at, _)| *at <= now)
+            .map(|(_, key)| match key {
+                DueKey::Wake(step) => Due::Wake(*step),
+                DueKey::Deadline(step) => Due::Deadline(*step),
+            })
+            .collect()
+    }
+
+    /// Callback topics that would wake a step.
+    pub fn topics(&self) -> impl Iterator<Item = &str> + '_ {
+        self.active.iter().flat_map(|index| match self.steps[index.as_usize()].state.activity() {
+            Some(Activity { stage: Stage::Suspended { topics, .. }, .. }) => topics.iter().map(String::as_str),
+            _ => [].iter().map(String::as_str),
+        })
+    }
+
+    pub(crate) fn deadline(&self, step: StepIndex, activity: &Activity) -> Option<Timestamp> {
+        let timeout = match activity.operation {
+            Operation::Start | Operation::Rollback => self.plan.step(step).timeout,
+            Operation::Cancel => Some(crate::decide::CANCEL_TIMEOUT),
+        };
+        timeout.map(|it| activity.attempt_began_at + it)
+    }
+
+    /// The same for every attempt of one logical call of one operation of one step.
+    fn idempotency_key(&self, step: &StepName, activity: &Activity) -> String {
+        let text = format!("{}/{}/{}/{}", self.created.release, step, activity.operation.name(), activity.round);
+        let mut bytes = self.created.salt.to_vec();
+        bytes.extend_from_slice(text.as_bytes());
+        Digest::of(&bytes).hex()[..32].to_owned()
+    }
+
+    /// Evaluates something in the release as it stands.
+    pub fn with_scope<T>(&self, evaluate: impl FnOnce(&Scope<'_>) -> T) -> T {
+        let step = |name: &str| {
+            let index = self.plan.index_of(&name.parse().ok()?)?;
+            let run = &self.steps[index.as_usize()];
+            let mut facts = serde_json::Map::from_iter([("state".to_owned(), json!(run.state.name()))]);
+            if let Some(output) = &run.output {
+                facts.insert("output".to_owned(), Value::clone(output));
+            }
+            Some(Value::Object(facts))
+        };
+        evaluate(&Scope { parameters: &self.created.parameters, release: &self.facts, step: &step })
+    }
+
+    /// The outputs of the steps so far, by name.
+    pub fn outputs(&self) -> BTreeMap<&StepName, &Value> {
+        self.plan
+            .graph()
+            .steps()
+            .filter_map(|it| Some((&self.plan.step(it).name, self.steps[it.as_usize()].output.as_deref()?)))
+            .collect()
+    }
+}
+
+pub(crate) fn call_id(step: StepIndex, activity: &Activity) -> CallId {
+    CallId { step, operation: activity.operation, attempt: activity.attempt, call: activity.call }
+}
+
+impl StepState {
+    pub(crate) fn needs_a_person(&self) -> bool {
+        matches!(self, Self::Held { .. } | Self::Paused { .. } | Self::RollbackBlocked { .. })
+    }
+}

@@ -1,0 +1,76 @@
+//! The order of a rollback: each step after all that ran after it.
+//!
+//! A step with nothing to roll back is settled as soon as everything after it is; so is one whose
+//! effect is gone. A step whose rollback is blocked is not, and what it was built on stays as it is
+//! until a person has decided, while independent steps go on.
+
+use windlass_model::event::Operation;
+use windlass_model::graph::StepIndex;
+use windlass_model::manifest::Effect;
+use windlass_model::workflow::RollbackPart;
+
+use crate::release::Release;
+use crate::step::StepState;
+
+impl Release {
+    /// Whether a step may have had an effect that its plugin can roll back.
+    fn is_to_be_rolled_back(&self, index: StepIndex) -> bool {
+        let run = &self.steps[index.as_usize()];
+        let pin = self.plan.pin(index);
+        let ran = match &run.state {
+            StepState::Succeeded | StepState::Failed { .. } | StepState::Canceled | StepState::Paused { .. } => {
+                run.called
+            }
+            StepState::RollbackBlocked { .. } => true,
+            StepState::Active(activity) => activity.operation == Operation::Rollback,
+            StepState::Waiting | StepState::Held { .. } | StepState::Skipped { .. } | StepState::RolledBack => false,
+        };
+        ran && pin.rollback && pin.effect != Effect::Read && self.plan.step(index).rollback == RollbackPart::Automatic
+    }
+
+    pub(crate) fn begin_rollback(&mut self) {
+        let plan = self.plan.clone();
+        self.ready.clear();
+        self.unsettled = vec![0; plan.graph().len()];
+        for step in plan.graph().steps() {
+            self.unsettled[step.as_usize()] = plan.graph().children(step).count() as u32;
+        }
+        let last: Vec<StepIndex> = plan.graph().steps().filter(|it| self.unsettled[it.as_usize()] == 0).collect();
+        for step in last {
+            self.reach_in_rollback(step);
+        }
+    }
+
+    /// All that ran after `step` is settled: it is its turn.
+    fn reach_in_rollback(&mut self, step: StepIndex) {
+        let mut reached = vec![step];
+        while let Some(step) = reached.pop() {
+            if self.is_to_be_rolled_back(step) {
+                self.rollback_ready.insert(step);
+                continue;
+            }
+            reached.extend(self.settled_parents(step));
+        }
+    }
+
+    /// The effect of `step` is gone.
+    pub(crate) fn settle_in_rollback(&mut self, step: StepIndex) {
+        for parent in self.settled_parents(step) {
+            self.reach_in_rollback(parent);
+        }
+    }
+
+    /// Counts `step` as settled; gives the parents whose turn it is now.
+    fn settled_parents(&mut self, step: StepIndex) -> Vec<StepIndex> {
+        let plan = self.plan.clone();
+        let mut reached = Vec::new();
+        for parent in plan.graph().parents(step) {
+            let unsettled = &mut self.unsettled[parent.as_usize()];
+            *unsettled -= 1;
+            if *unsettled == 0 {
+                reached.push(parent);
+            }
+        }
+        reached
+    }
+}

@@ -1,0 +1,240 @@
+//! The state of one step.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use serde_json::Value;
+use windlass_model::actor::Actor;
+use windlass_model::event::{Operation, SkipReason, Wake};
+use windlass_model::failure::StepError;
+use windlass_model::time::Timestamp;
+
+/// A step and what is kept of it whatever its state.
+#[derive(Debug, Clone, PartialEq)]
+pub struct StepRun {
+    /// Where it stands.
+    pub state: StepState,
+    /// Its resolved input, from the first attempt on.
+    pub input: Option<Arc<Value>>,
+    /// What it gave.
+    pub output: Option<Arc<Value>>,
+    /// Parts of it that are done.
+    pub checkpoints: BTreeMap<String, Vec<u8>>,
+    /// Answers to its approval gates.
+    pub votes: Vec<Vote>,
+    /// Whether a call of `start` was ever made, so that there may be an effect.
+    pub called: bool,
+    /// Whether its attempt is over its time and about to be stopped.
+    pub(crate) timing_out: bool,
+    /// When it first stopped waiting for other steps.
+    pub began_at: Option<Timestamp>,
+    /// When it reached its present state, if that is an end.
+    pub ended_at: Option<Timestamp>,
+}
+
+/// An answer to the approval gates of a step.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Vote {
+    /// Who.
+    pub actor: Actor,
+    /// Yes or no.
+    pub approved: bool,
+    /// Why.
+    pub comment: String,
+    /// When.
+    pub at: Timestamp,
+}
+
+/// Where a step stands.
+#[derive(Debug, Clone, PartialEq)]
+pub enum StepState {
+    /// Steps that it needs have not ended.
+    Waiting,
+    /// Its needs are met, a gate is closed.
+    Held {
+        /// What each approval gate asks.
+        questions: Vec<String>,
+    },
+    /// An operation is in progress.
+    Active(Activity),
+    /// Its attempts failed or ended in doubt; a person decides.
+    Paused {
+        /// What was in progress.
+        activity: Activity,
+        /// Why.
+        error: StepError,
+    },
+    /// Ended well.
+    Succeeded,
+    /// Ended badly.
+    Failed {
+        /// Why.
+        error: StepError,
+        /// Whether its dependents run all the same.
+        tolerated: bool,
+    },
+    /// Does not run.
+    Skipped {
+        /// Why.
+        reason: SkipReason,
+    },
+    /// Was stopped, or will not run because the release was.
+    Canceled,
+    /// Its effect is gone.
+    RolledBack,
+    /// Its effect could not be rolled back; a person decides.
+    RollbackBlocked {
+        /// What was in progress.
+        activity: Activity,
+        /// Why.
+        error: StepError,
+    },
+}
+
+/// An operation in progress.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Activity {
+    /// Which.
+    pub operation: Operation,
+    /// From 1.
+    pub attempt: u32,
+    /// Attempts that were over when the retry budget last began anew.
+    pub spent: u32,
+    /// The logical call; part of the idempotency key.
+    pub round: u32,
+    /// Counts calls of the component within the attempt, so that a late answer is known as such.
+    pub call: u32,
+    /// When the retry budget began.
+    pub began_at: Timestamp,
+    /// When the attempt began.
+    pub attempt_began_at: Timestamp,
+    /// What it is doing.
+    pub stage: Stage,
+    /// For a cancel: what it stops.
+    pub stops: Option<Stopped>,
+}
+
+/// What a cancel stops.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Stopped {
+    /// The activity as it was.
+    pub activity: Box<Activity>,
+    /// Whether it was too slow, rather than unwanted.
+    pub timed_out: bool,
+}
+
+/// What an operation in progress is doing.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Stage {
+    /// The component is to be called.
+    Calling(Call),
+    /// The other side goes on by itself.
+    Suspended {
+        /// Opaque, for the plugin.
+        state: Arc<[u8]>,
+        /// The earliest timer.
+        wake_at: Option<Timestamp>,
+        /// Callback topics that wake it.
+        topics: Vec<String>,
+        /// What a person reads.
+        status: String,
+    },
+    /// A failed attempt waits for the next one.
+    Backoff {
+        /// Until when.
+        until: Timestamp,
+        /// Why.
+        error: StepError,
+    },
+    /// A cancel is over; what it stopped is settled by the events that follow in the same record.
+    Stopped,
+}
+
+/// Which call of the component.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Call {
+    /// `start`, `cancel` or `rollback`.
+    Begin {
+        /// For `cancel`: the state of the suspension that it stops.
+        state: Option<Arc<[u8]>>,
+    },
+    /// `resume`.
+    Resume {
+        /// What the suspension kept.
+        state: Arc<[u8]>,
+        /// Why now.
+        wake: Wake,
+    },
+    /// `find`.
+    Find,
+}
+
+impl StepRun {
+    pub(crate) fn new() -> Self {
+        Self {
+            state: StepState::Waiting,
+            input: None,
+            output: None,
+            checkpoints: BTreeMap::new(),
+            votes: Vec::new(),
+            called: false,
+            timing_out: false,
+            began_at: None,
+            ended_at: None,
+        }
+    }
+}
+
+impl StepState {
+    /// One word for screens and expressions.
+    pub fn name(&self) -> &'static str {
+        match self {
+            Self::Waiting => "waiting",
+            Self::Held { .. } => "held",
+            Self::Active(activity) => activity.name(),
+            Self::Paused { .. } => "paused",
+            Self::Succeeded => "succeeded",
+            Self::Failed { .. } => "failed",
+            Self::Skipped { .. } => "skipped",
+            Self::Canceled => "canceled",
+            Self::RolledBack => "rolled_back",
+            Self::RollbackBlocked { .. } => "rollback_blocked",
+        }
+    }
+
+    /// Whether dependents may start.
+    pub(crate) fn lets_dependents_run(&self) -> bool {
+        match self {
+            Self::Succeeded | Self::Skipped { .. } => true,
+            Self::Failed { tolerated, .. } => *tolerated,
+            Self::Waiting
+            | Self::Held { .. }
+            | Self::Active(_)
+            | Self::Paused { .. }
+            | Self::Canceled
+            | Self::RolledBack
+            | Self::RollbackBlocked { .. } => false,
+        }
+    }
+
+    /// The operation in progress, if there is one.
+    pub fn activity(&self) -> Option<&Activity> {
+        match self {
+            Self::Active(activity) => Some(activity),
+            _ => None,
+        }
+    }
+}
+
+impl Activity {
+    /// One word for screens.
+    pub fn name(&self) -> &'static str {
+        match (self.operation, &self.stage) {
+            (_, Stage::Backoff { .. }) => "retrying",
+            (Operation::Cancel, _) => "canceling",
+            (Operation::Rollback, _) => "rolling_back",
+            (Operation::Start, Stage::Suspended { .. }) => "suspended",
+            (Operation::Start, Stage::Calling(_) | Stage::Stopped) => "running",
+        }
+    }
+}

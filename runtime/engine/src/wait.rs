@@ -1,0 +1,153 @@
+//! Why a release is waiting: one type for every wait, so that it explains itself in the same words
+//! everywhere.
+
+use windlass_model::event::Operation;
+use windlass_model::graph::StepIndex;
+use windlass_model::name::StepName;
+use windlass_model::time::Timestamp;
+
+use crate::approval;
+use crate::release::Release;
+use crate::step::{Stage, StepState};
+
+/// A wait: its cause, who owns it, when it is expected to end, and what one can do.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Wait {
+    /// Which step waits.
+    pub step: StepName,
+    /// For what.
+    pub cause: WaitCause,
+    /// In a sentence.
+    pub text: String,
+    /// Who can end it.
+    pub owner: String,
+    /// When it ends by itself, if it does.
+    pub until: Option<Timestamp>,
+    /// What to do about it: the arguments of a `windlass release` command; empty when nothing is to be done.
+    pub action: String,
+}
+
+/// What a wait is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum WaitCause {
+    /// People.
+    Approval,
+    /// The system that the plugin talks to.
+    Outside,
+    /// The next attempt.
+    Backoff,
+    /// A decision about a failure.
+    Decision,
+}
+
+impl Release {
+    /// Every wait, those that need a person first.
+    pub fn waits(&self) -> Vec<Wait> {
+        let mut waits: Vec<Wait> = self.attention.iter().chain(&self.active).filter_map(|it| self.wait(*it)).collect();
+        waits.sort_by_key(|it| match it.cause {
+            WaitCause::Decision => 0,
+            WaitCause::Approval => 1,
+            WaitCause::Outside | WaitCause::Backoff => 2,
+        });
+        waits
+    }
+
+    fn wait(&self, index: StepIndex) -> Option<Wait> {
+        let definition = self.plan.step(index);
+        let step = definition.name.clone();
+        let run = &self.steps[index.as_usize()];
+        let id = self.id();
+        Some(match &run.state {
+            StepState::Held { questions } => {
+                let missing = approval::missing(definition, &run.votes, &self.created.requested_by);
+                let open = approval::gates(definition).zip(missing).filter(|(_, missing)| *missing > 0);
+                let owner = open
+                    .map(|(gate, missing)| format!("{missing} of {}", approval::who(gate)))
+                    .collect::<Vec<_>>()
+                    .join(", and ");
+                let question = questions.iter().filter(|it| !it.is_empty()).cloned().collect::<Vec<_>>().join("; ");
+                let text = if question.is_empty() {
+                    format!("approval by {owner}")
+                } else {
+                    format!("approval by {owner}: {question}")
+                };
+                let action = format!("approve {id} --step {step}");
+                Wait { step, cause: WaitCause::Approval, text, owner, until: None, action }
+            }
+            StepState::Paused { error, .. } => {
+                let action = format!("retry {id} --step {step} --reason …");
+                Wait {
+                    step,
+                    cause: WaitCause::Decision,
+                    text: error.to_string(),
+                    owner: self.created.requested_by.name.clone(),
+                    until: None,
+                    action,
+                }
+            }
+            StepState::RollbackBlocked { error, .. } => {
+                let action = format!("retry {id} --step {step} --reason …");
+                let text = format!("its rollback failed: {error}");
+                Wait {
+                    step,
+                    cause: WaitCause::Decision,
+                    text,
+                    owner: self.created.requested_by.name.clone(),
+                    until: None,
+                    action,
+                }
+            }
+            StepState::Active(activity) => {
+                let plugin = definition.uses.plugin.to_string();
+                match &activity.stage {
+                    Stage::Suspended { wake_at, status, .. } => {
+                        let text = match activity.operation {
+                            Operation::Start => status.clone(),
+                            Operation::Cancel => format!("canceling: {status}"),
+                            Operation::Rollback => format!("rolling back: {status}"),
+                        };
+                        Wait {
+                            step,
+                            cause: WaitCause::Outside,
+                            text,
+                            owner: plugin,
+                            until: *wake_at,
+                            action: String::new(),
+                        }
+                    }
+                    Stage::Backoff { until, error } => {
+                        let text = format!("attempt {} failed: {error}", activity.attempt);
+                        Wait {
+                            step,
+                            cause: WaitCause::Backoff,
+                            text,
+                            owner: plugin,
+                            until: Some(*until),
+                            action: String::new(),
+                        }
+                    }
+                    Stage::Calling(_) | Stage::Stopped => return None,
+                }
+            }
+            StepState::Waiting
+            | StepState::Succeeded
+            | StepState::Failed { .. }
+            | StepState::Skipped { .. }
+            | StepState::Canceled
+            | StepState::RolledBack => return None,
+        })
+    }
+
+    /// What it is doing or waiting for, in one line.
+    pub fn headline(&self) -> String {
+        if let Some(wait) = self.waits().into_iter().next() {
+            return format!("{}: {}", wait.step, wait.text);
+        }
+        let running: Vec<String> = self.active.iter().map(|it| self.plan.step(*it).name.to_string()).collect();
+        if running.is_empty() {
+            self.state.name().to_owned()
+        } else {
+            format!("{} {}", self.state.name(), running.join(", "))
+        }
+    }
+}

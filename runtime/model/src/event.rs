@@ -1,0 +1,334 @@
+//! Facts of a release, as its journal keeps them.
+//!
+//! **Invariant:** the state of a release follows from its events and its plan, and from nothing else.
+
+use serde_json::Value;
+
+use crate::actor::Actor;
+use crate::digest::Digest;
+use crate::failure::StepError;
+use crate::name::{ReleaseId, StepName};
+use crate::time::Timestamp;
+
+/// One append: facts that became true together.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Record {
+    /// When.
+    pub at: Timestamp,
+    /// What; at least one.
+    pub events: Vec<Event>,
+}
+
+/// Which of an action's operations.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Operation {
+    /// The action itself.
+    Start,
+    /// Stopping it.
+    Cancel,
+    /// Undoing its effect.
+    Rollback,
+}
+
+impl Operation {
+    /// Its name in journals and on screens.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Start => "start",
+            Self::Cancel => "cancel",
+            Self::Rollback => "rollback",
+        }
+    }
+}
+
+/// A fact.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Event {
+    /// The first event: everything the release will use is pinned.
+    ReleaseCreated(Box<Created>),
+    /// A step's needs are met, but a gate is closed.
+    StepHeld {
+        /// The step.
+        step: StepName,
+        /// What each approval gate asks, in the order of the workflow; empty texts where it asks nothing.
+        questions: Vec<String>,
+    },
+    /// Somebody answered an approval gate.
+    Voted {
+        /// The step.
+        step: StepName,
+        /// Who.
+        actor: Actor,
+        /// Yes or no.
+        approved: bool,
+        /// Why.
+        comment: String,
+    },
+    /// A step will not run.
+    StepSkipped {
+        /// The step.
+        step: StepName,
+        /// Why.
+        reason: SkipReason,
+    },
+    /// A new attempt of an operation begins; its first call is to be made.
+    AttemptStarted {
+        /// The step.
+        step: StepName,
+        /// The operation.
+        operation: Operation,
+        /// From 1 within the operation.
+        attempt: u32,
+        /// Counts logical calls of the operation: attempts of one round share an idempotency key.
+        round: u32,
+        /// The resolved input, given with the first attempt of `start`; later ones use the same.
+        input: Option<Value>,
+    },
+    /// The other side goes on by itself; the step waits.
+    Suspended {
+        /// The step.
+        step: StepName,
+        /// Opaque, for the plugin.
+        state: Vec<u8>,
+        /// The earliest timer.
+        wake_at: Option<Timestamp>,
+        /// Callback topics that wake it.
+        topics: Vec<String>,
+        /// What a person reads.
+        status: String,
+    },
+    /// A wait ended; `resume` is to be called.
+    Resumed {
+        /// The step.
+        step: StepName,
+        /// Why.
+        wake: Wake,
+    },
+    /// A part of a step was done and its answer kept.
+    CheckpointRecorded {
+        /// The step.
+        step: StepName,
+        /// The part.
+        name: String,
+        /// The answer.
+        value: Vec<u8>,
+    },
+    /// A call's end is unknown because the process that made it ended.
+    CallInterrupted {
+        /// The step.
+        step: StepName,
+        /// What follows.
+        next: AfterInterruption,
+    },
+    /// `find` looked and the effect never happened.
+    EffectNotFound {
+        /// The step.
+        step: StepName,
+    },
+    /// An attempt ended well, and with it the operation.
+    AttemptSucceeded {
+        /// The step.
+        step: StepName,
+        /// The step's output, or what the operation gave.
+        output: Value,
+    },
+    /// An attempt ended badly.
+    AttemptFailed {
+        /// The step.
+        step: StepName,
+        /// Why.
+        error: StepError,
+        /// What follows.
+        next: AfterFailure,
+    },
+    /// An attempt took longer than its step allows and is being stopped.
+    AttemptTimedOut {
+        /// The step.
+        step: StepName,
+    },
+    /// Somebody asked for something.
+    Intervened {
+        /// Who.
+        actor: Actor,
+        /// Why.
+        reason: String,
+        /// What.
+        intervention: Intervention,
+    },
+    /// Nothing new starts; running steps end by themselves.
+    FailingStarted {
+        /// The step whose failure it is.
+        step: StepName,
+        /// Whether a rollback follows.
+        rollback: bool,
+    },
+    /// Running steps are being stopped.
+    CancelingStarted {
+        /// Whether a rollback follows.
+        rollback: bool,
+    },
+    /// What ran is being rolled back.
+    RollbackStarted {
+        /// What caused it: `step deploy failed`, `ana: wrong version`.
+        trigger: String,
+    },
+    /// A step that was waiting will not run any more, or one that was running was stopped.
+    StepCanceled {
+        /// The step.
+        step: StepName,
+    },
+    /// The last event.
+    ReleaseEnded {
+        /// How.
+        outcome: Outcome,
+        /// The workflow's outputs.
+        outputs: Value,
+    },
+}
+
+/// What a release begins with.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Created {
+    /// Which release.
+    pub release: ReleaseId,
+    /// Digest of the plan: the resolved workflow and all pins.
+    pub plan: Digest,
+    /// Digests of the components that the plan pins, with the plugin's name and version.
+    pub components: Vec<(String, Digest)>,
+    /// Checked parameters.
+    pub parameters: Value,
+    /// Who asked for it.
+    pub requested_by: Actor,
+    /// Random; makes this release's idempotency keys unlike those of any other installation.
+    pub salt: [u8; 16],
+}
+
+/// Why a step will not run.
+#[derive(Debug, Clone, PartialEq)]
+pub enum SkipReason {
+    /// Its `when` is false.
+    Condition {
+        /// The expression.
+        expression: String,
+        /// The values that decided.
+        values: Vec<(String, Value)>,
+    },
+    /// Every step that it needs was skipped.
+    NeedsSkipped,
+}
+
+/// What ended a wait.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Wake {
+    /// Its timer.
+    Timer,
+    /// A callback.
+    Callback {
+        /// The topic.
+        topic: String,
+        /// The request's headers.
+        headers: Vec<(String, String)>,
+        /// Its body.
+        body: Vec<u8>,
+    },
+}
+
+/// What follows a call whose end is unknown.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum AfterInterruption {
+    /// The same call again: repeating it is safe.
+    Repeat,
+    /// `find` is called first.
+    Find,
+    /// A person decides: repeating is not safe and the plugin cannot look.
+    Pause,
+}
+
+/// What follows a failed attempt.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum AfterFailure {
+    /// Another attempt.
+    RetryAt(Timestamp),
+    /// The step waits for a person.
+    Pause,
+    /// The step has failed.
+    Fail,
+    /// The step has failed, and its dependents run all the same.
+    Continue,
+}
+
+/// What somebody asked for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Intervention {
+    /// Try a paused step again.
+    Retry {
+        /// Which.
+        step: StepName,
+    },
+    /// Stop the release.
+    Cancel {
+        /// Whether what ran is to be rolled back.
+        rollback: bool,
+    },
+    /// Roll back what ran.
+    Rollback,
+}
+
+/// How a release ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Outcome {
+    /// Every step ended well or was skipped.
+    Succeeded,
+    /// A step failed.
+    Failed,
+    /// Somebody stopped it.
+    Canceled,
+    /// All that ran was rolled back.
+    RolledBack,
+    /// Some of what ran could not be rolled back.
+    PartiallyRolledBack,
+}
+
+impl Outcome {
+    /// Every outcome with its name.
+    pub const ALL: [(Outcome, &'static str); 5] = [
+        (Outcome::Succeeded, "succeeded"),
+        (Outcome::Failed, "failed"),
+        (Outcome::Canceled, "canceled"),
+        (Outcome::RolledBack, "rolled back"),
+        (Outcome::PartiallyRolledBack, "partially rolled back"),
+    ];
+
+    /// Its name on screens.
+    pub fn name(self) -> &'static str {
+        Self::ALL.into_iter().find_map(|(it, name)| (it == self).then_some(name)).expect("every outcome is in ALL")
+    }
+}
+
+impl Event {
+    /// The step it is about, where it is about one.
+    pub fn step(&self) -> Option<&StepName> {
+        match self {
+            Self::StepHeld { step, .. }
+            | Self::Voted { step, .. }
+            | Self::StepSkipped { step, .. }
+            | Self::AttemptStarted { step, .. }
+            | Self::Suspended { step, .. }
+            | Self::Resumed { step, .. }
+            | Self::CheckpointRecorded { step, .. }
+            | Self::CallInterrupted { step, .. }
+            | Self::EffectNotFound { step }
+            | Self::AttemptSucceeded { step, .. }
+            | Self::AttemptFailed { step, .. }
+            | Self::AttemptTimedOut { step }
+            | Self::FailingStarted { step, .. }
+            | Self::StepCanceled { step } => Some(step),
+            Self::Intervened { intervention: Intervention::Retry { step }, .. } => Some(step),
+            Self::ReleaseCreated(_)
+            | Self::Intervened { .. }
+            | Self::CancelingStarted { .. }
+            | Self::RollbackStarted { .. }
+            | Self::ReleaseEnded { .. } => None,
+        }
+    }
+}

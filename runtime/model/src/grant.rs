@@ -1,0 +1,169 @@
+//! What a plugin may reach: its manifest asks, the operator allows, both must agree.
+//!
+//! Pure: no addresses are resolved and nothing is sent here.
+
+use std::fmt;
+
+use crate::manifest::RequestRule;
+
+/// A request as the grants see it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct RequestLine<'a> {
+    /// Method in capitals.
+    pub method: &'a str,
+    /// Path below the connection's address, starting with `/`, percent-encoded as sent, without query.
+    pub path: &'a str,
+}
+
+/// Which side's grant is missing, with the line that would give it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Denial {
+    /// What was asked for: `POST https://ci.example/job/x/doDelete`.
+    pub asked: String,
+    /// Why not.
+    pub missing: Missing,
+    /// The line to add, and where.
+    pub remedy: String,
+}
+
+/// What was missing.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Missing {
+    /// No bound connection has this origin.
+    Connection,
+    /// The plugin's manifest does not ask for it.
+    Manifest,
+    /// The connection's `allow` does not contain it.
+    ConnectionGrant,
+    /// The connection is not for this plugin.
+    PluginGrant,
+    /// The address is private or local and the connection does not grant that.
+    PrivateNetwork,
+    /// The path is not in its plain form.
+    PlainPath,
+    /// The tool is not declared, or not granted.
+    Tool,
+}
+
+impl fmt::Display for Denial {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let why = match self.missing {
+            Missing::Connection => "no connection of this step has that address",
+            Missing::Manifest => "the plugin's manifest does not ask for it",
+            Missing::ConnectionGrant => "the connection does not allow it",
+            Missing::PluginGrant => "the connection is not granted to this plugin",
+            Missing::PrivateNetwork => {
+                "the address is in a private or local network, which the connection does not grant"
+            }
+            Missing::PlainPath => "the path holds `.`/`..` segments, `//`, a backslash or an encoded slash",
+            Missing::Tool => "the tool is not granted",
+        };
+        write!(f, "{} was denied: {why}; {}", self.asked, self.remedy)
+    }
+}
+
+/// Whether a rule contains a request.
+pub fn allows(rules: &[RequestRule], request: RequestLine<'_>) -> bool {
+    rules
+        .iter()
+        .any(|rule| rule.methods.iter().any(|it| it == request.method) && path_matches(&rule.path, request.path))
+}
+
+/// Whether `path` matches `pattern`: `*` for a part of one segment, `**` for any number of segments.
+pub fn path_matches(pattern: &str, path: &str) -> bool {
+    let pattern: Vec<&str> = pattern.split('/').skip(1).collect();
+    let path: Vec<&str> = path.split('/').skip(1).collect();
+    segments_match(&pattern, &path)
+}
+
+/// Whether a path could be read in two ways by two servers: dot segments, empty segments, encoded
+/// slashes. Such a path is refused before any grant is asked.
+pub fn is_plain_path(path: &str) -> bool {
+    let lower = path.to_ascii_lowercase();
+    path.starts_with('/')
+        && !path.contains('\\')
+        && !lower.contains("%2f")
+        && !lower.contains("%5c")
+        && !lower.contains("%00")
+        && !path[1..].trim_end_matches('/').split('/').any(|segment| {
+            let plain = segment.to_ascii_lowercase().replace("%2e", ".");
+            plain == "." || plain == ".." || (segment.is_empty() && path.len() > 1)
+        })
+}
+
+/// Both without their leading slash. Linear in pattern times path: a table, no backtracking.
+fn segments_match(pattern: &[&str], path: &[&str]) -> bool {
+    let mut row = vec![false; path.len() + 1];
+    row[0] = true;
+    for part in pattern {
+        let mut next = vec![false; path.len() + 1];
+        if *part == "**" {
+            let mut any = false;
+            for (index, reached) in row.iter().enumerate() {
+                any |= reached;
+                next[index] = any;
+            }
+        } else {
+            for (index, segment) in path.iter().enumerate() {
+                next[index + 1] = row[index] && segment_matches(part, segment);
+            }
+        }
+        row = next;
+    }
+    row[path.len()]
+}
+
+fn segment_matches(pattern: &str, segment: &str) -> bool {
+    let mut parts = pattern.split('*');
+    let first = parts.next().unwrap_or_default();
+    let Some(mut rest) = segment.strip_prefix(first) else { return false };
+    let mut parts: Vec<&str> = parts.collect();
+    let Some(last) = parts.pop() else { return rest.is_empty() };
+    for part in parts {
+        match rest.find(part) {
+            Some(at) => rest = &rest[at + part.len()..],
+            None => return false,
+        }
+    }
+    rest.len() >= last.len() && rest.ends_with(last)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn patterns_match_segments() {
+        for (pattern, path, expected) in [
+            ("/job/*/build", "/job/payments/build", true),
+            ("/job/*/build", "/job/a/b/build", false),
+            ("/job/**/build*", "/job/a/job/b/buildWithParameters", true),
+            ("/job/**/build*", "/job/build", true),
+            ("/**", "/", true),
+            ("/**", "/a/b/c", true),
+            ("/api/json", "/api/json", true),
+            ("/api/json", "/api/jsonp", false),
+            ("/api/json", "/api/json/", false),
+            ("/a/**/b/**/c", "/a/x/b/y/z/c", true),
+            ("/a/**/b/**/c", "/a/x/y/z/c", false),
+            ("/x*y*z", "/x1y2z", true),
+            ("/x*y*z", "/xz", false),
+            ("/*", "/", true),
+            ("/v1", "/V1", false),
+        ] {
+            assert_eq!(path_matches(pattern, path), expected, "{pattern} {path}");
+        }
+    }
+
+    #[test]
+    fn paths_that_read_two_ways_are_not_plain() {
+        for good in ["/", "/a/b", "/a/b/", "/a.b/c..d", "/%20"] {
+            assert!(is_plain_path(good), "{good}");
+        }
+        for bad in
+            ["", "a", "/a/../b", "/a/%2e%2E/b", "/./a", "//a", "/a//b", "/a\\b", "/a%2fb", "/a%5cb", "/a/..", "/%00"]
+        {
+            assert!(!is_plain_path(bad), "{bad}");
+        }
+    }
+}

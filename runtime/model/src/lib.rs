@@ -1,0 +1,22 @@
+//! What a workflow, a plugin, a grant and a release's events *are*.
+//!
+//! Data and the rules that hold for it, and the reading of workflow files; no IO, no clock, no async.
+//!
+//! **Invariant:** a name or an id is checked when it is made, so nobody checks it again.
+//! **Invariant:** petgraph stays inside [`graph`]; others ask for parents and children.
+//! **Invariant:** nothing here knows how anything is written to disk; see the store's `format`.
+
+pub mod actor;
+pub mod connection;
+pub mod digest;
+pub mod event;
+pub mod expression;
+pub mod failure;
+pub mod grant;
+pub mod graph;
+pub mod manifest;
+pub mod name;
+pub mod plan;
+pub mod template;
+pub mod time;
+pub mod workflow;

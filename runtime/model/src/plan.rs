@@ -1,0 +1,118 @@
+//! A workflow with everything it will use pinned: what the first event of a release records.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+use crate::digest::Digest;
+use crate::graph::{Graph, StepIndex};
+use crate::manifest::Effect;
+use crate::name::{ConnectionName, RoleName, StepName};
+use crate::workflow::{Step, Workflow};
+
+/// A workflow and its pins. Once a release has one it never changes.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(try_from = "PlanDocument", into = "PlanDocument")]
+pub struct Plan {
+    workflow: Workflow,
+    pins: Vec<Pin>,
+    graph: Graph,
+    index: BTreeMap<StepName, StepIndex>,
+}
+
+/// What one step will use.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Pin {
+    /// The component.
+    pub component: Digest,
+    /// The plugin's version, for people.
+    pub version: semver::Version,
+    /// What repeating the action would do.
+    pub effect: Effect,
+    /// Whether the action implements `cancel`.
+    pub cancel: bool,
+    /// Whether the action implements `rollback`.
+    pub rollback: bool,
+    /// Whether the action implements `find`.
+    pub find: bool,
+    /// Which connection each role is bound to.
+    pub connections: BTreeMap<RoleName, ConnectionName>,
+}
+
+/// The form in which a plan is kept: everything else follows from it.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+struct PlanDocument {
+    workflow: Workflow,
+    pins: Vec<Pin>,
+}
+
+/// Why a workflow and pins make no plan.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum InvalidPlan {
+    /// One pin per step is needed.
+    #[error("{steps} steps but {pins} pins")]
+    PinCount {
+        /// Steps of the workflow.
+        steps: usize,
+        /// Pins given.
+        pins: usize,
+    },
+    /// The steps need each other in a circle.
+    #[error(transparent)]
+    Graph(#[from] crate::graph::InvalidGraph),
+}
+
+impl Plan {
+    /// Pins a workflow: one pin per step, in the workflow's order.
+    pub fn new(workflow: Workflow, pins: Vec<Pin>) -> Result<Self, InvalidPlan> {
+        if workflow.steps.len() != pins.len() {
+            return Err(InvalidPlan::PinCount { steps: workflow.steps.len(), pins: pins.len() });
+        }
+        let graph = Graph::of(&workflow)?;
+        let index = graph.steps().map(|it| (workflow.steps[it.as_usize()].name.clone(), it)).collect();
+        Ok(Self { workflow, pins, graph, index })
+    }
+
+    /// The workflow.
+    pub fn workflow(&self) -> &Workflow {
+        &self.workflow
+    }
+
+    /// Who needs whom.
+    pub fn graph(&self) -> &Graph {
+        &self.graph
+    }
+
+    /// Where a step stands.
+    pub fn index_of(&self, name: &StepName) -> Option<StepIndex> {
+        self.index.get(name).copied()
+    }
+
+    /// The step at a place.
+    pub fn step(&self, index: StepIndex) -> &Step {
+        &self.workflow.steps[index.as_usize()]
+    }
+
+    /// What a step will use.
+    pub fn pin(&self, index: StepIndex) -> &Pin {
+        &self.pins[index.as_usize()]
+    }
+
+    /// Its written form, the same bytes for the same plan.
+    pub fn to_json(&self) -> Vec<u8> {
+        serde_json::to_vec(self).expect("a plan holds only what JSON can hold")
+    }
+}
+
+impl TryFrom<PlanDocument> for Plan {
+    type Error = InvalidPlan;
+    fn try_from(document: PlanDocument) -> Result<Self, InvalidPlan> {
+        Self::new(document.workflow, document.pins)
+    }
+}
+
+impl From<Plan> for PlanDocument {
+    fn from(plan: Plan) -> Self {
+        Self { workflow: plan.workflow, pins: plan.pins }
+    }
+}

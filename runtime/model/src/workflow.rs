@@ -1,0 +1,213 @@
+//! A workflow: what its author wrote, read and checked.
+//!
+//! Names in it are well formed and point at each other; whether the plugins and connections exist is
+//! [`crate::plan`]'s question.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+use crate::expression::Expression;
+use crate::failure::FailureClass;
+use crate::name::{ActionName, ConnectionName, PhaseName, PluginName, RoleName, StepName, WorkflowName};
+use crate::template::Template;
+use crate::time::Span;
+
+/// The versioned definition of a release.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Workflow {
+    /// Its name.
+    pub name: WorkflowName,
+    /// What it is for.
+    pub description: Option<String>,
+    /// What a release is started with.
+    pub parameters: BTreeMap<String, Parameter>,
+    /// Phases in order; empty when the file names none.
+    pub phases: Vec<PhaseName>,
+    /// Steps in the order of the file.
+    pub steps: Vec<Step>,
+    /// What a release gives.
+    pub outputs: BTreeMap<String, Template>,
+}
+
+/// Something a release is started with.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Parameter {
+    /// JSON Schema of the value.
+    pub schema: serde_json::Value,
+    /// Taken when none is given; without it the parameter is required.
+    pub default: Option<serde_json::Value>,
+    /// What it means.
+    pub description: Option<String>,
+}
+
+/// One plugin invocation.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Step {
+    /// Unique in the workflow.
+    pub name: StepName,
+    /// The phase it belongs to. Steps of a phase start when those of the phases before it ended.
+    pub phase: Option<PhaseName>,
+    /// Steps that must have ended well.
+    pub needs: Vec<StepName>,
+    /// What it runs.
+    pub uses: Uses,
+    /// Which connections it binds.
+    pub connections: Connections,
+    /// Its input, with expressions.
+    pub with: Template,
+    /// Whether it runs at all.
+    pub when: Option<Expression>,
+    /// How failures are retried.
+    pub retry: RetryPolicy,
+    /// How long one attempt may take, waits included.
+    pub timeout: Option<Span>,
+    /// What must be open before it starts.
+    pub gates: Vec<Gate>,
+    /// What happens when retries are exhausted.
+    pub on_failure: OnFailure,
+    /// Its part in a rollback.
+    pub rollback: RollbackPart,
+}
+
+/// `plugin/action@version`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Uses {
+    /// The plugin.
+    pub plugin: PluginName,
+    /// Its action.
+    pub action: ActionName,
+    /// Versions that will do; the newest installed one is pinned when the release starts.
+    pub version: semver::VersionReq,
+}
+
+impl std::fmt::Display for Uses {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{}/{}", self.plugin, self.action)?;
+        if self.version == semver::VersionReq::STAR { Ok(()) } else { write!(f, "@{}", self.version) }
+    }
+}
+
+/// Which connections a step binds.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Connections {
+    /// None given.
+    Unbound,
+    /// `connection: ci`: for the action's only role.
+    Only(ConnectionName),
+    /// `connections: { role: name }`.
+    ByRole(BTreeMap<RoleName, ConnectionName>),
+}
+
+/// How failures are retried; bounded in every way.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RetryPolicy {
+    /// Attempts in all, the first included; 1 to 100.
+    pub attempts: u32,
+    /// Bound of the first delay; it doubles with each attempt.
+    pub backoff: Span,
+    /// Bound of every delay.
+    pub max_backoff: Span,
+    /// No attempt begins later than this after the first one did.
+    pub within: Option<Span>,
+    /// Classes that are retried.
+    pub on: Vec<FailureClass>,
+}
+
+impl Default for RetryPolicy {
+    /// Three attempts in all, 2 s doubling up to a minute, for failures declared transient.
+    fn default() -> Self {
+        Self {
+            attempts: 3,
+            backoff: Span::seconds(2),
+            max_backoff: Span::seconds(60),
+            within: None,
+            on: vec![FailureClass::Transient, FailureClass::RateLimited],
+        }
+    }
+}
+
+/// What happens when retries are exhausted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum OnFailure {
+    /// The step waits for a person.
+    #[default]
+    Pause,
+    /// The release fails once its running steps have ended.
+    Fail,
+    /// Dependents run as if it had succeeded, without its output.
+    Continue,
+    /// The release is rolled back once its running steps have ended.
+    Rollback,
+}
+
+/// A step's part in a rollback.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum RollbackPart {
+    /// The plugin's rollback is called, where the action has one.
+    #[default]
+    Automatic,
+    /// It stays as it is.
+    Skip,
+}
+
+/// What must be open before a step starts.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Gate {
+    /// People say yes.
+    Approval(ApprovalGate),
+}
+
+/// People say yes.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct ApprovalGate {
+    /// Who may.
+    pub from: Vec<Approver>,
+    /// How many different people must; at least 1.
+    pub min: u32,
+    /// Whether whoever started the release may be one of them.
+    pub requester_may_approve: bool,
+    /// What they are asked, with expressions.
+    pub message: Option<Template>,
+}
+
+/// Somebody who may approve.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Approver {
+    /// `user:ana`
+    User(String),
+    /// `group:release-managers`
+    Group(String),
+}
+
+impl std::fmt::Display for Approver {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::User(name) => write!(f, "user:{name}"),
+            Self::Group(name) => write!(f, "group:{name}"),
+        }
+    }
+}
+
+impl std::str::FromStr for Approver {
+    type Err = String;
+    fn from_str(text: &str) -> Result<Self, String> {
+        match text.split_once(':') {
+            Some(("user", name)) if !name.is_empty() => Ok(Self::User(name.to_owned())),
+            Some(("group", name)) if !name.is_empty() => Ok(Self::Group(name.to_owned())),
+            _ => Err(format!("`{text}` names nobody: write `user:ana` or `group:release-managers`")),
+        }
+    }
+}
+
+impl Workflow {
+    /// The step of this name.
+    pub fn step(&self, name: &StepName) -> Option<&Step> {
+        self.steps.iter().find(|it| it.name == *name)
+    }
+}

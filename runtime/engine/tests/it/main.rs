@@ -1,0 +1,7 @@
+//! The engine, through one fake world: see `world.rs`.
+
+mod approval;
+mod flow;
+mod prefixes;
+mod rollback;
+mod world;

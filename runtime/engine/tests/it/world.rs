@@ -1,0 +1,327 @@
+//! A fake world for the engine: a virtual clock and components that do what a script says.
+//!
+//! After every decision it replays the journal and compares, so every test is also a test of replay.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::Arc;
+
+use serde_json::{Value, json};
+use windlass_engine::{Call, CallId, CallResult, Input, Rejected, Release, Stage, StepState, Suspension, WakeCondition};
+use windlass_model::actor::Actor;
+use windlass_model::digest::Digest;
+use windlass_model::event::{Created, Intervention, Operation, Record};
+use windlass_model::failure::{FailureClass, FailureOrigin, RetryAdvice, StepError};
+use windlass_model::manifest::Effect;
+use windlass_model::name::ReleaseId;
+use windlass_model::plan::{Pin, Plan};
+use windlass_model::template::Template;
+use windlass_model::time::{Span, Timestamp};
+use windlass_model::workflow::{Connections, OnFailure, RetryPolicy, RollbackPart, Step, Uses, Workflow};
+
+/// What a component does when it is called.
+#[derive(Debug, Clone)]
+pub(crate) enum Does {
+    Done(Value),
+    Suspends(u64),
+    Fails(FailureClass),
+    FailsFor(FailureClass, RetryAdvice),
+    /// The call never ends by itself.
+    Hangs,
+    NotFound,
+}
+
+pub(crate) fn fails(class: FailureClass) -> Vec<Does> {
+    vec![Does::Fails(class); 20]
+}
+
+/// A workflow in a line: `build -> deploy; build -> notify`.
+pub(crate) fn workflow(text: &str) -> Workflow {
+    let mut steps: Vec<Step> = Vec::new();
+    for chain in text.split(';') {
+        let mut before: Option<String> = None;
+        for name in chain.split("->").map(str::trim) {
+            let at = steps.iter().position(|it| it.name.as_str() == name).unwrap_or_else(|| {
+                steps.push(step(name));
+                steps.len() - 1
+            });
+            if let Some(before) = before {
+                steps[at].needs.push(before.parse().expect("a name"));
+            }
+            before = Some(name.to_owned());
+        }
+    }
+    Workflow {
+        name: "w".parse().expect("a name"),
+        description: None,
+        parameters: BTreeMap::new(),
+        phases: Vec::new(),
+        steps,
+        outputs: BTreeMap::new(),
+    }
+}
+
+fn step(name: &str) -> Step {
+    // A struct read from its written form, so that a field more does not break every test.
+    serde_json::from_value(json!({
+        "name": name, "phase": null, "needs": [], "uses": {"plugin": "p", "action": "a", "version": "*"},
+        "connections": "unbound", "with": {}, "when": null, "retry": retry(), "timeout": null, "gates": [],
+        "on_failure": "fail", "rollback": "automatic",
+    }))
+    .unwrap_or_else(|_| Step {
+        name: name.parse().expect("a name"),
+        phase: None,
+        needs: Vec::new(),
+        uses: Uses { plugin: "p".parse().expect("a name"), action: "a".parse().expect("a name"), version: semver_any() },
+        connections: Connections::Unbound,
+        with: Template::Plain(json!({})),
+        when: None,
+        retry: retry(),
+        timeout: None,
+        gates: Vec::new(),
+        on_failure: OnFailure::Fail,
+        rollback: RollbackPart::Automatic,
+    })
+}
+
+fn semver_any() -> semver::VersionReq {
+    semver::VersionReq::STAR
+}
+
+fn retry() -> RetryPolicy {
+    RetryPolicy { attempts: 3, backoff: Span::seconds(4), max_backoff: Span::seconds(60), ..RetryPolicy::default() }
+}
+
+pub(crate) fn actor(name: &str, groups: &[&str]) -> Actor {
+    Actor { name: name.to_owned(), groups: groups.iter().map(ToString::to_string).collect(), authenticated: "test".to_owned() }
+}
+
+/// The fake world.
+pub(crate) struct World {
+    pub(crate) plan: Arc<Plan>,
+    pub(crate) release: Release,
+    pub(crate) journal: Vec<Record>,
+    pub(crate) now: Timestamp,
+    /// What each call does: `build`, `build:rollback`, `build:cancel`, `build:find`; `Done` when empty.
+    pub(crate) script: BTreeMap<String, VecDeque<Does>>,
+    /// What happened, a line each.
+    pub(crate) log: Vec<String>,
+    /// Effects by step: how many logical calls did something.
+    pub(crate) effects: BTreeMap<String, Vec<String>>,
+    in_flight: BTreeMap<CallId, Does>,
+}
+
+/// Which pins the steps have.
+#[derive(Clone, Copy)]
+pub(crate) struct Pins {
+    pub(crate) effect: Effect,
+    pub(crate) cancel: bool,
+    pub(crate) rollback: bool,
+    pub(crate) find: bool,
+}
+
+impl Default for Pins {
+    fn default() -> Self {
+        Self { effect: Effect::Write, cancel: true, rollback: true, find: true }
+    }
+}
+
+impl World {
+    pub(crate) fn new(workflow: Workflow, pins: Pins, script: &[(&str, Vec<Does>)]) -> Self {
+        let pin = Pin {
+            component: Digest::of(b"p"),
+            version: semver::Version::new(1, 0, 0),
+            effect: pins.effect,
+            cancel: pins.cancel,
+            rollback: pins.rollback,
+            find: pins.find,
+            connections: BTreeMap::new(),
+        };
+        let pins = vec![pin; workflow.steps.len()];
+        let plan = Arc::new(Plan::new(workflow, pins).expect("a plan"));
+        let created = Created {
+            release: "w-1".parse::<ReleaseId>().expect("an id"),
+            plan: Digest::of(&plan.to_json()),
+            components: Vec::new(),
+            parameters: json!({"version": "1.0.0", "dangerous": false}),
+            requested_by: actor("rita", &[]),
+            salt: [1; 16],
+        };
+        let now = Timestamp(1_000_000);
+        let (release, record) = Release::create(plan.clone(), created, now);
+        let script = script.iter().map(|(name, does)| ((*name).to_owned(), does.iter().cloned().collect())).collect();
+        let journal = vec![record];
+        Self { plan, release, journal, now, script, log: Vec::new(), effects: BTreeMap::new(), in_flight: BTreeMap::new() }
+    }
+
+    /// Gives an input to the engine, and checks that the journal tells the same.
+    pub(crate) fn tell(&mut self, input: Input) -> Result<(), Rejected> {
+        let before = self.release.clone();
+        match self.release.decide(input, self.now) {
+            Err(rejected) => {
+                assert_eq!(self.release, before, "a refused input changes nothing");
+                Err(rejected)
+            }
+            Ok(None) => Ok(()),
+            Ok(Some(record)) => {
+                self.journal.push(record);
+                let replayed = Release::replay(self.plan.clone(), &self.journal).expect("a journal that can be replayed");
+                assert_eq!(replayed, self.release, "the journal tells the same");
+                Ok(())
+            }
+        }
+    }
+
+    /// Ends the process and takes the release over from its journal.
+    pub(crate) fn crash(&mut self) {
+        // The other side goes on where it was: what it was about to answer, it answers the next who ask.
+        for (id, does) in std::mem::take(&mut self.in_flight) {
+            let key = self.key(id);
+            if !matches!(does, Does::Hangs | Does::NotFound) {
+                self.script.entry(key).or_default().push_front(does);
+            }
+        }
+        self.release = Release::replay(self.plan.clone(), &self.journal).expect("a journal that can be replayed");
+        self.tell(Input::TakenOver).expect("taking over is never refused");
+    }
+
+    /// One thing happens: a call begins, a call ends, or time passes. False when nothing can.
+    pub(crate) fn turn(&mut self) -> bool {
+        let wanted: Vec<CallId> = self.release.calls().collect();
+        self.in_flight.retain(|id, _| wanted.contains(id));
+        if let Some(id) = wanted.iter().find(|it| !self.in_flight.contains_key(it)) {
+            self.begin(*id);
+            return true;
+        }
+        let ending = self.in_flight.iter().find(|(_, does)| !matches!(does, Does::Hangs)).map(|(id, does)| (*id, does.clone()));
+        if let Some((id, does)) = ending {
+            self.in_flight.remove(&id);
+            let result = answer(does);
+            self.tell(Input::CallEnded { call: id, result, dice: u64::MAX }).expect("a wanted call is not late");
+            return true;
+        }
+        match self.release.wake_at() {
+            Some(at) => {
+                self.now = self.now.max(at);
+                self.tell(Input::Tick { dice: u64::MAX }).expect("a tick is never refused");
+                true
+            }
+            None => false,
+        }
+    }
+
+    /// Under which name the script says what a call does; what is looked for is the step's own.
+    fn key(&self, id: CallId) -> String {
+        let name = self.plan.step(id.step).name.to_string();
+        match id.operation {
+            Operation::Start => name,
+            Operation::Cancel => format!("{name}:cancel"),
+            Operation::Rollback => format!("{name}:rollback"),
+        }
+    }
+
+    fn begin(&mut self, id: CallId) {
+        let order = self.release.order(id).expect("a wanted call has an order");
+        let name = self.plan.step(id.step).name.to_string();
+        let verb = match (&order.call, id.operation) {
+            (Call::Find, _) => "find",
+            (Call::Resume { .. }, Operation::Start) => "resume",
+            (_, Operation::Start) => "run",
+            (_, Operation::Cancel) => "cancel",
+            (_, Operation::Rollback) => "rollback",
+        };
+        let key = if verb == "find" { format!("{name}:find") } else { self.key(id) };
+        let done = self.effects.entry(name.clone()).or_default();
+        let default = match verb {
+            // The other side knows what was done under this key.
+            "find" if done.contains(&order.idempotency_key) => {
+                let next = self.script.get_mut(&name).and_then(VecDeque::pop_front);
+                next.unwrap_or_else(|| Does::Done(json!({"step": name})))
+            }
+            "find" => Does::NotFound,
+            _ => Does::Done(json!({"step": name})),
+        };
+        let does = self.script.get_mut(&key).and_then(VecDeque::pop_front).unwrap_or(default);
+        if verb == "run" && !matches!(does, Does::Fails(_) | Does::FailsFor(..)) {
+            done.push(order.idempotency_key.clone());
+        }
+        let end = match &does {
+            Does::Fails(class) | Does::FailsFor(class, _) => format!(": fails ({class})"),
+            Does::Suspends(_) => ": suspends".to_owned(),
+            Does::Hangs => ": hangs".to_owned(),
+            Does::NotFound => ": nothing".to_owned(),
+            Does::Done(_) => String::new(),
+        };
+        self.log.push(format!("{verb} {name}{end}"));
+        self.in_flight.insert(id, does);
+    }
+
+    /// Lets things happen until the release ends or waits for a person.
+    pub(crate) fn run(&mut self) -> &mut Self {
+        for _ in 0..10_000 {
+            if !self.turn() {
+                let waits = self.release.waits();
+                let words = waits.iter().map(|it| format!("{}: {}", it.step, it.text)).collect::<Vec<_>>().join("; ");
+                self.log.push(match self.release.outcome() {
+                    Some(outcome) => outcome.name().to_owned(),
+                    None => format!("waits for {words}"),
+                });
+                if self.release.outcome().is_none() {
+                    assert!(!waits.is_empty(), "nothing waits without a cause: {:?}", self.release);
+                }
+                return self;
+            }
+        }
+        panic!("it never ends: {:#?}", self.log);
+    }
+
+    pub(crate) fn vote(&mut self, step: &str, actor: Actor, approved: bool) -> Result<(), Rejected> {
+        self.tell(Input::Vote { step: step.parse().expect("a name"), actor, approved, comment: "because".to_owned() })
+    }
+
+    pub(crate) fn intervene(&mut self, intervention: Intervention) -> Result<(), Rejected> {
+        self.tell(Input::Intervene { actor: actor("ana", &[]), reason: "because".to_owned(), intervention })
+    }
+
+    pub(crate) fn state(&self, step: &str) -> &StepState {
+        let index = self.plan.index_of(&step.parse().expect("a name")).expect("a step");
+        &self.release.step(index).state
+    }
+
+    pub(crate) fn is_suspended(&self, step: &str) -> bool {
+        self.state(step).activity().is_some_and(|it| matches!(it.stage, Stage::Suspended { .. }))
+    }
+
+    pub(crate) fn story(&self) -> String {
+        self.log.join("\n") + "\n"
+    }
+}
+
+fn answer(does: Does) -> Result<CallResult, StepError> {
+    let error = |class, advice| StepError {
+        origin: FailureOrigin::Plugin,
+        class,
+        code: "scripted".to_owned(),
+        message: "as scripted".to_owned(),
+        advice,
+        details: Vec::new(),
+    };
+    match does {
+        Does::Done(value) => Ok(CallResult::Done(value)),
+        Does::Suspends(seconds) => Ok(CallResult::Suspended(Suspension {
+            state: vec![1, 2, 3],
+            wakes: vec![WakeCondition::After(Span::seconds(seconds))],
+            status: "outside".to_owned(),
+        })),
+        Does::NotFound => Ok(CallResult::NotFound),
+        Does::Fails(class) => Err(error(class, RetryAdvice::ByPolicy)),
+        Does::FailsFor(class, advice) => Err(error(class, advice)),
+        Does::Hangs => unreachable!("a call that hangs does not end"),
+    }
+}
+
+/// Runs a workflow and compares what happened.
+pub(crate) fn check(workflow: Workflow, script: &[(&str, Vec<Does>)], expected: &expect_test::Expect) {
+    let mut world = World::new(workflow, Pins::default(), script);
+    world.run();
+    expected.assert_eq(&world.story());
+}

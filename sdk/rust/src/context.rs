@@ -1,0 +1,215 @@
+//! What an operation has in hand: who it works for, and the host's capabilities.
+
+use crate::call::{Call, Operation};
+use crate::failure::Failure;
+use crate::host::{Begun, CallbackAddress, Connection, Host, Level};
+use crate::http::Endpoint;
+use crate::tool::ToolRun;
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use std::fmt::Display;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+/// One call, and what the host offers to it.
+pub struct Context<'a> {
+    host: &'a dyn Host,
+    call: &'a Call,
+}
+
+impl<'a> Context<'a> {
+    pub(crate) fn new(host: &'a dyn Host, call: &'a Call) -> Self {
+        Self { host, call }
+    }
+
+    pub(crate) fn call(&self) -> &'a Call {
+        self.call
+    }
+
+    /// Identifies the release.
+    pub fn release(&self) -> &str {
+        &self.call.release
+    }
+
+    /// Step instance: `deploy` or `deploy[eu-1]`.
+    pub fn step(&self) -> &str {
+        &self.call.step
+    }
+
+    /// From 1; counts the attempts of this operation.
+    pub fn attempt(&self) -> u32 {
+        self.call.attempt
+    }
+
+    /// Which operation this is.
+    pub fn operation(&self) -> Operation {
+        self.call.operation
+    }
+
+    /// The same for every attempt of this operation, and for `find`: hand it to the other system. 32 hex digits.
+    pub fn idempotency_key(&self) -> &str {
+        &self.call.idempotency_key
+    }
+
+    /// When the host will stop this attempt, waits included.
+    pub fn deadline(&self) -> Option<SystemTime> {
+        self.call.deadline.and_then(|millis| UNIX_EPOCH.checked_add(Duration::from_millis(millis)))
+    }
+
+    /// Writes are stopped by the host; an action may say what it would have done.
+    pub fn dry_run(&self) -> bool {
+        self.call.dry_run
+    }
+
+    /// A value of the call's open list: `tenant`, `environment`, `actor`, `traceparent`.
+    pub fn value(&self, name: &str) -> Option<&str> {
+        let mut values = self.call.context.iter();
+        values.find(|(key, _)| key == name).map(|(_, value)| value.as_str())
+    }
+
+    /// The time of day.
+    pub fn now(&self) -> SystemTime {
+        self.host.now()
+    }
+
+    /// Does something and tells how long it took.
+    pub fn measured<T>(&self, work: impl FnOnce() -> T) -> (T, Duration) {
+        let before = self.host.monotonic();
+        let value = work();
+        (value, self.host.monotonic().saturating_sub(before))
+    }
+
+    /// Lines for the release's log.
+    pub fn log(&self) -> Log<'a> {
+        Log { host: self.host, fields: Vec::new() }
+    }
+
+    /// What people see while a call runs.
+    pub fn progress(&self) -> Progress<'a> {
+        Progress { host: self.host }
+    }
+
+    /// The connection bound to a role; a failure that says what to do if there is none.
+    pub fn connection(&self, role: &str) -> Result<Connection, Failure> {
+        self.host.connection(role).ok_or_else(|| {
+            let message = format!("no connection is bound to the role `{role}`: name one in the step's `connection`");
+            Failure::invalid("connection-missing", message).never()
+        })
+    }
+
+    /// The connection bound to an optional role.
+    pub fn optional_connection(&self, role: &str) -> Option<Connection> {
+        self.host.connection(role)
+    }
+
+    /// HTTP to the connection bound to a role.
+    pub fn http(&self, role: &str) -> Result<Endpoint<'a>, Failure> {
+        let connection = self.connection(role)?;
+        Ok(Endpoint::new(self.host, connection, self.call.idempotency_key.clone()))
+    }
+
+    /// A native tool of the manifest.
+    pub fn tool(&self, name: &str) -> ToolRun<'a> {
+        ToolRun::new(self.host, name)
+    }
+
+    /// Makes an address that wakes the step when the other side calls it.
+    pub fn callback(&self) -> CallbackAddress {
+        self.host.callback()
+    }
+
+    /// Does a part of the step once: what came back is recorded, and later attempts and operations of the step get it
+    /// without doing it again. A failure is not recorded.
+    pub fn checkpoint<T: Serialize + DeserializeOwned>(
+        &self,
+        name: &str,
+        part: impl FnOnce() -> Result<T, Failure>,
+    ) -> Result<T, Failure> {
+        match self.host.begin(name) {
+            Begun::Recorded(recorded) => read(name, &recorded),
+            Begun::Fresh(slot) => {
+                let value = part()?;
+                let recorded = serde_json::to_vec(&value).map_err(|error| unreadable(name, &error.to_string()))?;
+                slot.finish(&recorded);
+                Ok(value)
+            }
+        }
+    }
+
+    /// What a part of the step came to, if it was done.
+    pub fn recorded<T: DeserializeOwned>(&self, name: &str) -> Result<Option<T>, Failure> {
+        match self.host.begin(name) {
+            Begun::Recorded(recorded) => read(name, &recorded).map(Some),
+            Begun::Fresh(_) => Ok(None),
+        }
+    }
+}
+
+fn read<T: DeserializeOwned>(name: &str, recorded: &[u8]) -> Result<T, Failure> {
+    crate::decode::json(recorded).map_err(|problem| unreadable(name, &problem))
+}
+
+fn unreadable(name: &str, problem: &str) -> Failure {
+    Failure::internal("checkpoint", format!("the checkpoint `{name}`: {problem}")).never()
+}
+
+/// Writes log lines, with fields if some were given.
+#[must_use = "a log line ends with `.info(…)` or another level"]
+pub struct Log<'a> {
+    host: &'a dyn Host,
+    fields: Vec<(String, String)>,
+}
+
+macro_rules! levels {
+    ($( $(#[$doc:meta])* $name:ident => $level:ident; )*) => {
+        $( $(#[$doc])*
+        pub fn $name(&self, message: impl AsRef<str>) {
+            self.host.log(Level::$level, message.as_ref(), &self.fields);
+        } )*
+    };
+}
+
+impl Log<'_> {
+    /// Adds a field to the lines that follow.
+    pub fn field(mut self, name: impl Into<String>, value: impl Display) -> Self {
+        self.fields.push((name.into(), value.to_string()));
+        self
+    }
+
+    levels! {
+        /// Only for whoever debugs the plugin.
+        trace => Trace;
+        /// Only for whoever debugs the step.
+        debug => Debug;
+        /// What happens.
+        info => Info;
+        /// What might go wrong.
+        warn => Warn;
+        /// What went wrong.
+        error => Error;
+    }
+}
+
+/// What people see while a call runs; the last value of each stands.
+pub struct Progress<'a> {
+    host: &'a dyn Host,
+}
+
+impl Progress<'_> {
+    /// One short sentence.
+    pub fn status(&self, text: impl AsRef<str>) -> &Self {
+        self.host.status(text.as_ref());
+        self
+    }
+
+    /// 0 to 100.
+    pub fn percent(&self, value: u8) -> &Self {
+        self.host.percent(value.min(100));
+        self
+    }
+
+    /// A place to look at, kept with the step.
+    pub fn link(&self, title: impl AsRef<str>, url: impl AsRef<str>) -> &Self {
+        self.host.link(title.as_ref(), url.as_ref());
+        self
+    }
+}

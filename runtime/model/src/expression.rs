@@ -1,17 +1,31 @@
 //! Expressions in workflow files: the Common Expression Language over parameters and outputs.
 //!
 //! What can be named: `parameters.NAME`, `steps.NAME.output…`, `steps.NAME.state`, `release.id`,
-//! `release.workflow`, `release.requested_by`. Source: <https://cel.dev>.
+//! `release.workflow`, `release.requested_by`. A step whose name holds `-` is written
+//! `steps['create-change'].output…`. Source: <https://cel.dev>.
 //!
 //! **Invariant:** an expression's value depends on nothing but its [`Scope`].
+//! **Invariant:** an expression is at most [`EXPRESSION_BYTES_MAX`] long and [`EXPRESSION_DEPTH_MAX`]
+//! deep, so that reading and evaluating it, which recurse, stay far from the end of any stack.
 
+use std::collections::HashMap;
 use std::fmt;
+use std::ops::Range;
 use std::sync::Arc;
 
-use cel::common::ast::{EntryExpr, Expr};
+use cel::common::ast::{EntryExpr, Expr, LiteralValue, operators};
 use cel::{Context, Env, IdedExpr, Program};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
+
+/// The longest expression, in bytes.
+pub const EXPRESSION_BYTES_MAX: usize = 2000;
+
+/// How deep an expression may be nested, chains of operators included.
+pub const EXPRESSION_DEPTH_MAX: usize = 200;
+
+/// What `steps.NAME.state` may be once the step has ended.
+pub const ENDED_STATES: [&str; 5] = ["succeeded", "failed", "skipped", "canceled", "rolled_back"];
 
 /// An expression that was read.
 #[derive(Clone)]
@@ -41,6 +55,35 @@ pub struct InvalidExpression {
 }
 
 impl InvalidExpression {
+    /// The reader's first complaint, in our words.
+    fn of(source: &str, errors: &cel::ParseErrors) -> Self {
+        let Some(first) = errors.errors.first() else {
+            return Self { message: "cannot read this expression".to_owned(), offset: 0 };
+        };
+        let (line, column) = (first.pos.0.max(1) as usize, first.pos.1.max(1) as usize);
+        let before: usize = source.split_inclusive('\n').take(line - 1).map(str::len).sum();
+        let offset = (before + column - 1).min(source.len());
+        let said = first.msg.strip_prefix("Syntax error: ").unwrap_or(&first.msg);
+        let said = said.split(" expecting ").next().unwrap_or(said);
+        let quoted = said.split_once('\'').and_then(|(_, rest)| rest.rsplit_once('\'')).map(|(it, _)| it.trim());
+        let message = match quoted {
+            _ if said.contains("recursion") || said.starts_with("OtherError") => {
+                "the expression is nested too deeply".to_owned()
+            }
+            Some("<EOF>") => "the expression ends where something is still expected".to_owned(),
+            Some("=") => "`=` is no operator; equality is `==`".to_owned(),
+            Some("and" | "AND") => "`and` is no operator; it is written `&&`".to_owned(),
+            Some("or" | "OR") => "`or` is no operator; it is written `||`".to_owned(),
+            Some("&") => "`&` is no operator; and is written `&&`".to_owned(),
+            Some("|") => "`|` is no operator; or is written `||`".to_owned(),
+            Some(text) if said.contains("input") || said.contains("token") || said.contains("alternative") => {
+                format!("`{text}` is not expected here")
+            }
+            _ => format!("cannot read this expression: {said}"),
+        };
+        Self { message, offset }
+    }
+
     /// `${{` without `}}`.
     pub fn unclosed() -> Self {
         Self { message: "`${{` is not closed by `}}`".to_owned(), offset: 0 }
@@ -92,18 +135,16 @@ impl Expression {
         if source.trim().is_empty() {
             return Err(InvalidExpression { message: "the expression is empty".to_owned(), offset: 0 });
         }
+        if source.len() > EXPRESSION_BYTES_MAX {
+            let message = format!("the expression has {} bytes; {EXPRESSION_BYTES_MAX} are the most", source.len());
+            return Err(InvalidExpression { message, offset: 0 });
+        }
         match environment().compile(source) {
-            Ok(program) => Ok(Self { source: source.into(), program: Arc::new(program) }),
-            Err(errors) => {
-                let first = errors.errors.first();
-                let message = first.map_or_else(|| errors.to_string(), |it| it.msg.clone());
-                let offset = first.map_or(0, |it| {
-                    let (line, column) = (it.pos.0.max(1) as usize, it.pos.1.max(1) as usize);
-                    let before: usize = source.split_inclusive('\n').take(line - 1).map(str::len).sum();
-                    (before + column - 1).min(source.len())
-                });
-                Err(InvalidExpression { message: format!("cannot read this expression: {message}"), offset })
+            Ok(program) if depth_exceeds(program.expression(), EXPRESSION_DEPTH_MAX) => {
+                Err(InvalidExpression { message: "the expression is nested too deeply".to_owned(), offset: 0 })
             }
+            Ok(program) => Ok(Self { source: source.into(), program: Arc::new(program) }),
+            Err(errors) => Err(InvalidExpression::of(source, &errors)),
         }
     }
 
@@ -120,6 +161,61 @@ impl Expression {
     /// Byte offset in the source at which a node of [`Self::syntax`] begins.
     pub fn offset_of(&self, node: u64) -> usize {
         self.program.source_info().offset_for(node).map_or(0, |(start, _)| start as usize)
+    }
+
+    /// The bytes of the source that a node of [`Self::syntax`] was read from, as far as they are known:
+    /// of an operator or a call all of its operands.
+    pub fn range_of(&self, node: &IdedExpr) -> Range<usize> {
+        let own = self.program.source_info().offset_for(node.id);
+        let mut range = match own {
+            Some((start, stop)) => start as usize..stop as usize + 1,
+            None => Range { start: usize::MAX, end: 0 },
+        };
+        let mut cover = |it: &IdedExpr| {
+            let part = self.range_of(it);
+            range.start = range.start.min(part.start);
+            range.end = range.end.max(part.end);
+        };
+        match &node.expr {
+            Expr::Select(it) => {
+                cover(&it.operand);
+                let from = range.end.min(self.source.len());
+                let tail = self.source.get(from..).unwrap_or_default();
+                if let Some(at) =
+                    tail.find(it.field.as_str()).filter(|at| tail[..*at].trim_matches(['.', ' ', '\n']).is_empty())
+                {
+                    range.end = from + at + it.field.len();
+                }
+                if it.test {
+                    let open = own.map_or(0, |(start, _)| start as usize);
+                    range.start = self
+                        .source
+                        .get(..open)
+                        .filter(|it| it.ends_with("has"))
+                        .map_or(range.start, |it| it.len() - "has".len());
+                    range.end += usize::from(self.source.get(range.end..).is_some_and(|it| it.starts_with(')')));
+                }
+            }
+            Expr::Call(it) => {
+                it.target.iter().for_each(|it| cover(it));
+                it.args.iter().for_each(&mut cover);
+                let closing = if it.func_name == operators::INDEX { ']' } else { ')' };
+                let from = range.end.min(self.source.len());
+                let tail = self.source.get(from..).unwrap_or_default();
+                if !it.func_name.starts_with(['_', '!', '-', '@']) || it.func_name == operators::INDEX {
+                    if let Some(at) = tail.find(closing).filter(|at| tail[..*at].trim().is_empty()) {
+                        range.end = from + at + 1;
+                    }
+                    let open = own.map_or(0, |(start, _)| start as usize);
+                    if self.source.get(..open).is_some_and(|it_| it_.ends_with(it.func_name.as_str())) {
+                        range.start = range.start.min(open - it.func_name.len());
+                    }
+                }
+            }
+            Expr::Comprehension(it) => cover(&it.iter_range),
+            Expr::Unspecified | Expr::Ident(_) | Expr::Literal(_) | Expr::List(_) | Expr::Map(_) | Expr::Struct(_) => {}
+        }
+        if range.start >= range.end || self.source.get(range.clone()).is_none() { 0..self.source.len() } else { range }
     }
 
     /// Every name in it, the longest form of each, without those bound by macros.
@@ -186,19 +282,19 @@ impl Expression {
         let mut context = Context::with_env(environment());
         let mut steps = serde_json::Map::new();
         for reference in &references {
-            if let [root, name, ..] = reference.path.as_slice() {
-                if root == "steps" && !steps.contains_key(name) {
-                    if let Some(step) = (scope.step)(name) {
-                        steps.insert(name.clone(), step);
-                    }
-                }
+            if let [root, name, ..] = reference.path.as_slice()
+                && root == "steps"
+                && !steps.contains_key(name)
+                && let Some(step) = (scope.step)(name)
+            {
+                steps.insert(name.clone(), step);
             }
         }
         for (name, value) in
             [("parameters", scope.parameters), ("release", scope.release), ("steps", &Value::Object(steps))]
         {
             if references.iter().any(|it| it.path[0] == name) {
-                context.add_variable(name, value).map_err(|error| refuse(error.to_string()))?;
+                context.add_variable_from_value(name, to_cel(value));
             }
         }
         let value = self.program.execute(&context).map_err(|error| refuse(error.to_string()))?;
@@ -241,8 +337,8 @@ impl Expression {
     }
 }
 
-/// The parts of `a.b.c`, or of `has(a.b.c)`.
-fn qualified_name(mut expr: &Expr) -> Option<(Vec<String>, bool)> {
+/// The parts of `a.b.c`, of `a['b'].c`, or of `has(a.b.c)`.
+pub(crate) fn qualified_name(mut expr: &Expr) -> Option<(Vec<String>, bool)> {
     let mut parts = Vec::new();
     let presence = matches!(expr, Expr::Select(it) if it.test);
     loop {
@@ -256,7 +352,68 @@ fn qualified_name(mut expr: &Expr) -> Option<(Vec<String>, bool)> {
                 parts.push(it.field.clone());
                 expr = &it.operand.expr;
             }
+            Expr::Call(it) if it.func_name == operators::INDEX && it.target.is_none() => {
+                let [operand, index] = it.args.as_slice() else { return None };
+                let Expr::Literal(LiteralValue::String(name)) = &index.expr else { return None };
+                parts.push(name.inner().to_owned());
+                expr = &operand.expr;
+            }
             _ => return None,
+        }
+    }
+}
+
+/// Whether a node has descendants more than `most` levels below it; without recursion.
+fn depth_exceeds(node: &IdedExpr, most: usize) -> bool {
+    let mut open = vec![(node, 0)];
+    while let Some((node, depth)) = open.pop() {
+        if depth > most {
+            return true;
+        }
+        let mut push = |it| open.push((it, depth + 1));
+        match &node.expr {
+            Expr::Unspecified | Expr::Ident(_) | Expr::Literal(_) => {}
+            Expr::Call(it) => it.target.iter().map(Box::as_ref).chain(&it.args).for_each(push),
+            Expr::Comprehension(it) => {
+                [&it.iter_range, &it.accu_init, &it.loop_cond, &it.loop_step, &it.result].into_iter().for_each(push);
+            }
+            Expr::List(it) => it.elements.iter().for_each(push),
+            Expr::Map(it) => it.entries.iter().for_each(|it| match &it.expr {
+                EntryExpr::StructField(field) => push(&field.value),
+                EntryExpr::MapEntry(entry) => {
+                    push(&entry.key);
+                    push(&entry.value);
+                }
+            }),
+            Expr::Select(it) => push(&it.operand),
+            Expr::Struct(it) => it.entries.iter().for_each(|it| match &it.expr {
+                EntryExpr::StructField(field) => push(&field.value),
+                EntryExpr::MapEntry(entry) => push(&entry.value),
+            }),
+        }
+    }
+    false
+}
+
+/// JSON as CEL sees it. Whole numbers are `int`, as literals are, so that `parameters.count + 1` has a
+/// value; serde would make them `uint`, which CEL does not add to an `int`.
+fn to_cel(value: &Value) -> cel::Value {
+    match value {
+        Value::Null => cel::Value::Null,
+        Value::Bool(it) => cel::Value::Bool(*it),
+        Value::Number(it) => match (it.as_i64(), it.as_u64()) {
+            (Some(it), _) => cel::Value::Int(it),
+            (None, Some(it)) => cel::Value::UInt(it),
+            (None, None) => cel::Value::Float(it.as_f64().unwrap_or(f64::NAN)),
+        },
+        Value::String(it) => cel::Value::String(Arc::new(it.clone())),
+        Value::Array(items) => cel::Value::List(Arc::new(items.iter().map(to_cel).collect())),
+        Value::Object(fields) => {
+            let map: HashMap<_, _> = fields
+                .iter()
+                .map(|(name, it)| (cel::objects::Key::String(Arc::new(name.clone())), to_cel(it)))
+                .collect();
+            cel::Value::Map(cel::objects::Map { map: Arc::new(map) })
         }
     }
 }
@@ -316,6 +473,11 @@ mod tests {
     fn expressions_see_parameters_steps_and_the_release() {
         assert_eq!(evaluate("parameters.version"), Ok(json!("1.2.3")));
         assert_eq!(evaluate("steps.build.output.number + parameters.count"), Ok(json!(9)));
+        assert_eq!(
+            evaluate("parameters.count + 1 == 3 && 2 * parameters.count < steps.build.output.number"),
+            Ok(json!(true))
+        );
+        assert_eq!(evaluate("steps['build'].output.number - 1"), Ok(json!(6)));
         assert_eq!(evaluate("steps.build.output.tests.all(it, it < 3) && release.id == 'r-1'"), Ok(json!(true)));
         assert_eq!(evaluate("has(steps.build.output.url) ? 1 : 2"), Ok(json!(2)));
         assert!(evaluate("steps.build.output.url").is_err());
@@ -341,5 +503,43 @@ mod tests {
                 ("steps.b.output.c".to_owned(), true)
             ]
         );
+    }
+
+    #[test]
+    fn long_and_deep_expressions_are_refused() {
+        for (unit, end) in
+            [("(", ""), ("1+", "1"), ("-", "1"), ("!", "true"), ("[", ""), ("f(", ""), ("1<", "1"), ("true?1:", "1")]
+        {
+            for times in [50, 150, 500, 900, 1900, 100_000] {
+                let source = format!("{}{end}", unit.repeat(times));
+                if let Ok(expression) = Expression::parse(&source) {
+                    assert!(times <= 150 || unit == "-" || unit == "!", "{unit} {times}");
+                    expression.references();
+                    expression.range_of(expression.syntax());
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn syntax_errors_say_what_to_write() {
+        let message = |source: &str| Expression::parse(source).expect_err(source).message;
+        assert_eq!(message("parameters.a ="), "`=` is no operator; equality is `==`");
+        assert_eq!(message("true and false"), "`and` is no operator; it is written `&&`");
+        assert_eq!(message("1 +"), "the expression ends where something is still expected");
+        assert_eq!(message("a b"), "`b` is not expected here");
+    }
+
+    #[test]
+    fn nodes_know_their_text() {
+        let whole = |source: &str| {
+            let expression = Expression::parse(source).expect(source);
+            source[expression.range_of(expression.syntax())].to_owned()
+        };
+        for source in
+            ["a.b.c", "a['b-c'].d", "a.b == 'é'", "size(a.b)", "a.b.contains('x')", "has(a.b.c)", "a [ 'b' ] . c"]
+        {
+            assert_eq!(whole(source), source);
+        }
     }
 }

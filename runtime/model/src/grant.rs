@@ -43,6 +43,10 @@ pub enum Missing {
     PlainPath,
     /// The tool is not declared, or not granted.
     Tool,
+    /// The request sets a header that is the host's to set.
+    HostHeader,
+    /// It would write, in a dry run.
+    DryRun,
 }
 
 impl fmt::Display for Denial {
@@ -57,6 +61,8 @@ impl fmt::Display for Denial {
             }
             Missing::PlainPath => "the path holds `.`/`..` segments, `//`, a backslash or an encoded slash",
             Missing::Tool => "the tool is not granted",
+            Missing::HostHeader => "it sets a header that the host sets",
+            Missing::DryRun => "this is a dry run, in which nothing is written",
         };
         write!(f, "{} was denied: {why}; {}", self.asked, self.remedy)
     }
@@ -76,19 +82,19 @@ pub fn path_matches(pattern: &str, path: &str) -> bool {
     segments_match(&pattern, &path)
 }
 
-/// Whether a path could be read in two ways by two servers: dot segments, empty segments, encoded
-/// slashes. Such a path is refused before any grant is asked.
+/// Whether a path reads the same to every server. Dot segments (also with parameters, `..;x`), empty
+/// segments, backslashes and encoded slashes do not; such a path is refused before any grant is asked.
 pub fn is_plain_path(path: &str) -> bool {
+    let Some(segments) = path.strip_prefix('/') else { return false };
     let lower = path.to_ascii_lowercase();
-    path.starts_with('/')
-        && !path.contains('\\')
-        && !lower.contains("%2f")
-        && !lower.contains("%5c")
-        && !lower.contains("%00")
-        && !path[1..].trim_end_matches('/').split('/').any(|segment| {
-            let plain = segment.to_ascii_lowercase().replace("%2e", ".");
-            plain == "." || plain == ".." || (segment.is_empty() && path.len() > 1)
-        })
+    let doubtful = |segment: &str| {
+        let plain = segment.to_ascii_lowercase().replace("%2e", ".").replace("%3b", ";");
+        matches!(plain.split(';').next(), Some("." | ".."))
+    };
+    !path.contains('\\')
+        && !path.contains("//")
+        && !["%2f", "%5c", "%00"].iter().any(|it| lower.contains(it))
+        && !segments.split('/').any(doubtful)
 }
 
 /// Both without their leading slash. Linear in pattern times path: a table, no backtracking.
@@ -157,12 +163,27 @@ mod tests {
 
     #[test]
     fn paths_that_read_two_ways_are_not_plain() {
-        for good in ["/", "/a/b", "/a/b/", "/a.b/c..d", "/%20"] {
+        for good in ["/", "/a/b", "/a/b/", "/a.b/c..d", "/a;b=..", "/%20"] {
             assert!(is_plain_path(good), "{good}");
         }
-        for bad in
-            ["", "a", "/a/../b", "/a/%2e%2E/b", "/./a", "//a", "/a//b", "/a\\b", "/a%2fb", "/a%5cb", "/a/..", "/%00"]
-        {
+        for bad in [
+            "",
+            "a",
+            "/a/../b",
+            "/a/%2e%2E/b",
+            "/./a",
+            "//a",
+            "/a//b",
+            "/a\\b",
+            "/a%2fb",
+            "/a%5cb",
+            "/a/..",
+            "/%00",
+            "//",
+            "/a//",
+            "/a/..;/b",
+            "/a/%2e.%3Bx",
+        ] {
             assert!(!is_plain_path(bad), "{bad}");
         }
     }

@@ -137,15 +137,49 @@ fn add_phase_boundaries(workflow: &Workflow, edges: &mut DiGraph<(), (), u32>) {
     }
 }
 
+/// A short circle for each group of steps that need each other, given what each needs, in the order
+/// "needs"; for steps that are not a workflow yet.
+pub(crate) fn circles(needs: &[Vec<usize>]) -> Vec<Vec<usize>> {
+    let mut edges = DiGraph::<(), (), u32>::with_capacity(needs.len(), needs.len() * 2);
+    for _ in needs {
+        edges.add_node(());
+    }
+    for (at, needed) in needs.iter().enumerate() {
+        for from in needed {
+            edges.update_edge(NodeIndex::new(*from), NodeIndex::new(at), ());
+        }
+    }
+    let mut found: Vec<Vec<usize>> = petgraph::algo::tarjan_scc(&edges)
+        .into_iter()
+        .filter(|it| it.len() > 1)
+        .filter_map(|mut group| {
+            group.sort();
+            let shortest =
+                group.iter().take(CIRCLE_STARTS_MAX).filter_map(|it| cycle_from(*it, &edges)).min_by_key(Vec::len)?;
+            // It begins with the step that stands first in the file, and does not repeat it at its end.
+            let mut circle: Vec<usize> = shortest.into_iter().map(NodeIndex::index).collect();
+            circle.pop();
+            let first = circle.iter().enumerate().min_by_key(|(_, it)| **it).map_or(0, |(at, _)| at);
+            circle.rotate_left(first);
+            Some(circle)
+        })
+        .collect();
+    found.sort();
+    found
+}
+
+/// From how many steps of a group a short circle is looked for.
+const CIRCLE_STARTS_MAX: usize = 20;
+
 /// A circle with as few steps as there is, in the order "needs".
 fn shortest_cycle(workflow: &Workflow, edges: &DiGraph<(), (), u32>) -> Vec<StepName> {
     let mut best: Vec<NodeIndex<u32>> = Vec::new();
     for component in petgraph::algo::tarjan_scc(edges) {
         for start in &component {
-            if let Some(cycle) = cycle_from(*start, edges) {
-                if best.is_empty() || cycle.len() < best.len() {
-                    best = cycle;
-                }
+            if let Some(cycle) = cycle_from(*start, edges)
+                && (best.is_empty() || cycle.len() < best.len())
+            {
+                best = cycle;
             }
         }
     }
@@ -167,8 +201,8 @@ fn cycle_from(start: NodeIndex<u32>, edges: &DiGraph<(), (), u32>) -> Option<Vec
                 path.push(start);
                 return Some(path);
             }
-            if !came_from.contains_key(&needed) {
-                came_from.insert(needed, at);
+            if let std::collections::btree_map::Entry::Vacant(entry) = came_from.entry(needed) {
+                entry.insert(at);
                 queue.push_back(needed);
             }
         }

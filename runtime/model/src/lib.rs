@@ -7,8 +7,10 @@
 //! **Invariant:** nothing here knows how anything is written to disk; see the store's `format`.
 
 pub mod actor;
+pub mod check;
 pub mod connection;
 pub mod digest;
+pub mod draw;
 pub mod event;
 pub mod expression;
 pub mod failure;
@@ -16,7 +18,9 @@ pub mod grant;
 pub mod graph;
 pub mod manifest;
 pub mod name;
+pub mod parse;
 pub mod plan;
+pub mod problem;
 pub mod template;
 pub mod time;
 pub mod workflow;

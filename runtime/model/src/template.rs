@@ -185,6 +185,22 @@ impl Template {
     }
 }
 
+/// Where the expressions of a text stand, each without `${{`, `}}` and the space around it; an error with
+/// the place of a `${{` that is not closed.
+pub fn expression_ranges(text: &str) -> Result<Vec<std::ops::Range<usize>>, usize> {
+    let mut ranges = Vec::new();
+    let mut at = 0;
+    while let Some(open) = text[at..].find("${{") {
+        let inner = at + open + 3;
+        let length = end_of_expression(&text[inner..]).ok_or(at + open)?;
+        let source = &text[inner..inner + length];
+        let start = inner + source.len() - source.trim_start().len();
+        ranges.push(start..start + source.trim().len());
+        at = inner + length + 2;
+    }
+    Ok(ranges)
+}
+
 /// Where `}}` ends an expression: not inside of a quoted text or of braces of its own.
 fn end_of_expression(text: &str) -> Option<usize> {
     let mut quote = None;

@@ -1,0 +1,341 @@
+//! What expressions can name: parameters, steps, the release, functions.
+
+use cel::IdedExpr;
+
+use crate::expression::ENDED_STATES;
+use crate::parse::DraftStep;
+use crate::problem::{Problem, did_you_mean, listed};
+
+use super::{Bound, Checker, Kinds, Schema, Type};
+
+/// Functions with how many arguments they take, and whether they are written after a value:
+/// `a.contains(b)`.
+const FUNCTIONS: &[Function] = &[
+    Function { name: "size", member: Some(0), global: Some(1), target: SIZED, gives: Kinds::INTEGER },
+    Function { name: "contains", member: Some(1), global: None, target: Kinds::TEXT, gives: Kinds::BOOLEAN },
+    Function { name: "startsWith", member: Some(1), global: None, target: Kinds::TEXT, gives: Kinds::BOOLEAN },
+    Function { name: "endsWith", member: Some(1), global: None, target: Kinds::TEXT, gives: Kinds::BOOLEAN },
+    Function { name: "matches", member: Some(1), global: Some(2), target: Kinds::TEXT, gives: Kinds::BOOLEAN },
+    Function { name: "string", member: None, global: Some(1), target: Kinds::ANY, gives: Kinds::TEXT },
+    Function { name: "int", member: None, global: Some(1), target: Kinds::ANY, gives: Kinds::INTEGER },
+    Function { name: "double", member: None, global: Some(1), target: Kinds::ANY, gives: Kinds::FRACTION },
+    Function { name: "bool", member: None, global: Some(1), target: Kinds::ANY, gives: Kinds::BOOLEAN },
+    Function { name: "dyn", member: None, global: Some(1), target: Kinds::ANY, gives: Kinds::ANY },
+    Function { name: "type", member: None, global: Some(1), target: Kinds::ANY, gives: Kinds::ANY },
+    Function { name: "orValue", member: Some(1), global: None, target: Kinds::ANY, gives: Kinds::ANY },
+    Function { name: "hasValue", member: Some(0), global: None, target: Kinds::ANY, gives: Kinds::BOOLEAN },
+    Function { name: "value", member: Some(0), global: None, target: Kinds::ANY, gives: Kinds::ANY },
+];
+
+/// Macros, for suggestions; the reader knows them.
+const MACROS: &[&str] = &["has", "all", "exists", "exists_one", "map", "filter"];
+
+const SIZED: Kinds = Kinds::TEXT.or(Kinds::LIST).or(Kinds::OBJECT).or(Kinds::OTHER);
+
+struct Function {
+    name: &'static str,
+    member: Option<usize>,
+    global: Option<usize>,
+    target: Kinds,
+    gives: Kinds,
+}
+
+/// Other products' names for ours.
+const OTHER_ROOTS: &[(&str, &str)] = &[
+    ("params", "parameters"),
+    ("param", "parameters"),
+    ("inputs", "parameters"),
+    ("input", "parameters"),
+    ("vars", "parameters"),
+    ("variables", "parameters"),
+    ("needs", "steps"),
+    ("jobs", "steps"),
+    ("tasks", "steps"),
+    ("outputs", "steps"),
+    ("workflow", "release"),
+    ("run", "release"),
+];
+
+/// What `steps.NAME.state` may be where an expression can ask for it: the step has ended.
+fn states() -> &'static serde_json::Value {
+    static STATES: std::sync::OnceLock<serde_json::Value> = std::sync::OnceLock::new();
+    STATES.get_or_init(|| serde_json::json!({ "type": "string", "enum": ENDED_STATES }))
+}
+
+impl<'s> Checker<'s, '_> {
+    /// The type of a name such as `steps.build.output.url`, and what is wrong with it.
+    pub(super) fn name(&mut self, node: &IdedExpr, path: &[String], presence: bool, bound: &Bound<'s>) -> Type<'s> {
+        let root = path[0].as_str();
+        if let Some((_, type_)) = bound.iter().rev().find(|(it, _)| it == root) {
+            let type_ = type_.clone();
+            return path[1..].iter().fold(type_, |type_, part| self.field(node, type_, part));
+        }
+        match root {
+            "parameters" => self.parameter(node, path),
+            "steps" => self.step(node, path, presence),
+            "release" => self.release(node, path),
+            _ => {
+                self.unknown_root(node, root);
+                Type::any()
+            }
+        }
+    }
+
+    /// A problem with the `at`-th part of a name.
+    fn part_error(
+        &mut self,
+        node: &IdedExpr,
+        path: &[String],
+        at: usize,
+        code: &'static str,
+        message: String,
+    ) -> &mut Problem {
+        let range = self.placed.expression.range_of(node);
+        let source = &self.placed.expression.source()[range.clone()];
+        let mut from = 0;
+        for part in &path[..at] {
+            from = source[from..].find(part.as_str()).map_or(from, |it| from + it + part.len());
+        }
+        let part = &path[at];
+        let start = source[from..].find(part.as_str()).map_or(0, |it| from + it) + range.start;
+        let extent = self.placed.part(start..start + part.len());
+        self.error_at(extent, code, message)
+    }
+
+    fn unknown_root(&mut self, node: &IdedExpr, root: &str) {
+        let roots = ["parameters", "steps", "release"];
+        let draft = self.draft;
+        let is_parameter = draft.parameters.iter().any(|it| it.name.value == root);
+        let is_step = draft.step(root).is_some();
+        let path = [root.to_owned()];
+        let problem = self.part_error(node, &path, 0, "unknown-name", format!("there is nothing called `{root}`"));
+        if is_parameter {
+            problem.suggest(format!("did you mean `parameters.{root}`?"));
+        } else if is_step {
+            problem.suggest(format!("did you mean `steps.{root}.output`?"));
+        } else if matches!(root, "secrets" | "secret" | "credentials") {
+            problem.note("secrets are in connections, which the host applies; no expression and no plugin sees them");
+            problem.suggest("bind a connection with `connection:`");
+        } else if matches!(root, "env" | "github" | "gitlab" | "ci") {
+            problem.note("a release depends on its parameters and on nothing around it");
+            problem.suggest("declare a parameter and give it when the release starts");
+        } else {
+            problem.note("an expression names `parameters`, `steps` and `release`; a text is quoted");
+            let translated = OTHER_ROOTS
+                .iter()
+                .find(|(theirs, _)| *theirs == root)
+                .map(|(_, ours)| format!("did you mean `{ours}`?"));
+            problem.suggest_some(translated.or_else(|| did_you_mean(root, roots)));
+        }
+    }
+
+    fn parameter(&mut self, node: &IdedExpr, path: &[String]) -> Type<'s> {
+        let Some(name) = path.get(1) else { return Type::of(Kinds::OBJECT) };
+        let draft = self.draft;
+        let Some(parameter) = draft.parameters.iter().find(|it| it.name.value == *name) else {
+            let names = || draft.parameters.iter().map(|it| it.name.value.as_str());
+            let suggestion = did_you_mean(name, names());
+            let problem =
+                self.part_error(node, path, 1, "unknown-parameter", format!("there is no parameter `{name}`"));
+            if draft.parameters.is_empty() {
+                problem.suggest(format!("declare it: `parameters: {{ {name}: {{ type: string }} }}`"));
+            } else {
+                if suggestion.is_none() {
+                    problem.note(format!("the parameters are {}", listed(names())));
+                }
+                problem.suggest_some(suggestion);
+            }
+            return Type::any();
+        };
+        let type_ = Type::from_schemas(vec![Schema::new(&parameter.schema)]);
+        path[2..].iter().fold(type_, |type_, part| self.field(node, type_, part))
+    }
+
+    fn release(&mut self, node: &IdedExpr, path: &[String]) -> Type<'s> {
+        let known = ["id", "workflow", "requested_by"];
+        match path.get(1).map(String::as_str) {
+            None => Type::of(Kinds::OBJECT),
+            Some("id" | "workflow") => {
+                path[2..].iter().fold(Type::of(Kinds::TEXT), |type_, part| self.field(node, type_, part))
+            }
+            Some("requested_by") => Type::any(),
+            Some(other) => {
+                let suggestion = did_you_mean(other, known);
+                let problem = self.part_error(node, path, 1, "unknown-name", format!("a release has no `{other}`"));
+                problem.note(format!("it has {}", listed(known)));
+                problem.suggest_some(suggestion);
+                Type::any()
+            }
+        }
+    }
+
+    fn step(&mut self, node: &IdedExpr, path: &[String], presence: bool) -> Type<'s> {
+        let Some(name) = path.get(1) else { return Type::of(Kinds::OBJECT) };
+        let draft = self.draft;
+        let Some(named) = draft.step(name) else {
+            let suggestion = did_you_mean(name, draft.step_names());
+            let problem = self.part_error(node, path, 1, "unknown-step", format!("there is no step `{name}`"));
+            if suggestion.is_none() {
+                problem.note(format!("the steps are {}", listed(draft.step_names())));
+            }
+            problem.suggest_some(suggestion);
+            return Type::any();
+        };
+        if !self.has_ended(node, path, named) {
+            return Type::any();
+        }
+        match path.get(2).map(String::as_str) {
+            None => Type::of(Kinds::OBJECT),
+            Some("state") => {
+                let type_ = Type::from_schemas(vec![Schema::new(states())]);
+                path[3..].iter().fold(type_, |type_, part| self.field(node, type_, part))
+            }
+            Some("output") => {
+                self.warn_if_missing(node, path, named, presence);
+                let schema = (self.outputs)(name);
+                self.uses_outputs |= schema.is_some();
+                let type_ = schema.map_or_else(Type::any, |it| Type::from_schemas(vec![Schema::new(it)]));
+                path[3..].iter().fold(type_, |type_, part| self.field(node, type_, part))
+            }
+            Some(other) => {
+                let hint = match other {
+                    "outputs" | "result" | "results" | "out" => Some("did you mean `output`?".to_owned()),
+                    "status" | "outcome" | "conclusion" => Some("did you mean `state`?".to_owned()),
+                    _ => did_you_mean(other, ["output", "state"])
+                        .or_else(|| Some(format!("did you mean `output.{other}`?"))),
+                };
+                self.part_error(
+                    node,
+                    path,
+                    2,
+                    "unknown-name",
+                    format!("a step has `output` and `state`, and no `{other}`"),
+                )
+                .suggest_some(hint);
+                Type::any()
+            }
+        }
+    }
+
+    fn has_ended(&mut self, node: &IdedExpr, path: &[String], named: &DraftStep) -> bool {
+        let Some(own) = self.step else { return true };
+        let name = &named.name.value;
+        if own.name.value == *name {
+            self.part_error(node, path, 1, "not-needed", format!("step `{name}` names itself, and has not run yet"));
+            return false;
+        }
+        if self.order.ended_before(name, &own.name.value) {
+            return true;
+        }
+        let later = self.order.ended_before(&own.name.value, name);
+        let own = &own.name.value;
+        let problem = self.part_error(
+            node,
+            path,
+            1,
+            "not-needed",
+            format!("step `{own}` names `{name}`, and does not wait for it"),
+        );
+        if later {
+            problem.note(format!("`{name}` runs after `{own}`"));
+        } else {
+            problem.suggest(format!("add `{name}` to the `needs` of `{own}`"));
+        }
+        false
+    }
+
+    /// A condition may have skipped the step whose output is named.
+    fn warn_if_missing(&mut self, node: &IdedExpr, path: &[String], named: &DraftStep, presence: bool) {
+        let Some(own) = self.step else { return };
+        let name = &named.name.value;
+        // `has(steps.x.output)` asks; `has(steps.x.output.y)` needs the output to ask in it.
+        let asked = presence && path.len() == 3
+            || self.placed.expression.references().iter().any(|it| {
+                it.path.get(1) == Some(name)
+                    && it.path[0] == "steps"
+                    && (it.presence && it.path.len() == 3 || it.path.get(2).is_some_and(|it| it == "state"))
+            })
+            || self.placed.expression.source().contains(".?");
+        if asked || !self.order.runs_without(self.draft, named, &own.name.value) {
+            return;
+        }
+        let why = match named.on_failure {
+            crate::workflow::OnFailure::Continue => format!("`{name}` may fail and let others go on"),
+            _ => format!("`{name}` may have been skipped"),
+        };
+        let problem = self.part_error(node, path, 1, "may-be-missing", format!("{why}, and then this has no value"));
+        problem.severity = crate::problem::Severity::Warning;
+        problem.suggest(format!("ask first: `steps.{name}.state == 'succeeded' ? … : …`"));
+    }
+
+    /// `steps.create-change.output` reads as a subtraction.
+    pub(super) fn dashed_name(&mut self, node: &IdedExpr, left: &IdedExpr, right: &IdedExpr) -> bool {
+        let range = self.placed.expression.range_of(node);
+        let source = self.placed.expression.source();
+        let text = source.get(range.clone()).unwrap_or_default();
+        let draft = self.draft;
+        let Some(name) =
+            draft.step_names().filter(|it| it.contains('-')).find(|it| text.starts_with(&format!("steps.{it}")))
+        else {
+            return false;
+        };
+        // What the two sides said on their own is not what was meant.
+        let sides = [self.placed.expression.range_of(left), self.placed.expression.range_of(right)]
+            .map(|it| self.placed.part(it));
+        self.found.retain(|(extent, _)| !sides.iter().any(|it| extent.start >= it.start && extent.end <= it.end));
+        self.error_at(self.placed.part(range), "dashed-name", format!("`-` in `{name}` reads as minus here"))
+            .suggest(format!("write `steps['{name}']{}`", &text["steps.".len() + name.len()..]));
+        true
+    }
+
+    pub(super) fn function(
+        &mut self,
+        node: &IdedExpr,
+        name: &str,
+        target: Option<&(&IdedExpr, Type<'s>)>,
+        arguments: &[(&IdedExpr, Type<'s>)],
+    ) -> Type<'s> {
+        let Some(function) = FUNCTIONS.iter().find(|it| it.name == name) else {
+            let names = || FUNCTIONS.iter().map(|it| it.name).chain(MACROS.iter().copied());
+            let suggestion = match name {
+                "success" | "failure" | "always" | "cancelled" => Some(
+                    "a step runs when those it needs have ended well; ask for `steps.<name>.state` otherwise"
+                        .to_owned(),
+                ),
+                "len" | "length" | "count" => Some("did you mean `size`?".to_owned()),
+                "toString" | "str" | "tostring" => Some("did you mean `string(…)`?".to_owned()),
+                "includes" => Some("did you mean `contains`?".to_owned()),
+                _ => did_you_mean(name, names()),
+            };
+            let problem = self.error(node, "unknown-function", format!("there is no function `{name}`"));
+            if suggestion.is_none() {
+                problem.note(format!("the functions are {}", names().collect::<Vec<_>>().join(", ")));
+            }
+            problem.suggest_some(suggestion);
+            return Type::any();
+        };
+        let wanted = if target.is_some() { function.member } else { function.global };
+        match wanted {
+            None => {
+                let form = if target.is_some() { format!("{name}(…)") } else { format!("….{name}(…)") };
+                self.error(node, "unknown-function", format!("`{name}` is written `{form}`"));
+            }
+            Some(wanted) if wanted != arguments.len() => {
+                let plural = if wanted == 1 { "" } else { "s" };
+                self.error(
+                    node,
+                    "unknown-function",
+                    format!("`{name}` takes {wanted} argument{plural} here, not {}", arguments.len()),
+                );
+            }
+            Some(_) => {
+                let subject = target.or(arguments.first());
+                if let Some((node, type_)) = subject {
+                    let what = format!("`{name}` is asked of {}", function.target.describe());
+                    self.must_be(node, type_, function.target, &what);
+                }
+            }
+        }
+        Type::of(function.gives)
+    }
+}

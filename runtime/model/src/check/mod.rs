@@ -1,0 +1,21 @@
+//! Whether a workflow makes sense: by itself ([`alone`]), and with what is installed ([`against`]).
+//!
+//! **Invariant:** checks only read; each says all that it finds, and none relies on another's result.
+
+mod expression;
+mod input;
+mod order;
+mod plugins;
+pub(crate) mod schema;
+
+use crate::parse::Draft;
+use crate::problem::Report;
+
+pub(crate) use plugins::against;
+pub use plugins::{Catalog, Installed, PluginLookup};
+
+/// Checks all that follows from the file alone.
+pub(crate) fn alone(draft: &Draft, report: &mut Report<'_>) {
+    let order = order::check(draft, report);
+    expression::check(draft, &order, &|_| None, expression::Thoroughness::Everything, report);
+}

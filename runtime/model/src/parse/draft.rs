@@ -1,0 +1,129 @@
+//! What a file says, value by value, with places: what the checks work on.
+//!
+//! A draft holds as much as could be read, so that one mistake does not hide the others; a
+//! [`crate::workflow::Workflow`] is made of it only when there is no error.
+
+use serde_json::Value;
+
+use crate::expression::Expression;
+use crate::name::{ActionName, ConnectionName, PhaseName, PluginName, RoleName, WorkflowName};
+use crate::problem::Extent;
+use crate::template::Template;
+use crate::time::Span;
+use crate::workflow::{ApprovalGate, OnFailure, RetryPolicy, RollbackPart};
+
+use super::node::Node;
+
+/// A value and where it is.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct At<T> {
+    pub(crate) value: T,
+    pub(crate) extent: Extent,
+}
+
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Draft {
+    pub(crate) name: Option<WorkflowName>,
+    pub(crate) description: Option<String>,
+    pub(crate) parameters: Vec<DraftParameter>,
+    pub(crate) phases: Vec<At<PhaseName>>,
+    pub(crate) phases_extent: Option<Extent>,
+    pub(crate) steps: Vec<DraftStep>,
+    pub(crate) outputs: Vec<(At<String>, DraftTemplate)>,
+}
+
+#[derive(Debug, Clone)]
+pub(crate) struct DraftParameter {
+    pub(crate) name: At<String>,
+    pub(crate) schema: Value,
+    pub(crate) default: Option<Value>,
+    pub(crate) description: Option<String>,
+}
+
+/// A step. Its name, and those it needs, are texts here: a name that is none still stands for a step.
+#[derive(Debug, Clone)]
+pub(crate) struct DraftStep {
+    pub(crate) name: At<String>,
+    pub(crate) description: Option<String>,
+    pub(crate) phase: Option<At<String>>,
+    pub(crate) needs: Vec<At<String>>,
+    pub(crate) uses: Option<DraftUses>,
+    pub(crate) connections: DraftConnections,
+    pub(crate) with: Option<DraftTemplate>,
+    /// Whether `with` could not be read, so that nothing more is to be said about it.
+    pub(crate) with_is_broken: bool,
+    /// The key `with`, or the step's name when it has none.
+    pub(crate) with_extent: Extent,
+    pub(crate) when: Option<PlacedExpression>,
+    pub(crate) retry: RetryPolicy,
+    pub(crate) timeout: Option<Span>,
+    pub(crate) gates: Vec<DraftGate>,
+    pub(crate) on_failure: OnFailure,
+    pub(crate) rollback: RollbackPart,
+}
+
+#[derive(Debug, Clone)]
+pub(crate) struct DraftUses {
+    pub(crate) plugin: At<PluginName>,
+    pub(crate) action: At<ActionName>,
+    pub(crate) version: At<semver::VersionReq>,
+}
+
+#[derive(Debug, Clone)]
+pub(crate) enum DraftConnections {
+    Unbound,
+    Only(At<ConnectionName>),
+    ByRole(Vec<(At<RoleName>, At<ConnectionName>)>),
+    /// Something that could not be read; nothing is said about missing ones.
+    Unreadable,
+}
+
+/// An approval gate; its message, if any, with places.
+#[derive(Debug, Clone)]
+pub(crate) struct DraftGate {
+    pub(crate) gate: ApprovalGate,
+    pub(crate) message: Option<DraftTemplate>,
+}
+
+/// A value with expressions in it.
+#[derive(Debug, Clone)]
+pub(crate) struct DraftTemplate {
+    pub(crate) node: Node,
+    pub(crate) template: Template,
+    pub(crate) expressions: Vec<PlacedExpression>,
+}
+
+/// An expression and where it is.
+#[derive(Debug, Clone)]
+pub(crate) struct PlacedExpression {
+    pub(crate) expression: Expression,
+    /// The expression's text, or the whole value when the text is not written in the file as it is.
+    pub(crate) extent: Extent,
+    /// Whether `extent` is exactly the expression's text.
+    pub(crate) exact: bool,
+    /// The value it stands in.
+    pub(crate) node_extent: Extent,
+    /// Whether there is other text around it.
+    pub(crate) embedded: bool,
+}
+
+impl PlacedExpression {
+    /// Where a part of the expression is in the file.
+    pub(crate) fn part(&self, range: std::ops::Range<usize>) -> Extent {
+        if self.exact {
+            Extent { start: self.extent.start + range.start, end: (self.extent.start + range.end).min(self.extent.end) }
+        } else {
+            self.extent
+        }
+    }
+}
+
+impl Draft {
+    pub(crate) fn step(&self, name: &str) -> Option<&DraftStep> {
+        self.steps.iter().find(|it| it.name.value == name)
+    }
+
+    pub(crate) fn step_names(&self) -> impl Iterator<Item = &str> {
+        self.steps.iter().map(|it| it.name.value.as_str())
+    }
+}

@@ -1,0 +1,188 @@
+//! Reading workflow files.
+//!
+//! A file goes through four hands: [`node`] (YAML with places), [`workflow`] and [`step`] (what the keys
+//! say, as a [`draft`]), then [`crate::check`] (whether it makes sense), and last [`Parsed::workflow`].
+//!
+//! **Invariant:** no file makes any of them panic, and each reports all it finds.
+
+mod draft;
+mod fields;
+mod node;
+mod parameter;
+mod step;
+mod workflow;
+
+use std::collections::BTreeMap;
+
+use serde_json::Value;
+
+pub(crate) use draft::{At, Draft, DraftConnections, DraftStep, DraftTemplate, DraftUses, PlacedExpression};
+pub(crate) use fields::one_of;
+pub use node::{DEPTH_MAX, NODES_MAX};
+pub(crate) use node::{Kind, Node};
+pub use parameter::{check_parameters, parameter_from_text};
+pub(crate) use step::names_a_secret;
+
+use crate::check::{self, Catalog};
+use crate::name::StepName;
+use crate::plan::Plan;
+use crate::problem::{Problem, Report, Source, has_errors};
+use crate::template::Template;
+use crate::time::Span;
+use crate::workflow::{Connections, Gate, Parameter, Step, Uses, Workflow};
+
+/// How many steps a workflow may have.
+pub const STEPS_MAX: usize = 1000;
+
+/// The longest timeout or delay: a year and a day.
+pub const SPAN_MAX: Span = Span(366 * 86_400_000);
+
+/// A workflow file without errors in itself; whether its plugins and connections exist is not known yet.
+#[derive(Debug, Clone)]
+pub struct Parsed {
+    source: Source,
+    draft: Draft,
+    workflow: Workflow,
+}
+
+/// Reads a workflow file and checks all that can be checked without plugins.
+///
+/// There is a workflow when no problem is an error.
+pub fn parse(source: &Source) -> (Option<Parsed>, Vec<Problem>) {
+    let mut report = Report::new(source);
+    let draft = read(&mut report);
+    finish(report, draft, source)
+}
+
+/// Reads a workflow file and checks it against what is installed: all problems at once, those of the
+/// file itself and those with plugins and connections.
+pub fn validate(source: &Source, catalog: &dyn Catalog) -> (Option<(Parsed, Plan)>, Vec<Problem>) {
+    let mut report = Report::new(source);
+    let draft = read(&mut report);
+    let pins = draft.as_ref().and_then(|it| check::against(it, catalog, &mut report));
+    let (parsed, mut problems) = finish(report, draft, source);
+    let plan = parsed.zip(pins).and_then(|(parsed, pins)| match Plan::new(parsed.workflow.clone(), pins) {
+        Ok(plan) => Some((parsed, plan)),
+        Err(error) => {
+            problems.push(Problem::error("plan", error.to_string()));
+            None
+        }
+    });
+    (plan, problems)
+}
+
+fn read(report: &mut Report<'_>) -> Option<Draft> {
+    let root = node::read(report)?;
+    let draft = workflow::read(report, &root)?;
+    check::alone(&draft, report);
+    Some(draft)
+}
+
+fn finish(mut report: Report<'_>, draft: Option<Draft>, source: &Source) -> (Option<Parsed>, Vec<Problem>) {
+    let mut parsed = None;
+    if let Some(draft) = draft.filter(|_| !report.has_errors()) {
+        match complete(&draft) {
+            Some(workflow) => parsed = Some(Parsed { source: source.clone(), draft, workflow }),
+            None => {
+                report.error(Default::default(), "incomplete", "something in this file could not be read");
+            }
+        }
+    }
+    (parsed, report.finish())
+}
+
+impl Parsed {
+    /// The workflow.
+    pub fn workflow(&self) -> &Workflow {
+        &self.workflow
+    }
+
+    /// What a step is for, as its author described it.
+    pub fn step_description(&self, step: &StepName) -> Option<&str> {
+        self.draft.step(step.as_str())?.description.as_deref()
+    }
+
+    /// The file it was read from.
+    pub fn source(&self) -> &Source {
+        &self.source
+    }
+
+    /// Checks it against what is installed, and pins what it will use.
+    pub fn plan(&self, catalog: &dyn Catalog) -> Result<Plan, Vec<Problem>> {
+        let (plan, problems) = self.check_against(catalog);
+        plan.ok_or(problems)
+    }
+
+    /// The same, with warnings too when there is a plan.
+    pub fn check_against(&self, catalog: &dyn Catalog) -> (Option<Plan>, Vec<Problem>) {
+        let mut report = Report::new(&self.source);
+        let pins = check::against(&self.draft, catalog, &mut report);
+        let mut problems = report.finish();
+        let pins = pins.filter(|_| !has_errors(&problems));
+        let plan = pins.and_then(|pins| match Plan::new(self.workflow.clone(), pins) {
+            Ok(plan) => Some(plan),
+            Err(error) => {
+                problems.push(Problem::error("plan", error.to_string()));
+                None
+            }
+        });
+        (plan, problems)
+    }
+}
+
+/// The workflow of a draft in which nothing is wrong.
+fn complete(draft: &Draft) -> Option<Workflow> {
+    Some(Workflow {
+        name: draft.name.clone()?,
+        description: draft.description.clone(),
+        parameters: draft
+            .parameters
+            .iter()
+            .map(|it| {
+                let parameter = Parameter {
+                    schema: it.schema.clone(),
+                    default: it.default.clone(),
+                    description: it.description.clone(),
+                };
+                (it.name.value.clone(), parameter)
+            })
+            .collect(),
+        phases: draft.phases.iter().map(|it| it.value.clone()).collect(),
+        steps: draft.steps.iter().map(complete_step).collect::<Option<_>>()?,
+        outputs: draft.outputs.iter().map(|(name, it)| (name.value.clone(), it.template.clone())).collect(),
+    })
+}
+
+fn complete_step(step: &DraftStep) -> Option<Step> {
+    let uses = step.uses.as_ref()?;
+    Some(Step {
+        name: step.name.value.parse().ok()?,
+        phase: step.phase.as_ref().map(|it| it.value.parse()).transpose().ok()?,
+        needs: step.needs.iter().map(|it| it.value.parse().ok()).collect::<Option<_>>()?,
+        uses: Uses {
+            plugin: uses.plugin.value.clone(),
+            action: uses.action.value.clone(),
+            version: uses.version.value.clone(),
+        },
+        connections: match &step.connections {
+            DraftConnections::Unbound => Connections::Unbound,
+            DraftConnections::Only(it) => Connections::Only(it.value.clone()),
+            DraftConnections::ByRole(it) => {
+                let by_role: BTreeMap<_, _> =
+                    it.iter().map(|(role, it)| (role.value.clone(), it.value.clone())).collect();
+                Connections::ByRole(by_role)
+            }
+            DraftConnections::Unreadable => return None,
+        },
+        with: match &step.with {
+            Some(it) => it.template.clone(),
+            None => Template::Plain(Value::Object(serde_json::Map::new())),
+        },
+        when: step.when.as_ref().map(|it| it.expression.clone()),
+        retry: step.retry.clone(),
+        timeout: step.timeout,
+        gates: step.gates.iter().map(|it| Gate::Approval(it.gate.clone())).collect(),
+        on_failure: step.on_failure,
+        rollback: step.rollback,
+    })
+}

@@ -1,0 +1,68 @@
+//! What a check of a whole store finds.
+
+use std::fmt;
+
+use windlass_model::digest::Digest;
+use windlass_model::event::{Event, Record};
+use windlass_model::name::ReleaseId;
+
+/// What was read, and what is wrong with it.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct CheckReport {
+    /// Releases with a journal.
+    pub releases: u64,
+    /// Records in all journals.
+    pub records: u64,
+    /// Documents of all kinds.
+    pub documents: u64,
+    /// Blobs, those that hold large records and documents included.
+    pub blobs: u64,
+    /// Blobs that no record and no document names. Not a fault: a blob is written before what names
+    /// it, and the power may have gone in between; components of plugins are named by documents
+    /// that the store does not look into.
+    pub unnamed_blobs: u64,
+    /// What is wrong; empty in a sound store. In the order of the releases, the rest first.
+    pub findings: Vec<Finding>,
+}
+
+impl CheckReport {
+    /// Whether nothing is wrong.
+    pub fn is_sound(&self) -> bool {
+        self.findings.is_empty()
+    }
+
+    /// Adds what is wrong.
+    pub(crate) fn find(&mut self, release: Option<&ReleaseId>, what: impl ToString) {
+        self.findings.push(Finding { release: release.cloned(), what: what.to_string() });
+    }
+}
+
+/// One thing that is wrong.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Finding {
+    /// Whose journal or outline it is about, where it is about one.
+    pub release: Option<ReleaseId>,
+    /// What is wrong.
+    pub what: String,
+}
+
+impl fmt::Display for Finding {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.release {
+            Some(release) => write!(f, "{release}: {}", self.what),
+            None => f.write_str(&self.what),
+        }
+    }
+}
+
+/// The blobs that a journal names, with what each is.
+pub(crate) fn named_blobs(records: &[Record]) -> Vec<(String, Digest)> {
+    let mut named = Vec::new();
+    for event in records.iter().flat_map(|it| &it.events) {
+        if let Event::ReleaseCreated(created) = event {
+            named.push(("its plan".to_owned(), created.plan));
+            named.extend(created.components.iter().map(|(name, digest)| (format!("the component of {name}"), *digest)));
+        }
+    }
+    named
+}

@@ -1,0 +1,360 @@
+//! Between the model's types and the written ones, both ways.
+
+use std::borrow::Cow;
+
+use minicbor::bytes::{ByteArray, ByteSlice};
+use serde_json::Value;
+use windlass_model::actor::Actor;
+use windlass_model::digest::Digest;
+use windlass_model::event::{
+    AfterFailure, AfterInterruption, Created, Event, Intervention, Operation, Outcome, Record, SkipReason, Wake,
+};
+use windlass_model::failure::{FailureClass, FailureOrigin, RetryAdvice, StepError};
+use windlass_model::name::ReleaseId;
+use windlass_model::time::{Span, Timestamp};
+
+use super::{Garbled, v1};
+use crate::Outline;
+
+pub(super) fn from_record(record: &Record) -> v1::Record<'_> {
+    v1::Record { at: record.at.0, events: record.events.iter().map(from_event).collect() }
+}
+
+pub(super) fn to_record(record: v1::Record<'_>) -> Result<Record, Garbled> {
+    if record.events.is_empty() {
+        return Err(Garbled::new("a record without events"));
+    }
+    let events = record.events.into_iter().map(to_event).collect::<Result<_, _>>()?;
+    Ok(Record { at: Timestamp(record.at), events })
+}
+
+fn from_event(event: &Event) -> v1::Event<'_> {
+    use v1::Event as W;
+    match event {
+        Event::ReleaseCreated(created) => W::ReleaseCreated(from_created(created)),
+        Event::StepHeld { step, questions } => W::StepHeld { step: step.as_str(), questions: texts(questions) },
+        Event::Voted { step, actor, approved, comment } => {
+            W::Voted { step: step.as_str(), actor: from_actor(actor), approved: *approved, comment }
+        }
+        Event::StepSkipped { step, reason } => W::StepSkipped { step: step.as_str(), reason: from_skip_reason(reason) },
+        Event::AttemptStarted { step, operation, attempt, round, input } => W::AttemptStarted {
+            step: step.as_str(),
+            operation: from_operation(*operation),
+            attempt: *attempt,
+            round: *round,
+            input: input.as_ref().map(from_json),
+        },
+        Event::Suspended { step, state, wake_at, topics, status } => W::Suspended {
+            step: step.as_str(),
+            state: bytes(state),
+            wake_at: wake_at.map(|it| it.0),
+            topics: texts(topics),
+            status,
+        },
+        Event::Resumed { step, wake } => W::Resumed { step: step.as_str(), wake: from_wake(wake) },
+        Event::CheckpointRecorded { step, name, value } => {
+            W::CheckpointRecorded { step: step.as_str(), name, value: bytes(value) }
+        }
+        Event::CallInterrupted { step, next } => {
+            W::CallInterrupted { step: step.as_str(), next: from_after_interruption(*next) }
+        }
+        Event::EffectNotFound { step } => W::EffectNotFound { step: step.as_str() },
+        Event::AttemptSucceeded { step, output } => {
+            W::AttemptSucceeded { step: step.as_str(), output: from_json(output) }
+        }
+        Event::AttemptFailed { step, error, next } => {
+            W::AttemptFailed { step: step.as_str(), error: from_step_error(error), next: from_after_failure(*next) }
+        }
+        Event::AttemptTimedOut { step } => W::AttemptTimedOut { step: step.as_str() },
+        Event::Intervened { actor, reason, intervention } => {
+            W::Intervened { actor: from_actor(actor), reason, intervention: from_intervention(intervention) }
+        }
+        Event::FailingStarted { step, rollback } => W::FailingStarted { step: step.as_str(), rollback: *rollback },
+        Event::CancelingStarted { rollback } => W::CancelingStarted { rollback: *rollback },
+        Event::RollbackStarted { trigger } => W::RollbackStarted { trigger },
+        Event::StepCanceled { step } => W::StepCanceled { step: step.as_str() },
+        Event::ReleaseEnded { outcome, outputs } => {
+            W::ReleaseEnded { outcome: from_outcome(*outcome), outputs: from_json(outputs) }
+        }
+    }
+}
+
+fn to_event(event: v1::Event<'_>) -> Result<Event, Garbled> {
+    use v1::Event as W;
+    Ok(match event {
+        W::ReleaseCreated(created) => Event::ReleaseCreated(Box::new(to_created(created)?)),
+        W::StepHeld { step, questions } => Event::StepHeld { step: to_name(step)?, questions: owned(questions) },
+        W::Voted { step, actor, approved, comment } => {
+            Event::Voted { step: to_name(step)?, actor: to_actor(actor), approved, comment: comment.to_owned() }
+        }
+        W::StepSkipped { step, reason } => Event::StepSkipped { step: to_name(step)?, reason: to_skip_reason(reason)? },
+        W::AttemptStarted { step, operation, attempt, round, input } => Event::AttemptStarted {
+            step: to_name(step)?,
+            operation: to_operation(operation),
+            attempt,
+            round,
+            input: input.map(|it| to_json(&it)).transpose()?,
+        },
+        W::Suspended { step, state, wake_at, topics, status } => Event::Suspended {
+            step: to_name(step)?,
+            state: state.to_vec(),
+            wake_at: wake_at.map(Timestamp),
+            topics: owned(topics),
+            status: status.to_owned(),
+        },
+        W::Resumed { step, wake } => Event::Resumed { step: to_name(step)?, wake: to_wake(wake) },
+        W::CheckpointRecorded { step, name, value } => {
+            Event::CheckpointRecorded { step: to_name(step)?, name: name.to_owned(), value: value.to_vec() }
+        }
+        W::CallInterrupted { step, next } => {
+            Event::CallInterrupted { step: to_name(step)?, next: to_after_interruption(next) }
+        }
+        W::EffectNotFound { step } => Event::EffectNotFound { step: to_name(step)? },
+        W::AttemptSucceeded { step, output } => {
+            Event::AttemptSucceeded { step: to_name(step)?, output: to_json(&output)? }
+        }
+        W::AttemptFailed { step, error, next } => {
+            Event::AttemptFailed { step: to_name(step)?, error: to_step_error(error), next: to_after_failure(next) }
+        }
+        W::AttemptTimedOut { step } => Event::AttemptTimedOut { step: to_name(step)? },
+        W::Intervened { actor, reason, intervention } => Event::Intervened {
+            actor: to_actor(actor),
+            reason: reason.to_owned(),
+            intervention: to_intervention(intervention)?,
+        },
+        W::FailingStarted { step, rollback } => Event::FailingStarted { step: to_name(step)?, rollback },
+        W::CancelingStarted { rollback } => Event::CancelingStarted { rollback },
+        W::RollbackStarted { trigger } => Event::RollbackStarted { trigger: trigger.to_owned() },
+        W::StepCanceled { step } => Event::StepCanceled { step: to_name(step)? },
+        W::ReleaseEnded { outcome, outputs } => {
+            Event::ReleaseEnded { outcome: to_outcome(outcome), outputs: to_json(&outputs)? }
+        }
+    })
+}
+
+fn from_created(created: &Created) -> v1::Created<'_> {
+    v1::Created {
+        workflow: created.release.workflow().as_str(),
+        number: created.release.number(),
+        plan: ByteArray::from(*created.plan.as_bytes()),
+        components: created
+            .components
+            .iter()
+            .map(|(name, digest)| v1::Component { name, digest: ByteArray::from(*digest.as_bytes()) })
+            .collect(),
+        parameters: from_json(&created.parameters),
+        requested_by: from_actor(&created.requested_by),
+        salt: ByteArray::from(created.salt),
+    }
+}
+
+fn to_created(created: v1::Created<'_>) -> Result<Created, Garbled> {
+    Ok(Created {
+        release: ReleaseId::new(to_name(created.workflow)?, created.number),
+        plan: Digest::from_bytes(created.plan.into()),
+        components: created
+            .components
+            .into_iter()
+            .map(|it| (it.name.to_owned(), Digest::from_bytes(it.digest.into())))
+            .collect(),
+        parameters: to_json(&created.parameters)?,
+        requested_by: to_actor(created.requested_by),
+        salt: created.salt.into(),
+    })
+}
+
+fn from_actor(actor: &Actor) -> v1::Actor<'_> {
+    v1::Actor { name: &actor.name, groups: texts(&actor.groups), authenticated: &actor.authenticated }
+}
+
+fn to_actor(actor: v1::Actor<'_>) -> Actor {
+    Actor { name: actor.name.to_owned(), groups: owned(actor.groups), authenticated: actor.authenticated.to_owned() }
+}
+
+fn from_skip_reason(reason: &SkipReason) -> v1::SkipReason<'_> {
+    match reason {
+        SkipReason::Condition { expression, values } => v1::SkipReason::Condition {
+            expression,
+            values: values.iter().map(|(name, it)| v1::Named { name, value: from_json(it) }).collect(),
+        },
+        SkipReason::NeedsSkipped => v1::SkipReason::NeedsSkipped,
+    }
+}
+
+fn to_skip_reason(reason: v1::SkipReason<'_>) -> Result<SkipReason, Garbled> {
+    Ok(match reason {
+        v1::SkipReason::Condition { expression, values } => SkipReason::Condition {
+            expression: expression.to_owned(),
+            values: values
+                .into_iter()
+                .map(|it| Ok((it.name.to_owned(), to_json(&it.value)?)))
+                .collect::<Result<_, Garbled>>()?,
+        },
+        v1::SkipReason::NeedsSkipped => SkipReason::NeedsSkipped,
+    })
+}
+
+fn from_wake(wake: &Wake) -> v1::Wake<'_> {
+    match wake {
+        Wake::Timer => v1::Wake::Timer,
+        Wake::Callback { topic, headers, body } => {
+            v1::Wake::Callback { topic, headers: from_pairs(headers), body: bytes(body) }
+        }
+    }
+}
+
+fn to_wake(wake: v1::Wake<'_>) -> Wake {
+    match wake {
+        v1::Wake::Timer => Wake::Timer,
+        v1::Wake::Callback { topic, headers, body } => {
+            Wake::Callback { topic: topic.to_owned(), headers: to_pairs(headers), body: body.to_vec() }
+        }
+    }
+}
+
+fn from_intervention(intervention: &Intervention) -> v1::Intervention<'_> {
+    match intervention {
+        Intervention::Retry { step } => v1::Intervention::Retry { step: step.as_str() },
+        Intervention::Cancel { rollback } => v1::Intervention::Cancel { rollback: *rollback },
+        Intervention::Rollback => v1::Intervention::Rollback,
+    }
+}
+
+fn to_intervention(intervention: v1::Intervention<'_>) -> Result<Intervention, Garbled> {
+    Ok(match intervention {
+        v1::Intervention::Retry { step } => Intervention::Retry { step: to_name(step)? },
+        v1::Intervention::Cancel { rollback } => Intervention::Cancel { rollback },
+        v1::Intervention::Rollback => Intervention::Rollback,
+    })
+}
+
+fn from_after_failure(next: AfterFailure) -> v1::AfterFailure {
+    match next {
+        AfterFailure::RetryAt(at) => v1::AfterFailure::RetryAt(at.0),
+        AfterFailure::Pause => v1::AfterFailure::Pause,
+        AfterFailure::Fail => v1::AfterFailure::Fail,
+        AfterFailure::Continue => v1::AfterFailure::Continue,
+    }
+}
+
+fn to_after_failure(next: v1::AfterFailure) -> AfterFailure {
+    match next {
+        v1::AfterFailure::RetryAt(at) => AfterFailure::RetryAt(Timestamp(at)),
+        v1::AfterFailure::Pause => AfterFailure::Pause,
+        v1::AfterFailure::Fail => AfterFailure::Fail,
+        v1::AfterFailure::Continue => AfterFailure::Continue,
+    }
+}
+
+fn from_step_error(error: &StepError) -> v1::StepError<'_> {
+    v1::StepError {
+        origin: from_origin(error.origin),
+        class: from_class(error.class),
+        code: &error.code,
+        message: &error.message,
+        advice: match error.advice {
+            RetryAdvice::ByPolicy => v1::RetryAdvice::ByPolicy,
+            RetryAdvice::After(span) => v1::RetryAdvice::After(span.0),
+            RetryAdvice::Never => v1::RetryAdvice::Never,
+            RetryAdvice::Pause => v1::RetryAdvice::Pause,
+        },
+        details: from_pairs(&error.details),
+    }
+}
+
+fn to_step_error(error: v1::StepError<'_>) -> StepError {
+    StepError {
+        origin: to_origin(error.origin),
+        class: to_class(error.class),
+        code: error.code.to_owned(),
+        message: error.message.to_owned(),
+        advice: match error.advice {
+            v1::RetryAdvice::ByPolicy => RetryAdvice::ByPolicy,
+            v1::RetryAdvice::After(span) => RetryAdvice::After(Span(span)),
+            v1::RetryAdvice::Never => RetryAdvice::Never,
+            v1::RetryAdvice::Pause => RetryAdvice::Pause,
+        },
+        details: to_pairs(error.details),
+    }
+}
+
+/// Both directions of an enum without fields. A variant that one side lacks does not compile.
+macro_rules! same_variants {
+    ($($from:ident $to:ident $name:ident { $($variant:ident)* };)*) => {$(
+        fn $from(it: $name) -> v1::$name {
+            match it { $($name::$variant => v1::$name::$variant,)* }
+        }
+        fn $to(it: v1::$name) -> $name {
+            match it { $(v1::$name::$variant => $name::$variant,)* }
+        }
+    )*};
+}
+
+same_variants! {
+    from_operation to_operation Operation { Start Cancel Rollback };
+    from_after_interruption to_after_interruption AfterInterruption { Repeat Find Pause };
+    from_outcome to_outcome Outcome { Succeeded Failed Canceled RolledBack PartiallyRolledBack };
+    from_origin to_origin FailureOrigin { Plugin Host Engine };
+    from_class to_class FailureClass {
+        Transient RateLimited TimedOut Unauthenticated Forbidden NotFound Conflict Invalid Rejected Canceled Internal
+    };
+}
+
+pub(super) fn from_outline(outline: &Outline) -> v1::Outline<'_> {
+    v1::Outline {
+        workflow: outline.release.workflow().as_str(),
+        number: outline.release.number(),
+        state: &outline.state,
+        since: outline.since.0,
+        created_at: outline.created_at.0,
+        updated_at: outline.updated_at.0,
+        requested_by: &outline.requested_by,
+        headline: &outline.headline,
+        open: outline.open,
+    }
+}
+
+pub(super) fn to_outline(outline: v1::Outline<'_>) -> Result<Outline, Garbled> {
+    Ok(Outline {
+        release: ReleaseId::new(to_name(outline.workflow)?, outline.number),
+        state: outline.state.to_owned(),
+        since: Timestamp(outline.since),
+        created_at: Timestamp(outline.created_at),
+        updated_at: Timestamp(outline.updated_at),
+        requested_by: outline.requested_by.to_owned(),
+        headline: outline.headline.to_owned(),
+        open: outline.open,
+    })
+}
+
+fn from_json(value: &Value) -> v1::Json<'static> {
+    Cow::Owned(value.to_string())
+}
+
+fn to_json(text: &str) -> Result<Value, Garbled> {
+    serde_json::from_str(text).map_err(Garbled::new)
+}
+
+fn to_name<T: std::str::FromStr<Err = windlass_model::name::InvalidName>>(text: &str) -> Result<T, Garbled> {
+    text.parse().map_err(Garbled::new)
+}
+
+fn bytes(bytes: &[u8]) -> &ByteSlice {
+    bytes.into()
+}
+
+fn texts(texts: &[String]) -> Vec<&str> {
+    texts.iter().map(String::as_str).collect()
+}
+
+fn owned(texts: Vec<&str>) -> Vec<String> {
+    texts.into_iter().map(str::to_owned).collect()
+}
+
+fn from_pairs(pairs: &[(String, String)]) -> Vec<v1::Pair<'_>> {
+    pairs.iter().map(|(name, value)| v1::Pair { name, value }).collect()
+}
+
+fn to_pairs(pairs: Vec<v1::Pair<'_>>) -> Vec<(String, String)> {
+    pairs.into_iter().map(|it| (it.name.to_owned(), it.value.to_owned())).collect()
+}

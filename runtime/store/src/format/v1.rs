@@ -1,0 +1,404 @@
+//! Version 1: the shapes of records and outlines.
+//!
+//! Each struct is a CBOR array whose places are the numbers here; an enum is an array of its variant's number and
+//! the variant's fields. JSON values are JSON texts. All borrow, from the model when writing and from
+//! the bytes when reading.
+//!
+//! Adding is allowed: a new `Option` field with the next number, a new variant with the next
+//! number. Anything else is a new version.
+#![expect(missing_docs, reason = "the model documents each of these; here only the numbers matter")]
+
+use std::borrow::Cow;
+
+use minicbor::bytes::{ByteArray, ByteSlice};
+use minicbor::{Decode, Encode};
+
+/// A JSON value as text.
+pub type Json<'a> = Cow<'a, str>;
+
+#[derive(Debug, Encode, Decode)]
+pub struct Record<'a> {
+    #[n(0)]
+    pub at: u64,
+    #[b(1)]
+    pub events: Vec<Event<'a>>,
+}
+
+#[derive(Debug, Encode, Decode)]
+pub enum Event<'a> {
+    #[n(0)]
+    ReleaseCreated(#[b(0)] Created<'a>),
+    #[n(1)]
+    StepHeld {
+        #[b(0)]
+        step: &'a str,
+        #[b(1)]
+        questions: Vec<&'a str>,
+    },
+    #[n(2)]
+    Voted {
+        #[b(0)]
+        step: &'a str,
+        #[b(1)]
+        actor: Actor<'a>,
+        #[n(2)]
+        approved: bool,
+        #[b(3)]
+        comment: &'a str,
+    },
+    #[n(3)]
+    StepSkipped {
+        #[b(0)]
+        step: &'a str,
+        #[b(1)]
+        reason: SkipReason<'a>,
+    },
+    #[n(4)]
+    AttemptStarted {
+        #[b(0)]
+        step: &'a str,
+        #[n(1)]
+        operation: Operation,
+        #[n(2)]
+        attempt: u32,
+        #[n(3)]
+        round: u32,
+        #[b(4)]
+        input: Option<Json<'a>>,
+    },
+    #[n(5)]
+    Suspended {
+        #[b(0)]
+        step: &'a str,
+        #[b(1)]
+        state: &'a ByteSlice,
+        #[n(2)]
+        wake_at: Option<u64>,
+        #[b(3)]
+        topics: Vec<&'a str>,
+        #[b(4)]
+        status: &'a str,
+    },
+    #[n(6)]
+    Resumed {
+        #[b(0)]
+        step: &'a str,
+        #[b(1)]
+        wake: Wake<'a>,
+    },
+    #[n(7)]
+    CheckpointRecorded {
+        #[b(0)]
+        step: &'a str,
+        #[b(1)]
+        name: &'a str,
+        #[b(2)]
+        value: &'a ByteSlice,
+    },
+    #[n(8)]
+    CallInterrupted {
+        #[b(0)]
+        step: &'a str,
+        #[n(1)]
+        next: AfterInterruption,
+    },
+    #[n(9)]
+    EffectNotFound {
+        #[b(0)]
+        step: &'a str,
+    },
+    #[n(10)]
+    AttemptSucceeded {
+        #[b(0)]
+        step: &'a str,
+        #[b(1)]
+        output: Json<'a>,
+    },
+    #[n(11)]
+    AttemptFailed {
+        #[b(0)]
+        step: &'a str,
+        #[b(1)]
+        error: StepError<'a>,
+        #[n(2)]
+        next: AfterFailure,
+    },
+    #[n(12)]
+    AttemptTimedOut {
+        #[b(0)]
+        step: &'a str,
+    },
+    #[n(13)]
+    Intervened {
+        #[b(0)]
+        actor: Actor<'a>,
+        #[b(1)]
+        reason: &'a str,
+        #[b(2)]
+        intervention: Intervention<'a>,
+    },
+    #[n(14)]
+    FailingStarted {
+        #[b(0)]
+        step: &'a str,
+        #[n(1)]
+        rollback: bool,
+    },
+    #[n(15)]
+    CancelingStarted {
+        #[n(0)]
+        rollback: bool,
+    },
+    #[n(16)]
+    RollbackStarted {
+        #[b(0)]
+        trigger: &'a str,
+    },
+    #[n(17)]
+    StepCanceled {
+        #[b(0)]
+        step: &'a str,
+    },
+    #[n(18)]
+    ReleaseEnded {
+        #[n(0)]
+        outcome: Outcome,
+        #[b(1)]
+        outputs: Json<'a>,
+    },
+}
+
+#[derive(Debug, Encode, Decode)]
+pub struct Created<'a> {
+    #[b(0)]
+    pub workflow: &'a str,
+    #[n(1)]
+    pub number: u64,
+    #[n(2)]
+    pub plan: ByteArray<32>,
+    #[b(3)]
+    pub components: Vec<Component<'a>>,
+    #[b(4)]
+    pub parameters: Json<'a>,
+    #[b(5)]
+    pub requested_by: Actor<'a>,
+    #[n(6)]
+    pub salt: ByteArray<16>,
+}
+
+#[derive(Debug, Encode, Decode)]
+pub struct Component<'a> {
+    #[b(0)]
+    pub name: &'a str,
+    #[n(1)]
+    pub digest: ByteArray<32>,
+}
+
+#[derive(Debug, Encode, Decode)]
+pub struct Actor<'a> {
+    #[b(0)]
+    pub name: &'a str,
+    #[b(1)]
+    pub groups: Vec<&'a str>,
+    #[b(2)]
+    pub authenticated: &'a str,
+}
+
+#[derive(Debug, Encode, Decode)]
+pub enum SkipReason<'a> {
+    #[n(0)]
+    Condition {
+        #[b(0)]
+        expression: &'a str,
+        #[b(1)]
+        values: Vec<Named<'a>>,
+    },
+    #[n(1)]
+    NeedsSkipped,
+}
+
+/// A JSON value and its name.
+#[derive(Debug, Encode, Decode)]
+pub struct Named<'a> {
+    #[b(0)]
+    pub name: &'a str,
+    #[b(1)]
+    pub value: Json<'a>,
+}
+
+/// A text and its name.
+#[derive(Debug, Encode, Decode)]
+pub struct Pair<'a> {
+    #[b(0)]
+    pub name: &'a str,
+    #[b(1)]
+    pub value: &'a str,
+}
+
+#[derive(Debug, Clone, Copy, Encode, Decode)]
+#[cbor(index_only)]
+pub enum Operation {
+    #[n(0)]
+    Start,
+    #[n(1)]
+    Cancel,
+    #[n(2)]
+    Rollback,
+}
+
+#[derive(Debug, Encode, Decode)]
+pub enum Wake<'a> {
+    #[n(0)]
+    Timer,
+    #[n(1)]
+    Callback {
+        #[b(0)]
+        topic: &'a str,
+        #[b(1)]
+        headers: Vec<Pair<'a>>,
+        #[b(2)]
+        body: &'a ByteSlice,
+    },
+}
+
+#[derive(Debug, Clone, Copy, Encode, Decode)]
+#[cbor(index_only)]
+pub enum AfterInterruption {
+    #[n(0)]
+    Repeat,
+    #[n(1)]
+    Find,
+    #[n(2)]
+    Pause,
+}
+
+#[derive(Debug, Clone, Copy, Encode, Decode)]
+pub enum AfterFailure {
+    #[n(0)]
+    RetryAt(#[n(0)] u64),
+    #[n(1)]
+    Pause,
+    #[n(2)]
+    Fail,
+    #[n(3)]
+    Continue,
+}
+
+#[derive(Debug, Encode, Decode)]
+pub enum Intervention<'a> {
+    #[n(0)]
+    Retry {
+        #[b(0)]
+        step: &'a str,
+    },
+    #[n(1)]
+    Cancel {
+        #[n(0)]
+        rollback: bool,
+    },
+    #[n(2)]
+    Rollback,
+}
+
+#[derive(Debug, Clone, Copy, Encode, Decode)]
+#[cbor(index_only)]
+pub enum Outcome {
+    #[n(0)]
+    Succeeded,
+    #[n(1)]
+    Failed,
+    #[n(2)]
+    Canceled,
+    #[n(3)]
+    RolledBack,
+    #[n(4)]
+    PartiallyRolledBack,
+}
+
+#[derive(Debug, Encode, Decode)]
+pub struct StepError<'a> {
+    #[n(0)]
+    pub origin: FailureOrigin,
+    #[n(1)]
+    pub class: FailureClass,
+    #[b(2)]
+    pub code: &'a str,
+    #[b(3)]
+    pub message: &'a str,
+    #[n(4)]
+    pub advice: RetryAdvice,
+    #[b(5)]
+    pub details: Vec<Pair<'a>>,
+}
+
+#[derive(Debug, Clone, Copy, Encode, Decode)]
+#[cbor(index_only)]
+pub enum FailureOrigin {
+    #[n(0)]
+    Plugin,
+    #[n(1)]
+    Host,
+    #[n(2)]
+    Engine,
+}
+
+#[derive(Debug, Clone, Copy, Encode, Decode)]
+#[cbor(index_only)]
+pub enum FailureClass {
+    #[n(0)]
+    Transient,
+    #[n(1)]
+    RateLimited,
+    #[n(2)]
+    TimedOut,
+    #[n(3)]
+    Unauthenticated,
+    #[n(4)]
+    Forbidden,
+    #[n(5)]
+    NotFound,
+    #[n(6)]
+    Conflict,
+    #[n(7)]
+    Invalid,
+    #[n(8)]
+    Rejected,
+    #[n(9)]
+    Canceled,
+    #[n(10)]
+    Internal,
+}
+
+#[derive(Debug, Clone, Copy, Encode, Decode)]
+pub enum RetryAdvice {
+    #[n(0)]
+    ByPolicy,
+    #[n(1)]
+    After(#[n(0)] u64),
+    #[n(2)]
+    Never,
+    #[n(3)]
+    Pause,
+}
+
+#[derive(Debug, Encode, Decode)]
+pub struct Outline<'a> {
+    #[b(0)]
+    pub workflow: &'a str,
+    #[n(1)]
+    pub number: u64,
+    #[b(2)]
+    pub state: &'a str,
+    #[n(3)]
+    pub since: u64,
+    #[n(4)]
+    pub created_at: u64,
+    #[n(5)]
+    pub updated_at: u64,
+    #[b(6)]
+    pub requested_by: &'a str,
+    #[b(7)]
+    pub headline: &'a str,
+    #[n(8)]
+    pub open: bool,
+}

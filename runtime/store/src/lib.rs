@@ -1,0 +1,203 @@
+//! What is remembered: the journals of releases, documents by name, and blobs by content.
+//!
+//! A release's journal is the truth about it; [`Store::append`] adds one [`Record`] at its end and
+//! returns when that record survives a power cut. What else is kept beside a journal ([`Outline`])
+//! is written in the same atomic step and can be rebuilt from it.
+//!
+//! **Invariant:** an append that was answered with `Ok` is durable; one that was answered with
+//! [`AppendError::Conflict`] changed nothing; after [`AppendError::Store`] nobody knows, and the
+//! caller reads the journal again.
+//! **Invariant:** the number of a release is never used again.
+//! **Invariant:** nothing here knows what an event means; the store never decides.
+//! **Invariant:** what is on disk is described by [`format`](mod@format) alone; the model's types are free to change.
+//!
+//! Q: *Are futures of this crate lazy, and what if one is dropped?* Nothing is written before the
+//! first poll. After it, dropping the future does not take the write back; it only loses the answer.
+//!
+//! Q: *What does a reader see?* All that is durable, and possibly a record that is being made
+//! durable at this moment. Only the answer to an append says that it stays.
+//!
+//! Q: *Where do a release's plan and its components live?* As blobs ([`Store::put_blob`]), put
+//! before the record that names them; [`Store::check`] reads them too.
+
+mod check;
+#[cfg(target_os = "linux")]
+mod durable_sync;
+mod error;
+pub mod format;
+pub mod measure;
+pub mod memory;
+pub mod sled;
+
+use std::fmt;
+
+use futures::future::BoxFuture;
+use windlass_model::digest::Digest;
+use windlass_model::event::Record;
+use windlass_model::name::{ReleaseId, WorkflowName};
+use windlass_model::time::Timestamp;
+
+pub use crate::check::{CheckReport, Finding};
+pub use crate::error::{AppendError, StoreError};
+pub use crate::memory::MemoryStore;
+pub use crate::sled::SledStore;
+
+/// The largest record, document or blob, in bytes as written.
+pub const VALUE_BYTES_MAX: usize = 256 << 20;
+
+/// The longest name of a document, in bytes.
+pub const DOCUMENT_NAME_BYTES_MAX: usize = 256;
+
+/// Remembers releases, documents and blobs.
+///
+/// The methods that return futures write and are safe to call from async code. The others read, may
+/// block on the disk, and belong into `spawn_blocking` where that matters.
+pub trait Store: Send + Sync + 'static {
+    /// Adds one record to a release's journal if the journal holds as many records as expected; all
+    /// of the append becomes durable, or nothing. Returns when it is.
+    fn append(&self, append: Append) -> BoxFuture<'_, Result<(), AppendError>>;
+
+    /// Reads all records of a release, in order; none if there is no such release.
+    fn journal(&self, release: &ReleaseId) -> Result<Vec<Record>, StoreError>;
+
+    /// Reads the outlines of all releases; the one created last comes last.
+    fn outlines(&self) -> Result<Vec<Outline>, StoreError>;
+
+    /// Reads the outline of a release.
+    fn outline(&self, release: &ReleaseId) -> Result<Option<Outline>, StoreError>;
+
+    /// Tells the number for the workflow's next release: one more than the highest ever used.
+    ///
+    /// Two callers may be told the same; the `expected: 0` of the first append decides who has it.
+    fn next_number(&self, workflow: &WorkflowName) -> Result<u64, StoreError>;
+
+    /// Writes a document, in place of the one of the same kind and name if there is one.
+    fn put_document(&self, kind: DocumentKind, name: &str, bytes: Vec<u8>) -> BoxFuture<'_, Result<(), StoreError>>;
+
+    /// Reads a document.
+    fn document(&self, kind: DocumentKind, name: &str) -> Result<Option<Vec<u8>>, StoreError>;
+
+    /// Reads all documents of a kind with their names, in the order of the names.
+    fn documents(&self, kind: DocumentKind) -> Result<Vec<(String, Vec<u8>)>, StoreError>;
+
+    /// Removes a document; tells whether it was there.
+    fn remove_document(&self, kind: DocumentKind, name: &str) -> BoxFuture<'_, Result<bool, StoreError>>;
+
+    /// Keeps bytes by their content. Putting the same bytes again costs little.
+    fn put_blob(&self, bytes: Vec<u8>) -> BoxFuture<'_, Result<Digest, StoreError>>;
+
+    /// Reads the bytes of this digest; what comes back was checked against it.
+    fn blob(&self, digest: &Digest) -> Result<Option<Vec<u8>>, StoreError>;
+
+    /// Reads everything there is and lists what is wrong with it.
+    fn check(&self) -> Result<CheckReport, StoreError>;
+}
+
+/// What one append adds.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Append {
+    /// The release whose journal grows.
+    pub release: ReleaseId,
+    /// How many records its journal holds now; 0 creates it.
+    pub expected: u64,
+    /// The new record.
+    pub record: Record,
+    /// The outline after this record; without one the last stays.
+    pub outline: Option<Outline>,
+}
+
+/// A release at a glance: what lists show without reading journals.
+///
+/// Everything in it follows from the journal; what its texts say is up to the caller.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Outline {
+    /// The release.
+    pub release: ReleaseId,
+    /// Its state in a word.
+    pub state: String,
+    /// When that state began.
+    pub since: Timestamp,
+    /// When the release was created.
+    pub created_at: Timestamp,
+    /// When its last record was made.
+    pub updated_at: Timestamp,
+    /// Who asked for it.
+    pub requested_by: String,
+    /// What is going on, in a line.
+    pub headline: String,
+    /// Whether there is work left to do.
+    pub open: bool,
+}
+
+/// What a document is about. Each kind has names of its own.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum DocumentKind {
+    /// An installed plugin.
+    Plugin,
+    /// A connection.
+    Connection,
+    /// A native tool.
+    Tool,
+    /// A group of people.
+    Group,
+}
+
+impl DocumentKind {
+    /// Every kind with its name.
+    pub const ALL: [(DocumentKind, &'static str); 4] =
+        [(Self::Plugin, "plugin"), (Self::Connection, "connection"), (Self::Tool, "tool"), (Self::Group, "group")];
+
+    /// Its name on screens.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Plugin => "plugin",
+            Self::Connection => "connection",
+            Self::Tool => "tool",
+            Self::Group => "group",
+        }
+    }
+}
+
+impl fmt::Display for DocumentKind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+/// Refuses an append that no journal can hold.
+fn accept_append(append: &Append) -> Result<(), StoreError> {
+    let refuse = |what: &str| Err(StoreError::Refused { what: format!("{what} (release {})", append.release) });
+    if append.record.events.is_empty() {
+        return refuse("a record without events");
+    }
+    if append.outline.as_ref().is_some_and(|it| it.release != append.release) {
+        return refuse("an outline of another release");
+    }
+    if !append.record.events.iter().all(format::is_shallow) {
+        return refuse("a JSON value that is nested too deeply");
+    }
+    Ok(())
+}
+
+/// Refuses a name that no document can have.
+fn accept_document(name: &str, bytes: usize) -> Result<(), StoreError> {
+    if name.is_empty() || name.len() > DOCUMENT_NAME_BYTES_MAX {
+        return Err(StoreError::Refused {
+            what: format!("a document name has 1 to {DOCUMENT_NAME_BYTES_MAX} bytes, this one {}", name.len()),
+        });
+    }
+    accept_size(bytes)
+}
+
+/// Refuses what is too large to be read back with ease.
+fn accept_size(bytes: usize) -> Result<(), StoreError> {
+    if bytes > VALUE_BYTES_MAX {
+        return Err(StoreError::Refused { what: format!("{bytes} bytes; {VALUE_BYTES_MAX} can be kept in one piece") });
+    }
+    Ok(())
+}
+
+/// Sorts outlines as [`Store::outlines`] promises.
+fn sort_outlines(outlines: &mut [Outline]) {
+    outlines.sort_by(|a, b| (a.created_at, &a.release).cmp(&(b.created_at, &b.release)));
+}

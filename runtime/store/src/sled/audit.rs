@@ -1,0 +1,176 @@
+//! Reads everything in a store and says what is wrong with it.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use ::sled::IVec;
+use windlass_model::digest::Digest;
+use windlass_model::event::Record;
+use windlass_model::name::{ReleaseId, WorkflowName};
+
+use super::{Shared, keys};
+use crate::format::{self, Place};
+use crate::{CheckReport, StoreError};
+
+/// What is gathered on the way.
+#[derive(Default)]
+struct Audit {
+    report: CheckReport,
+    /// Blobs that are what their names say.
+    sound: BTreeSet<Digest>,
+    named: BTreeSet<Digest>,
+    journals: BTreeSet<ReleaseId>,
+    /// The highest number of a release with a journal, by workflow.
+    highest: BTreeMap<WorkflowName, u64>,
+}
+
+/// Checks all of it. Fails only where it cannot go on.
+pub(super) fn check(shared: &Shared) -> Result<CheckReport, StoreError> {
+    let mut audit = Audit::default();
+    audit.blobs(shared)?;
+    audit.journals(shared)?;
+    audit.rest(shared)?;
+    let Audit { mut report, sound, named, .. } = audit;
+    report.unnamed_blobs = sound.difference(&named).count() as u64;
+    report.findings.sort_by(|a, b| a.release.cmp(&b.release));
+    Ok(report)
+}
+
+impl Audit {
+    fn blobs(&mut self, shared: &Shared) -> Result<(), StoreError> {
+        let mut strays = Vec::new();
+        shared.blobs.each(
+            |digest| {
+                self.report.blobs += 1;
+                match shared.blobs.get(&digest) {
+                    Ok(_) => drop(self.sound.insert(digest)),
+                    Err(error) => self.report.find(None, describe(&error)),
+                }
+                Ok(())
+            },
+            |path| strays.push(format!("{} is no blob", path.display())),
+        )?;
+        for stray in strays {
+            self.report.find(None, stray);
+        }
+        Ok(())
+    }
+
+    fn journals(&mut self, shared: &Shared) -> Result<(), StoreError> {
+        let mut release = None;
+        let mut next = 0;
+        shared.database.read(|database| {
+            for pair in database.scan_prefix([keys::JOURNAL]) {
+                let (key, value) = pair.map_err(|it| StoreError::database("check the journals", it))?;
+                let (Some(of), Some(sequence)) = (keys::release(&key), keys::sequence(&key)) else {
+                    self.report.find(None, format!("a key that is none: {}", hex::encode(&key)));
+                    continue;
+                };
+                if release.as_ref() != Some(&of) {
+                    release = Some(of.clone());
+                    next = 0;
+                    self.begin(&of);
+                }
+                if sequence != next {
+                    self.report.find(Some(&of), format!("records {next} to {} are missing", sequence - 1));
+                }
+                next = sequence + 1;
+                self.record(shared, &of, sequence, &value);
+            }
+            Ok(())
+        })
+    }
+
+    fn begin(&mut self, release: &ReleaseId) {
+        self.report.releases += 1;
+        self.journals.insert(release.clone());
+        let highest = self.highest.entry(release.workflow().clone()).or_default();
+        *highest = release.number().max(*highest);
+    }
+
+    fn record(&mut self, shared: &Shared, release: &ReleaseId, sequence: u64, value: &IVec) {
+        self.report.records += 1;
+        self.names(value);
+        let record: Record = match shared.record(release, sequence, value) {
+            Ok(record) => record,
+            Err(error) => return self.report.find(Some(release), describe(&error)),
+        };
+        for (what, digest) in crate::check::named_blobs(&[record]) {
+            self.named.insert(digest);
+            if !self.sound.contains(&digest) {
+                self.report.find(Some(release), format!("{what} is missing or damaged: {digest}"));
+            }
+        }
+    }
+
+    fn names(&mut self, value: &[u8]) {
+        if let Ok(Place::InBlob(digest)) = format::open(value) {
+            self.named.insert(digest);
+        }
+    }
+
+    fn rest(&mut self, shared: &Shared) -> Result<(), StoreError> {
+        shared.database.read(|database| {
+            for pair in database.iter() {
+                let (key, value) = pair.map_err(|it| StoreError::database("check the store", it))?;
+                match key.first() {
+                    Some(&keys::JOURNAL) => continue,
+                    Some(&keys::OUTLINE) => self.outline(shared, &key, &value),
+                    Some(&keys::NUMBER) => self.number(&key, &value),
+                    Some(&keys::DOCUMENT) => self.document(shared, &key, &value),
+                    Some(_) | None => self.report.find(None, format!("a key of no kind: {}", hex::encode(&key))),
+                }
+            }
+            Ok(())
+        })?;
+        for workflow in std::mem::take(&mut self.highest).into_keys() {
+            self.report.find(None, format!("the highest number of {workflow} is missing"));
+        }
+        Ok(())
+    }
+
+    fn outline(&mut self, shared: &Shared, key: &[u8], value: &[u8]) {
+        self.names(value);
+        let Some(release) = keys::release(key) else {
+            return self.report.find(None, format!("a key that is none: {}", hex::encode(key)));
+        };
+        if !self.journals.contains(&release) {
+            self.report.find(Some(&release), "it has an outline and no journal");
+        }
+        if let Err(error) = shared.outline_of(&release, value) {
+            self.report.find(Some(&release), describe(&error));
+        }
+    }
+
+    fn number(&mut self, key: &[u8], value: &[u8]) {
+        let Some(workflow) = keys::workflow(key) else {
+            return self.report.find(None, format!("a key that is none: {}", hex::encode(key)));
+        };
+        let used = self.highest.remove(&workflow).unwrap_or(0);
+        match format::decode_number(value) {
+            Ok(highest) if highest >= used => {}
+            Ok(highest) => {
+                self.report.find(None, format!("the highest number of {workflow} is {used}, not {highest}"));
+            }
+            Err(what) => self.report.find(None, format!("the highest number of {workflow} is damaged: {what}")),
+        }
+    }
+
+    fn document(&mut self, shared: &Shared, key: &[u8], value: &[u8]) {
+        self.report.documents += 1;
+        self.names(value);
+        let Some((kind, name)) = keys::document_of(key) else {
+            return self.report.find(None, format!("a key that is none: {}", hex::encode(key)));
+        };
+        if let Err(error) = shared.document(kind, name, value) {
+            self.report.find(None, describe(&error));
+        }
+    }
+}
+
+/// An error with its cause, in one line.
+fn describe(error: &StoreError) -> String {
+    match std::error::Error::source(error) {
+        Some(source) => format!("{error}: {source}"),
+        None => error.to_string(),
+    }
+}

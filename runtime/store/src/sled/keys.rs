@@ -1,0 +1,153 @@
+//! The keys in sled. The first byte says what a key is; no such byte is ever used for something else.
+//!
+//! | first byte | then | value |
+//! |---|---|---|
+//! | `j` | workflow, 0, number, sequence | a record |
+//! | `o` | workflow, 0, number | an outline |
+//! | `n` | workflow | the highest number ever used |
+//! | `d` | the kind's byte, name | a document |
+//!
+//! Numbers are eight bytes, big-endian, so that keys sort like what they name; a workflow's name never
+//! holds a 0.
+
+use windlass_model::name::{ReleaseId, WorkflowName};
+
+use crate::DocumentKind;
+
+pub(super) const JOURNAL: u8 = b'j';
+pub(super) const OUTLINE: u8 = b'o';
+pub(super) const NUMBER: u8 = b'n';
+pub(super) const DOCUMENT: u8 = b'd';
+
+/// What every key of a release's journal starts with.
+pub(super) fn journal(release: &ReleaseId) -> Vec<u8> {
+    of_release(JOURNAL, release)
+}
+
+/// The key of one record.
+pub(super) fn record(release: &ReleaseId, sequence: u64) -> Vec<u8> {
+    let mut key = journal(release);
+    key.extend(sequence.to_be_bytes());
+    key
+}
+
+pub(super) fn outline(release: &ReleaseId) -> Vec<u8> {
+    of_release(OUTLINE, release)
+}
+
+pub(super) fn number(workflow: &WorkflowName) -> Vec<u8> {
+    let mut key = vec![NUMBER];
+    key.extend(workflow.as_str().bytes());
+    key
+}
+
+pub(super) fn document(kind: DocumentKind, name: &str) -> Vec<u8> {
+    let mut key = vec![DOCUMENT, kind_byte(kind)];
+    key.extend(name.bytes());
+    key
+}
+
+fn of_release(first: u8, release: &ReleaseId) -> Vec<u8> {
+    let workflow = release.workflow().as_str();
+    let mut key = Vec::with_capacity(workflow.len() + 18);
+    key.push(first);
+    key.extend(workflow.bytes());
+    key.push(0);
+    key.extend(release.number().to_be_bytes());
+    key
+}
+
+fn kind_byte(kind: DocumentKind) -> u8 {
+    match kind {
+        DocumentKind::Plugin => b'p',
+        DocumentKind::Connection => b'c',
+        DocumentKind::Tool => b't',
+        DocumentKind::Group => b'g',
+    }
+}
+
+/// The release that the key of a record or an outline is about.
+pub(super) fn release(key: &[u8]) -> Option<ReleaseId> {
+    let (first, rest) = key.split_first()?;
+    let end = rest.iter().position(|it| *it == 0)?;
+    let workflow = std::str::from_utf8(&rest[..end]).ok()?.parse().ok()?;
+    let numbers = &rest[end + 1..];
+    let number = match *first {
+        JOURNAL if numbers.len() == 16 => &numbers[..8],
+        OUTLINE if numbers.len() == 8 => numbers,
+        _ => return None,
+    };
+    Some(ReleaseId::new(workflow, u64::from_be_bytes(number.try_into().ok()?)))
+}
+
+/// The sequence in the key of a record.
+pub(super) fn sequence(key: &[u8]) -> Option<u64> {
+    release(key)?;
+    Some(u64::from_be_bytes(*key.last_chunk()?))
+}
+
+/// The workflow that the key of a number is about.
+pub(super) fn workflow(key: &[u8]) -> Option<WorkflowName> {
+    match key {
+        [NUMBER, name @ ..] => std::str::from_utf8(name).ok()?.parse().ok(),
+        _ => None,
+    }
+}
+
+/// The document that a key is about.
+pub(super) fn document_of(key: &[u8]) -> Option<(DocumentKind, &str)> {
+    match key {
+        [DOCUMENT, byte, name @ ..] => {
+            let kind = DocumentKind::ALL.into_iter().find_map(|(it, _)| (kind_byte(it) == *byte).then_some(it))?;
+            Some((kind, std::str::from_utf8(name).ok()?))
+        }
+        _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn keys_read_back_and_sort_like_what_they_name() {
+        let ids = ["a-1", "a-2", "a-10", "a-300", "a-b-1", "a1-1", "b-1"];
+        let releases: Vec<ReleaseId> = ids.iter().map(|it| it.parse().expect("an id")).collect();
+        let mut last = Vec::new();
+        for id in &releases {
+            assert_eq!(release(&outline(id)).as_ref(), Some(id));
+            for at in [0, 1, 255, 256, u64::MAX] {
+                let key = record(id, at);
+                assert_eq!((release(&key).as_ref(), sequence(&key)), (Some(id), Some(at)));
+                assert!(key > last, "{id} {at}");
+                assert!(key.starts_with(&journal(id)));
+                last = key;
+            }
+        }
+        assert_eq!(document_of(&document(DocumentKind::Tool, "x\0y")), Some((DocumentKind::Tool, "x\0y")));
+    }
+
+    #[test]
+    fn a_journal_is_no_prefix_of_another() {
+        let short: ReleaseId = "a-1".parse().expect("an id");
+        let long: ReleaseId = "a-1-1".parse().expect("an id");
+        assert!(!record(&long, 0).starts_with(&journal(&short)));
+    }
+
+    #[test]
+    fn garbage_is_no_key() {
+        for bad in [
+            &b""[..],
+            b"j",
+            b"ja",
+            b"ja\0short",
+            b"o\x00\x00\x00\x00\x00\x00\x00\x00\x01",
+            b"x",
+            b"dz",
+            b"jA\x0012345678abcdefgh",
+        ] {
+            assert_eq!((release(bad), sequence(bad)), (None, None), "{bad:?}");
+            assert_eq!(document_of(bad), None);
+        }
+    }
+}

@@ -1,0 +1,171 @@
+//! The folder of a store: who may use it, whether it is one, and how a new one comes to be.
+//!
+//! A new store is made beside its place, synced to the last file, and then renamed: half of a store is never
+//! taken for one. (sled does not sync its own `conf`; cut at the wrong moment, it reads as zeros and sled refuses it.)
+
+use std::fs::{self, DirBuilder, File, OpenOptions};
+use std::io::{self, ErrorKind, Read, Seek, Write};
+use std::os::unix::fs::DirBuilderExt;
+use std::path::{Path, PathBuf};
+
+use rustix::fs::FlockOperation;
+
+use super::database;
+use crate::StoreError;
+use crate::format::VERSION;
+
+const FORMAT: &str = "windlass-store";
+
+/// A store's folder, held by this process.
+#[derive(Debug)]
+pub(super) struct Layout {
+    root: PathBuf,
+    /// Locked as long as it is open.
+    _lock: File,
+}
+
+impl Layout {
+    /// Takes a folder for this process, and makes it a store if it is none.
+    pub(super) fn open(root: &Path) -> Result<Self, StoreError> {
+        if let Err(source) = DirBuilder::new().recursive(true).mode(0o700).create(root) {
+            return Err(match root.metadata() {
+                Ok(found) if !found.is_dir() => not_a_store(root, "a file is in its place"),
+                _ => failed("create", root, source),
+            });
+        }
+        let lock = lock(root)?;
+        let layout = Self { root: root.to_owned(), _lock: lock };
+        let new = root.join("data.new");
+        if new.exists() {
+            // Left by a process that ended while it made a store; nobody has used it.
+            fs::remove_dir_all(&new).map_err(|it| failed("remove", &new, it))?;
+        }
+        if layout.data().exists() {
+            layout.check_format()?;
+        } else {
+            create(&new)?;
+            fs::rename(&new, layout.data()).map_err(|it| failed("name", &layout.data(), it))?;
+        }
+        // Each time: whoever made the folders may have ended before it synced them.
+        sync_folder(root)?;
+        for above in fs::canonicalize(root).map_err(|it| failed("find", root, it))?.ancestors().skip(1) {
+            match sync_folder(above) {
+                Err(StoreError::Io { source, .. }) if cannot_be_ours(&source) => break,
+                other => other?,
+            }
+        }
+        Ok(layout)
+    }
+
+    /// Whether there is a store in this folder.
+    pub(super) fn exists(root: &Path) -> bool {
+        root.join("data").exists()
+    }
+
+    pub(super) fn root(&self) -> &Path {
+        &self.root
+    }
+
+    pub(super) fn database(&self) -> PathBuf {
+        self.data().join("sled")
+    }
+
+    pub(super) fn blobs(&self) -> PathBuf {
+        self.data().join("blobs")
+    }
+
+    fn data(&self) -> PathBuf {
+        self.root.join("data")
+    }
+
+    fn check_format(&self) -> Result<(), StoreError> {
+        let path = self.data().join("format");
+        let mut text = Vec::new();
+        match File::open(&path).and_then(|it| it.take(100).read_to_end(&mut text)) {
+            Ok(_) => {}
+            Err(error) if error.kind() == ErrorKind::NotFound => {
+                return Err(not_a_store(&self.root, "`data` has no file `format`"));
+            }
+            Err(error) => return Err(failed("read", &path, error)),
+        }
+        let version = std::str::from_utf8(&text)
+            .ok()
+            .and_then(|it| it.strip_suffix('\n')?.strip_prefix(FORMAT)?.strip_prefix(' ')?.parse::<u32>().ok())
+            .ok_or_else(|| not_a_store(&self.root, "`data/format` says something else"))?;
+        if version > VERSION {
+            return Err(StoreError::NewerFormat { path: self.root.clone(), found: version, known: VERSION });
+        }
+        Ok(())
+    }
+}
+
+/// Syncs a folder: the names in it.
+pub(super) fn sync_folder(path: &Path) -> Result<(), StoreError> {
+    File::open(path).and_then(|it| it.sync_all()).map_err(|it| failed("sync", path, it))
+}
+
+/// An error that names a path.
+pub(super) fn failed(doing: &str, path: &Path, source: io::Error) -> StoreError {
+    StoreError::io(format!("{doing} {}", path.display()), source)
+}
+
+/// Whether a folder above the store's is none that this process may have made.
+fn cannot_be_ours(error: &io::Error) -> bool {
+    matches!(error.kind(), ErrorKind::PermissionDenied | ErrorKind::InvalidInput | ErrorKind::ReadOnlyFilesystem)
+}
+
+fn not_a_store(root: &Path, what: &str) -> StoreError {
+    StoreError::NotAStore { path: root.to_owned(), what: what.to_owned() }
+}
+
+fn lock(root: &Path) -> Result<File, StoreError> {
+    let path = root.join("lock");
+    let mut file = OpenOptions::new()
+        .create(true)
+        .truncate(false)
+        .read(true)
+        .write(true)
+        .open(&path)
+        .map_err(|it| failed("open", &path, it))?;
+    match rustix::fs::flock(&file, FlockOperation::NonBlockingLockExclusive) {
+        Ok(()) => {}
+        Err(error) if error == rustix::io::Errno::WOULDBLOCK => {
+            let mut text = String::new();
+            // The owner's number is a kindness: whatever goes wrong here, it is in use.
+            let owner = file.read_to_string(&mut text).ok().and_then(|_| text.trim().parse().ok());
+            return Err(StoreError::Locked { path: root.to_owned(), owner });
+        }
+        Err(error) => return Err(failed("lock", &path, error.into())),
+    }
+    // On a full disk this fails, and the store has to open all the same.
+    let said = file
+        .set_len(0)
+        .and_then(|()| file.rewind())
+        .and_then(|()| file.write_all(format!("{}\n", std::process::id()).as_bytes()));
+    if let Err(error) = said {
+        tracing::debug!(%error, "the lock does not say whose it is");
+    }
+    Ok(file)
+}
+
+fn create(new: &Path) -> Result<(), StoreError> {
+    let folder = |path: &Path| DirBuilder::new().mode(0o700).create(path).map_err(|it| failed("create", path, it));
+    folder(new)?;
+    folder(&new.join("blobs"))?;
+    let format = new.join("format");
+    fs::write(&format, format!("{FORMAT} {VERSION}\n")).map_err(|it| failed("write", &format, it))?;
+    database::create(&new.join("sled"))?;
+    sync_tree(new)
+}
+
+fn sync_tree(path: &Path) -> Result<(), StoreError> {
+    for entry in fs::read_dir(path).map_err(|it| failed("read", path, it))? {
+        let entry = entry.map_err(|it| failed("read", path, it))?.path();
+        if entry.is_dir() {
+            sync_tree(&entry)?;
+        } else {
+            File::open(&entry).and_then(|it| it.sync_all()).map_err(|it| failed("sync", &entry, it))?;
+        }
+    }
+    sync_folder(path)
+}

@@ -1,0 +1,303 @@
+//! The embedded store: journals in sled, large values in files named by their content.
+//!
+//! ```text
+//! DIR/lock               held by the process that has the store open, with its id
+//! DIR/data/format        windlass-store 1
+//! DIR/data/sled/         keys and values of at most 4 KiB
+//! DIR/data/blobs/ab/…    larger ones, and what `put_blob` was given
+//! ```
+//!
+//! One thread writes. It takes what is waiting, up to 64 KiB, writes it as one atomic batch, syncs once, and
+//! then answers everybody. Who hands in a large value writes its file, and syncs it, before the
+//! record that names it joins the queue.
+//!
+//! sled 0.34 does not keep what it was given when the power goes; what it takes to make it do so is spread over
+//! `durable_sync` (real syncs), [`VALUE_IN_PLACE_BYTES_MAX`] (pages stay out of sled's own, unsynced,
+//! blob files), [`GROUP_BYTES_MAX`] (a commit stays within a segment or two) and `layout` (a new store
+//! appears whole or not at all). The README has the measurements.
+//!
+//! **Invariant:** only the writer thread writes to sled.
+//! **Invariant:** a blob is durable before anything names it.
+//! **Invariant:** after a failed write the database is closed and read anew from the disk before
+//! anything else is written; after a failed sync nothing is written any more.
+
+mod audit;
+mod blobs;
+mod database;
+mod keys;
+mod layout;
+mod watch;
+mod writer;
+
+use std::path::Path;
+use std::sync::Arc;
+use std::thread::JoinHandle;
+
+use futures::FutureExt;
+use futures::future::BoxFuture;
+use tokio::sync::{mpsc, oneshot};
+use windlass_model::digest::Digest;
+use windlass_model::event::Record;
+use windlass_model::name::{ReleaseId, WorkflowName};
+
+use crate::format::{self, Place};
+use crate::{Append, AppendError, CheckReport, DocumentKind, Outline, Store, StoreError};
+use blobs::Blobs;
+use database::Database;
+use layout::Layout;
+use writer::{Work, Write};
+
+/// The largest value that goes into sled; larger ones become blobs.
+pub const VALUE_IN_PLACE_BYTES_MAX: usize = 4096;
+
+/// The most bytes that one group commits, but for its last append.
+pub const GROUP_BYTES_MAX: usize = 64 << 10;
+
+/// The most appends that one group commits.
+pub const GROUP_APPENDS_MAX: usize = 1024;
+
+/// How many writes may wait; whoever comes next waits before joining them.
+const QUEUE_MAX: usize = 2048;
+
+/// A store in a folder, for one process at a time.
+///
+/// Dropping it waits for what is in the queue.
+#[derive(Debug)]
+pub struct SledStore {
+    shared: Arc<Shared>,
+    queue: Option<mpsc::Sender<Work>>,
+    writer: Option<JoinHandle<()>>,
+}
+
+/// What the writer and the readers share.
+#[derive(Debug)]
+struct Shared {
+    // The order matters: the lock goes last.
+    database: Database,
+    blobs: Arc<Blobs>,
+    layout: Layout,
+}
+
+impl SledStore {
+    /// Opens the store in this folder, and creates it (and the folder) if there is none. Blocks.
+    pub fn open(folder: impl AsRef<Path>) -> Result<Self, StoreError> {
+        let layout = Layout::open(folder.as_ref())?;
+        let blobs = Arc::new(Blobs::open(layout.blobs())?);
+        let database = Database::open(layout.database())?;
+        let shared = Arc::new(Shared { database, blobs, layout });
+        let (queue, waiting) = mpsc::channel(QUEUE_MAX);
+        let writer = std::thread::Builder::new()
+            .name("store-writer".to_owned())
+            .spawn({
+                let shared = Arc::clone(&shared);
+                move || writer::run(&shared, waiting)
+            })
+            .map_err(|source| StoreError::io("start the store's writer", source))?;
+        Ok(Self { shared, queue: Some(queue), writer: Some(writer) })
+    }
+
+    /// Opens like [`SledStore::open`], but only if there is a store already.
+    pub fn open_existing(folder: impl AsRef<Path>) -> Result<Option<Self>, StoreError> {
+        if Layout::exists(folder.as_ref()) { Self::open(folder).map(Some) } else { Ok(None) }
+    }
+
+    /// The folder it is in.
+    pub fn folder(&self) -> &Path {
+        self.shared.layout.root()
+    }
+
+    /// Sends something to the writer and waits for its answer.
+    async fn write<T>(&self, write: impl FnOnce(oneshot::Sender<T>) -> Write, bytes: usize) -> Result<T, StoreError> {
+        let (reply, answer) = oneshot::channel();
+        let queue = self.queue.as_ref().ok_or(StoreError::Closed)?;
+        let work = Work { bytes, write: write(reply) };
+        queue.send(work).await.map_err(|_| StoreError::Closed)?;
+        answer.await.map_err(|_| StoreError::Closed)
+    }
+
+    /// Makes a value small enough for sled, by way of a blob where needed.
+    async fn settle(&self, value: Vec<u8>) -> Result<Vec<u8>, StoreError> {
+        if value.len() <= VALUE_IN_PLACE_BYTES_MAX {
+            return Ok(value);
+        }
+        Ok(format::reference(&self.keep(value).await?))
+    }
+
+    async fn keep(&self, bytes: Vec<u8>) -> Result<Digest, StoreError> {
+        crate::accept_size(bytes.len())?;
+        let blobs = Arc::clone(&self.shared.blobs);
+        let keep = move || blobs.put(&bytes);
+        match tokio::runtime::Handle::try_current() {
+            Ok(runtime) => runtime.spawn_blocking(keep).await.map_err(|_| StoreError::Closed)?,
+            // Outside of a runtime nobody minds the blocking.
+            Err(_) => keep(),
+        }
+    }
+}
+
+impl Drop for SledStore {
+    fn drop(&mut self) {
+        self.queue = None;
+        if let Some(writer) = self.writer.take()
+            && writer.join().is_err()
+        {
+            tracing::error!("the store's writer had panicked");
+        }
+    }
+}
+
+impl Shared {
+    /// Reads a value to its end, by way of a blob where needed. `item` is for errors.
+    fn resolve<T>(
+        &self,
+        value: &[u8],
+        decode: impl FnOnce(&[u8]) -> Result<T, format::Garbled>,
+        damaged: impl Fn(String) -> StoreError,
+    ) -> Result<T, StoreError> {
+        let garbled = |it: format::Garbled| damaged(it.to_string());
+        match format::open(value).map_err(garbled)? {
+            Place::Here(bytes) => decode(bytes).map_err(garbled),
+            Place::InBlob(digest) => match self.blobs.get(&digest) {
+                Ok(Some(bytes)) => format::open_here(&bytes).and_then(decode).map_err(garbled),
+                Ok(None) => Err(damaged(format!("its contents are missing: {digest}"))),
+                Err(StoreError::CorruptItem { item, what }) => Err(damaged(format!("{item} is damaged: {what}"))),
+                Err(error) => Err(error),
+            },
+        }
+    }
+
+    fn record(&self, release: &ReleaseId, sequence: u64, value: &[u8]) -> Result<Record, StoreError> {
+        self.resolve(value, format::decode_record, |what| StoreError::Corrupt {
+            release: release.clone(),
+            sequence,
+            what,
+        })
+    }
+
+    fn outline_of(&self, release: &ReleaseId, value: &[u8]) -> Result<Outline, StoreError> {
+        let damaged = |what| StoreError::damaged(format!("the outline of {release}"), what);
+        let outline = self.resolve(value, format::decode_outline, damaged)?;
+        if outline.release != *release {
+            return Err(damaged(format!("it is the one of {}", outline.release)));
+        }
+        Ok(outline)
+    }
+
+    fn document(&self, kind: DocumentKind, name: &str, value: &[u8]) -> Result<Vec<u8>, StoreError> {
+        let damaged = |what| StoreError::damaged(format!("the {kind} `{name}`"), what);
+        self.resolve(value, |bytes| Ok(bytes.to_vec()), damaged)
+    }
+}
+
+impl Store for SledStore {
+    fn append(&self, append: Append) -> BoxFuture<'_, Result<(), AppendError>> {
+        async move {
+            crate::accept_append(&append)?;
+            let Append { release, expected, record, outline } = append;
+            let value = self.settle(format::encode_record(&record)).await?;
+            let outline = match outline {
+                Some(outline) => Some(self.settle(format::encode_outline(&outline)).await?),
+                None => None,
+            };
+            let bytes = value.len() + outline.as_ref().map_or(0, Vec::len);
+            self.write(|reply| Write::Append { release, expected, value, outline, reply }, bytes).await?
+        }
+        .boxed()
+    }
+
+    fn journal(&self, release: &ReleaseId) -> Result<Vec<Record>, StoreError> {
+        self.shared.database.read(|database| {
+            let mut records = Vec::new();
+            for pair in database.scan_prefix(keys::journal(release)) {
+                let (key, value) = pair.map_err(|it| StoreError::database("read a journal", it))?;
+                let expected = records.len() as u64;
+                let damaged = |what| StoreError::Corrupt { release: release.clone(), sequence: expected, what };
+                match keys::sequence(&key) {
+                    Some(sequence) if sequence == expected => {}
+                    Some(sequence) => return Err(damaged(format!("it is missing, record {sequence} follows"))),
+                    None => return Err(damaged("a key that is none".to_owned())),
+                }
+                records.push(self.shared.record(release, expected, &value)?);
+            }
+            Ok(records)
+        })
+    }
+
+    fn outlines(&self) -> Result<Vec<Outline>, StoreError> {
+        let mut outlines = self.shared.database.read(|database| {
+            let mut outlines = Vec::new();
+            for pair in database.scan_prefix([keys::OUTLINE]) {
+                let (key, value) = pair.map_err(|it| StoreError::database("read outlines", it))?;
+                let release = keys::release(&key).ok_or_else(|| {
+                    StoreError::damaged("the list of releases", format!("a key that is none: {}", hex::encode(&key)))
+                })?;
+                outlines.push(self.shared.outline_of(&release, &value)?);
+            }
+            Ok(outlines)
+        })?;
+        crate::sort_outlines(&mut outlines);
+        Ok(outlines)
+    }
+
+    fn outline(&self, release: &ReleaseId) -> Result<Option<Outline>, StoreError> {
+        self.shared.database.get(&keys::outline(release))?.map(|it| self.shared.outline_of(release, &it)).transpose()
+    }
+
+    fn next_number(&self, workflow: &WorkflowName) -> Result<u64, StoreError> {
+        match self.shared.database.get(&keys::number(workflow))? {
+            None => Ok(1),
+            Some(value) => match format::decode_number(&value) {
+                Ok(highest) => Ok(highest.saturating_add(1)),
+                Err(what) => Err(StoreError::damaged(format!("the highest number of {workflow}"), what)),
+            },
+        }
+    }
+
+    fn put_document(&self, kind: DocumentKind, name: &str, bytes: Vec<u8>) -> BoxFuture<'_, Result<(), StoreError>> {
+        let accepted = crate::accept_document(name, bytes.len());
+        let key = keys::document(kind, name);
+        async move {
+            accepted?;
+            let value = self.settle(format::encode_document(&bytes)).await?;
+            let size = value.len();
+            self.write(|reply| Write::Put { key, value, reply }, size).await?
+        }
+        .boxed()
+    }
+
+    fn document(&self, kind: DocumentKind, name: &str) -> Result<Option<Vec<u8>>, StoreError> {
+        let value = self.shared.database.get(&keys::document(kind, name))?;
+        value.map(|it| self.shared.document(kind, name, &it)).transpose()
+    }
+
+    fn documents(&self, kind: DocumentKind) -> Result<Vec<(String, Vec<u8>)>, StoreError> {
+        self.shared.database.read(|database| {
+            let prefix = keys::document(kind, "");
+            let mut documents = Vec::new();
+            for pair in database.scan_prefix(&prefix) {
+                let (key, value) = pair.map_err(|it| StoreError::database("read documents", it))?;
+                let name = std::str::from_utf8(&key[prefix.len()..])
+                    .map_err(|it| StoreError::damaged(format!("the list of {kind} documents"), it))?;
+                documents.push((name.to_owned(), self.shared.document(kind, name, &value)?));
+            }
+            Ok(documents)
+        })
+    }
+
+    fn remove_document(&self, kind: DocumentKind, name: &str) -> BoxFuture<'_, Result<bool, StoreError>> {
+        let key = keys::document(kind, name);
+        async move { self.write(|reply| Write::Remove { key, reply }, 0).await? }.boxed()
+    }
+
+    fn put_blob(&self, bytes: Vec<u8>) -> BoxFuture<'_, Result<Digest, StoreError>> {
+        self.keep(bytes).boxed()
+    }
+
+    fn blob(&self, digest: &Digest) -> Result<Option<Vec<u8>>, StoreError> {
+        self.shared.blobs.get(digest)
+    }
+
+    fn check(&self) -> Result<CheckReport, StoreError> {
+        audit::check(&self.shared)
+    }
+}

@@ -1,0 +1,266 @@
+//! Records to write: one of every event, and random ones.
+
+use rand::Rng;
+use rand::rngs::StdRng;
+use serde_json::{Value, json};
+use windlass_model::actor::Actor;
+use windlass_model::digest::Digest;
+use windlass_model::event::{
+    AfterFailure, AfterInterruption, Created, Event, Intervention, Operation, Outcome, Record, SkipReason, Wake,
+};
+use windlass_model::failure::{FailureClass, FailureOrigin, RetryAdvice, StepError};
+use windlass_model::name::{ReleaseId, StepName};
+use windlass_model::time::{Span, Timestamp};
+use windlass_store::{Append, Outline};
+
+/// An id from its text.
+pub(crate) fn release(text: &str) -> ReleaseId {
+    text.parse().expect("an id")
+}
+
+pub(crate) fn step(name: &str) -> StepName {
+    name.parse().expect("a name")
+}
+
+/// A small record that is unlike others.
+pub(crate) fn record(at: u64) -> Record {
+    let output = json!({ "at": at, "text": format!("record {at}") });
+    Record { at: Timestamp(at), events: vec![Event::AttemptSucceeded { step: step("build"), output }] }
+}
+
+/// A record of about so many bytes.
+pub(crate) fn large_record(at: u64, bytes: usize) -> Record {
+    Record {
+        at: Timestamp(at),
+        events: vec![Event::CheckpointRecorded {
+            step: step("build"),
+            name: "part".to_owned(),
+            value: (0..bytes).map(|it| (it as u64 * 31 + at) as u8).collect(),
+        }],
+    }
+}
+
+pub(crate) fn append(release: &ReleaseId, expected: u64, record: Record) -> Append {
+    Append { release: release.clone(), expected, record, outline: None }
+}
+
+pub(crate) fn outline(release: &ReleaseId, created_at: u64, open: bool) -> Outline {
+    Outline {
+        release: release.clone(),
+        state: "running".to_owned(),
+        since: Timestamp(created_at + 1),
+        created_at: Timestamp(created_at),
+        updated_at: Timestamp(created_at + 2),
+        requested_by: "ana".to_owned(),
+        headline: "deploys to production – step 3 of 9".to_owned(),
+        open,
+    }
+}
+
+/// The number of variants of [`Event`].
+const EVENTS: usize = 19;
+
+/// Which variant it is. A new one does not compile until it is here, and then fails until it is in [`one_of_each`].
+fn variant(event: &Event) -> usize {
+    match event {
+        Event::ReleaseCreated(_) => 0,
+        Event::StepHeld { .. } => 1,
+        Event::Voted { .. } => 2,
+        Event::StepSkipped { .. } => 3,
+        Event::AttemptStarted { .. } => 4,
+        Event::Suspended { .. } => 5,
+        Event::Resumed { .. } => 6,
+        Event::CheckpointRecorded { .. } => 7,
+        Event::CallInterrupted { .. } => 8,
+        Event::EffectNotFound { .. } => 9,
+        Event::AttemptSucceeded { .. } => 10,
+        Event::AttemptFailed { .. } => 11,
+        Event::AttemptTimedOut { .. } => 12,
+        Event::Intervened { .. } => 13,
+        Event::FailingStarted { .. } => 14,
+        Event::CancelingStarted { .. } => 15,
+        Event::RollbackStarted { .. } => 16,
+        Event::StepCanceled { .. } => 17,
+        Event::ReleaseEnded { .. } => 18,
+    }
+}
+
+/// One of every event, and of every variant inside of one, with a name for each.
+pub(crate) fn one_of_each() -> Vec<(String, Event)> {
+    let build = || step("build");
+    let ana = Actor {
+        name: "ana".to_owned(),
+        groups: vec!["release-managers".to_owned(), "everybody".to_owned()],
+        authenticated: "local user ana".to_owned(),
+    };
+    let failed = |origin, class, advice, next| Event::AttemptFailed {
+        step: build(),
+        error: StepError {
+            origin,
+            class,
+            code: "no_runner".to_owned(),
+            message: "no runner is free\nfor 5 minutes".to_owned(),
+            advice,
+            details: vec![("queue".to_owned(), "17".to_owned())],
+        },
+        next,
+    };
+    let mut all = vec![
+        (
+            "release-created".to_owned(),
+            Event::ReleaseCreated(Box::new(Created {
+                release: release("payments-17"),
+                plan: Digest::of(b"plan"),
+                components: vec![
+                    ("jenkins 0.1.3".to_owned(), Digest::of(b"jenkins")),
+                    ("helm 0.2.0".to_owned(), Digest::of(b"helm")),
+                ],
+                parameters: json!({ "count": 3, "ratio": 0.1, "tags": ["a", null, true], "version": "1.2.3" }),
+                requested_by: ana.clone(),
+                salt: [7; 16],
+            })),
+        ),
+        (
+            "step-held".to_owned(),
+            Event::StepHeld { step: build(), questions: vec![String::new(), "Ready, Österreich?".to_owned()] },
+        ),
+        (
+            "voted".to_owned(),
+            Event::Voted { step: build(), actor: ana.clone(), approved: true, comment: "fine".to_owned() },
+        ),
+        (
+            "skipped-by-condition".to_owned(),
+            Event::StepSkipped {
+                step: build(),
+                reason: SkipReason::Condition {
+                    expression: "parameters.region == 'eu'".to_owned(),
+                    values: vec![("parameters.region".to_owned(), json!("us"))],
+                },
+            },
+        ),
+        ("skipped-with-needs".to_owned(), Event::StepSkipped { step: build(), reason: SkipReason::NeedsSkipped }),
+        (
+            "suspended".to_owned(),
+            Event::Suspended {
+                step: build(),
+                state: vec![0, 1, 255],
+                wake_at: Some(Timestamp(1_700_000_000_123)),
+                topics: vec!["build-17".to_owned()],
+                status: "waits for a runner".to_owned(),
+            },
+        ),
+        (
+            "suspended-without-timer".to_owned(),
+            Event::Suspended { step: build(), state: vec![], wake_at: None, topics: vec![], status: String::new() },
+        ),
+        ("resumed-by-timer".to_owned(), Event::Resumed { step: build(), wake: Wake::Timer }),
+        (
+            "resumed-by-callback".to_owned(),
+            Event::Resumed {
+                step: build(),
+                wake: Wake::Callback {
+                    topic: "build-17".to_owned(),
+                    headers: vec![("content-type".to_owned(), "application/json".to_owned())],
+                    body: b"{}".to_vec(),
+                },
+            },
+        ),
+        (
+            "checkpoint".to_owned(),
+            Event::CheckpointRecorded { step: build(), name: "ticket".to_owned(), value: vec![9; 40] },
+        ),
+        ("effect-not-found".to_owned(), Event::EffectNotFound { step: build() }),
+        (
+            "succeeded".to_owned(),
+            Event::AttemptSucceeded { step: build(), output: json!({ "number": 18_446_744_073_709_551_615_u64 }) },
+        ),
+        ("timed-out".to_owned(), Event::AttemptTimedOut { step: build() }),
+        ("failing-started".to_owned(), Event::FailingStarted { step: build(), rollback: true }),
+        ("canceling-started".to_owned(), Event::CancelingStarted { rollback: false }),
+        ("rollback-started".to_owned(), Event::RollbackStarted { trigger: "ana: wrong version".to_owned() }),
+        ("step-canceled".to_owned(), Event::StepCanceled { step: build() }),
+    ];
+    for operation in [Operation::Start, Operation::Cancel, Operation::Rollback] {
+        let input = matches!(operation, Operation::Start).then(|| json!({ "job": "payments" }));
+        all.push((
+            format!("attempt-started-{}", operation.name()),
+            Event::AttemptStarted { step: build(), operation, attempt: 2, round: 1, input },
+        ));
+    }
+    for (name, next) in
+        [("repeat", AfterInterruption::Repeat), ("find", AfterInterruption::Find), ("pause", AfterInterruption::Pause)]
+    {
+        all.push((format!("interrupted-{name}"), Event::CallInterrupted { step: build(), next }));
+    }
+    for (name, next) in [
+        ("retry", AfterFailure::RetryAt(Timestamp(1_700_000_000_123))),
+        ("pause", AfterFailure::Pause),
+        ("fail", AfterFailure::Fail),
+        ("continue", AfterFailure::Continue),
+    ] {
+        let event = failed(FailureOrigin::Plugin, FailureClass::Transient, RetryAdvice::ByPolicy, next);
+        all.push((format!("failed-then-{name}"), event));
+    }
+    for (class, name) in FailureClass::ALL {
+        let event = failed(FailureOrigin::Engine, class, RetryAdvice::Pause, AfterFailure::Fail);
+        all.push((format!("failed-as-{}", name.replace('_', "-")), event));
+    }
+    for (name, origin, advice) in [
+        ("host-after", FailureOrigin::Host, RetryAdvice::After(Span(90_000))),
+        ("host-never", FailureOrigin::Host, RetryAdvice::Never),
+    ] {
+        all.push((format!("failed-{name}"), failed(origin, FailureClass::Internal, advice, AfterFailure::Fail)));
+    }
+    for (name, intervention) in [
+        ("retry", Intervention::Retry { step: build() }),
+        ("cancel", Intervention::Cancel { rollback: true }),
+        ("rollback", Intervention::Rollback),
+    ] {
+        let event = Event::Intervened { actor: ana.clone(), reason: "wrong version".to_owned(), intervention };
+        all.push((format!("intervened-{name}"), event));
+    }
+    for (outcome, name) in Outcome::ALL {
+        let event = Event::ReleaseEnded { outcome, outputs: json!({ "url": "https://example.com" }) };
+        all.push((format!("ended-{}", name.replace(' ', "-")), event));
+    }
+    all
+}
+
+/// A record of one to four events.
+pub(crate) fn random_record(random: &mut StdRng) -> Record {
+    let all = one_of_each();
+    let mut events: Vec<Event> =
+        (0..random.random_range(1..=4)).map(|_| all[random.random_range(0..all.len())].1.clone()).collect();
+    events.push(Event::AttemptSucceeded { step: step("random"), output: random_value(random, 3) });
+    if random.random_ratio(1, 8) {
+        events.push(Event::CheckpointRecorded {
+            step: step("random"),
+            name: "large".to_owned(),
+            value: (0..random.random_range(3_500..60_000)).map(|_| random.random()).collect(),
+        });
+    }
+    Record { at: Timestamp(random.random()), events }
+}
+
+fn random_value(random: &mut StdRng, depth: usize) -> Value {
+    match random.random_range(0..if depth == 0 { 5 } else { 7 }) {
+        0 => Value::Null,
+        1 => json!(random.random::<bool>()),
+        2 => json!(random.random::<i64>()),
+        3 => json!(f64::from_bits(random.random())),
+        4 => json!((0..random.random_range(0..30)).map(|_| random.random::<char>()).collect::<String>()),
+        5 => (0..random.random_range(0..4)).map(|_| random_value(random, depth - 1)).collect(),
+        _ => (0..random.random_range(0..4)).map(|it| (format!("key{it}"), random_value(random, depth - 1))).collect(),
+    }
+}
+
+#[test]
+fn one_of_each_has_every_variant() {
+    let mut missing: Vec<usize> = (0..EVENTS).collect();
+    let mut names = std::collections::BTreeSet::new();
+    for (name, event) in one_of_each() {
+        missing.retain(|it| *it != variant(&event));
+        assert!(names.insert(name.clone()), "{name} is there twice");
+    }
+    assert_eq!(missing, Vec::<usize>::new());
+}

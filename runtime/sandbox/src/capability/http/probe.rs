@@ -1,0 +1,101 @@
+//! Trying a connection: is it reachable, does it take the credential.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use http::{Method, Request};
+use http_body_util::{BodyExt as _, Empty};
+use windlass_model::connection::{Authentication, Connection};
+use windlass_model::manifest::EffectiveLimits;
+
+use super::connect::ConnectError;
+use super::{credential, explain};
+use crate::load::Nobody;
+use crate::sandbox::Sandbox;
+use crate::shared::Shared;
+
+/// What trying a connection showed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Probe {
+    /// Whether it was reached and did not refuse the credential.
+    pub works: bool,
+    /// What was tried and what came of it, a line each, credentials removed.
+    pub findings: Vec<String>,
+}
+
+impl Sandbox {
+    /// Tries a connection as a plugin's request would use it: reads its secret, fetches a token where
+    /// it needs one, and sends one `GET` to its address. Nothing is changed on the other side.
+    ///
+    /// A credential that only a tool receives is read and not tried.
+    pub async fn test_connection(&self, connection: &Connection) -> Probe {
+        let inner = Arc::clone(&self.inner);
+        let shared = Shared::new(inner, Arc::new(Nobody), Arc::default(), EffectiveLimits::DEFAULT, None, false);
+        let mut findings = Vec::new();
+        let works = try_it(&shared, connection, &mut findings).await;
+        let findings = findings.into_iter().map(|it| shared.scrubber().text(it)).collect();
+        Probe { works, findings }
+    }
+}
+
+async fn try_it(shared: &Shared, connection: &Connection, findings: &mut Vec<String>) -> bool {
+    if let Authentication::Kubeconfig { kubeconfig } = &connection.authentication {
+        return match shared.sandbox.secrets.resolve(kubeconfig) {
+            Ok(_) => {
+                findings.push(format!("{kubeconfig} can be read; only native tools use it, so nothing was sent"));
+                true
+            }
+            Err(error) => {
+                findings.push(error.to_string());
+                false
+            }
+        };
+    }
+    let Some(url) = &connection.base_url else {
+        findings.push("it has no address".to_owned());
+        return false;
+    };
+    let credential = match credential::credential(shared, connection, None).await {
+        Ok(credential) => credential,
+        Err(error) => {
+            findings.push(error.to_string());
+            return false;
+        }
+    };
+    let kind = connection.authentication.kind();
+    match &credential {
+        Some(_) => findings.push(format!("the credential ({kind}) is there")),
+        None => findings.push("no credential is used".to_owned()),
+    }
+    let body = Empty::<Bytes>::new().map_err(|never| match never {}).boxed_unsync();
+    let mut request = match Request::builder().method(Method::GET).uri(format!("{url}/")).body(body) {
+        Ok(request) => request,
+        Err(error) => {
+            findings.push(format!("{url} is no address: {error}"));
+            return false;
+        }
+    };
+    if let Some(credential) = credential {
+        request.headers_mut().insert(credential.header, credential.value);
+    }
+    match shared.sandbox.http.client(connection.private_network).request(request).await {
+        Ok(response) => {
+            let status = response.status();
+            findings.push(format!("GET {url}/ answered {status}"));
+            let refused = matches!(status.as_u16(), 401 | 407);
+            if refused {
+                findings.push("the credential was refused".to_owned());
+            }
+            !refused && !status.is_server_error()
+        }
+        Err(error) => {
+            findings.push(match explain::connect_error(&error) {
+                Some(ConnectError::Forbidden { address, .. }) => format!(
+                    "{url} is at {address}, in a private or local network; add `--private-network` to the connection to grant that"
+                ),
+                _ => format!("GET {url}/: {}", explain::request_error(&error)),
+            });
+            false
+        }
+    }
+}

@@ -1,0 +1,153 @@
+//! Native tools: what `tools` of the contract becomes.
+//!
+//! The boundary is honest: what a tool does is not sandboxed, it runs as the user that runs the host.
+//! What reaches it is: the program with the declared digest, a granted subcommand, an environment that
+//! holds nothing of the host's, a private folder, and the credential of a granted connection. What
+//! comes back is bounded and scrubbed.
+//!
+//! **Invariant:** a tool and the processes it started in its group do not outlive the call, nor
+//! this process when that is killed. One that
+//! leaves its process group on purpose is out of reach.
+
+mod files;
+mod grant;
+mod kubeconfig;
+mod program;
+mod run;
+mod stream;
+
+use std::sync::Arc;
+
+use tokio::sync::Semaphore;
+use wasmtime::component::Resource;
+use wasmtime_wasi::p2::DynInputStream;
+use windlass_bindings::windlass::plugin::tools;
+use windlass_model::connection::{Authentication, Connection};
+
+use self::program::Programs;
+use self::run::{Ended, Process};
+use self::stream::ToolStream;
+use crate::shared::Shared;
+use crate::state::CallState;
+
+/// What the tools of a sandbox share.
+pub(crate) struct Tools {
+    permits: Arc<Semaphore>,
+    programs: Programs,
+}
+
+impl Tools {
+    pub(crate) fn new(tools_max: usize) -> Self {
+        Self { permits: Arc::new(Semaphore::new(tools_max)), programs: Programs::default() }
+    }
+}
+
+/// Two names for the same entry of the table: the contract's and ours.
+fn process(this: &Resource<tools::Process>) -> Resource<Process> {
+    Resource::new_borrow(this.rep())
+}
+
+impl tools::Host for CallState {
+    async fn run(
+        &mut self,
+        command: tools::Command,
+    ) -> wasmtime::Result<Result<Resource<tools::Process>, tools::ToolError>> {
+        let shared = Arc::clone(&self.shared);
+        shared.target("tools.run")?;
+        shared.spend_tool_call()?;
+        match start(&shared, command).await? {
+            Ok(process) => {
+                let process = self.table.push(process)?;
+                Ok(Ok(Resource::new_own(process.rep())))
+            }
+            Err(error) => Ok(Err(error)),
+        }
+    }
+}
+
+async fn start(shared: &Arc<Shared>, command: tools::Command) -> wasmtime::Result<Result<Process, tools::ToolError>> {
+    let (plugin, name, action) = shared.target("tools.run")?;
+    let asking = grant::Asking { plugin, name, action, access: &shared.access, dry_run: shared.dry_run };
+    let granted = match grant::decide(&command, &asking) {
+        Ok(granted) => granted,
+        Err(denial) => {
+            let text = shared.scrubber().text(denial.to_string());
+            shared.deny("tool-denied", *denial);
+            return Ok(Err(tools::ToolError::Denied(text)));
+        }
+    };
+    shared.allow();
+    let not_started = |why: String| Ok(Err(tools::ToolError::NotStarted(shared.scrubber().text(why))));
+    let kubeconfig = match granted.connection.map(|it| read_kubeconfig(shared, it)).transpose() {
+        Ok(kubeconfig) => kubeconfig,
+        Err(why) => return not_started(why),
+    };
+    let tools = &shared.sandbox.tools;
+    let Ok(permit) = Arc::clone(&tools.permits).acquire_owned().await else {
+        return not_started("the sandbox is ending".to_owned());
+    };
+    let tools::Command { arguments, files, stdin, .. } = command;
+    let folders = match files::prepare(files, kubeconfig).await {
+        Ok(folders) => folders,
+        Err(why) => return not_started(why),
+    };
+    let program = match tools.programs.verified(granted.tool).await {
+        Ok(program) => program,
+        Err(why) => return not_started(why),
+    };
+    match run::start(shared, granted.tool, program, arguments, stdin, folders, permit).await {
+        Ok(process) => Ok(Ok(process)),
+        Err(why) => not_started(why),
+    }
+}
+
+fn read_kubeconfig(shared: &Shared, connection: &Connection) -> Result<String, String> {
+    let Authentication::Kubeconfig { kubeconfig } = &connection.authentication else {
+        return Err("the connection has no kubeconfig".to_owned());
+    };
+    let content = shared.sandbox.secrets.resolve(kubeconfig).map_err(|error| error.to_string())?;
+    let secrets = kubeconfig::secrets(content.expose())
+        .map_err(|why| format!("the kubeconfig of connection `{}` {why}", connection.name))?;
+    shared.add_secrets(secrets);
+    Ok(content.expose().to_owned())
+}
+
+impl tools::HostProcess for CallState {
+    async fn stdout(&mut self, this: Resource<tools::Process>) -> wasmtime::Result<Resource<DynInputStream>> {
+        let stream = self.table.get_mut(&process(&this))?.stdout.take();
+        self.stream(stream)
+    }
+
+    async fn stderr(&mut self, this: Resource<tools::Process>) -> wasmtime::Result<Resource<DynInputStream>> {
+        let stream = self.table.get_mut(&process(&this))?.stderr.take();
+        self.stream(stream)
+    }
+
+    async fn wait(&mut self, this: Resource<tools::Process>) -> wasmtime::Result<Result<i32, tools::ToolError>> {
+        let mut ended = self.table.get(&process(&this))?.ended.clone();
+        let ended = match ended.wait_for(Option::is_some).await {
+            Ok(ended) => ended.clone(),
+            Err(_) => None,
+        };
+        Ok(match ended {
+            Some(Ended::Exited(code)) => Ok(code),
+            Some(Ended::TimedOut) => Err(tools::ToolError::TimedOut),
+            Some(Ended::OutputLimit) => Err(tools::ToolError::OutputLimit),
+            Some(Ended::Signalled(signal)) => Err(tools::ToolError::Killed(signal)),
+            None => Err(tools::ToolError::Killed("the host lost it".to_owned())),
+        })
+    }
+
+    async fn drop(&mut self, this: Resource<tools::Process>) -> wasmtime::Result<()> {
+        // Its own drop kills it.
+        self.table.delete(Resource::<Process>::new_own(this.rep()))?;
+        Ok(())
+    }
+}
+
+impl CallState {
+    fn stream(&mut self, stream: Option<ToolStream>) -> wasmtime::Result<Resource<DynInputStream>> {
+        let stream: DynInputStream = Box::new(stream.unwrap_or_else(ToolStream::empty));
+        Ok(self.table.push(stream)?)
+    }
+}

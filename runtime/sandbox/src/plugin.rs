@@ -1,0 +1,107 @@
+//! A component that is compiled, linked and checked: what calls are made on.
+
+use std::collections::BTreeMap;
+
+use serde_json::Value;
+use windlass_bindings::PluginPre;
+use windlass_model::digest::Digest;
+use windlass_model::manifest::{Action, EffectiveLimits, Manifest, compile_schema, schema_problems};
+use windlass_model::name::ActionName;
+
+use crate::state::CallState;
+
+/// A plugin that is ready to be called.
+pub struct Plugin {
+    pub(crate) digest: Digest,
+    pub(crate) manifest: Manifest,
+    pub(crate) actions: BTreeMap<ActionName, ReadyAction>,
+    pub(crate) pre: PluginPre<CallState>,
+    /// Permits that one instance takes of the pools.
+    pub(crate) weight: u32,
+}
+
+/// An action with its schemas compiled and its limits bounded.
+pub(crate) struct ReadyAction {
+    pub(crate) action: Action,
+    pub(crate) input: Schema,
+    pub(crate) output: Schema,
+    pub(crate) limits: EffectiveLimits,
+}
+
+impl std::fmt::Debug for Plugin {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Plugin({} {}, {})", self.manifest.name, self.manifest.version, self.digest.short())
+    }
+}
+
+impl Plugin {
+    /// The digest of the component's bytes.
+    pub fn digest(&self) -> Digest {
+        self.digest
+    }
+
+    /// What the plugin says of itself.
+    pub fn manifest(&self) -> &Manifest {
+        &self.manifest
+    }
+
+    /// The limits of one call of `action`, the operator's bound applied.
+    pub fn limits(&self, action: &str) -> Option<EffectiveLimits> {
+        self.actions.get(action).map(|it| it.limits)
+    }
+}
+
+impl ReadyAction {
+    pub(crate) fn new(action: &Action, bound: &EffectiveLimits) -> Result<Self, String> {
+        Ok(Self {
+            action: action.clone(),
+            input: Schema::new(&action.input)?,
+            output: Schema::new(&action.output)?,
+            limits: action.limits.effective(bound),
+        })
+    }
+}
+
+/// A compiled schema.
+pub(crate) enum Schema {
+    /// One that everything satisfies; nothing is checked.
+    Anything,
+    /// Any other.
+    Checked(Box<jsonschema::Validator>),
+}
+
+/// Places that a message names.
+const PROBLEMS_MAX: usize = 10;
+
+impl Schema {
+    fn new(schema: &Value) -> Result<Self, String> {
+        let trivial = match schema {
+            Value::Bool(anything) => *anything,
+            Value::Object(members) => {
+                members.keys().all(|it| matches!(it.as_str(), "$schema" | "title" | "description" | "$id"))
+            }
+            _ => false,
+        };
+        if trivial {
+            return Ok(Self::Anything);
+        }
+        compile_schema(schema).map(|it| Self::Checked(Box::new(it)))
+    }
+
+    /// How `value` breaks it, with the places; none if it does not.
+    pub(crate) fn problems(&self, value: &Value) -> Option<String> {
+        match self {
+            Self::Anything => None,
+            Self::Checked(schema) if schema.is_valid(value) => None,
+            Self::Checked(schema) => {
+                let mut problems = schema_problems(schema, value);
+                let more = problems.len().saturating_sub(PROBLEMS_MAX);
+                problems.truncate(PROBLEMS_MAX);
+                if more > 0 {
+                    problems.push(format!("and {more} more"));
+                }
+                Some(problems.join("; "))
+            }
+        }
+    }
+}

@@ -1,0 +1,261 @@
+//! What the parts of one call share: its limits and what was used of them, its secrets, its end.
+//!
+//! Parts of a call run outside of the guest: HTTP bodies on the connection's task, tools on theirs. A
+//! limit that any of them hits ends the call through [`Shared::stop`].
+//!
+//! **Invariant:** the first cause of an end is the one that is reported.
+
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock};
+use std::time::{Duration, Instant};
+
+use tokio::sync::Notify;
+use tokio::task::JoinHandle;
+use windlass_model::failure::{FailureClass, StepError};
+use windlass_model::grant::Denial;
+use windlass_model::manifest::{Action, EffectiveLimits};
+use windlass_model::name::{ActionName, PluginName};
+
+use crate::call::{Access, Usage};
+use crate::host::{LogLevel, LogLine, LogSource, StepHost};
+use crate::plugin::Plugin;
+use crate::sandbox::Inner;
+use crate::scrub::Scrubber;
+use crate::stop::{Limit, Stop, limit_hit};
+
+/// Standard error that is kept for the message of a panic.
+const STDERR_TAIL_BYTES: usize = 4 * 1024;
+
+/// How much of a line is taken at once; a longer one is cut.
+pub(crate) const LINE_BYTES_MAX: usize = 8 * 1024;
+
+pub(crate) struct Shared {
+    pub(crate) sandbox: Arc<Inner>,
+    pub(crate) host: Arc<dyn StepHost>,
+    pub(crate) access: Arc<Access>,
+    pub(crate) limits: EffectiveLimits,
+    pub(crate) dry_run: bool,
+    /// What is called; none while a component only describes itself.
+    target: Option<(Arc<Plugin>, ActionName)>,
+    pub(crate) started: Instant,
+    polled_at: AtomicU64,
+    cpu_nanos: AtomicU64,
+    pub(crate) memory_peak: AtomicU64,
+    log_bytes: AtomicU64,
+    http_requests: AtomicU64,
+    request_bytes: AtomicU64,
+    response_bytes: AtomicU64,
+    tool_calls: AtomicU64,
+    stopped: OnceLock<StepError>,
+    pub(crate) ended: Notify,
+    denials: Mutex<Vec<(&'static str, Denial)>>,
+    denied_last: AtomicBool,
+    stderr_tail: Mutex<String>,
+    secrets: Mutex<Vec<Vec<u8>>>,
+    scrubber: Mutex<Scrubber>,
+    tools: Mutex<Vec<JoinHandle<()>>>,
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+}
+
+impl Shared {
+    pub(crate) fn new(
+        sandbox: Arc<Inner>,
+        host: Arc<dyn StepHost>,
+        access: Arc<Access>,
+        limits: EffectiveLimits,
+        target: Option<(Arc<Plugin>, ActionName)>,
+        dry_run: bool,
+    ) -> Self {
+        Self {
+            sandbox,
+            host,
+            access,
+            limits,
+            dry_run,
+            target,
+            started: Instant::now(),
+            polled_at: AtomicU64::new(0),
+            cpu_nanos: AtomicU64::new(0),
+            memory_peak: AtomicU64::new(0),
+            log_bytes: AtomicU64::new(0),
+            http_requests: AtomicU64::new(0),
+            request_bytes: AtomicU64::new(0),
+            response_bytes: AtomicU64::new(0),
+            tool_calls: AtomicU64::new(0),
+            stopped: OnceLock::new(),
+            ended: Notify::new(),
+            denials: Mutex::default(),
+            denied_last: AtomicBool::new(false),
+            stderr_tail: Mutex::default(),
+            secrets: Mutex::default(),
+            scrubber: Mutex::default(),
+            tools: Mutex::default(),
+        }
+    }
+
+    /// The plugin's name, its action's name and the action; an error where there is none because a
+    /// manifest is being made.
+    pub(crate) fn target(&self, host_call: &str) -> Result<(&PluginName, &ActionName, &Action), Stop> {
+        match &self.target {
+            Some((plugin, action)) => Ok((&plugin.manifest.name, action, &plugin.actions[action].action)),
+            None => Err(self.stop(StepError::host(
+                FailureClass::Internal,
+                "impure-manifest",
+                format!("`manifest` called `{host_call}`; it has to give the same answer always and may call nothing"),
+            ))),
+        }
+    }
+
+    /// Whether a component only describes itself: its clocks stand still and its randomness is fixed.
+    pub(crate) fn is_describing(&self) -> bool {
+        self.target.is_none()
+    }
+
+    /// Ends the call, unless something else has ended it already.
+    pub(crate) fn stop(&self, error: StepError) -> Stop {
+        let error = self.stopped.get_or_init(|| error).clone();
+        self.ended.notify_one();
+        Stop(error)
+    }
+
+    /// Ends the call because of a limit.
+    pub(crate) fn hit(&self, limit: Limit) -> Stop {
+        self.stop(limit_hit(limit, &self.limits, &self.sandbox.bound))
+    }
+
+    pub(crate) fn stopped(&self) -> Option<&StepError> {
+        self.stopped.get()
+    }
+
+    fn spend(&self, limit: Limit, spent: &AtomicU64, amount: u64) -> Result<(), Stop> {
+        let before = spent.fetch_add(amount, Ordering::Relaxed);
+        if before.saturating_add(amount) > limit.of(&self.limits) { Err(self.hit(limit)) } else { Ok(()) }
+    }
+
+    pub(crate) fn spend_http_request(&self) -> Result<(), Stop> {
+        self.spend(Limit::HttpRequests, &self.http_requests, 1)
+    }
+
+    pub(crate) fn spend_request_bytes(&self, bytes: usize) -> Result<(), Stop> {
+        self.spend(Limit::RequestBytes, &self.request_bytes, bytes as u64)
+    }
+
+    pub(crate) fn spend_response_bytes(&self, bytes: usize) -> Result<(), Stop> {
+        self.spend(Limit::ResponseBytes, &self.response_bytes, bytes as u64)
+    }
+
+    pub(crate) fn spend_tool_call(&self) -> Result<(), Stop> {
+        self.spend(Limit::ToolCalls, &self.tool_calls, 1)
+    }
+
+    pub(crate) fn spend_log_bytes(&self, bytes: usize) -> Result<(), Stop> {
+        self.spend(Limit::Log, &self.log_bytes, bytes as u64)
+    }
+
+    /// Runs `poll` and counts its time as processor time. Between two polls the guest waits for the
+    /// host, which is not counted.
+    pub(crate) fn metered<T>(&self, poll: impl FnOnce() -> T) -> T {
+        let at = self.nanos();
+        self.polled_at.store(at, Ordering::Relaxed);
+        let polled = poll();
+        self.cpu_nanos.fetch_add(self.nanos() - at, Ordering::Relaxed);
+        polled
+    }
+
+    fn nanos(&self) -> u64 {
+        u64::try_from(self.started.elapsed().as_nanos()).unwrap_or(u64::MAX)
+    }
+
+    /// Called by a guest that looks up in the middle of a poll.
+    pub(crate) fn check_cpu(&self) -> Result<(), Stop> {
+        let poll = self.nanos() - self.polled_at.load(Ordering::Relaxed);
+        let spent = Duration::from_nanos(self.cpu_nanos.load(Ordering::Relaxed) + poll);
+        if spent > Duration::from_millis(self.limits.cpu_ms) { Err(self.hit(Limit::Cpu)) } else { Ok(()) }
+    }
+
+    /// Takes note of a denial; a call that fails right after it fails because of it.
+    pub(crate) fn deny(&self, code: &'static str, denial: Denial) {
+        lock(&self.denials).push((code, denial));
+        self.denied_last.store(true, Ordering::Relaxed);
+    }
+
+    /// Takes note of something that was allowed.
+    pub(crate) fn allow(&self) {
+        self.denied_last.store(false, Ordering::Relaxed);
+    }
+
+    /// All denials, and whether the last thing that the guest asked for was denied.
+    pub(crate) fn denials(&self) -> (Vec<(&'static str, Denial)>, bool) {
+        (lock(&self.denials).clone(), self.denied_last.load(Ordering::Relaxed))
+    }
+
+    /// Takes note of secrets that were used: from here on they are scrubbed.
+    pub(crate) fn add_secrets(&self, added: impl IntoIterator<Item = Vec<u8>>) {
+        let mut secrets = lock(&self.secrets);
+        let before = secrets.len();
+        for secret in added {
+            if !secrets.contains(&secret) {
+                secrets.push(secret);
+            }
+        }
+        if secrets.len() > before {
+            *lock(&self.scrubber) = Scrubber::new(secrets.iter().map(Vec::as_slice));
+        }
+    }
+
+    /// What removes the secrets that were used so far.
+    pub(crate) fn scrubber(&self) -> Scrubber {
+        lock(&self.scrubber).clone()
+    }
+
+    /// Hands a line to the log; its size was counted before.
+    pub(crate) fn log(&self, level: LogLevel, message: String, fields: Vec<(String, String)>, source: LogSource) {
+        let scrubber = self.scrubber();
+        let fields = fields.into_iter().map(|(name, value)| (scrubber.text(name), scrubber.text(value))).collect();
+        self.host.log(LogLine { level, message: scrubber.text(message), fields, source });
+    }
+
+    /// Keeps the end of standard error.
+    pub(crate) fn keep_stderr(&self, line: &str) {
+        let mut tail = lock(&self.stderr_tail);
+        tail.push_str(line);
+        tail.push('\n');
+        if tail.len() > STDERR_TAIL_BYTES {
+            let cut = tail.len() - STDERR_TAIL_BYTES;
+            let cut = (cut..tail.len()).find(|&it| tail.is_char_boundary(it)).unwrap_or(tail.len());
+            tail.drain(..cut);
+        }
+    }
+
+    /// The end of standard error.
+    pub(crate) fn stderr_tail(&self) -> String {
+        lock(&self.stderr_tail).trim_end().to_owned()
+    }
+
+    /// Takes note of the task that looks after a tool; it is waited for when the call ends.
+    pub(crate) fn add_tool(&self, task: JoinHandle<()>) {
+        lock(&self.tools).push(task);
+    }
+
+    /// The tasks that look after tools.
+    pub(crate) fn take_tools(&self) -> Vec<JoinHandle<()>> {
+        std::mem::take(&mut lock(&self.tools))
+    }
+
+    pub(crate) fn usage(&self) -> Usage {
+        let of = |spent: &AtomicU64| spent.load(Ordering::Relaxed);
+        Usage {
+            wall: self.started.elapsed(),
+            cpu: Duration::from_nanos(of(&self.cpu_nanos)),
+            memory_peak_bytes: of(&self.memory_peak),
+            log_bytes: of(&self.log_bytes),
+            http_requests: of(&self.http_requests),
+            request_bytes: of(&self.request_bytes),
+            response_bytes: of(&self.response_bytes),
+            tool_calls: of(&self.tool_calls),
+        }
+    }
+}

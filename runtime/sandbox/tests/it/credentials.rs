@@ -1,0 +1,127 @@
+//! A credential is sent to the server and seen nowhere else.
+
+use std::sync::Arc;
+
+use serde_json::{Value, json};
+
+use crate::support::recorder::Recorder;
+use crate::support::server::Server;
+use crate::support::{Given, call, code, done, message, target, world};
+
+/// Everything that a call left behind, as text.
+fn left_behind(report: &impl std::fmt::Debug, host: &Recorder) -> String {
+    format!("{report:?} {host:?}")
+}
+
+async fn fish(server: &Server, authentication: Value) -> (Value, Arc<Recorder>, String) {
+    let given = Given {
+        input: json!({"url": server.url()}),
+        access: target(&server.url(), json!({"authentication": authentication, "properties": {"project": "x"}})),
+        ..Given::default()
+    };
+    let host = given.host.clone();
+    let report = call("credential-fishing", given).await;
+    let text = left_behind(&report, &host);
+    (done(report), host, text)
+}
+
+#[tokio::test]
+async fn no_way_of_authenticating_gives_its_secret_away() {
+    let server = Server::start().await;
+    let world = world().await;
+    for (index, (name, kind, secret, wire)) in [
+        ("BASIC", "basic", "hunter2/w+th \"quotes\"&ümlaut", "Basic "),
+        ("BEARER", "bearer", "b34r3r-token-0123456789", "Bearer b34r3r-token-0123456789"),
+        ("HEADER", "header", "k3y-of-the-api", "k3y-of-the-api"),
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        world.secrets.set(name, secret);
+        let reference = format!("env:{name}");
+        let authentication = match kind {
+            "basic" => json!({"type": kind, "username": "robot", "password": reference}),
+            "bearer" => json!({"type": kind, "token": reference}),
+            _ => json!({"type": kind, "header": "X-Api-Key", "value": reference}),
+        };
+        let (output, host, text) = fish(&server, authentication).await;
+        // It did arrive: the test would pass without any credential otherwise.
+        let arrived = server.seen()[index * 5].clone();
+        let header = if kind == "header" { "x-api-key" } else { "authorization" };
+        assert!(arrived.headers[header].to_str().expect("a text").starts_with(wire), "{arrived:?}");
+        assert!(text.contains("***"), "{text}");
+        let basic = arrived.headers[header].to_str().expect("a text").trim_start_matches("Basic ").to_owned();
+        let forms = [
+            secret.to_owned(),
+            basic.trim_end_matches('=').to_owned(),
+            hex::encode(secret),
+            hex::encode_upper(secret),
+            percent_encoding::utf8_percent_encode(secret, percent_encoding::NON_ALPHANUMERIC).to_string(),
+            json!(secret).to_string().trim_matches('"').to_owned(),
+        ];
+        for form in forms {
+            assert!(!text.contains(&form), "{kind}: {form} is in {text}");
+            assert!(!output.to_string().contains(&form), "{kind}: {form}");
+        }
+        // What the guest saw is what it logged, showed and printed.
+        assert!(!host.messages().is_empty() && !host.statuses.lock().expect("not poisoned").is_empty());
+        let gzip = output["seen"][4]["error"].as_str().expect("an error");
+        assert!(gzip.contains("HttpResponseContentCoding"), "{gzip}");
+        assert_eq!(output["seen"][0]["status"], 200);
+    }
+}
+
+#[tokio::test]
+async fn encoded_answers_are_taken_where_there_is_nothing_to_scrub() {
+    let server = Server::start().await;
+    let (output, _, _) = fish(&server, json!({"type": "none"})).await;
+    assert_eq!(output["seen"][4]["status"], 200);
+}
+
+#[tokio::test]
+async fn a_secret_that_cannot_be_used_ends_the_call_with_the_reason() {
+    let server = Server::start().await;
+    let world = world().await;
+    world.secrets.set("SHORT", "abc");
+    world.secrets.set("LINES", "first-line\nsecond-line");
+    for (reference, expected) in [
+        ("env:NOT_THERE", "the variable is not set"),
+        ("env:SHORT", "shorter than 4 bytes"),
+        ("env:LINES", "an HTTP header cannot carry"),
+    ] {
+        let given = Given {
+            input: json!({"url": format!("{}/open/hello", server.url())}),
+            access: target(&server.url(), json!({"authentication": {"type": "bearer", "token": reference}})),
+            ..Given::default()
+        };
+        let host = given.host.clone();
+        let report = call("request", given).await;
+        assert_eq!(code(&report), "credential-not-available");
+        assert!(message(&report).contains(expected), "{}", message(&report));
+        let text = left_behind(&report, &host);
+        assert!(!text.contains("second-line") && !text.contains("\"abc\""), "{text}");
+    }
+    assert_eq!(server.seen().len(), 0);
+}
+
+#[tokio::test]
+async fn errors_of_connections_hold_no_credential() {
+    let world = world().await;
+    world.secrets.set("NOWHERE", "s3cret-for-nobody");
+    let closed = {
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("a port");
+        listener.local_addr().expect("an address")
+    };
+    let url = format!("http://{closed}");
+    let given = Given {
+        input: json!({"url": format!("{url}/open/hello")}),
+        access: target(&url, json!({"authentication": {"type": "bearer", "token": "env:NOWHERE"}})),
+        ..Given::default()
+    };
+    let host = given.host.clone();
+    let report = call("request", given).await;
+    assert_eq!(code(&report), "on-purpose");
+    let text = left_behind(&report, &host);
+    assert!(text.contains("ConnectionRefused") && text.contains("refused the connection"), "{text}");
+    assert!(!text.contains("s3cret"), "{text}");
+}

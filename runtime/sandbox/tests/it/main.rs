@@ -1,0 +1,23 @@
+//! The sandbox against a plugin that does everything it must not.
+
+mod cache;
+mod contract;
+mod credentials;
+mod http;
+mod isolation;
+mod limits;
+mod load;
+mod oauth;
+mod speed;
+mod support;
+mod tools;
+
+#[test]
+fn no_test_file_is_forgotten() {
+    let here = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/it");
+    let main = std::fs::read_to_string(here.join("main.rs")).expect("this file");
+    for entry in std::fs::read_dir(here).expect("this folder") {
+        let name = entry.expect("an entry").file_name().to_string_lossy().replace(".rs", "");
+        assert!(name == "main" || main.contains(&format!("mod {name};")), "{name} is not a module of main.rs");
+    }
+}

@@ -41,7 +41,9 @@ impl Release {
     /// Takes a recorded fact in.
     pub(crate) fn apply(&mut self, event: &Event, at: Timestamp) -> Result<(), IllegalEvent> {
         self.updated_at = at;
+        self.left_alone = *event == Event::LeftAlone;
         match event {
+            Event::LeftAlone => {}
             Event::ReleaseCreated(_) => {
                 return Err(IllegalEvent::Release { state: self.state.name(), event: "a second creation" });
             }
@@ -381,6 +383,7 @@ fn name_of(event: &Event) -> &'static str {
         | Event::FailingStarted { .. }
         | Event::CancelingStarted { .. }
         | Event::RollbackStarted { .. }
+        | Event::LeftAlone
         | Event::ReleaseEnded { .. } => "an event of the release",
     }
 }

@@ -50,6 +50,22 @@ impl Release {
         Ok(Some(Record { at: now, events }))
     }
 
+    /// As [`Self::decide`], for a process that drives no releases: what it decides is left for the next
+    /// driver to do, who then knows that no call was begun.
+    pub fn decide_unattended(&mut self, input: Input, now: Timestamp) -> Result<Option<Record>, Rejected> {
+        let now = now.max(self.updated_at);
+        // Refused inputs change nothing, so what is asked for is tried on a copy first.
+        self.clone().decide(input.clone(), now)?;
+        let mut events = self.take_over(now);
+        match self.decide(input, now)? {
+            Some(record) => events.extend(record.events),
+            None if events.is_empty() => return Ok(None),
+            None => self.records += 1,
+        }
+        self.record(&mut events, Event::LeftAlone, now);
+        Ok(Some(Record { at: now, events }))
+    }
+
     /// Takes a fact of our own making in.
     ///
     /// # Panics
@@ -84,17 +100,22 @@ impl Release {
 
     fn take_over(&mut self, now: Timestamp) -> Vec<Event> {
         let calls: Vec<CallId> = self.calls().collect();
+        let left_alone = self.left_alone;
         let mut events = Vec::new();
         for call in calls {
             let Ok(activity) = self.activity(call) else { continue };
             let pin = self.plan.pin(call.step);
-            let next = match (call.operation, &activity.stage, pin.effect) {
+            let next = if left_alone {
+                AfterInterruption::Repeat
+            } else {
+                match (call.operation, &activity.stage, pin.effect) {
                 // Stopping and rolling back are repeatable by contract; so is looking.
                 (Operation::Cancel | Operation::Rollback, _, _)
                 | (Operation::Start, Stage::Calling(Call::Find), _)
                 | (Operation::Start, _, Effect::Read | Effect::IdempotentWrite) => AfterInterruption::Repeat,
                 (Operation::Start, _, Effect::Write) if pin.find => AfterInterruption::Find,
                 (Operation::Start, _, Effect::Write) => AfterInterruption::Pause,
+                }
             };
             let step = self.name(call.step);
             self.record(&mut events, Event::CallInterrupted { step, next }, now);

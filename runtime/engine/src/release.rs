@@ -44,6 +44,8 @@ pub struct Release {
     /// Timers, in order.
     pub(crate) timers: BTreeSet<(Timestamp, DueKey)>,
     pub(crate) timers_of: BTreeMap<StepIndex, Vec<(Timestamp, DueKey)>>,
+    /// Whether the last who recorded something drives no releases.
+    pub(crate) left_alone: bool,
     pub(crate) records: u64,
 }
 
@@ -165,6 +167,7 @@ impl Release {
             rollback_ready: BTreeSet::new(),
             timers: BTreeSet::new(),
             timers_of: BTreeMap::new(),
+            left_alone: false,
             records: 1,
             plan,
             created,

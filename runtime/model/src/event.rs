@@ -177,6 +177,8 @@ pub enum Event {
         /// The step.
         step: StepName,
     },
+    /// Whoever recorded this drives no releases: the calls that are to be made now were not begun.
+    LeftAlone,
     /// The last event.
     ReleaseEnded {
         /// How.
@@ -328,6 +330,7 @@ impl Event {
             | Self::Intervened { .. }
             | Self::CancelingStarted { .. }
             | Self::RollbackStarted { .. }
+            | Self::LeftAlone
             | Self::ReleaseEnded { .. } => None,
         }
     }

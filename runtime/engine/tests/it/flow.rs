@@ -341,3 +341,39 @@ fn a_clock_that_goes_back_does_not() {
     let times: Vec<_> = world.journal.iter().map(|it| it.at).collect();
     assert!(times.is_sorted(), "{times:?}");
 }
+
+#[test]
+fn what_is_decided_while_nothing_runs_is_begun_by_the_next_driver() {
+    let mut gated = workflow("a -> b");
+    gated.steps[1].gates = vec![windlass_model::workflow::Gate::Approval(windlass_model::workflow::ApprovalGate {
+        from: vec![windlass_model::workflow::Approver::User("ana".to_owned())],
+        min: 1,
+        requester_may_approve: false,
+        message: None,
+    })];
+    // No `find`: a call that may have been begun would wait for a person.
+    let mut world = World::new(gated, Pins { find: false, ..Pins::default() }, &[]);
+    world.run();
+    let vote = Input::Vote {
+        step: "b".parse().expect("a name"),
+        actor: crate::world::actor("ana", &[]),
+        approved: true,
+        comment: String::new(),
+    };
+    let record = world.release.decide_unattended(vote, world.now).expect("accepted").expect("something to record");
+    world.journal.push(record);
+    world.crash();
+    world.run();
+    expect![[r#"
+        run a
+        waits for b: approval by 1 of user:ana
+        run b
+        succeeded
+    "#]]
+    .assert_eq(&world.story());
+    // The next process may have begun it: now it is in doubt.
+    let mut second = World::new(workflow("a"), Pins { find: false, ..Pins::default() }, &[("a", vec![Does::Hangs])]);
+    second.turn();
+    second.crash();
+    assert_eq!(second.state("a").name(), "paused");
+}

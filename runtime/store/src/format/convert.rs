@@ -76,6 +76,7 @@ fn from_event(event: &Event) -> v1::Event<'_> {
         Event::ReleaseEnded { outcome, outputs } => {
             W::ReleaseEnded { outcome: from_outcome(*outcome), outputs: from_json(outputs) }
         }
+        Event::LeftAlone => W::LeftAlone,
     }
 }
 
@@ -129,6 +130,7 @@ fn to_event(event: v1::Event<'_>) -> Result<Event, Garbled> {
         W::ReleaseEnded { outcome, outputs } => {
             Event::ReleaseEnded { outcome: to_outcome(outcome), outputs: to_json(&outputs)? }
         }
+        W::LeftAlone => Event::LeftAlone,
     })
 }
 

@@ -147,6 +147,7 @@ pub fn is_shallow(event: &Event) -> bool {
         | Event::CallInterrupted { .. }
         | Event::EffectNotFound { .. }
         | Event::AttemptFailed { .. }
+        | Event::LeftAlone
         | Event::AttemptTimedOut { .. }
         | Event::Intervened { .. }
         | Event::FailingStarted { .. }

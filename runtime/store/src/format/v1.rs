@@ -166,6 +166,8 @@ pub enum Event<'a> {
         #[b(1)]
         outputs: Json<'a>,
     },
+    #[n(19)]
+    LeftAlone,
 }
 
 #[derive(Debug, Encode, Decode)]

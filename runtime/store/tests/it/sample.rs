@@ -58,7 +58,7 @@ pub(crate) fn outline(release: &ReleaseId, created_at: u64, open: bool) -> Outli
 }
 
 /// The number of variants of [`Event`].
-const EVENTS: usize = 19;
+const EVENTS: usize = 20;
 
 /// Which variant it is. A new one does not compile until it is here, and then fails until it is in [`one_of_each`].
 fn variant(event: &Event) -> usize {
@@ -81,6 +81,7 @@ fn variant(event: &Event) -> usize {
         Event::CancelingStarted { .. } => 15,
         Event::RollbackStarted { .. } => 16,
         Event::StepCanceled { .. } => 17,
+        Event::LeftAlone => 19,
         Event::ReleaseEnded { .. } => 18,
     }
 }
@@ -179,6 +180,7 @@ pub(crate) fn one_of_each() -> Vec<(String, Event)> {
         ("canceling-started".to_owned(), Event::CancelingStarted { rollback: false }),
         ("rollback-started".to_owned(), Event::RollbackStarted { trigger: "ana: wrong version".to_owned() }),
         ("step-canceled".to_owned(), Event::StepCanceled { step: build() }),
+        ("left-alone".to_owned(), Event::LeftAlone),
     ];
     for operation in [Operation::Start, Operation::Cancel, Operation::Rollback] {
         let input = matches!(operation, Operation::Start).then(|| json!({ "job": "payments" }));

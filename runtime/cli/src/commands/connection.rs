@@ -1,0 +1,175 @@
+//! `windlass connection`
+
+use std::collections::BTreeMap;
+
+use anyhow::Context as _;
+use clap::{Subcommand, ValueEnum};
+use windlass_model::connection::{Authentication, Connection, SecretReference};
+use windlass_model::manifest::RequestRule;
+use windlass_model::name::{ConnectionName, PluginName};
+use windlass_server::api::ConnectionTest;
+
+use super::Context;
+use crate::output::{BAD, GOOD, styled};
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum ConnectionCommand {
+    /// Declare an endpoint; replaces the one of this name
+    #[command(after_help = "Secrets are referred to, never written out: env:NAME or file:/absolute/path.\n\nExamples:\n  windlass connection add ci --url https://ci.example.com --auth basic --username bot --password env:CI_TOKEN\n  windlass connection add itsm --url https://acme.service-now.com --auth oauth2 --token-url https://acme.service-now.com/oauth_token.do --client-id windlass --client-secret file:/etc/windlass/itsm\n  windlass connection add cluster --auth kubeconfig --kubeconfig file:/etc/windlass/kubeconfig")]
+    Add(Box<AddArgs>),
+    /// List connections
+    List,
+    /// Try a connection: reach, identity
+    Test {
+        /// Which
+        name: String,
+    },
+    /// Forget a connection
+    Remove {
+        /// Which
+        name: String,
+    },
+}
+
+#[derive(Debug, Clone, Copy, ValueEnum)]
+enum Auth {
+    None,
+    Basic,
+    Bearer,
+    Header,
+    Oauth2,
+    Kubeconfig,
+}
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct AddArgs {
+    /// Its name, as workflows write it
+    name: ConnectionName,
+    /// Its address: scheme, host, port and path prefix
+    #[arg(long)]
+    url: Option<String>,
+    /// How to authenticate
+    #[arg(long, value_enum, default_value = "none")]
+    auth: Auth,
+    /// For basic: the user
+    #[arg(long)]
+    username: Option<String>,
+    /// For basic: where the password is
+    #[arg(long, value_name = "REFERENCE")]
+    password: Option<SecretReference>,
+    /// For bearer: where the token is
+    #[arg(long, value_name = "REFERENCE")]
+    token: Option<SecretReference>,
+    /// For header: the header's name
+    #[arg(long)]
+    header: Option<String>,
+    /// For header: where its value is
+    #[arg(long, value_name = "REFERENCE")]
+    value: Option<SecretReference>,
+    /// For oauth2: where tokens are fetched
+    #[arg(long)]
+    token_url: Option<String>,
+    /// For oauth2: the client
+    #[arg(long)]
+    client_id: Option<String>,
+    /// For oauth2: where the client's secret is
+    #[arg(long, value_name = "REFERENCE")]
+    client_secret: Option<SecretReference>,
+    /// For oauth2: scopes, separated by spaces
+    #[arg(long)]
+    scope: Option<String>,
+    /// For kubeconfig: where the file is
+    #[arg(long, value_name = "REFERENCE")]
+    kubeconfig: Option<SecretReference>,
+    /// Requests to allow, for example 'GET,POST /job/**'; without this, all that a plugin's manifest asks for
+    #[arg(long = "allow", value_name = "METHODS PATH")]
+    allow: Vec<String>,
+    /// A plugin that may use it; without this, every plugin
+    #[arg(long = "plugin")]
+    plugins: Vec<PluginName>,
+    /// A public setting that plugins may read
+    #[arg(long = "property", value_name = "NAME=VALUE")]
+    properties: Vec<String>,
+    /// The endpoint may be in a private or local network
+    #[arg(long)]
+    private_network: bool,
+}
+
+pub(crate) async fn connection(command: ConnectionCommand, context: &Context<'_>) -> anyhow::Result<u8> {
+    let client = context.client().await?;
+    let connections: Vec<Connection> = match command {
+        ConnectionCommand::Add(args) => vec![client.post("/v1/connections", &declared(*args)?).await?],
+        ConnectionCommand::List => client.get("/v1/connections").await?,
+        ConnectionCommand::Remove { name } => {
+            client.delete(&format!("/v1/connections/{name}")).await?;
+            client.get("/v1/connections").await?
+        }
+        ConnectionCommand::Test { name } => {
+            let test: ConnectionTest = client.post(&format!("/v1/connections/{name}/test"), &()).await?;
+            context.output.data(&test, |it| {
+                let sign = if it.works { styled(GOOD, "✔") } else { styled(BAD, "✘") };
+                format!("{sign} {name}\n{}\n", it.findings.iter().map(|it| format!("  {it}")).collect::<Vec<_>>().join("\n"))
+            });
+            return Ok(u8::from(!test.works));
+        }
+    };
+    context.output.data(&connections, |it| it.iter().map(line).collect());
+    Ok(0)
+}
+
+fn line(it: &Connection) -> String {
+    let allow = if it.allow.is_empty() {
+        "all that a manifest asks for".to_owned()
+    } else {
+        it.allow.iter().map(|it| format!("{} {}", it.methods.join(","), it.path)).collect::<Vec<_>>().join("; ")
+    };
+    let network = if it.private_network { ", private network" } else { "" };
+    let url = it.base_url.as_deref().unwrap_or("(no address)");
+    format!("{}  {url} ({}{network})\n  allows {allow}\n", it.name, it.authentication.kind())
+}
+
+fn declared(args: AddArgs) -> anyhow::Result<Connection> {
+    let needs = |flag: &str| format!("`--auth` of this kind needs `{flag}`");
+    let authentication = match args.auth {
+        Auth::None => Authentication::None,
+        Auth::Basic => Authentication::Basic {
+            username: args.username.with_context(|| needs("--username"))?,
+            password: args.password.with_context(|| needs("--password"))?,
+        },
+        Auth::Bearer => Authentication::Bearer { token: args.token.with_context(|| needs("--token"))? },
+        Auth::Header => Authentication::Header {
+            header: args.header.with_context(|| needs("--header"))?,
+            value: args.value.with_context(|| needs("--value"))?,
+        },
+        Auth::Oauth2 => Authentication::OAuth2ClientCredentials {
+            token_url: args.token_url.with_context(|| needs("--token-url"))?,
+            client_id: args.client_id.with_context(|| needs("--client-id"))?,
+            client_secret: args.client_secret.with_context(|| needs("--client-secret"))?,
+            scope: args.scope,
+        },
+        Auth::Kubeconfig => Authentication::Kubeconfig { kubeconfig: args.kubeconfig.with_context(|| needs("--kubeconfig"))? },
+    };
+    anyhow::ensure!(
+        args.url.is_some() || matches!(authentication, Authentication::Kubeconfig { .. }),
+        "a connection needs `--url`, unless a kubeconfig says where to go"
+    );
+    Ok(Connection {
+        name: args.name,
+        base_url: args.url.map(|it| it.trim_end_matches('/').to_owned()),
+        authentication,
+        properties: super::run::arguments(&args.properties)?.into_iter().collect::<BTreeMap<_, _>>(),
+        allow: args.allow.iter().map(|it| rule(it)).collect::<anyhow::Result<_>>()?,
+        plugins: args.plugins,
+        private_network: args.private_network,
+    })
+}
+
+/// `GET,POST /job/**`
+fn rule(text: &str) -> anyhow::Result<RequestRule> {
+    let refuse = || format!("`--allow {text}` is no rule: write methods and a path, for example 'GET,POST /job/**'");
+    let (methods, path) = text.trim().split_once(' ').with_context(refuse)?;
+    let methods: Vec<String> = methods.split(',').map(ToOwned::to_owned).collect();
+    let good = methods.iter().all(|it| !it.is_empty() && it.bytes().all(|it| it.is_ascii_uppercase()));
+    anyhow::ensure!(good && path.trim().starts_with('/'), refuse());
+    Ok(RequestRule { methods, path: path.trim().to_owned() })
+}

@@ -1,0 +1,152 @@
+//! `windlass demo`
+
+mod counterparts;
+
+use std::collections::BTreeMap;
+use std::io::IsTerminal;
+use std::path::{Path, PathBuf};
+
+use anyhow::Context as _;
+use windlass_sandbox::{Sandbox, SandboxOptions};
+use windlass_server::api::{GroupBody, OutlineView, PluginView, StartBody, Started, serve};
+use windlass_server::{Client, Runtime, RuntimeOptions};
+
+use super::watch::{Approvals, watch};
+use super::{Context, read_source};
+use crate::author;
+use crate::output::{BAD, GOOD, STRONG, styled};
+
+/// Run a whole release: build, change, approval, deployment, verification
+///
+/// Starts a simulated Jenkins and a simulated ServiceNow, builds and installs the plugins of this
+/// checkout, and runs workflows/payments-release.yaml. End it at any moment, even with `kill -9`: the
+/// next `windlass demo` goes on where it was.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "Examples:\n  windlass demo\n  windlass demo --yes\n  windlass demo --bad         # a version that never gets healthy: watch it roll back\n  windlass demo --kubeconfig ~/.kube/kind-config --helm /usr/local/bin/helm")]
+pub(crate) struct DemoArgs {
+    /// Approve everything; for running it unattended
+    #[arg(long)]
+    yes: bool,
+
+    /// The version to release
+    #[arg(long, default_value = "2.4.1")]
+    version: String,
+
+    /// Release a version that never gets ready, to see a rollback
+    #[arg(long)]
+    bad: bool,
+
+    /// Deploy to this cluster with the real helm; without it a stand-in for helm is used.
+    /// Never taken from the environment by itself: a demo must not deploy to a cluster nobody named
+    #[arg(long, env = "WINDLASS_DEMO_KUBECONFIG")]
+    kubeconfig: Option<PathBuf>,
+
+    /// The real helm, with --kubeconfig
+    #[arg(long, env = "WINDLASS_DEMO_HELM", default_value = "helm")]
+    helm: PathBuf,
+
+    /// Leave the simulated systems running when the release has ended
+    #[arg(long)]
+    keep: bool,
+}
+
+const PLUGINS: [&str; 4] = ["http", "jenkins", "servicenow", "helm"];
+const WORKFLOW: &str = "workflows/payments-release.yaml";
+
+/// A member of release-managers who is not whoever starts the demo.
+const APPROVER: &str = "ana";
+
+pub(crate) async fn demo(args: DemoArgs, context: &Context<'_>) -> anyhow::Result<u8> {
+    let output = context.output;
+    let state = context.state()?;
+    anyhow::ensure!(Client::connect(&state).await.is_none(), "another process already runs in {}; end it first", state.root().display());
+    let root = checkout()?;
+    let sandbox = Sandbox::new(SandboxOptions::default()).context("the sandbox")?;
+    output.note(format_args!("{} plugins {} (the first time takes a minute)", styled(STRONG, "building"), PLUGINS.join(", ")));
+    let folders: Vec<PathBuf> = PLUGINS.iter().map(|it| root.join("plugins").join(it)).collect();
+    let built = author::build(&folders, None, &sandbox, output).await?;
+    drop(sandbox);
+
+    let counterparts = counterparts::start(&root, &state, &args, output).await?;
+    let runtime = Runtime::open(state.clone(), RuntimeOptions::default()).await?;
+    let serving = serve(runtime.clone()).await?;
+    let client = Client::Here(runtime);
+    for plugin in &built {
+        let bytes = std::fs::read(&plugin.file).with_context(|| format!("{} cannot be read", plugin.file.display()))?;
+        let installed: Result<PluginView, _> = client.post_bytes("/v1/plugins", bytes.into()).await;
+        installed.with_context(|| {
+            format!("{} {} was not installed; `rm -r {}` begins anew", plugin.plugin, plugin.version, state.root().display())
+        })?;
+    }
+    for connection in &counterparts.connections {
+        let _: serde_json::Value = client.post("/v1/connections", connection).await?;
+    }
+    let _: serde_json::Value = client.post("/v1/tools", &counterparts.helm).await?;
+    let group = GroupBody { name: "release-managers".to_owned(), members: vec![APPROVER.to_owned(), "ben".to_owned()] };
+    let _: GroupBody = client.post("/v1/groups", &group).await?;
+
+    let release = match open_release(&client).await? {
+        Some(release) => {
+            output.note(format_args!("{} {release}, which had not ended", styled(STRONG, "going on with")));
+            release
+        }
+        None => start(&client, &root, &args, &counterparts).await?,
+    };
+    output.note("");
+    let approvals = match (args.yes, std::io::stdin().is_terminal()) {
+        (true, _) => Approvals::Give(APPROVER),
+        (false, true) => Approvals::Ask(APPROVER),
+        (false, false) => Approvals::Wait,
+    };
+    let view = watch(&client, &release, context, approvals).await?;
+    drop(serving);
+    if view.ended && !args.keep {
+        counterparts.stop().await;
+    }
+    if output.is_json() {
+        output.data(&view, |_| String::new());
+        return Ok(super::watch::exit_code(&view));
+    }
+    let end = if view.succeeded { styled(GOOD, "succeeded") } else { styled(BAD, &view.state) };
+    output.note(format_args!("\n{release} {end}. Look at:"));
+    for (command, what) in [
+        (format!("windlass release show {release}"), "what happened, from the journal"),
+        (format!("windlass release logs {release} --requests"), "what the steps said and which requests they made"),
+        ("windlass plugin inspect jenkins".to_owned(), "what a plugin asks for"),
+        ("windlass connection list".to_owned(), "where credentials are, and what they allow"),
+        (format!("windlass graph {WORKFLOW}"), "the workflow as a picture"),
+        ("windlass demo --bad".to_owned(), "a release that is rolled back"),
+    ] {
+        output.note(format_args!("  {command:58} {what}"));
+    }
+    Ok(super::watch::exit_code(&view))
+}
+
+/// The root of the checkout, from the folder we are in.
+fn checkout() -> anyhow::Result<PathBuf> {
+    let here = std::env::current_dir().context("the current folder")?;
+    here.ancestors()
+        .find(|it| it.join(WORKFLOW).is_file() && it.join("plugins").is_dir())
+        .map(Path::to_path_buf)
+        .context("the demo builds the plugins of a Windlass checkout: run it inside of one")
+}
+
+async fn open_release(client: &Client) -> anyhow::Result<Option<String>> {
+    let releases: Vec<OutlineView> = client.get("/v1/releases").await?;
+    Ok(releases.into_iter().rfind(|it| it.open).map(|it| it.release))
+}
+
+async fn start(client: &Client, root: &Path, args: &DemoArgs, counterparts: &counterparts::Counterparts) -> anyhow::Result<String> {
+    let source = read_source(&root.join(WORKFLOW))?;
+    let mut body = StartBody::of(&source);
+    body.arguments = BTreeMap::from([
+        ("version".to_owned(), args.version.clone()),
+        ("chart".to_owned(), root.join("workflows/charts/payments").display().to_string()),
+    ]);
+    if args.bad {
+        body.arguments.insert("tag".to_owned(), format!("{}-bad", args.version));
+    }
+    let _ = counterparts;
+    let started: Started = client.post("/v1/releases", &body).await?;
+    Ok(started.release)
+}

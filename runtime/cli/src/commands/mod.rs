@@ -1,0 +1,122 @@
+//! The commands, one file each.
+
+mod bench;
+mod completions;
+mod connection;
+mod demo;
+mod graph;
+mod group;
+mod plugin;
+mod release;
+mod run;
+mod serve;
+mod store;
+mod tool;
+mod validate;
+mod watch;
+
+use std::path::PathBuf;
+
+use anyhow::Context as _;
+use clap::{Parser, Subcommand};
+use windlass_server::{Client, StateDirectory};
+
+use crate::output::Output;
+
+/// Runs release workflows durably: every step a sandboxed WebAssembly component.
+///
+/// Start with `windlass demo`.
+#[derive(Debug, Parser)]
+#[command(name = "windlass", version, max_term_width = 100)]
+pub(crate) struct Arguments {
+    /// Where everything is kept
+    #[arg(long, global = true, value_name = "DIR", env = "WINDLASS_STATE", default_value = ".windlass")]
+    state: PathBuf,
+
+    /// Print JSON for programs
+    #[arg(long, global = true)]
+    pub(crate) json: bool,
+
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    Demo(demo::DemoArgs),
+    Validate(validate::ValidateArgs),
+    Graph(graph::GraphArgs),
+    Run(run::RunArgs),
+    Serve(serve::ServeArgs),
+    /// Show releases and act on them
+    #[command(subcommand)]
+    Release(release::ReleaseCommand),
+    /// Build, install and look at plugins
+    #[command(subcommand)]
+    Plugin(plugin::PluginCommand),
+    /// Declare endpoints and how to authenticate there
+    #[command(subcommand)]
+    Connection(connection::ConnectionCommand),
+    /// Declare native tools that plugins may run
+    #[command(subcommand)]
+    Tool(tool::ToolCommand),
+    /// Declare groups of people
+    #[command(subcommand)]
+    Group(group::GroupCommand),
+    /// Look after the store
+    #[command(subcommand)]
+    Store(store::StoreCommand),
+    Bench(bench::BenchArgs),
+    Completions(completions::CompletionsArgs),
+}
+
+/// What commands need.
+pub(crate) struct Context<'a> {
+    pub(crate) output: &'a Output,
+    state: PathBuf,
+}
+
+impl Context<'_> {
+    /// The state directory, made if it is not there.
+    pub(crate) fn state(&self) -> anyhow::Result<StateDirectory> {
+        StateDirectory::open(&self.state).with_context(|| format!("the state directory {} cannot be used", self.state.display()))
+    }
+
+    /// Whoever owns the state directory; says who when it is this process.
+    pub(crate) async fn client(&self) -> anyhow::Result<Client> {
+        let client = Client::open(&self.state()?).await?;
+        if let Client::Here(_) = client {
+            self.output.note(format_args!("({})", client.who()));
+        }
+        Ok(client)
+    }
+}
+
+pub(crate) async fn run(arguments: Arguments, output: &Output) -> anyhow::Result<u8> {
+    let context = Context { output, state: arguments.state };
+    match arguments.command {
+        Command::Demo(args) => demo::demo(args, &context).await,
+        Command::Validate(args) => validate::validate(&args, &context).await,
+        Command::Graph(args) => graph::graph(&args, &context),
+        Command::Run(args) => run::run(args, &context).await,
+        Command::Serve(args) => serve::serve(args, &context).await,
+        Command::Release(command) => release::release(command, &context).await,
+        Command::Plugin(command) => plugin::plugin(command, &context).await,
+        Command::Connection(command) => connection::connection(command, &context).await,
+        Command::Tool(command) => tool::tool(command, &context).await,
+        Command::Group(command) => group::group(command, &context).await,
+        Command::Store(command) => store::store(command, &context).await,
+        Command::Bench(args) => bench::bench(args, &context).await,
+        Command::Completions(args) => completions::completions(&args, &context),
+    }
+}
+
+/// Reads a workflow file.
+pub(crate) fn read_source(file: &std::path::Path) -> anyhow::Result<windlass_model::problem::Source> {
+    let bytes = std::fs::read(file).with_context(|| format!("{} cannot be read", file.display()))?;
+    let (source, problem) = windlass_model::problem::Source::from_bytes(file.display().to_string(), &bytes);
+    match problem {
+        None => Ok(source),
+        Some(problem) => anyhow::bail!("{}: {}", file.display(), problem.message),
+    }
+}

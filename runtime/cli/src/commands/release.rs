@@ -1,0 +1,204 @@
+//! `windlass release`
+
+use clap::Subcommand;
+use windlass_server::Client;
+use windlass_server::api::{InterventionBody, JournalBody, OutlineView, VoteBody};
+use windlass_server::step_log::{Entry, What};
+use windlass_server::view::ReleaseView;
+
+use super::{Context, watch};
+use crate::output::{BAD, DIM, STRONG, WAIT, styled};
+use crate::tree::draw;
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum ReleaseCommand {
+    /// List releases, the newest last
+    List {
+        /// Only those that have not ended
+        #[arg(long)]
+        open: bool,
+    },
+    /// Show a release as a tree, and what happened
+    Show {
+        /// Which, for example payments-release-3
+        release: String,
+        /// Watch it until it ends
+        #[arg(long)]
+        watch: bool,
+    },
+    /// Print what its steps logged
+    Logs {
+        /// Which
+        release: String,
+        /// Only this step's
+        #[arg(long)]
+        step: Option<String>,
+        /// Also the requests that were made for it
+        #[arg(long)]
+        requests: bool,
+    },
+    /// Approve a step that waits for it
+    Approve(VoteArgs),
+    /// Reject a step that waits for approval; needs a comment
+    Reject(VoteArgs),
+    /// Stop a release; given to a rollback that is blocked, give it up
+    Cancel {
+        #[command(flatten)]
+        who: InterventionArgs,
+        /// Then roll back what ran
+        #[arg(long)]
+        rollback: bool,
+    },
+    /// Try a step again that waits for a decision
+    Retry {
+        #[command(flatten)]
+        who: InterventionArgs,
+        /// Which step; may be left out when there is only one
+        #[arg(long)]
+        step: Option<String>,
+    },
+    /// Roll back what a release did
+    Rollback(InterventionArgs),
+}
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct VoteArgs {
+    /// Which release
+    release: String,
+    /// Which step; may be left out when only one waits
+    #[arg(long)]
+    step: Option<String>,
+    /// Why
+    #[arg(long, default_value = "")]
+    comment: String,
+    /// Answer for this person; the journal says who did
+    #[arg(long = "as", value_name = "PERSON")]
+    on_behalf_of: Option<String>,
+}
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct InterventionArgs {
+    /// Which release
+    release: String,
+    /// Why; kept with the release
+    #[arg(long)]
+    reason: String,
+    /// Act for this person; the journal says who did
+    #[arg(long = "as", value_name = "PERSON")]
+    on_behalf_of: Option<String>,
+}
+
+pub(crate) async fn release(command: ReleaseCommand, context: &Context<'_>) -> anyhow::Result<u8> {
+    let client = context.client().await?;
+    match command {
+        ReleaseCommand::List { open } => {
+            let mut releases: Vec<OutlineView> = client.get("/v1/releases").await?;
+            releases.retain(|it| it.open || !open);
+            context.output.data(&releases, |it| table(it));
+            Ok(0)
+        }
+        ReleaseCommand::Show { release, watch: true } => {
+            let view = watch::watch(&client, &release, context, watch::Approvals::Wait).await?;
+            if context.output.is_json() {
+                context.output.data(&view, |_| String::new());
+            }
+            Ok(if view.ended { watch::exit_code(&view) } else { 0 })
+        }
+        ReleaseCommand::Show { release, watch: false } => {
+            let view: ReleaseView = client.get(&format!("/v1/releases/{release}")).await?;
+            let journal: JournalBody = client.get(&format!("/v1/releases/{release}/journal")).await?;
+            if context.output.is_json() {
+                let both = serde_json::json!({ "release": view, "story": journal.story });
+                context.output.data(&both, |_| String::new());
+            } else {
+                context.output.text(&format!("{}\n{}", draw(&view, watch::now()), story(&journal)));
+            }
+            Ok(0)
+        }
+        ReleaseCommand::Logs { release, step, requests } => {
+            let query = step.map(|it| format!("?step={it}")).unwrap_or_default();
+            let mut entries: Vec<Entry> = client.get(&format!("/v1/releases/{release}/logs{query}")).await?;
+            entries.retain(|it| requests || !matches!(it.what, What::Request { .. }));
+            context.output.data(&entries, |it| it.iter().map(entry).collect());
+            Ok(0)
+        }
+        ReleaseCommand::Approve(args) => vote(&client, args, true, context).await,
+        ReleaseCommand::Reject(args) => vote(&client, args, false, context).await,
+        ReleaseCommand::Cancel { who, rollback } => {
+            let what = if rollback { "cancel_and_roll_back" } else { "cancel" };
+            intervene(&client, who, what, None, context).await
+        }
+        ReleaseCommand::Retry { who, step } => intervene(&client, who, "retry", step, context).await,
+        ReleaseCommand::Rollback(who) => intervene(&client, who, "roll_back", None, context).await,
+    }
+}
+
+async fn vote(client: &Client, args: VoteArgs, approved: bool, context: &Context<'_>) -> anyhow::Result<u8> {
+    let body = VoteBody { step: args.step, approved, comment: args.comment, on_behalf_of: args.on_behalf_of };
+    let view: ReleaseView = client.post(&format!("/v1/releases/{}/votes", args.release), &body).await?;
+    shown(&view, client, context);
+    Ok(0)
+}
+
+async fn intervene(client: &Client, who: InterventionArgs, what: &str, step: Option<String>, context: &Context<'_>) -> anyhow::Result<u8> {
+    let body = InterventionBody { what: what.to_owned(), step, reason: who.reason, on_behalf_of: who.on_behalf_of };
+    let view: ReleaseView = client.post(&format!("/v1/releases/{}/interventions", who.release), &body).await?;
+    shown(&view, client, context);
+    Ok(0)
+}
+
+fn shown(view: &ReleaseView, client: &Client, context: &Context<'_>) {
+    context.output.data(view, |it| draw(it, watch::now()));
+    if matches!(client, Client::Here(_)) && !view.ended {
+        context.output.note("nothing runs: the release goes on with the next `windlass serve`");
+    }
+}
+
+fn table(releases: &[OutlineView]) -> String {
+    if releases.is_empty() {
+        return "no releases; `windlass run WORKFLOW` starts one".to_owned();
+    }
+    let wide = releases.iter().map(|it| it.release.len()).max().unwrap_or(0);
+    let lines = releases.iter().map(|it| {
+        let headline = if it.open { it.headline.as_str() } else { "" };
+        format!("{:wide$}  {:22} {}  {:10} {headline}\n", it.release, it.state, it.created_at, it.requested_by)
+    });
+    lines.collect()
+}
+
+fn story(journal: &JournalBody) -> String {
+    let wide = journal.story.iter().filter_map(|it| it.step.as_ref()).map(String::len).max().unwrap_or(0);
+    let lines = journal.story.iter().map(|it| {
+        let step = it.step.as_deref().unwrap_or("");
+        format!("{}  {}  {}\n", styled(DIM, it.at), styled(STRONG, format!("{step:wide$}")), it.text)
+    });
+    lines.collect()
+}
+
+fn entry(entry: &Entry) -> String {
+    let head = format!("{}  {}", styled(DIM, entry.at), styled(STRONG, &entry.step));
+    let text = match &entry.what {
+        What::Line { level, message, fields, source } => {
+            let style = match level.as_str() {
+                "error" => BAD,
+                "warn" => WAIT,
+                _ => anstyle::Style::new(),
+            };
+            let fields: String = fields.iter().map(|(name, value)| format!(" {name}={value}")).collect();
+            let source = if source == "plugin" { String::new() } else { format!("{source}: ") };
+            format!("{source}{}{}", styled(style, message), styled(DIM, fields))
+        }
+        What::Status { text } => styled(DIM, text),
+        What::Percent { value } => styled(DIM, format!("{value}%")),
+        What::Link { title, url } => format!("{title}: {url}"),
+        What::Request { method, url, status, milliseconds, error } => {
+            let end = match (status, error) {
+                (_, Some(error)) => error.clone(),
+                (Some(status), None) => status.to_string(),
+                (None, None) => "no answer".to_owned(),
+            };
+            styled(DIM, format!("{method} {url} → {end} ({milliseconds} ms)"))
+        }
+    };
+    format!("{head}  {text}\n")
+}

@@ -1,0 +1,84 @@
+//! `windlass tool`
+
+use std::path::PathBuf;
+
+use anyhow::Context as _;
+use clap::Subcommand;
+use windlass_model::connection::Tool;
+use windlass_model::digest::Digest;
+use windlass_model::name::{ConnectionName, PluginName, ToolName};
+use windlass_model::time::Span;
+
+use super::Context;
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum ToolCommand {
+    /// Declare a native tool; replaces the one of this name
+    #[command(after_help = "Example:\n  windlass tool add helm --path /usr/local/bin/helm --subcommand upgrade --subcommand status --connection cluster")]
+    Add(AddArgs),
+    /// List tools
+    List,
+    /// Forget a tool
+    Remove {
+        /// Which
+        name: String,
+    },
+}
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct AddArgs {
+    /// Its name, as manifests write it
+    name: ToolName,
+    /// The program
+    #[arg(long)]
+    path: PathBuf,
+    /// A subcommand that plugins may run
+    #[arg(long = "subcommand", required = true)]
+    subcommands: Vec<String>,
+    /// A connection whose credential it may receive
+    #[arg(long = "connection")]
+    connections: Vec<ConnectionName>,
+    /// A plugin that may run it; without this, every plugin that asks for it
+    #[arg(long = "plugin")]
+    plugins: Vec<PluginName>,
+    /// After this long it is killed with its children
+    #[arg(long, default_value = "30s")]
+    timeout: Span,
+    /// Bytes that it may print
+    #[arg(long, default_value_t = Tool::default_output_bytes())]
+    output_bytes: u64,
+}
+
+pub(crate) async fn tool(command: ToolCommand, context: &Context<'_>) -> anyhow::Result<u8> {
+    let client = context.client().await?;
+    let tools: Vec<Tool> = match command {
+        ToolCommand::Add(args) => {
+            let path = std::fs::canonicalize(&args.path).with_context(|| format!("{} cannot be found", args.path.display()))?;
+            let program = std::fs::read(&path).with_context(|| format!("{} cannot be read", path.display()))?;
+            let tool = Tool {
+                name: args.name,
+                digest: Digest::of(&program),
+                path,
+                subcommands: args.subcommands,
+                connections: args.connections,
+                plugins: args.plugins,
+                wall_ms: args.timeout.as_millis(),
+                output_bytes: args.output_bytes,
+            };
+            vec![client.post("/v1/tools", &tool).await?]
+        }
+        ToolCommand::List => client.get("/v1/tools").await?,
+        ToolCommand::Remove { name } => {
+            client.delete(&format!("/v1/tools/{name}")).await?;
+            client.get("/v1/tools").await?
+        }
+    };
+    context.output.data(&tools, |it| {
+        let lines = it.iter().map(|it| {
+            let connections: Vec<&str> = it.connections.iter().map(ConnectionName::as_str).collect();
+            format!("{}  {} ({})\n  {}; credentials of: {}\n", it.name, it.path.display(), it.digest.short(), it.subcommands.join(" "), connections.join(" "))
+        });
+        lines.collect()
+    });
+    Ok(0)
+}

@@ -1,0 +1,62 @@
+//! `windlass validate`
+
+use std::path::PathBuf;
+
+use windlass_model::parse::parse;
+use windlass_model::problem::{Color, render};
+use windlass_server::api::{ErrorBody, ProblemsBody, StartBody};
+use windlass_server::client::ClientError;
+
+use super::{Context, read_source};
+use crate::output::{GOOD, styled};
+
+/// Check workflow files; print every problem with its place
+#[derive(Debug, clap::Args)]
+#[command(after_help = "Examples:\n  windlass validate workflows/payments-release.yaml\n  windlass validate --offline workflows/*.yaml")]
+pub(crate) struct ValidateArgs {
+    /// Workflow files
+    #[arg(required = true)]
+    files: Vec<PathBuf>,
+
+    /// Check what the file alone tells, not against installed plugins and connections
+    #[arg(long)]
+    offline: bool,
+}
+
+pub(crate) async fn validate(args: &ValidateArgs, context: &Context<'_>) -> anyhow::Result<u8> {
+    let client = if args.offline { None } else { Some(context.client().await?) };
+    let mut checked = serde_json::Map::new();
+    let mut good = true;
+    for file in &args.files {
+        let source = read_source(file)?;
+        let (is_good, problems, rendered) = match &client {
+            None => {
+                let (parsed, problems) = parse(&source);
+                let color = if context.output.has_color() { Color::Ansi } else { Color::None };
+                (parsed.is_some(), serde_json::to_value(&problems)?, render(&source, &problems, color))
+            }
+            Some(client) => {
+                let body = StartBody { color: context.output.has_color(), ..StartBody::of(&source) };
+                match client.post::<ProblemsBody>("/v1/validate", &body).await {
+                    Ok(it) => (true, it.problems.into(), it.rendered),
+                    Err(ClientError::Refused { body: ErrorBody { problems: Some(it), .. }, .. }) => (false, it.problems.into(), it.rendered),
+                    Err(error) => return Err(error.into()),
+                }
+            }
+        };
+        good &= is_good;
+        if context.output.is_json() {
+            checked.insert(source.name().to_owned(), problems);
+            continue;
+        }
+        context.output.problems(&rendered);
+        if is_good {
+            let what = if args.offline { "is well formed" } else { "can be released" };
+            context.output.text(&format!("{} {} {what}", styled(GOOD, "✔"), source.name()));
+        }
+    }
+    if context.output.is_json() {
+        context.output.data(&checked, |_| String::new());
+    }
+    Ok(u8::from(!good))
+}

@@ -1,0 +1,27 @@
+//! Hints, made from typed errors in one place.
+
+use windlass_server::RuntimeError;
+use windlass_server::client::ClientError;
+use windlass_store::StoreError;
+
+/// What to do about an error, where we know.
+pub(crate) fn of(error: &anyhow::Error) -> Option<String> {
+    let client = error.chain().find_map(|it| it.downcast_ref::<ClientError>());
+    match client {
+        Some(ClientError::NoAnswer { .. }) => Some("if that process hangs, end it; the next command goes on from the journal".to_owned()),
+        Some(ClientError::Refused { status, .. }) if status.as_u16() == 404 => {
+            Some("`windlass release list` shows the releases, `windlass plugin list` the plugins".to_owned())
+        }
+        Some(ClientError::Runtime(error)) => of_runtime(error),
+        _ => error.chain().find_map(|it| it.downcast_ref::<RuntimeError>()).and_then(of_runtime),
+    }
+}
+
+fn of_runtime(error: &RuntimeError) -> Option<String> {
+    match error {
+        RuntimeError::Store(StoreError::Locked { .. }) => {
+            Some("a process that owns the store answers on its socket; this one does not, so it may be starting or ending: try again".to_owned())
+        }
+        _ => None,
+    }
+}

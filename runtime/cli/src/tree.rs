@@ -1,0 +1,191 @@
+//! A release as a tree, a state per step.
+
+use std::io::Write;
+
+use windlass_model::time::{Span, Timestamp};
+use windlass_server::view::{ReleaseView, StepView};
+
+use crate::output::{BAD, BUSY, DIM, GOOD, STRONG, WAIT, styled};
+
+/// Draws a release. `now` is what running steps are timed against.
+pub(crate) fn draw(view: &ReleaseView, now: Timestamp) -> String {
+    let mut lines = vec![head(view, now)];
+    let wide = view.steps.iter().map(|it| it.name.len()).max().unwrap_or(0);
+    let phases: Vec<Option<&str>> = if view.phases.is_empty() {
+        vec![None]
+    } else {
+        let named = view.phases.iter().map(|it| Some(it.as_str()));
+        let unnamed = view.steps.iter().any(|it| it.phase.is_none()).then_some(None);
+        named.chain(unnamed).collect()
+    };
+    for (at, phase) in phases.iter().enumerate() {
+        let is_last = at + 1 == phases.len();
+        let steps: Vec<&StepView> = view.steps.iter().filter(|it| it.phase.as_deref() == *phase).collect();
+        let (branch, trunk) = if is_last { ("└─ ", "   ") } else { ("├─ ", "│  ") };
+        let trunk = match phase {
+            Some(phase) => {
+                lines.push(format!("{}{}", styled(DIM, branch), styled(STRONG, phase)));
+                trunk
+            }
+            None => "",
+        };
+        for (at, step) in steps.iter().enumerate() {
+            let branch = if at + 1 == steps.len() { "└─ " } else { "├─ " };
+            lines.push(format!("{}{}", styled(DIM, format!("{trunk}{branch}")), line(step, wide, now)));
+        }
+    }
+    for wait in view.waits.iter().filter(|it| !it.command.is_empty()) {
+        lines.push(format!("{} {} waits: {}", styled(WAIT, "▸"), wait.step, wait.text));
+        lines.push(format!("  {}", styled(DIM, &wait.command)));
+    }
+    lines.join("\n") + "\n"
+}
+
+fn head(view: &ReleaseView, now: Timestamp) -> String {
+    let style = match view.state.as_str() {
+        "succeeded" => GOOD,
+        "running" => BUSY,
+        "paused" => WAIT,
+        _ => BAD,
+    };
+    let end = if view.ended { view.updated_at } else { now };
+    let took = took(view.created_at, end);
+    let trigger = view.rollback_trigger.as_ref().map(|it| format!(" ({it})")).unwrap_or_default();
+    format!("{}  {}{trigger} {}", styled(STRONG, &view.release), styled(style, &view.state), styled(DIM, format!("· {took}")))
+}
+
+fn line(step: &StepView, wide: usize, now: Timestamp) -> String {
+    let (sign, style) = sign(&step.state);
+    let time = match (step.began_at, step.ended_at) {
+        (Some(began), Some(ended)) => took(began, ended),
+        (Some(began), None) if step.state != "not run" => took(began, now),
+        _ => String::new(),
+    };
+    let percent = step.percent.map(|it| format!("{it}% ")).unwrap_or_default();
+    let state = match step.state.as_str() {
+        "succeeded" | "waiting" => String::new(),
+        other => format!("{other}: "),
+    };
+    let mut text = format!("{state}{percent}{}", step.status);
+    text = text.trim_end_matches([':', ' ']).replace('\n', " ");
+    let attempt = if step.attempt > 1 { format!(" (attempt {})", step.attempt) } else { String::new() };
+    let mut line = format!(
+        "{} {:wide$}  {}",
+        styled(style, sign),
+        step.name,
+        styled(DIM, format!("{:28} {time:>7}", step.uses)),
+    );
+    if !text.is_empty() {
+        line.push_str(&format!("  {}{attempt}", styled(style, text)));
+    }
+    for (title, url) in &step.links {
+        line.push_str(&format!(" {}", styled(DIM, format!("[{title}: {url}]"))));
+    }
+    line
+}
+
+fn sign(state: &str) -> (&'static str, anstyle::Style) {
+    match state {
+        "succeeded" => ("✔", GOOD),
+        "failed" | "rollback blocked" => ("✘", BAD),
+        "paused" | "held" => ("▸", WAIT),
+        "running" | "suspended" | "retrying" | "canceling" | "rolling back" => ("●", BUSY),
+        "rolled back" => ("↩", WAIT),
+        "skipped" | "canceled" | "not run" => ("–", DIM),
+        _ => ("○", DIM),
+    }
+}
+
+/// A length of time for people: `8.1s`, `2m03s`.
+fn took(from: Timestamp, to: Timestamp) -> String {
+    let millis = to.since(from).as_millis();
+    match millis / 1000 {
+        0..60 => format!("{:.1}s", millis as f64 / 1000.0),
+        seconds @ 60..3600 => format!("{}m{:02}s", seconds / 60, seconds % 60),
+        seconds => Span(seconds / 60 * 60_000).to_string(),
+    }
+}
+
+/// A tree that is drawn anew over itself on a terminal, and told line by line elsewhere.
+pub(crate) struct Live {
+    is_live: bool,
+    drawn: usize,
+    told: std::collections::BTreeMap<String, String>,
+}
+
+impl Live {
+    pub(crate) fn new(is_live: bool) -> Self {
+        Self { is_live, drawn: 0, told: std::collections::BTreeMap::new() }
+    }
+
+    /// Shows how the release stands now.
+    pub(crate) fn show(&mut self, view: &ReleaseView, now: Timestamp) {
+        let mut out = anstream::stdout().lock();
+        if self.is_live {
+            let columns = terminal_columns();
+            let text = draw(view, now);
+            let lines: Vec<String> = text.lines().map(|it| cut(it, columns)).collect();
+            let up = if self.drawn > 0 { format!("\x1b[{}A", self.drawn) } else { String::new() };
+            let _ = write!(out, "{up}\x1b[J{}\n", lines.join("\n"));
+            self.drawn = lines.len();
+        } else {
+            for step in &view.steps {
+                let status = if step.status.is_empty() { String::new() } else { format!(": {}", step.status) };
+                let line = format!("{}{status}", step.state);
+                let before = self.told.insert(step.name.clone(), line.clone());
+                if before.as_ref() != Some(&line) && (before.is_some() || step.state != "waiting") {
+                    let _ = writeln!(out, "{:>12}  {line}", step.name);
+                }
+            }
+            let line = view.state.clone();
+            if self.told.insert(String::new(), line.clone()).as_ref() != Some(&line) {
+                let _ = writeln!(out, "{:>12}  {line}", view.release);
+            }
+        }
+        let _ = out.flush();
+    }
+
+    /// Leaves what is drawn as it is; the next drawing goes below it.
+    pub(crate) fn leave(&mut self) {
+        self.drawn = 0;
+    }
+}
+
+fn terminal_columns() -> usize {
+    rustix::termios::tcgetwinsize(std::io::stdout()).map_or(100, |it| usize::from(it.ws_col).max(20))
+}
+
+/// Cuts a line with styles in it to what fits, so that it takes one line on the screen.
+fn cut(line: &str, columns: usize) -> String {
+    let mut out = String::new();
+    let mut width = 0;
+    let mut letters = line.chars();
+    while let Some(letter) = letters.next() {
+        if letter == '\x1b' {
+            out.push(letter);
+            for letter in letters.by_ref() {
+                out.push(letter);
+                if letter.is_ascii_alphabetic() {
+                    break;
+                }
+            }
+        } else if width < columns - 1 {
+            out.push(letter);
+            width += 1;
+        }
+    }
+    out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_line_is_cut_by_what_is_seen_of_it() {
+        assert_eq!(cut("\x1b[1mabcdef\x1b[0m", 4), "\x1b[1mabc\x1b[0m");
+        assert_eq!(took(Timestamp(0), Timestamp(8_100)), "8.1s");
+        assert_eq!(took(Timestamp(0), Timestamp(123_000)), "2m03s");
+        assert_eq!(took(Timestamp(0), Timestamp(7_260_000)), "2h1m");
+    }
+}

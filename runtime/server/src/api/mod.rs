@@ -1,0 +1,156 @@
+//! The HTTP API, on a Unix socket of the state directory.
+//!
+//! JSON in and out. Whoever can open the socket is a local user (its owner or root); the kernel says
+//! who. Errors are `{"error": …}` with 400 (the request is malformed), 404 (no such thing), 409 (not
+//! now), 422 (what was asked for is wrong, with `problems`), 500 (our fault).
+
+mod declare;
+mod release;
+mod serve;
+
+use std::convert::Infallible;
+
+use axum::Json;
+use axum::extract::connect_info::Connected;
+use axum::extract::{ConnectInfo, FromRequestParts, State};
+use axum::http::StatusCode;
+use axum::response::{IntoResponse, Response};
+use axum::routing::{get, post};
+use axum::serve::IncomingStream;
+use serde::{Deserialize, Serialize};
+use tokio::net::UnixListener;
+use windlass_model::actor::Actor;
+use windlass_model::name::ReleaseId;
+
+pub use declare::{ConnectionTest, GroupBody, PluginView};
+pub use serve::{Serving, serve};
+pub use release::{InterventionBody, JournalBody, OutlineView, ProblemsBody, StartBody, Started, VoteBody};
+
+use crate::driver::NotTaken;
+use crate::runtime::{Runtime, RuntimeError};
+
+/// Who is at the other end of the socket.
+#[derive(Debug, Clone, Copy)]
+pub struct Peer {
+    /// The user, as the kernel says.
+    pub uid: u32,
+}
+
+impl Connected<IncomingStream<'_, UnixListener>> for Peer {
+    fn connect_info(stream: IncomingStream<'_, UnixListener>) -> Self {
+        // A peer whose credentials cannot be read is nobody.
+        Self { uid: stream.io().peer_cred().map_or(u32::MAX, |it| it.uid()) }
+    }
+}
+
+/// An error as the API writes it.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct ErrorBody {
+    /// What was wrong, and what would be accepted.
+    pub error: String,
+    /// What is wrong with a workflow file, where it is about one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub problems: Option<ProblemsBody>,
+}
+
+/// An error with its status.
+#[derive(Debug)]
+pub(crate) struct ApiError(StatusCode, ErrorBody);
+
+impl ApiError {
+    pub(crate) fn new(status: StatusCode, error: impl ToString) -> Self {
+        Self(status, ErrorBody { error: error.to_string(), problems: None })
+    }
+
+    pub(crate) fn problems(error: impl ToString, problems: ProblemsBody) -> Self {
+        Self(StatusCode::UNPROCESSABLE_ENTITY, ErrorBody { error: error.to_string(), problems: Some(problems) })
+    }
+}
+
+impl From<RuntimeError> for ApiError {
+    fn from(error: RuntimeError) -> Self {
+        let status = match &error {
+            RuntimeError::UnknownRelease(_) => StatusCode::NOT_FOUND,
+            RuntimeError::NotTaken(NotTaken::Rejected(_)) => StatusCode::CONFLICT,
+            _ => StatusCode::INTERNAL_SERVER_ERROR,
+        };
+        Self::new(status, error)
+    }
+}
+
+impl IntoResponse for ApiError {
+    fn into_response(self) -> Response {
+        (self.0, Json(self.1)).into_response()
+    }
+}
+
+type Answer<T> = Result<Json<T>, ApiError>;
+
+/// What a process that answers says of itself.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct StatusBody {
+    /// Its version.
+    pub version: String,
+    /// Its process id.
+    pub pid: u32,
+    /// Whether it goes on with open releases.
+    pub drives: bool,
+    /// Where it keeps everything.
+    pub state_directory: String,
+}
+
+/// The routes.
+pub fn router(runtime: Runtime) -> axum::Router {
+    axum::Router::new()
+        .route("/v1/status", get(status))
+        .route("/v1/releases", get(release::list).post(release::start))
+        .route("/v1/releases/{release}", get(release::show))
+        .route("/v1/releases/{release}/watch", get(release::watch))
+        .route("/v1/releases/{release}/journal", get(release::journal))
+        .route("/v1/releases/{release}/logs", get(release::logs))
+        .route("/v1/releases/{release}/votes", post(release::vote))
+        .route("/v1/releases/{release}/interventions", post(release::intervene))
+        .route("/v1/callbacks/{topic}", post(release::call_back))
+        .route("/v1/validate", post(release::validate))
+        .route("/v1/plugins", get(declare::plugins).post(declare::install_plugin))
+        .route("/v1/connections", get(declare::connections).post(declare::add_connection))
+        .route("/v1/connections/{name}", axum::routing::delete(declare::remove_connection))
+        .route("/v1/connections/{name}/test", post(declare::test_connection))
+        .route("/v1/tools", get(declare::tools).post(declare::add_tool))
+        .route("/v1/tools/{name}", axum::routing::delete(declare::remove_tool))
+        .route("/v1/groups", get(declare::groups).post(declare::add_group))
+        .route("/v1/store/check", get(declare::check_store))
+        .fallback(async || ApiError::new(StatusCode::NOT_FOUND, "there is nothing at this path"))
+        .layer(axum::extract::DefaultBodyLimit::max(64 * 1024 * 1024))
+        .with_state(runtime)
+}
+
+async fn status(State(runtime): State<Runtime>) -> Json<StatusBody> {
+    Json(StatusBody {
+        version: env!("CARGO_PKG_VERSION").to_owned(),
+        pid: std::process::id(),
+        drives: runtime.drives(),
+        state_directory: runtime.state().root().display().to_string(),
+    })
+}
+
+/// The actor of a request.
+pub(crate) struct Caller(Peer);
+
+impl<S: Send + Sync> FromRequestParts<S> for Caller {
+    type Rejection = Infallible;
+    async fn from_request_parts(parts: &mut axum::http::request::Parts, _: &S) -> Result<Self, Infallible> {
+        let peer = parts.extensions.get::<ConnectInfo<Peer>>();
+        Ok(Self(peer.map_or(Peer { uid: u32::MAX }, |it| it.0)))
+    }
+}
+
+impl Caller {
+    pub(crate) fn actor(&self, runtime: &Runtime, on_behalf_of: Option<&str>) -> Actor {
+        runtime.catalog().groups.actor(self.0.uid, on_behalf_of)
+    }
+}
+
+pub(crate) fn release_id(text: &str) -> Result<ReleaseId, ApiError> {
+    text.parse().map_err(|error| ApiError::new(StatusCode::BAD_REQUEST, error))
+}

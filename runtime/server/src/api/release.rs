@@ -1,0 +1,348 @@
+//! Releases over the API.
+
+use std::collections::BTreeMap;
+
+use axum::Json;
+use axum::body::{Body, Bytes};
+use axum::extract::{Path, Query, State};
+use axum::http::{HeaderMap, StatusCode};
+use axum::response::Response;
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+use windlass_engine::Input;
+use windlass_model::event::Intervention;
+use windlass_model::name::{ReleaseId, StepName};
+use windlass_model::parse::{check_parameters, parameter_from_text, validate as validate_file};
+use windlass_model::plan::Plan;
+use windlass_model::problem::{Color, Problem, Severity, Source, render};
+use windlass_model::time::Timestamp;
+
+use super::{Answer, ApiError, Caller, release_id};
+use crate::runtime::Runtime;
+use crate::step_log::Entry;
+use crate::view::{ReleaseView, StoryLine, story};
+
+/// Starts a release, or checks a workflow.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct StartBody {
+    /// The workflow file's name, for messages.
+    pub file: String,
+    /// The workflow file.
+    pub workflow: String,
+    /// What the release begins with.
+    #[serde(default)]
+    pub parameters: Value,
+    /// Parameters as they were typed: texts where the workflow wants a text, else JSON.
+    #[serde(default)]
+    pub arguments: BTreeMap<String, String>,
+    /// Whom the local user acts for.
+    #[serde(default, rename = "as")]
+    pub on_behalf_of: Option<String>,
+    /// Whether problems are to be rendered in colours.
+    #[serde(default)]
+    pub color: bool,
+}
+
+/// What is wrong with a workflow file.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub struct ProblemsBody {
+    /// Each problem with its place and a code, for programs.
+    pub problems: Vec<Value>,
+    /// All of them for people: file, line, caret, suggestion.
+    pub rendered: String,
+}
+
+impl ProblemsBody {
+    fn of(source: &Source, problems: &[Problem], color: bool) -> Self {
+        let color = if color { Color::Ansi } else { Color::None };
+        Self {
+            problems: problems.iter().map(|it| serde_json::to_value(it).unwrap_or_default()).collect(),
+            rendered: render(source, problems, color),
+        }
+    }
+}
+
+impl StartBody {
+    /// A workflow file, with nothing else.
+    pub fn of(source: &Source) -> Self {
+        Self {
+            file: source.name().to_owned(),
+            workflow: source.text().to_owned(),
+            parameters: Value::Null,
+            arguments: BTreeMap::new(),
+            on_behalf_of: None,
+            color: false,
+        }
+    }
+
+    /// The parameters of both kinds, as the workflow wants them.
+    fn given(&self, plan: &Plan) -> Result<Value, ApiError> {
+        let mut given = match &self.parameters {
+            Value::Null => serde_json::Map::new(),
+            Value::Object(given) => given.clone(),
+            _ => return Err(ApiError::new(StatusCode::BAD_REQUEST, "`parameters` is an object")),
+        };
+        for (name, text) in &self.arguments {
+            let value = match plan.workflow().parameters.get(name) {
+                Some(parameter) => parameter_from_text(parameter, text),
+                None => Value::String(text.clone()),
+            };
+            given.insert(name.clone(), value);
+        }
+        Ok(Value::Object(given))
+    }
+}
+
+/// A release that was started.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Started {
+    /// Its id.
+    pub release: String,
+    /// What is worth knowing about the workflow file.
+    pub warnings: ProblemsBody,
+}
+
+/// A release in a list.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct OutlineView {
+    /// Its id.
+    pub release: String,
+    /// One word.
+    pub state: String,
+    /// What it is doing.
+    pub headline: String,
+    /// Who asked for it.
+    pub requested_by: String,
+    /// When.
+    pub created_at: Timestamp,
+    /// When its last event happened.
+    pub updated_at: Timestamp,
+    /// Whether there is something left to do.
+    pub open: bool,
+}
+
+/// Answers an approval gate.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct VoteBody {
+    /// Of which step; may be left out when only one waits.
+    #[serde(default)]
+    pub step: Option<String>,
+    /// Yes or no.
+    pub approved: bool,
+    /// Why.
+    #[serde(default)]
+    pub comment: String,
+    /// Whom the local user acts for.
+    #[serde(default, rename = "as")]
+    pub on_behalf_of: Option<String>,
+}
+
+/// Asks for something.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct InterventionBody {
+    /// `retry`, `cancel`, `cancel_and_roll_back` or `roll_back`.
+    pub what: String,
+    /// For `retry`: which step; may be left out when only one can be tried again.
+    #[serde(default)]
+    pub step: Option<String>,
+    /// Why.
+    pub reason: String,
+    /// Whom the local user acts for.
+    #[serde(default, rename = "as")]
+    pub on_behalf_of: Option<String>,
+}
+
+/// A release's journal, for people.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct JournalBody {
+    /// What happened, in order.
+    pub story: Vec<StoryLine>,
+}
+
+pub(super) async fn list(State(runtime): State<Runtime>) -> Answer<Vec<OutlineView>> {
+    let outlines = runtime.store().outlines().map_err(|error| ApiError::new(StatusCode::INTERNAL_SERVER_ERROR, error))?;
+    let views = outlines.into_iter().map(|it| OutlineView {
+        release: it.release.to_string(),
+        state: it.state,
+        headline: it.headline,
+        requested_by: it.requested_by,
+        created_at: it.created_at,
+        updated_at: it.updated_at,
+        open: it.open,
+    });
+    Ok(Json(views.collect()))
+}
+
+fn planned(runtime: &Runtime, body: &StartBody) -> Result<(Plan, ProblemsBody), ApiError> {
+    let source = Source::new(body.file.clone(), body.workflow.clone());
+    let (planned, problems) = validate_file(&source, &runtime.catalog());
+    let shown = ProblemsBody::of(&source, &problems, body.color);
+    match planned {
+        Some((_, plan)) => Ok((plan, shown)),
+        None => {
+            let count = problems.iter().filter(|it| it.severity == Severity::Error).count();
+            let plural = if count == 1 { "" } else { "s" };
+            Err(ApiError::problems(format!("{} has {count} problem{plural}", body.file), shown))
+        }
+    }
+}
+
+pub(super) async fn validate(State(runtime): State<Runtime>, Json(body): Json<StartBody>) -> Answer<ProblemsBody> {
+    Ok(Json(planned(&runtime, &body)?.1))
+}
+
+pub(super) async fn start(State(runtime): State<Runtime>, caller: Caller, Json(body): Json<StartBody>) -> Answer<Started> {
+    let (plan, warnings) = planned(&runtime, &body)?;
+    let parameters = check_parameters(plan.workflow(), body.given(&plan)?)
+        .map_err(|problems| ApiError::new(StatusCode::UNPROCESSABLE_ENTITY, problems.join("; ")))?;
+    let actor = caller.actor(&runtime, body.on_behalf_of.as_deref());
+    let release = runtime.begin(plan, parameters, actor).await?;
+    Ok(Json(Started { release: release.to_string(), warnings }))
+}
+
+pub(super) async fn show(State(runtime): State<Runtime>, Path(release): Path<String>) -> Answer<ReleaseView> {
+    Ok(Json(runtime.view(&release_id(&release)?).await?))
+}
+
+pub(super) async fn journal(State(runtime): State<Runtime>, Path(release): Path<String>) -> Answer<JournalBody> {
+    let records = runtime.journal(&release_id(&release)?)?;
+    Ok(Json(JournalBody { story: story(&records) }))
+}
+
+/// One JSON line per change, until the release ends.
+pub(super) async fn watch(State(runtime): State<Runtime>, Path(release): Path<String>) -> Result<Response, ApiError> {
+    let id = release_id(&release)?;
+    runtime.view(&id).await?;
+    // The subscription is older than the first view, so no change between the two is missed.
+    let subscription = runtime.subscribe(&id);
+    let first = Watch { runtime, id, subscription, is_first: true, ended: false };
+    let stream = futures::stream::unfold(first, async |mut watch| {
+        let view = watch.next().await?;
+        Some((Ok::<Bytes, std::convert::Infallible>(line(&view)), watch))
+    });
+    Response::builder()
+        .header("content-type", "application/x-ndjson")
+        .body(Body::from_stream(stream))
+        .map_err(|error| ApiError::new(StatusCode::INTERNAL_SERVER_ERROR, error))
+}
+
+type Receiver = tokio::sync::watch::Receiver<u64>;
+
+struct Watch {
+    runtime: Runtime,
+    id: ReleaseId,
+    subscription: Option<(Receiver, Receiver)>,
+    is_first: bool,
+    ended: bool,
+}
+
+impl Watch {
+    async fn next(&mut self) -> Option<ReleaseView> {
+        if self.ended {
+            return None;
+        }
+        if !std::mem::take(&mut self.is_first) {
+            let gone = match &mut self.subscription {
+                None => return None,
+                Some((changes, logs)) => tokio::select! { it = changes.changed() => it.is_err(), it = logs.changed() => it.is_err() },
+            };
+            if gone {
+                self.subscription = None;
+            }
+        }
+        let view = self.runtime.view(&self.id).await.ok()?;
+        self.ended = view.ended;
+        Some(view)
+    }
+}
+
+fn line<T: Serialize>(value: &T) -> Bytes {
+    let mut bytes = serde_json::to_vec(value).unwrap_or_default();
+    bytes.push(b'\n');
+    bytes.into()
+}
+
+/// Which part of a log.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct LogQuery {
+    step: Option<String>,
+    #[serde(default)]
+    after: usize,
+}
+
+pub(super) async fn logs(
+    State(runtime): State<Runtime>,
+    Path(release): Path<String>,
+    Query(query): Query<LogQuery>,
+) -> Answer<Vec<Entry>> {
+    let id = release_id(&release)?;
+    runtime.journal(&id)?;
+    let entries = runtime.log(&id).entries(query.after).map_err(|error| ApiError::new(StatusCode::INTERNAL_SERVER_ERROR, error))?;
+    Ok(Json(entries.into_iter().filter(|it| query.step.as_ref().is_none_or(|step| it.step.as_str() == step)).collect()))
+}
+
+/// The step that was named, or the only one with such a wait.
+async fn waiting_step(runtime: &Runtime, id: &ReleaseId, step: Option<&str>, cause: &str, what: &str) -> Result<StepName, ApiError> {
+    if let Some(step) = step {
+        return step.parse().map_err(|error| ApiError::new(StatusCode::BAD_REQUEST, error));
+    }
+    let view = runtime.view(id).await?;
+    let waiting: Vec<&str> = view.waits.iter().filter(|it| it.cause == cause).map(|it| it.step.as_str()).collect();
+    match waiting.as_slice() {
+        [step] => step.parse().map_err(|error| ApiError::new(StatusCode::INTERNAL_SERVER_ERROR, error)),
+        [] => Err(ApiError::new(StatusCode::CONFLICT, format!("no step of {id} waits for {what}: it is {} ({})", view.state, view.headline))),
+        several => {
+            Err(ApiError::new(StatusCode::CONFLICT, format!("several steps of {id} wait for {what}: name one of {}", several.join(", "))))
+        }
+    }
+}
+
+pub(super) async fn vote(
+    State(runtime): State<Runtime>,
+    caller: Caller,
+    Path(release): Path<String>,
+    Json(body): Json<VoteBody>,
+) -> Answer<ReleaseView> {
+    let id = release_id(&release)?;
+    let step = waiting_step(&runtime, &id, body.step.as_deref(), "approval", "an approval").await?;
+    let actor = caller.actor(&runtime, body.on_behalf_of.as_deref());
+    runtime.tell(&id, Input::Vote { step, actor, approved: body.approved, comment: body.comment }).await?;
+    Ok(Json(runtime.view(&id).await?))
+}
+
+pub(super) async fn intervene(
+    State(runtime): State<Runtime>,
+    caller: Caller,
+    Path(release): Path<String>,
+    Json(body): Json<InterventionBody>,
+) -> Answer<ReleaseView> {
+    let id = release_id(&release)?;
+    let intervention = match body.what.as_str() {
+        "retry" => Intervention::Retry { step: waiting_step(&runtime, &id, body.step.as_deref(), "decision", "a decision").await? },
+        "cancel" => Intervention::Cancel { rollback: false },
+        "cancel_and_roll_back" => Intervention::Cancel { rollback: true },
+        "roll_back" => Intervention::Rollback,
+        other => {
+            let error = format!("`{other}` is no intervention: `what` is retry, cancel, cancel_and_roll_back or roll_back");
+            return Err(ApiError::new(StatusCode::BAD_REQUEST, error));
+        }
+    };
+    let actor = caller.actor(&runtime, body.on_behalf_of.as_deref());
+    runtime.tell(&id, Input::Intervene { actor, reason: body.reason, intervention }).await?;
+    Ok(Json(runtime.view(&id).await?))
+}
+
+pub(super) async fn call_back(
+    State(runtime): State<Runtime>,
+    Path(topic): Path<String>,
+    headers: HeaderMap,
+    body: Bytes,
+) -> Result<StatusCode, ApiError> {
+    let headers = headers.iter().map(|(name, value)| (name.to_string(), String::from_utf8_lossy(value.as_bytes()).into_owned()));
+    runtime.call_back(&topic, headers.collect(), body.to_vec()).await?;
+    Ok(StatusCode::ACCEPTED)
+}

@@ -1,0 +1,161 @@
+//! Talking to the process that owns a state directory, or being it.
+
+use bytes::Bytes;
+use http::{Method, Request, StatusCode};
+use http_body_util::{BodyExt, Full};
+use hyper_util::rt::TokioIo;
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use tokio::net::UnixStream;
+use tower_service::Service;
+
+use crate::api::{ErrorBody, Peer, router};
+use crate::runtime::{Runtime, RuntimeError, RuntimeOptions};
+use crate::state_directory::StateDirectory;
+
+/// Who answers.
+#[derive(Clone)]
+pub enum Client {
+    /// Another process, on its socket.
+    Socket(StateDirectory),
+    /// This process, which opened the store.
+    Here(Runtime),
+}
+
+/// Why there is no answer, or not the one that was asked for.
+#[derive(Debug, thiserror::Error)]
+pub enum ClientError {
+    /// The store could not be opened.
+    #[error(transparent)]
+    Runtime(#[from] RuntimeError),
+    /// The process that owns the store does not answer.
+    #[error("the process that owns {directory} does not answer: {message}")]
+    NoAnswer {
+        /// The state directory.
+        directory: String,
+        /// What went wrong.
+        message: String,
+    },
+    /// The answer is not what was expected.
+    #[error("the answer cannot be read: {0}")]
+    Unreadable(String),
+    /// The request was refused.
+    #[error("{}", .body.error)]
+    Refused {
+        /// 4xx or 5xx.
+        status: StatusCode,
+        /// Why.
+        body: ErrorBody,
+    },
+}
+
+impl Client {
+    /// The process that answers on the socket of `state`, if there is one.
+    pub async fn connect(state: &StateDirectory) -> Option<Self> {
+        UnixStream::connect(state.socket()).await.ok().map(|_| Self::Socket(state.clone()))
+    }
+
+    /// Whoever owns `state`: the process that answers on its socket, else this one.
+    pub async fn open(state: &StateDirectory) -> Result<Self, ClientError> {
+        if let Some(client) = Self::connect(state).await {
+            return Ok(client);
+        }
+        let options = RuntimeOptions { drive: false, ..RuntimeOptions::default() };
+        Ok(Self::Here(Runtime::open(state.clone(), options).await?))
+    }
+
+    /// Who answers, for people.
+    pub fn who(&self) -> String {
+        match self {
+            Self::Socket(state) => format!("the process that runs in {}", state.root().display()),
+            Self::Here(runtime) => format!("nothing is running; the store in {} was opened", runtime.state().root().display()),
+        }
+    }
+
+    /// GET.
+    pub async fn get<T: DeserializeOwned>(&self, path: &str) -> Result<T, ClientError> {
+        let body = self.send(Method::GET, path, Bytes::new()).await?;
+        self.collect(body).await
+    }
+
+    /// POST of a JSON document.
+    pub async fn post<T: DeserializeOwned>(&self, path: &str, body: &impl Serialize) -> Result<T, ClientError> {
+        let body = serde_json::to_vec(body).map_err(|error| ClientError::Unreadable(error.to_string()))?;
+        self.post_bytes(path, body.into()).await
+    }
+
+    /// POST of bytes.
+    pub async fn post_bytes<T: DeserializeOwned>(&self, path: &str, body: Bytes) -> Result<T, ClientError> {
+        let body = self.send(Method::POST, path, body).await?;
+        self.collect(body).await
+    }
+
+    /// DELETE.
+    pub async fn delete(&self, path: &str) -> Result<(), ClientError> {
+        self.send(Method::DELETE, path, Bytes::new()).await.map(|_| ())
+    }
+
+    /// GET of JSON lines, given to `each` as they come.
+    pub async fn lines<T: DeserializeOwned>(&self, path: &str, mut each: impl FnMut(T)) -> Result<(), ClientError> {
+        let mut body = self.send(Method::GET, path, Bytes::new()).await?;
+        let mut rest = Vec::new();
+        while let Some(frame) = body.frame().await {
+            let frame = frame.map_err(|error| self.no_answer(error))?;
+            rest.extend_from_slice(frame.data_ref().map_or(&[][..], |it| it));
+            while let Some(end) = rest.iter().position(|it| *it == b'\n') {
+                let line: Vec<u8> = rest.drain(..=end).collect();
+                each(serde_json::from_slice(&line).map_err(|error| ClientError::Unreadable(error.to_string()))?);
+            }
+        }
+        Ok(())
+    }
+
+    fn no_answer(&self, error: impl ToString) -> ClientError {
+        let directory = match self {
+            Self::Socket(state) => state.root().display().to_string(),
+            Self::Here(runtime) => runtime.state().root().display().to_string(),
+        };
+        ClientError::NoAnswer { directory, message: error.to_string() }
+    }
+
+    async fn send(&self, method: Method, path: &str, body: Bytes) -> Result<axum::body::Body, ClientError> {
+        let request = Request::builder()
+            .method(method)
+            .uri(path)
+            .header("host", "windlass")
+            .header("content-type", "application/json")
+            .body(Full::new(body))
+            .map_err(|error| self.no_answer(error))?;
+        let response = match self {
+            Self::Socket(state) => {
+                let stream = UnixStream::connect(state.socket()).await.map_err(|error| self.no_answer(error))?;
+                let (mut sender, connection) =
+                    hyper::client::conn::http1::handshake(TokioIo::new(stream)).await.map_err(|error| self.no_answer(error))?;
+                tokio::spawn(connection);
+                sender.send_request(request).await.map_err(|error| self.no_answer(error))?.map(axum::body::Body::new)
+            }
+            Self::Here(runtime) => {
+                let mut request = request.map(axum::body::Body::new);
+                let peer = Peer { uid: rustix::process::getuid().as_raw() };
+                request.extensions_mut().insert(axum::extract::ConnectInfo(peer));
+                match router(runtime.clone()).call(request).await {
+                    Ok(response) => response,
+                    Err(never) => match never {},
+                }
+            }
+        };
+        let status = response.status();
+        if status.is_success() {
+            return Ok(response.into_body());
+        }
+        let bytes = response.into_body().collect().await.map_err(|error| self.no_answer(error))?.to_bytes();
+        let body = serde_json::from_slice(&bytes)
+            .unwrap_or_else(|_| ErrorBody { error: String::from_utf8_lossy(&bytes).trim().to_owned(), problems: None });
+        Err(ClientError::Refused { status, body })
+    }
+
+    async fn collect<T: DeserializeOwned>(&self, body: axum::body::Body) -> Result<T, ClientError> {
+        let bytes = body.collect().await.map_err(|error| self.no_answer(error))?.to_bytes();
+        serde_json::from_slice(&bytes).map_err(|error| ClientError::Unreadable(error.to_string()))
+    }
+}

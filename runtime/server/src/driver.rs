@@ -1,0 +1,209 @@
+//! Drives one release: carries inputs to the engine, records what it decides, and keeps the calls
+//! going that should be going on.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::{mpsc, oneshot, watch};
+use tokio::task::{AbortHandle, JoinSet};
+use windlass_engine::{CallId, CallResult, Input, Rejected, Release};
+use windlass_model::event::Record;
+use windlass_model::failure::StepError;
+use windlass_store::{Append, AppendError, Outline};
+
+use crate::clock::now;
+use crate::runtime::Inner;
+use crate::view::state_name;
+
+/// Something for the release.
+pub(crate) enum Message {
+    /// An input that somebody waits for.
+    Input {
+        /// What happened.
+        input: Input,
+        /// Told when it is recorded, or why not.
+        answer: oneshot::Sender<Result<(), NotTaken>>,
+    },
+    /// Somebody wants to see it.
+    Show(oneshot::Sender<Box<Release>>),
+}
+
+/// Why an input was not taken.
+#[derive(Debug, Clone, thiserror::Error)]
+pub enum NotTaken {
+    /// The engine refused it.
+    #[error(transparent)]
+    Rejected(#[from] Rejected),
+    /// It could not be recorded.
+    #[error("it could not be recorded: {0}")]
+    NotRecorded(String),
+}
+
+/// How a driver comes by a release.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Beginning {
+    /// From its journal: calls that it tells of may have been begun by whoever wrote it.
+    TakenOver,
+    /// From this process, which has begun no call yet.
+    Fresh,
+}
+
+type Ended = (CallId, Result<CallResult, StepError>);
+
+/// Drives `release` until it ends or another driver has it. `inbox` is where its messages come in.
+pub(crate) async fn drive(
+    inner: Arc<Inner>,
+    mut release: Release,
+    mut inbox: mpsc::UnboundedReceiver<Message>,
+    sender: mpsc::UnboundedSender<Message>,
+    changed: watch::Sender<u64>,
+    beginning: Beginning,
+) -> Result<(), AppendError> {
+    let mut calls: JoinSet<Ended> = JoinSet::new();
+    let mut in_flight: HashMap<CallId, AbortHandle> = HashMap::new();
+    let mut waiting: Vec<oneshot::Sender<Result<(), NotTaken>>> = Vec::new();
+    if beginning == Beginning::TakenOver {
+        // Never refused.
+        let _ = take(&inner, &mut release, Input::TakenOver).await?;
+    }
+    changed.send_replace(release.records());
+    loop {
+        match_up(&inner, &release, &sender, &mut calls, &mut in_flight);
+        if release.outcome().is_some() {
+            return Ok(());
+        }
+        let input = tokio::select! {
+            biased;
+            Some(ended) = calls.join_next() => match ended {
+                Ok((call, result)) => {
+                    in_flight.remove(&call);
+                    Input::CallEnded { call, result, dice: rand::random() }
+                }
+                // Aborted because it is not wanted any more, or the host's own code panicked: then the
+                // call is still in flight by our book, and is taken out of it as a failure of ours.
+                Err(error) if error.is_cancelled() => continue,
+                Err(error) => match panicked(&release, &mut in_flight) {
+                    Some(input) => {
+                        tracing::error!(release = %release.id(), %error, "the host panicked in a call");
+                        input
+                    }
+                    None => continue,
+                },
+            },
+            message = inbox.recv() => match message {
+                Some(Message::Input { input, answer }) => {
+                    waiting.push(answer);
+                    input
+                }
+                Some(Message::Show(answer)) => {
+                    let _ = answer.send(Box::new(release.clone()));
+                    continue;
+                }
+                None => return Ok(()),
+            },
+            () = sleep_until(&release) => Input::Tick { dice: rand::random() },
+        };
+        let taken = take(&inner, &mut release, input).await;
+        let answer = match &taken {
+            Ok(Ok(())) => Ok(()),
+            Ok(Err(rejected)) => Err(NotTaken::Rejected(rejected.clone())),
+            Err(error) => Err(NotTaken::NotRecorded(error.to_string())),
+        };
+        for waiting in waiting.drain(..) {
+            let _ = waiting.send(answer.clone());
+        }
+        taken?.ok();
+        changed.send_replace(release.records());
+    }
+}
+
+/// Lets the engine decide on an input and records the answer.
+pub(crate) async fn take(inner: &Inner, release: &mut Release, input: Input) -> Result<Result<(), Rejected>, AppendError> {
+    let before = release.records();
+    match release.decide(input, now()) {
+        Err(rejected) => {
+            tracing::debug!(release = %release.id(), %rejected, "an input was refused");
+            Ok(Err(rejected))
+        }
+        Ok(None) => Ok(Ok(())),
+        Ok(Some(record)) => {
+            append(inner, release, before, record).await?;
+            Ok(Ok(()))
+        }
+    }
+}
+
+/// As [`take`], in a process that drives no releases.
+pub(crate) async fn take_unattended(inner: &Inner, release: &mut Release, input: Input) -> Result<Result<(), Rejected>, AppendError> {
+    let before = release.records();
+    match release.decide_unattended(input, now()) {
+        Err(rejected) => Ok(Err(rejected)),
+        Ok(None) => Ok(Ok(())),
+        Ok(Some(record)) => append(inner, release, before, record).await.map(Ok),
+    }
+}
+
+/// Records what happened, with the outline that follows from it.
+pub(crate) async fn append(inner: &Inner, release: &Release, expected: u64, record: Record) -> Result<(), AppendError> {
+    let outline = outline(release);
+    inner.store.append(Append { release: release.id().clone(), expected, record, outline: Some(outline) }).await
+}
+
+/// What lists show of a release; follows from its journal.
+pub(crate) fn outline(release: &Release) -> Outline {
+    Outline {
+        release: release.id().clone(),
+        state: state_name(release),
+        since: release.updated_at(),
+        created_at: release.created_at(),
+        updated_at: release.updated_at(),
+        requested_by: release.created().requested_by.name.clone(),
+        headline: release.headline(),
+        open: release.outcome().is_none(),
+    }
+}
+
+/// Starts the calls that are missing and stops the rest.
+fn match_up(
+    inner: &Arc<Inner>,
+    release: &Release,
+    sender: &mpsc::UnboundedSender<Message>,
+    calls: &mut JoinSet<Ended>,
+    in_flight: &mut HashMap<CallId, AbortHandle>,
+) {
+    in_flight.retain(|id, handle| {
+        let wanted = release.order(*id).is_some();
+        if !wanted {
+            handle.abort();
+        }
+        wanted
+    });
+    for id in release.calls() {
+        if in_flight.contains_key(&id) {
+            continue;
+        }
+        let Some(order) = release.order(id) else { continue };
+        let call = crate::runtime::make_call(inner.clone(), release, order, sender.clone());
+        in_flight.insert(id, calls.spawn(async move { (id, call.await) }));
+    }
+}
+
+fn panicked(release: &Release, in_flight: &mut HashMap<CallId, AbortHandle>) -> Option<Input> {
+    let id = in_flight.iter().find(|(_, handle)| handle.is_finished()).map(|(id, _)| *id)?;
+    in_flight.remove(&id);
+    release.order(id)?;
+    let error = StepError::host(
+        windlass_model::failure::FailureClass::Internal,
+        "host-panicked",
+        "the host itself failed while it ran this call; please report it",
+    );
+    Some(Input::CallEnded { call: id, result: Err(error), dice: rand::random() })
+}
+
+async fn sleep_until(release: &Release) {
+    match release.wake_at() {
+        Some(at) => tokio::time::sleep(Duration::from_millis(at.as_millis().saturating_sub(now().as_millis()))).await,
+        None => std::future::pending().await,
+    }
+}

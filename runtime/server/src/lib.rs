@@ -1,0 +1,26 @@
+//! The moving parts: what carries inputs to the engine and its commands to the world.
+//!
+//! One process owns a state directory. It drives every open release ([`driver`]), answers a small HTTP
+//! API on a Unix socket ([`api`]) and keeps what operators declare ([`catalog`]). Commands use the
+//! same API whether it is another process that answers or this one ([`client`]).
+//!
+//! **Invariant:** what the engine decided is in the store before anything is done about it.
+//! **Invariant:** a release is shown by one type, [`view::ReleaseView`], wherever it is shown.
+
+pub mod api;
+pub mod catalog;
+pub mod client;
+pub mod driver;
+pub mod people;
+pub mod runtime;
+pub mod state_directory;
+pub mod step_host;
+pub mod step_log;
+pub mod view;
+
+mod clock;
+mod topic;
+
+pub use client::Client;
+pub use runtime::{Runtime, RuntimeError, RuntimeOptions};
+pub use state_directory::StateDirectory;

@@ -1,0 +1,528 @@
+//! One installation at work: the store, the sandbox, the catalog and every open release.
+
+use std::collections::{BTreeMap, HashMap};
+use std::future::Future;
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
+
+use tokio::sync::{Notify, Semaphore, mpsc, oneshot, watch};
+use windlass_engine::{Call, CallOrder, CallResult, Input, Release, Suspension, WakeCondition};
+use windlass_model::digest::Digest;
+use windlass_model::event::{Created, Event, Operation, Record};
+use windlass_model::failure::{FailureClass, StepError};
+use windlass_model::graph::StepIndex;
+use windlass_model::name::{ReleaseId, StepName};
+use windlass_model::plan::Plan;
+use windlass_sandbox::{Access, CallKind, CallOutcome, CallRequest, Plugin, Sandbox, SandboxOptions, WakeUp};
+use windlass_store::{AppendError, DocumentKind, SledStore, Store, StoreError};
+
+use crate::catalog::{Catalog, CatalogError, Declaration, Installed};
+use crate::driver::{self, Beginning, Message, NotTaken};
+use crate::state_directory::StateDirectory;
+use crate::step_host::CallHost;
+use crate::step_log::StepLog;
+use crate::topic::Topics;
+use crate::view::ReleaseView;
+
+/// How a runtime is to work.
+#[derive(Debug, Clone)]
+pub struct RuntimeOptions {
+    /// Whether open releases go on, or only questions are answered.
+    pub drive: bool,
+    /// Component calls at the same time; more wait for their turn.
+    pub calls_max: usize,
+}
+
+impl Default for RuntimeOptions {
+    fn default() -> Self {
+        Self { drive: true, calls_max: 512 }
+    }
+}
+
+/// One installation at work.
+#[derive(Clone)]
+pub struct Runtime {
+    pub(crate) inner: Arc<Inner>,
+}
+
+pub(crate) struct Inner {
+    pub(crate) store: Arc<dyn Store>,
+    pub(crate) sandbox: Sandbox,
+    pub(crate) catalog: RwLock<Catalog>,
+    pub(crate) topics: Topics,
+    pub(crate) state: StateDirectory,
+    pub(crate) options: RuntimeOptions,
+    plugins: Mutex<HashMap<Digest, Arc<tokio::sync::OnceCell<Arc<Plugin>>>>>,
+    plans: Mutex<HashMap<Digest, Arc<Plan>>>,
+    releases: Mutex<HashMap<ReleaseId, Handle>>,
+    logs: Mutex<HashMap<ReleaseId, Arc<StepLog>>>,
+    permits: Semaphore,
+    /// Told when a release ends or begins.
+    changed: Notify,
+}
+
+#[derive(Clone)]
+struct Handle {
+    inbox: mpsc::UnboundedSender<Message>,
+    changed: watch::Receiver<u64>,
+}
+
+/// What Windlass could not do.
+#[derive(Debug, thiserror::Error)]
+pub enum RuntimeError {
+    /// The state directory failed.
+    #[error("the state directory: {0}")]
+    State(#[source] std::io::Error),
+    /// The store failed.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// What is declared cannot be read.
+    #[error(transparent)]
+    Catalog(#[from] CatalogError),
+    /// The sandbox failed.
+    #[error("the sandbox: {0}")]
+    Sandbox(String),
+    /// A record could not be appended.
+    #[error(transparent)]
+    Append(#[from] AppendError),
+    /// There is no such release.
+    #[error("there is no release `{0}`")]
+    UnknownRelease(ReleaseId),
+    /// A journal cannot be read.
+    #[error("the journal of {release} cannot be read: {message}")]
+    Journal {
+        /// Which release.
+        release: ReleaseId,
+        /// What is wrong.
+        message: String,
+    },
+    /// An input was not taken.
+    #[error(transparent)]
+    NotTaken(#[from] NotTaken),
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl Runtime {
+    /// Opens the installation in `state` and, if asked to, goes on with every open release.
+    pub async fn open(state: StateDirectory, options: RuntimeOptions) -> Result<Self, RuntimeError> {
+        let directory = state.store();
+        let store = tokio::task::spawn_blocking(move || SledStore::open(&directory))
+            .await
+            .map_err(|error| RuntimeError::Sandbox(error.to_string()))??;
+        Self::with_store(state, Arc::new(store), options).await
+    }
+
+    /// As [`Self::open`], with a store of the caller's.
+    pub async fn with_store(state: StateDirectory, store: Arc<dyn Store>, options: RuntimeOptions) -> Result<Self, RuntimeError> {
+        let sandbox_options = SandboxOptions { cache_dir: Some(state.compiled()), ..SandboxOptions::default() };
+        let sandbox = Sandbox::new(sandbox_options).map_err(|error| RuntimeError::Sandbox(error.to_string()))?;
+        let catalog = Catalog::load(&*store)?;
+        let topics = Topics::new(state.topic_key().map_err(RuntimeError::State)?);
+        let inner = Inner {
+            store,
+            sandbox,
+            catalog: RwLock::new(catalog),
+            topics,
+            state,
+            permits: Semaphore::new(options.calls_max),
+            options,
+            plugins: Mutex::default(),
+            plans: Mutex::default(),
+            releases: Mutex::default(),
+            logs: Mutex::default(),
+            changed: Notify::new(),
+        };
+        let runtime = Self { inner: Arc::new(inner) };
+        if runtime.inner.options.drive {
+            runtime.take_over().await?;
+        }
+        Ok(runtime)
+    }
+
+    async fn take_over(&self) -> Result<(), RuntimeError> {
+        for outline in self.inner.store.outlines()?.into_iter().filter(|it| it.open) {
+            match self.inner.replay(&outline.release) {
+                Ok(release) => self.drive(release, Beginning::TakenOver),
+                // One journal that cannot be read must not keep the others from going on.
+                Err(error) => tracing::error!(release = %outline.release, %error, "this release cannot go on"),
+            }
+        }
+        Ok(())
+    }
+
+    /// What is declared now.
+    pub fn catalog(&self) -> Catalog {
+        self.inner.catalog.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// The sandbox.
+    pub fn sandbox(&self) -> &Sandbox {
+        &self.inner.sandbox
+    }
+
+    /// The store.
+    pub fn store(&self) -> &Arc<dyn Store> {
+        &self.inner.store
+    }
+
+    /// Where it keeps everything.
+    pub fn state(&self) -> &StateDirectory {
+        &self.inner.state
+    }
+
+    /// Whether open releases go on in this process.
+    pub fn drives(&self) -> bool {
+        self.inner.options.drive
+    }
+
+    /// Keeps a declaration.
+    pub async fn declare(&self, declaration: Declaration) -> Result<(), RuntimeError> {
+        declaration.keep(&self.inner.store).await?;
+        self.inner.catalog.write().unwrap_or_else(PoisonError::into_inner).take(declaration);
+        Ok(())
+    }
+
+    /// Installs a component: checks that it links and says what it is, keeps it, and declares it.
+    pub async fn install(&self, component: Vec<u8>) -> Result<Installed, InstallError> {
+        let plugin = self.inner.sandbox.prepare(&component).await.map_err(|error| InstallError::Refused(error.to_string()))?;
+        let manifest = plugin.manifest().clone();
+        let digest = Digest::of(&component);
+        let installed = self.catalog().plugins.get(&manifest.name).and_then(|it| it.get(&manifest.version)).cloned();
+        if let Some(other) = installed.filter(|it| it.component != digest) {
+            let version = manifest.version.to_string();
+            return Err(InstallError::VersionTaken { plugin: manifest.name.to_string(), version, installed: other.component });
+        }
+        self.inner.store.put_blob(component).await.map_err(RuntimeError::from)?;
+        let installed = Installed { component: digest, manifest };
+        self.declare(Declaration::Plugin(Box::new(installed.clone()))).await?;
+        Ok(installed)
+    }
+
+    /// Begins a release of a plan.
+    ///
+    /// The parameters have been checked against the plan's workflow.
+    pub async fn begin(
+        &self,
+        plan: Plan,
+        parameters: serde_json::Value,
+        requested_by: windlass_model::actor::Actor,
+    ) -> Result<ReleaseId, RuntimeError> {
+        let document = plan.to_json();
+        let digest = Digest::of(&document);
+        let known = lock(&self.inner.plans).get(&digest).cloned();
+        let plan = match known {
+            Some(plan) => plan,
+            None => {
+                self.inner.store.put_blob(document).await?;
+                let plan = Arc::new(plan);
+                lock(&self.inner.plans).insert(digest, plan.clone());
+                plan
+            }
+        };
+        let components: BTreeMap<String, Digest> = plan
+            .graph()
+            .steps()
+            .map(|it| (format!("{}@{}", plan.step(it).uses.plugin, plan.pin(it).version), plan.pin(it).component))
+            .collect();
+        let workflow = plan.workflow().name.clone();
+        loop {
+            let created = Created {
+                release: ReleaseId::new(workflow.clone(), self.inner.store.next_number(&workflow)?),
+                plan: digest,
+                components: components.clone().into_iter().collect(),
+                parameters: parameters.clone(),
+                requested_by: requested_by.clone(),
+                salt: rand::random(),
+            };
+            let (release, record) = Release::create(plan.clone(), created, crate::clock::now());
+            match driver::append(&self.inner, &release, 0, record).await {
+                Ok(()) => {
+                    let id = release.id().clone();
+                    self.drive_new(release);
+                    return Ok(id);
+                }
+                // Somebody else began a release of this workflow with the same number.
+                Err(AppendError::Conflict { .. }) => {}
+                Err(error) => return Err(error.into()),
+            }
+        }
+    }
+
+    fn drive_new(&self, release: Release) {
+        if self.inner.options.drive {
+            self.drive(release, Beginning::Fresh);
+        }
+    }
+
+    /// Goes on with a release in a task of its own.
+    fn drive(&self, release: Release, beginning: Beginning) {
+        let id = release.id().clone();
+        let (inbox, messages) = mpsc::unbounded_channel();
+        let (change, changed) = watch::channel(release.records());
+        lock(&self.inner.releases).insert(id.clone(), Handle { inbox: inbox.clone(), changed });
+        let runtime = self.clone();
+        tokio::spawn(async move {
+            let ended = driver::drive(runtime.inner.clone(), release, messages, inbox, change, beginning).await;
+            lock(&runtime.inner.releases).remove(&id);
+            lock(&runtime.inner.logs).remove(&id);
+            runtime.inner.changed.notify_waiters();
+            if let Err(error) = ended {
+                tracing::error!(release = %id, %error, "this release is not driven any more");
+            }
+        });
+    }
+
+    /// Gives an input to a release; returns when it is recorded.
+    pub async fn tell(&self, id: &ReleaseId, input: Input) -> Result<(), RuntimeError> {
+        let handle = lock(&self.inner.releases).get(id).cloned();
+        if let Some(handle) = handle {
+            let (answer, answered) = oneshot::channel();
+            if handle.inbox.send(Message::Input { input: input.clone(), answer }).is_ok() {
+                if let Ok(answer) = answered.await {
+                    return Ok(answer?);
+                }
+            }
+        }
+        // Nobody drives it: it has ended, or this process only answers.
+        let mut release = self.inner.replay(id)?;
+        let taken = match self.inner.options.drive {
+            true => driver::take(&self.inner, &mut release, input).await?,
+            false => driver::take_unattended(&self.inner, &mut release, input).await?,
+        };
+        taken.map_err(NotTaken::from)?;
+        if release.outcome().is_none() {
+            self.drive_new(release);
+        }
+        Ok(())
+    }
+
+    /// Wakes the step that waits for a callback topic.
+    pub async fn call_back(&self, topic: &str, headers: Vec<(String, String)>, body: Vec<u8>) -> Result<(), RuntimeError> {
+        let unknown = || NotTaken::Rejected(windlass_engine::Rejected::UnknownTopic(topic.to_owned()));
+        let release = self.inner.topics.release(topic).ok_or_else(unknown)?;
+        self.tell(&release, Input::Callback { topic: topic.to_owned(), headers, body }).await
+    }
+
+    /// A release as it stands.
+    pub async fn release(&self, id: &ReleaseId) -> Result<Box<Release>, RuntimeError> {
+        let handle = lock(&self.inner.releases).get(id).cloned();
+        if let Some(handle) = handle {
+            let (answer, answered) = oneshot::channel();
+            if handle.inbox.send(Message::Show(answer)).is_ok() {
+                if let Ok(release) = answered.await {
+                    return Ok(release);
+                }
+            }
+        }
+        Ok(Box::new(self.inner.replay(id)?))
+    }
+
+    /// A release as people see it.
+    pub async fn view(&self, id: &ReleaseId) -> Result<ReleaseView, RuntimeError> {
+        Ok(ReleaseView::of(&*self.release(id).await?, &self.log(id).progress()))
+    }
+
+    /// Tells when a release or its log changes; none when nobody drives it.
+    pub fn subscribe(&self, id: &ReleaseId) -> Option<(watch::Receiver<u64>, watch::Receiver<u64>)> {
+        let changed = lock(&self.inner.releases).get(id)?.changed.clone();
+        Some((changed, self.log(id).subscribe()))
+    }
+
+    /// The log of a release.
+    pub fn log(&self, id: &ReleaseId) -> Arc<StepLog> {
+        self.inner.log(id)
+    }
+
+    /// The journal of a release.
+    pub fn journal(&self, id: &ReleaseId) -> Result<Vec<Record>, RuntimeError> {
+        let records = self.inner.store.journal(id)?;
+        if records.is_empty() { Err(RuntimeError::UnknownRelease(id.clone())) } else { Ok(records) }
+    }
+
+    /// Waits until no release is driven any more.
+    pub async fn all_ended(&self) {
+        loop {
+            let changed = self.inner.changed.notified();
+            if lock(&self.inner.releases).is_empty() {
+                return;
+            }
+            changed.await;
+        }
+    }
+}
+
+/// Why a component was not installed.
+#[derive(Debug, thiserror::Error)]
+pub enum InstallError {
+    /// It is no plugin that this host can run.
+    #[error("{0}")]
+    Refused(String),
+    /// Another component has this name and version; releases may be pinned to it.
+    #[error("{plugin} {version} is installed already, from another component ({installed}): give yours a new version")]
+    VersionTaken {
+        /// The plugin.
+        plugin: String,
+        /// The version.
+        version: String,
+        /// What is installed.
+        installed: Digest,
+    },
+    /// It could not be kept.
+    #[error(transparent)]
+    Runtime(#[from] RuntimeError),
+}
+
+impl Inner {
+    fn log(&self, id: &ReleaseId) -> Arc<StepLog> {
+        lock(&self.logs).entry(id.clone()).or_insert_with(|| StepLog::open(&self.state.logs(), id)).clone()
+    }
+
+    fn replay(&self, id: &ReleaseId) -> Result<Release, RuntimeError> {
+        let records = self.store.journal(id)?;
+        let unreadable = |message: String| RuntimeError::Journal { release: id.clone(), message };
+        let Some(Event::ReleaseCreated(created)) = records.first().and_then(|it| it.events.first()) else {
+            return Err(RuntimeError::UnknownRelease(id.clone()));
+        };
+        let plan = self.plan(created.plan)?.ok_or_else(|| unreadable(format!("its plan {} is missing", created.plan)))?;
+        Release::replay(plan, &records).map_err(|error| unreadable(error.to_string()))
+    }
+
+    fn plan(&self, digest: Digest) -> Result<Option<Arc<Plan>>, RuntimeError> {
+        if let Some(plan) = lock(&self.plans).get(&digest) {
+            return Ok(Some(plan.clone()));
+        }
+        let Some(bytes) = self.store.blob(&digest)? else { return Ok(None) };
+        let plan: Plan = serde_json::from_slice(&bytes)
+            .map_err(|error| StoreError::CorruptItem { item: format!("plan {digest}"), what: error.to_string() })?;
+        let plan = Arc::new(plan);
+        lock(&self.plans).insert(digest, plan.clone());
+        Ok(Some(plan))
+    }
+
+    async fn plugin(&self, digest: Digest) -> Result<Arc<Plugin>, StepError> {
+        let cell = lock(&self.plugins).entry(digest).or_default().clone();
+        let fail = |code: &str, message: String| StepError::host(FailureClass::Internal, code, message);
+        cell.get_or_try_init(|| async {
+            let bytes = self
+                .store
+                .blob(&digest)
+                .map_err(|error| fail("component-unreadable", error.to_string()))?
+                .ok_or_else(|| fail("component-missing", format!("component {digest} is not in the store")))?;
+            self.sandbox.prepare(&bytes).await.map_err(|error| fail("component-refused", error.to_string()))
+        })
+        .await
+        .cloned()
+    }
+
+    /// What the operator lets a step reach, as of now.
+    fn access(&self, plan: &Plan, index: StepIndex, plugin: &Plugin) -> Result<Access, StepError> {
+        let catalog = self.catalog.read().unwrap_or_else(PoisonError::into_inner);
+        let (step, pin) = (plan.step(index), plan.pin(index));
+        let mut connections = BTreeMap::new();
+        for (role, name) in &pin.connections {
+            let connection = catalog.connections.get(name).ok_or_else(|| {
+                let message = format!("connection `{name}`, which step `{}` is pinned to, is not declared any more; add it again with `windlass connection add {name} …`", step.name);
+                StepError::host(FailureClass::Forbidden, "connection-missing", message)
+            })?;
+            connections.insert(role.clone(), connection.clone());
+        }
+        let needs = plugin.manifest().actions.get(&step.uses.action).map(|it| &it.tools);
+        let tools = needs.into_iter().flatten().filter_map(|(name, _)| Some((name.clone(), catalog.tools.get(name)?.clone()))).collect();
+        Ok(Access { connections, tools })
+    }
+}
+
+/// Makes a call of a component; everything it needs of the release is taken before it begins.
+pub(crate) fn make_call(
+    inner: Arc<Inner>,
+    release: &Release,
+    order: CallOrder,
+    inbox: mpsc::UnboundedSender<Message>,
+) -> impl Future<Output = Result<CallResult, StepError>> + Send + 'static {
+    let plan = release.plan().clone();
+    let id = release.id().clone();
+    let index = order.id.step;
+    let step: StepName = plan.step(index).name.clone();
+    let checkpoints = release.step(index).checkpoints.clone();
+    let context = vec![("actor".to_owned(), release.created().requested_by.name.clone())];
+    async move {
+        let _permit = inner.permits.acquire().await;
+        let plugin = inner.plugin(plan.pin(index).component).await?;
+        let access = inner.access(&plan, index, &plugin)?;
+        let log = inner.log(&id);
+        let host = CallHost { release: id.clone(), step: step.clone(), call: order.id, checkpoints, log, topics: inner.topics.clone(), inbox };
+        let kind = match order.call {
+            Call::Find => CallKind::Find,
+            Call::Resume { state, wake } => CallKind::Resume { state: state.to_vec(), wake },
+            Call::Begin { state } => match order.id.operation {
+                Operation::Start => CallKind::Start,
+                Operation::Cancel => CallKind::Cancel { state: state.map(|it| it.to_vec()) },
+                Operation::Rollback => CallKind::Rollback,
+            },
+        };
+        let request = CallRequest {
+            kind,
+            operation: order.id.operation,
+            action: plan.step(index).uses.action.clone(),
+            release: id.to_string(),
+            step: step.to_string(),
+            attempt: order.id.attempt,
+            idempotency_key: order.idempotency_key,
+            deadline: order.deadline,
+            dry_run: false,
+            input: order.input,
+            output: order.output,
+            context,
+            access: Arc::new(access),
+            host: Arc::new(host),
+        };
+        let report = inner.sandbox.call(&plugin, request).await;
+        report.result.map(|outcome| match outcome {
+            CallOutcome::Done(value) => CallResult::Done(value),
+            CallOutcome::NotFound => CallResult::NotFound,
+            CallOutcome::Suspended { state, wakes, status } => CallResult::Suspended(Suspension {
+                state,
+                status,
+                wakes: wakes
+                    .into_iter()
+                    .map(|it| match it {
+                        WakeUp::After(span) => WakeCondition::After(span),
+                        WakeUp::At(at) => WakeCondition::At(at),
+                        WakeUp::Callback(topic) => WakeCondition::Callback(topic),
+                    })
+                    .collect(),
+            }),
+        })
+    }
+}
+
+/// Removes a declaration that nothing is pinned to any more.
+impl Runtime {
+    /// Forgets a connection, a tool or a group; tells whether it was there.
+    pub async fn forget(&self, kind: DocumentKind, name: &str) -> Result<bool, RuntimeError> {
+        let was_there = self.inner.store.remove_document(kind, name).await?;
+        let catalog = Catalog::load(&*self.inner.store)?;
+        *self.inner.catalog.write().unwrap_or_else(PoisonError::into_inner) = catalog;
+        Ok(was_there)
+    }
+}
+
+impl Runtime {
+    /// Replays every release and compares what follows with what lists show; what is wrong, a line each.
+    pub fn check_replay(&self) -> Result<Vec<String>, RuntimeError> {
+        let mut findings = Vec::new();
+        for outline in self.inner.store.outlines()? {
+            match self.inner.replay(&outline.release) {
+                Ok(release) if self.inner.options.drive || driver::outline(&release) == outline => {}
+                Ok(release) => {
+                    let (id, shown, follows) = (&outline.release, &outline.state, driver::outline(&release).state);
+                    findings.push(format!("{id}: lists show `{shown}`, from its journal follows `{follows}`"));
+                }
+                Err(error) => findings.push(error.to_string()),
+            }
+        }
+        Ok(findings)
+    }
+}

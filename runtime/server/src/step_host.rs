@@ -1,0 +1,109 @@
+//! What a running plugin can ask of the release that it runs for.
+
+use std::sync::Arc;
+
+use futures::future::BoxFuture;
+use tokio::sync::{mpsc, oneshot};
+use windlass_engine::{CallId, Input};
+use windlass_model::name::{ReleaseId, StepName};
+use windlass_sandbox::{Callback, Exchange, LogLevel, LogLine, LogSource, StepHost};
+
+use crate::clock::now;
+use crate::driver::Message;
+use crate::step_log::{Entry, StepLog, What};
+use crate::topic::Topics;
+
+/// The host side of one call.
+pub(crate) struct CallHost {
+    pub(crate) release: ReleaseId,
+    pub(crate) step: StepName,
+    pub(crate) call: CallId,
+    pub(crate) checkpoints: std::collections::BTreeMap<String, Vec<u8>>,
+    pub(crate) log: Arc<StepLog>,
+    pub(crate) topics: Topics,
+    pub(crate) inbox: mpsc::UnboundedSender<Message>,
+}
+
+impl CallHost {
+    fn write(&self, what: What) {
+        self.log.write(&Entry { at: now(), step: self.step.clone(), attempt: self.call.attempt, what });
+    }
+}
+
+impl StepHost for CallHost {
+    fn log(&self, line: LogLine) {
+        self.write(What::Line {
+            level: level_name(line.level).to_owned(),
+            source: source_name(line.source),
+            message: line.message,
+            fields: line.fields,
+        });
+    }
+
+    fn status(&self, text: String) {
+        self.write(What::Status { text });
+    }
+
+    fn percent(&self, value: u8) {
+        self.write(What::Percent { value });
+    }
+
+    fn link(&self, title: String, url: String) {
+        self.write(What::Link { title, url });
+    }
+
+    fn trace(&self, exchange: Exchange) {
+        self.write(What::Request {
+            method: exchange.method,
+            url: exchange.url,
+            status: exchange.status,
+            milliseconds: exchange.millis,
+            error: exchange.denied.or(exchange.error),
+        });
+    }
+
+    fn checkpoint(&self, name: &str) -> Option<Vec<u8>> {
+        self.checkpoints.get(name).cloned()
+    }
+
+    fn record_checkpoint(&self, name: String, value: Vec<u8>) -> BoxFuture<'_, Result<(), String>> {
+        Box::pin(async move {
+            let (answer, answered) = oneshot::channel();
+            let input = Input::CheckpointReached { call: self.call, name, value };
+            let gone = || "the release is not driven any more".to_owned();
+            self.inbox.send(Message::Input { input, answer }).map_err(|_| gone())?;
+            answered.await.map_err(|_| gone())?.map_err(|error| error.to_string())
+        })
+    }
+
+    fn create_callback(&self) -> BoxFuture<'_, Result<Callback, String>> {
+        Box::pin(async move {
+            let topic = self.topics.create(&self.release);
+            let url = format!("/v1/callbacks/{topic}");
+            Ok(Callback { topic, url })
+        })
+    }
+
+    fn has_callback(&self, topic: &str) -> bool {
+        self.topics.release(topic).as_ref() == Some(&self.release)
+    }
+}
+
+fn level_name(level: LogLevel) -> &'static str {
+    match level {
+        LogLevel::Trace => "trace",
+        LogLevel::Debug => "debug",
+        LogLevel::Info => "info",
+        LogLevel::Warn => "warn",
+        LogLevel::Error => "error",
+    }
+}
+
+fn source_name(source: LogSource) -> String {
+    match source {
+        LogSource::Plugin => "plugin".to_owned(),
+        LogSource::Stdout => "stdout".to_owned(),
+        LogSource::Stderr => "stderr".to_owned(),
+        LogSource::Tool(name) => name,
+    }
+}

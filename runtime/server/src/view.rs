@@ -1,0 +1,374 @@
+//! A release as people and programs see it: one type for the terminal, the API and later the console.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+use windlass_engine::{Release, ReleaseState, Stage, StepState, WaitCause};
+use windlass_model::event::{AfterFailure, AfterInterruption, Event, Intervention, Operation, Record, SkipReason};
+use windlass_model::failure::StepError;
+use windlass_model::graph::StepIndex;
+use windlass_model::name::StepName;
+use windlass_model::time::Timestamp;
+
+use crate::step_log::Progress;
+
+/// A release.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct ReleaseView {
+    /// Its id.
+    pub release: String,
+    /// The workflow it is a release of.
+    pub workflow: String,
+    /// One word.
+    pub state: String,
+    /// Whether it is over.
+    pub ended: bool,
+    /// Whether it is over and ended well.
+    pub succeeded: bool,
+    /// What it is doing or waiting for.
+    pub headline: String,
+    /// Who asked for it.
+    pub requested_by: String,
+    /// When.
+    pub created_at: Timestamp,
+    /// When its last event happened.
+    pub updated_at: Timestamp,
+    /// What it began with.
+    pub parameters: Value,
+    /// What it gave.
+    pub outputs: Value,
+    /// Digest of its plan.
+    pub plan: String,
+    /// What caused its rollback, if there is one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rollback_trigger: Option<String>,
+    /// Phases in order.
+    pub phases: Vec<String>,
+    /// Steps, in the order of the workflow file.
+    pub steps: Vec<StepView>,
+    /// Why it waits.
+    pub waits: Vec<WaitView>,
+    /// How many records its journal has.
+    pub records: u64,
+}
+
+/// A step of a release.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct StepView {
+    /// Its name.
+    pub name: String,
+    /// Its phase.
+    pub phase: Option<String>,
+    /// The steps it needs.
+    pub needs: Vec<String>,
+    /// What it runs: `jenkins/trigger-build`.
+    pub uses: String,
+    /// The plugin's pinned version.
+    pub version: String,
+    /// The component's digest.
+    pub component: String,
+    /// One word.
+    pub state: String,
+    /// What it is doing, waiting for, or why it failed.
+    pub status: String,
+    /// How far it is, 0 to 100.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub percent: Option<u8>,
+    /// Places to look at.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub links: Vec<(String, String)>,
+    /// The attempt it is at.
+    pub attempt: u32,
+    /// When its needs were met.
+    pub began_at: Option<Timestamp>,
+    /// When it ended.
+    pub ended_at: Option<Timestamp>,
+    /// What it was given.
+    #[serde(default, skip_serializing_if = "Value::is_null")]
+    pub input: Value,
+    /// What it gave.
+    #[serde(default, skip_serializing_if = "Value::is_null")]
+    pub output: Value,
+    /// Why it failed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub error: Option<StepError>,
+    /// Answers to its approval gates.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub votes: Vec<VoteView>,
+}
+
+/// An answer to an approval gate.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct VoteView {
+    /// Who.
+    pub by: String,
+    /// How it was told who that is.
+    pub authenticated: String,
+    /// Yes or no.
+    pub approved: bool,
+    /// Why.
+    pub comment: String,
+    /// When.
+    pub at: Timestamp,
+}
+
+/// Why a release waits.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct WaitView {
+    /// Which step.
+    pub step: String,
+    /// `approval`, `outside`, `backoff` or `decision`.
+    pub cause: String,
+    /// In a sentence.
+    pub text: String,
+    /// Who can end it.
+    pub owner: String,
+    /// When it ends by itself.
+    pub until: Option<Timestamp>,
+    /// The command that does something about it; empty when there is none.
+    pub command: String,
+}
+
+/// A line of a release's story.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct StoryLine {
+    /// When.
+    pub at: Timestamp,
+    /// About which step.
+    pub step: Option<String>,
+    /// What happened.
+    pub text: String,
+}
+
+impl ReleaseView {
+    /// Shows a release.
+    pub fn of(release: &Release, progress: &BTreeMap<StepName, Progress>) -> Self {
+        let plan = release.plan();
+        let workflow = plan.workflow();
+        let (rollback_trigger, outputs) = match release.state() {
+            ReleaseState::RollingBack { trigger } => (Some(trigger.clone()), Value::Null),
+            ReleaseState::Ended { outputs, .. } => (None, outputs.clone()),
+            ReleaseState::Running | ReleaseState::Failing { .. } | ReleaseState::Canceling { .. } => (None, Value::Null),
+        };
+        let outcome = release.outcome();
+        Self {
+            release: release.id().to_string(),
+            workflow: workflow.name.to_string(),
+            state: state_name(release),
+            ended: outcome.is_some(),
+            succeeded: outcome == Some(windlass_model::event::Outcome::Succeeded),
+            headline: release.headline(),
+            requested_by: release.created().requested_by.to_string(),
+            created_at: release.created_at(),
+            updated_at: release.updated_at(),
+            parameters: release.created().parameters.clone(),
+            outputs,
+            plan: release.created().plan.to_string(),
+            rollback_trigger,
+            phases: workflow.phases.iter().map(ToString::to_string).collect(),
+            steps: workflow
+                .steps
+                .iter()
+                .filter_map(|it| plan.index_of(&it.name))
+                .map(|index| step_view(release, index, progress))
+                .collect(),
+            waits: release
+                .waits()
+                .into_iter()
+                .map(|it| WaitView {
+                    step: it.step.to_string(),
+                    cause: match it.cause {
+                        WaitCause::Approval => "approval",
+                        WaitCause::Outside => "outside",
+                        WaitCause::Backoff => "backoff",
+                        WaitCause::Decision => "decision",
+                    }
+                    .to_owned(),
+                    text: it.text,
+                    owner: it.owner,
+                    until: it.until,
+                    command: if it.action.is_empty() { String::new() } else { format!("windlass release {}", it.action) },
+                })
+                .collect(),
+            records: release.records(),
+        }
+    }
+}
+
+/// One word for a release; `paused` when a step waits for a decision.
+pub fn state_name(release: &Release) -> String {
+    let waits_for_decision = release.waits().first().is_some_and(|it| it.cause == WaitCause::Decision);
+    match release.state() {
+        ReleaseState::Running if waits_for_decision => "paused".to_owned(),
+        ReleaseState::RollingBack { .. } if waits_for_decision => "rollback blocked".to_owned(),
+        state => state.name().to_owned(),
+    }
+}
+
+fn step_view(release: &Release, index: StepIndex, progress: &BTreeMap<StepName, Progress>) -> StepView {
+    let plan = release.plan();
+    let (definition, pin, run) = (plan.step(index), plan.pin(index), release.step(index));
+    let noted = progress.get(&definition.name);
+    let wait = release.waits().into_iter().find(|it| it.step == definition.name);
+    let error = match &run.state {
+        StepState::Failed { error, .. } | StepState::Paused { error, .. } | StepState::RollbackBlocked { error, .. } => Some(error.clone()),
+        StepState::Active(activity) => match &activity.stage {
+            Stage::Backoff { error, .. } => Some(error.clone()),
+            Stage::Calling(_) | Stage::Suspended { .. } | Stage::Stopped => None,
+        },
+        _ => None,
+    };
+    let status = match &run.state {
+        StepState::Skipped { reason } => skip_text(reason),
+        StepState::Failed { error, .. } => error.to_string(),
+        StepState::Active(_) | StepState::Held { .. } | StepState::Paused { .. } | StepState::RollbackBlocked { .. } => wait
+            .map(|it| it.text)
+            .or_else(|| noted.and_then(|it| it.status.clone()))
+            .unwrap_or_default(),
+        StepState::Succeeded => noted.and_then(|it| it.status.clone()).unwrap_or_default(),
+        StepState::Waiting | StepState::Canceled | StepState::RolledBack => String::new(),
+    };
+    let is_active = run.state.activity().is_some();
+    let mut uses = definition.uses.clone();
+    uses.version = semver_star();
+    StepView {
+        name: definition.name.to_string(),
+        phase: definition.phase.as_ref().map(ToString::to_string),
+        needs: definition.needs.iter().map(ToString::to_string).collect(),
+        uses: uses.to_string(),
+        version: pin.version.to_string(),
+        component: pin.component.to_string(),
+        state: if release.outcome().is_some() && !run.called && matches!(run.state, StepState::Waiting | StepState::Held { .. }) {
+            "not run".to_owned()
+        } else {
+            run.state.name().replace('_', " ")
+        },
+        status,
+        percent: noted.and_then(|it| it.percent).filter(|_| is_active),
+        links: noted.map(|it| it.links.clone()).unwrap_or_default(),
+        attempt: run.state.activity().map_or(0, |it| it.attempt),
+        began_at: run.began_at,
+        ended_at: run.ended_at,
+        input: run.input.as_deref().cloned().unwrap_or_default(),
+        output: run.output.as_deref().cloned().unwrap_or_default(),
+        error,
+        votes: run
+            .votes
+            .iter()
+            .map(|it| VoteView {
+                by: it.actor.name.clone(),
+                authenticated: it.actor.authenticated.clone(),
+                approved: it.approved,
+                comment: it.comment.clone(),
+                at: it.at,
+            })
+            .collect(),
+    }
+}
+
+fn semver_star() -> semver::VersionReq {
+    semver::VersionReq::STAR
+}
+
+fn skip_text(reason: &SkipReason) -> String {
+    match reason {
+        SkipReason::NeedsSkipped => "every step it needs was skipped".to_owned(),
+        SkipReason::Condition { expression, values } => {
+            let values: Vec<String> = values.iter().map(|(name, value)| format!("{name} = {value}")).collect();
+            format!("`{expression}` is false: {}", values.join(", "))
+        }
+    }
+}
+
+/// Tells the story of a release, from its journal alone.
+pub fn story(records: &[Record]) -> Vec<StoryLine> {
+    let mut lines = Vec::new();
+    for record in records {
+        for event in &record.events {
+            let step = event.step().map(ToString::to_string);
+            lines.push(StoryLine { at: record.at, step, text: tell(event) });
+        }
+    }
+    lines
+}
+
+fn tell(event: &Event) -> String {
+    match event {
+        Event::ReleaseCreated(created) => {
+            let components: Vec<String> = created.components.iter().map(|(name, digest)| format!("{name} ({})", digest.short())).collect();
+            format!(
+                "{} asked for {} with {}; plan {}, pinned {}",
+                created.requested_by,
+                created.release,
+                created.parameters,
+                created.plan.short(),
+                components.join(", ")
+            )
+        }
+        Event::StepHeld { questions, .. } => {
+            let asked: Vec<&str> = questions.iter().map(String::as_str).filter(|it| !it.is_empty()).collect();
+            if asked.is_empty() { "waits for approval".to_owned() } else { format!("waits for approval: {}", asked.join("; ")) }
+        }
+        Event::Voted { actor, approved, comment, .. } => {
+            let verb = if *approved { "approved" } else { "rejected" };
+            let comment = if comment.is_empty() { String::new() } else { format!(": {comment}") };
+            format!("{verb} by {actor} ({}){comment}", actor.authenticated)
+        }
+        Event::StepSkipped { reason, .. } => format!("skipped: {}", skip_text(reason)),
+        Event::AttemptStarted { operation, attempt, .. } => format!("{}, attempt {attempt}", operation_text(*operation)),
+        Event::Suspended { status, wake_at, topics, .. } => {
+            let wake = wake_at.map(|it| format!(", looks again at {it}")).unwrap_or_default();
+            let topics = if topics.is_empty() { String::new() } else { ", or when called back".to_owned() };
+            format!("waits: {status}{wake}{topics}")
+        }
+        Event::Resumed { wake, .. } => match wake {
+            windlass_model::event::Wake::Timer => "looks again".to_owned(),
+            windlass_model::event::Wake::Callback { .. } => "was called back".to_owned(),
+        },
+        Event::CheckpointRecorded { name, .. } => format!("checkpoint {name} is done"),
+        Event::CallInterrupted { next, .. } => match next {
+            AfterInterruption::Repeat => "the call was interrupted; it is made again".to_owned(),
+            AfterInterruption::Find => "whether it had its effect is unknown; the plugin looks for it".to_owned(),
+            AfterInterruption::Pause => "the call was interrupted, and whether it had its effect is unknown; waits for a decision".to_owned(),
+        },
+        Event::EffectNotFound { .. } => "the effect was not found; it is done now".to_owned(),
+        Event::AttemptSucceeded { .. } => "succeeded".to_owned(),
+        Event::AttemptFailed { error, next, .. } => {
+            let next = match next {
+                AfterFailure::RetryAt(at) => format!("next attempt at {at}"),
+                AfterFailure::Pause => "waits for a decision".to_owned(),
+                AfterFailure::Fail => "no further attempt".to_owned(),
+                AfterFailure::Continue => "the release goes on without it".to_owned(),
+            };
+            format!("failed: {error}; {next}")
+        }
+        Event::AttemptTimedOut { .. } => "took longer than its timeout; it is stopped".to_owned(),
+        Event::Intervened { actor, reason, intervention } => {
+            let what = match intervention {
+                Intervention::Retry { step } => format!("try {step} again"),
+                Intervention::Cancel { rollback: false } => "cancel".to_owned(),
+                Intervention::Cancel { rollback: true } => "cancel and roll back".to_owned(),
+                Intervention::Rollback => "roll back".to_owned(),
+            };
+            format!("{actor} ({}) asked to {what}: {reason}", actor.authenticated)
+        }
+        Event::FailingStarted { rollback, .. } => {
+            let then = if *rollback { "is rolled back" } else { "fails" };
+            format!("nothing new starts; the release {then} when its running steps have ended")
+        }
+        Event::CancelingStarted { .. } => "running steps are being stopped".to_owned(),
+        Event::RollbackStarted { trigger } => format!("rollback begins ({trigger})"),
+        Event::StepCanceled { .. } => "canceled".to_owned(),
+        Event::LeftAlone => "nothing runs; what is to be done waits for the next start".to_owned(),
+        Event::ReleaseEnded { outcome, .. } => format!("the release ended: {}", outcome.name()),
+    }
+}
+
+fn operation_text(operation: Operation) -> &'static str {
+    match operation {
+        Operation::Start => "starts",
+        Operation::Cancel => "is being canceled",
+        Operation::Rollback => "is being rolled back",
+    }
+}

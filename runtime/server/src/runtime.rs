@@ -10,7 +10,7 @@ use windlass_model::digest::Digest;
 use windlass_model::event::{Created, Event, Operation, Record};
 use windlass_model::failure::{FailureClass, StepError};
 use windlass_model::graph::StepIndex;
-use windlass_model::name::{ReleaseId, StepName};
+use windlass_model::name::{ReleaseId, StepName, WorkflowName};
 use windlass_model::plan::Plan;
 use windlass_sandbox::{Access, CallKind, CallOutcome, CallRequest, Plugin, Sandbox, SandboxOptions, WakeUp};
 use windlass_store::{AppendError, DocumentKind, SledStore, Store, StoreError};
@@ -53,6 +53,8 @@ pub(crate) struct Inner {
     pub(crate) options: RuntimeOptions,
     plugins: Mutex<HashMap<Digest, Arc<tokio::sync::OnceCell<Arc<Plugin>>>>>,
     plans: Mutex<HashMap<Digest, Arc<Plan>>>,
+    /// The last number given to a release of each workflow in this process.
+    numbers: Mutex<HashMap<WorkflowName, u64>>,
     releases: Mutex<HashMap<ReleaseId, Handle>>,
     logs: Mutex<HashMap<ReleaseId, Arc<StepLog>>>,
     permits: Semaphore,
@@ -130,6 +132,7 @@ impl Runtime {
             options,
             plugins: Mutex::default(),
             plans: Mutex::default(),
+            numbers: Mutex::default(),
             releases: Mutex::default(),
             logs: Mutex::default(),
             changed: Notify::new(),
@@ -229,7 +232,7 @@ impl Runtime {
         let workflow = plan.workflow().name.clone();
         loop {
             let created = Created {
-                release: ReleaseId::new(workflow.clone(), self.inner.store.next_number(&workflow)?),
+                release: ReleaseId::new(workflow.clone(), self.inner.take_number(&workflow)?),
                 plan: digest,
                 components: components.clone().into_iter().collect(),
                 parameters: parameters.clone(),
@@ -341,6 +344,15 @@ impl Runtime {
         if records.is_empty() { Err(RuntimeError::UnknownRelease(id.clone())) } else { Ok(records) }
     }
 
+    /// Waits until nobody drives this release any more: it has ended, or its driver could not go on.
+    pub fn ended(&self, id: &ReleaseId) -> impl Future<Output = ()> + Send + use<> {
+        let changed = lock(&self.inner.releases).get(id).map(|it| it.changed.clone());
+        async move {
+            let Some(mut changed) = changed else { return };
+            while changed.changed().await.is_ok() {}
+        }
+    }
+
     /// Waits until no release is driven any more.
     pub async fn all_ended(&self) {
         loop {
@@ -377,6 +389,16 @@ pub enum InstallError {
 impl Inner {
     fn log(&self, id: &ReleaseId) -> Arc<StepLog> {
         lock(&self.logs).entry(id.clone()).or_insert_with(|| StepLog::open(&self.state.logs(), id)).clone()
+    }
+
+    /// A number for the workflow's next release that nobody in this process was given before: the store
+    /// learns of a number only when the release's first record is durable.
+    fn take_number(&self, workflow: &WorkflowName) -> Result<u64, StoreError> {
+        let mut numbers = lock(&self.numbers);
+        let given = numbers.get(workflow).map_or(0, |it| it.saturating_add(1));
+        let number = self.store.next_number(workflow)?.max(given);
+        numbers.insert(workflow.clone(), number);
+        Ok(number)
     }
 
     fn replay(&self, id: &ReleaseId) -> Result<Release, RuntimeError> {

@@ -226,8 +226,7 @@ fn step_view(release: &Release, index: StepIndex, progress: &BTreeMap<StepName, 
             .map(|it| it.text)
             .or_else(|| noted.and_then(|it| it.status.clone()))
             .unwrap_or_default(),
-        StepState::Succeeded => noted.and_then(|it| it.status.clone()).unwrap_or_default(),
-        StepState::Waiting | StepState::Canceled | StepState::RolledBack => String::new(),
+        StepState::Succeeded | StepState::Waiting | StepState::Canceled | StepState::RolledBack => String::new(),
     };
     let is_active = run.state.activity().is_some();
     let mut uses = definition.uses.clone();

@@ -134,6 +134,7 @@ fn revision_of(
         manifest: rendered.manifest,
         hooks: rendered.hooks,
         notes: rendered.notes,
+        labels: std::collections::BTreeMap::new(),
     })
 }
 
@@ -228,6 +229,7 @@ fn install_chart(name: &str, chart: &Chart, deploy: &Deploy, global: &Global, le
     let whom = For { name, namespace: &cluster.namespace, revision: number, upgrade: false };
     let (status, underway) = (Status::PendingInstall, "Initial install underway");
     let mut revision = revision_of(chart, &config, &whom, status, underway, None)?;
+    revision.labels.extend(deploy.labels.iter().cloned());
     if deploy.is_dry() {
         revision.description = "Dry run complete".to_owned();
         return release_output(&new_release(name, &cluster), &revision, chart, deploy.output, lead);
@@ -306,6 +308,8 @@ fn upgrade(it: &command::Upgrade, global: &Global) -> Result<String, String> {
     let mut revision =
         revision_of(&chart, &config, &whom, Status::PendingUpgrade, "Preparing upgrade", Some(&current.first_deployed))
             .map_err(failed)?;
+    revision.labels = last.labels.clone();
+    revision.labels.extend(deploy.labels.iter().cloned());
     let lead = format!("Release {name:?} has been upgraded. Happy Helming!\n");
     if deploy.is_dry() {
         revision.description = "Dry run complete".to_owned();
@@ -500,11 +504,25 @@ fn list(it: &command::List, global: &Global) -> Result<String, String> {
         .iter()
         .filter_map(|release| Some((release, release.last()?)))
         .filter(|(_, last)| wanted(last.status))
+        .filter(|(_, last)| it.selector.iter().all(|(name, value)| last.labels.get(name) == Some(value)))
+        .filter(|(release, _)| it.filter.as_deref().is_none_or(|filter| name_matches(&release.name, filter)))
         .collect();
     match it.output {
         Output::Table if it.short => Ok(found.iter().map(|(release, _)| format!("{}\n", release.name)).collect()),
         Output::Table => Ok(print::list_text(&found)),
         Output::Json | Output::Yaml => print::encoded(&print::list_json(&found), it.output),
+    }
+}
+
+/// Whether a name matches a filter without wildcards, anchored or not.
+fn name_matches(name: &str, filter: &str) -> bool {
+    let (from_start, rest) = filter.strip_prefix('^').map_or((false, filter), |rest| (true, rest));
+    let (to_end, part) = rest.strip_suffix('$').map_or((false, rest), |rest| (true, rest));
+    match (from_start, to_end) {
+        (true, true) => name == part,
+        (true, false) => name.starts_with(part),
+        (false, true) => name.ends_with(part),
+        (false, false) => name.contains(part),
     }
 }
 

@@ -122,6 +122,12 @@ pub(crate) struct Deploy {
     pub(crate) create_namespace: bool,
     #[arg(long)]
     pub(crate) description: Option<String>,
+    /// Labels of the release, kept by its later revisions: `name=value,other=value`.
+    #[arg(long, short = 'l', value_delimiter = ',', value_parser = label)]
+    pub(crate) labels: Vec<(String, String)>,
+    /// Taken and without meaning here: only tests are run.
+    #[arg(long)]
+    pub(crate) no_hooks: bool,
     #[arg(long)]
     pub(crate) wait: bool,
     #[arg(long)]
@@ -185,6 +191,9 @@ pub(crate) struct Rollback {
     pub(crate) cleanup_on_fail: bool,
     #[arg(long)]
     pub(crate) dry_run: bool,
+    /// Taken and without meaning here: only tests are run.
+    #[arg(long)]
+    pub(crate) no_hooks: bool,
     #[arg(long, default_value = "5m0s", value_parser = duration)]
     pub(crate) timeout: Duration,
     #[arg(long, default_value_t = 10)]
@@ -249,6 +258,12 @@ pub(crate) struct List {
     pub(crate) superseded: bool,
     #[arg(long, short)]
     pub(crate) short: bool,
+    /// Labels that the last revision has to have: `name=value,other=value`.
+    #[arg(long, short = 'l', value_delimiter = ',', value_parser = label)]
+    pub(crate) selector: Vec<(String, String)>,
+    /// A regular expression that the name has to match; here only a name between `^` and `$`, or a part of one.
+    #[arg(long, short = 'f')]
+    pub(crate) filter: Option<String>,
     #[arg(long, short, value_enum, default_value_t = Output::Table)]
     pub(crate) output: Output,
 }
@@ -308,6 +323,12 @@ pub(crate) enum Output {
     Table,
     Json,
     Yaml,
+}
+
+/// Reads `name=value`.
+fn label(text: &str) -> Result<(String, String), String> {
+    let (name, value) = text.split_once('=').ok_or_else(|| format!("{text} must be formatted as key=value"))?;
+    Ok((name.to_owned(), value.to_owned()))
 }
 
 /// Reads a duration as Go writes it: `1h2m3s`, `300ms`, `1.5s`.

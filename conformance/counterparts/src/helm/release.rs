@@ -3,6 +3,7 @@
 use super::workload::Live;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
+use std::collections::BTreeMap;
 
 /// Where a revision stands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -90,6 +91,9 @@ pub(crate) struct Revision {
     pub(crate) manifest: String,
     pub(crate) hooks: Vec<Hook>,
     pub(crate) notes: String,
+    /// Those of the revision before it with those that were given.
+    #[serde(default)]
+    pub(crate) labels: BTreeMap<String, String>,
 }
 
 /// A release with its history, oldest revision first, and what is in the cluster of it.

@@ -74,12 +74,15 @@ fn shown(release: &Release, live: &LiveObject, now_ms: i64, settings: &Settings)
     metadata["annotations"]["meta.helm.sh/release-namespace"] = json!(release.namespace);
     metadata["labels"]["app.kubernetes.io/managed-by"] = json!("Helm");
     metadata["creationTimestamp"] = json!(seconds(live.created_ms));
-    metadata["generation"] = json!(live.generation);
+    let progress = live.progress(now_ms, settings);
+    if progress.is_some() && live.kind() != "Pod" {
+        metadata["generation"] = json!(live.generation);
+    }
     metadata["uid"] = json!(live.uid);
     if metadata["namespace"].is_null() {
         metadata["namespace"] = json!(release.namespace);
     }
-    if let Some(progress) = live.progress(now_ms, settings) {
+    if let Some(progress) = progress {
         object["status"] = match live.kind() {
             "Pod" => pod_status(live, progress.ready > 0),
             "DaemonSet" => json!({
@@ -180,12 +183,25 @@ fn pods_of(release: &Release, live: &LiveObject, now_ms: i64, settings: &Setting
                     "namespace": release.namespace,
                     "creationTimestamp": seconds(live.changed_ms),
                     "labels": live.object["spec"]["template"]["metadata"]["labels"],
+                    "ownerReferences": [owner(live)],
                 },
                 "spec": live.pod(),
                 "status": pod_status(live, ready),
             })
         })
         .collect()
+}
+
+/// What a pod belongs to: a deployment's to its replica set, another workload's to itself.
+fn owner(live: &LiveObject) -> Value {
+    let (kind, name) = match live.kind() {
+        "Deployment" => ("ReplicaSet", replica_set(live)),
+        kind => (kind, live.name().to_owned()),
+    };
+    let version = live.object.get("apiVersion").cloned().unwrap_or_default();
+    json!({
+        "apiVersion": version, "blockOwnerDeletion": true, "controller": true, "kind": kind, "name": name, "uid": live.uid,
+    })
 }
 
 fn pod_status(live: &LiveObject, ready: bool) -> Value {

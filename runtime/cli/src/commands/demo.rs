@@ -1,5 +1,6 @@
 //! `windlass demo`
 
+mod change_board;
 mod counterparts;
 
 use std::collections::BTreeMap;
@@ -90,7 +91,7 @@ pub(crate) async fn demo(args: DemoArgs, context: &Context<'_>) -> anyhow::Resul
             output.note(format_args!("{} {release}, which had not ended", styled(STRONG, "going on with")));
             release
         }
-        None => start(&client, &root, &args, &counterparts).await?,
+        None => start(&client, &root, &args).await?,
     };
     output.note("");
     let approvals = match (args.yes, std::io::stdin().is_terminal()) {
@@ -98,7 +99,9 @@ pub(crate) async fn demo(args: DemoArgs, context: &Context<'_>) -> anyhow::Resul
         (false, true) => Approvals::Ask(APPROVER),
         (false, false) => Approvals::Wait,
     };
+    let board = tokio::spawn(change_board::sit(client.clone(), release.clone(), counterparts.change_board()));
     let view = watch(&client, &release, context, approvals).await?;
+    board.abort();
     drop(serving);
     if view.ended && !args.keep {
         counterparts.stop().await;
@@ -136,7 +139,7 @@ async fn open_release(client: &Client) -> anyhow::Result<Option<String>> {
     Ok(releases.into_iter().rfind(|it| it.open).map(|it| it.release))
 }
 
-async fn start(client: &Client, root: &Path, args: &DemoArgs, counterparts: &counterparts::Counterparts) -> anyhow::Result<String> {
+async fn start(client: &Client, root: &Path, args: &DemoArgs) -> anyhow::Result<String> {
     let source = read_source(&root.join(WORKFLOW))?;
     let mut body = StartBody::of(&source);
     body.arguments = BTreeMap::from([
@@ -146,7 +149,6 @@ async fn start(client: &Client, root: &Path, args: &DemoArgs, counterparts: &cou
     if args.bad {
         body.arguments.insert("tag".to_owned(), format!("{}-bad", args.version));
     }
-    let _ = counterparts;
     let started: Started = client.post("/v1/releases", &body).await?;
     Ok(started.release)
 }

@@ -207,6 +207,11 @@ fn which(program: &Path) -> anyhow::Result<PathBuf> {
 }
 
 impl Counterparts {
+    /// Where the simulated ServiceNow takes the decisions of its simulated change board.
+    pub(super) fn change_board(&self) -> String {
+        self.simulators[1].url.clone()
+    }
+
     /// Ends the simulators.
     pub(super) async fn stop(&self) {
         for simulator in &self.simulators {

@@ -89,8 +89,8 @@ pub(super) async fn start(
     };
     let output = Arc::new(output);
     let mut pumps = Vec::new();
-    let stdout = started.tool.stdout.take().map(|it| pump(it, LogLevel::Info, &output, &mut pumps));
-    let stderr = started.tool.stderr.take().map(|it| pump(it, LogLevel::Warn, &output, &mut pumps));
+    let stdout = started.tool.stdout.take().map(|it| pump(it, None, &output, &mut pumps));
+    let stderr = started.tool.stderr.take().map(|it| pump(it, Some(LogLevel::Info), &output, &mut pumps));
     if let Some(mut pipe) = started.tool.stdin.take() {
         // A tool that does not read to the end of its input breaks the pipe, as it may.
         pumps.push(tokio::spawn(async move {
@@ -174,7 +174,7 @@ impl Output {
 
 fn pump(
     pipe: impl AsyncRead + Send + Unpin + 'static,
-    level: LogLevel,
+    level: Option<LogLevel>,
     output: &Arc<Output>,
     pumps: &mut Vec<JoinHandle<()>>,
 ) -> ToolStream {
@@ -185,14 +185,20 @@ fn pump(
 
 async fn read_all(
     mut pipe: impl AsyncRead + Unpin,
-    level: LogLevel,
+    level: Option<LogLevel>,
     output: Arc<Output>,
     chunks: UnboundedSender<Bytes>,
 ) {
     let mut scrubber = output.shared.scrubber().stream();
     let mut lines = Lines::default();
     let mut buffer = vec![0; 16 * 1024];
-    let log = |line: String| output.shared.log(level, line, Vec::new(), output.source.clone());
+    // What a tool prints is data for the plugin, which logs what people should see of it; it may hold
+    // what nobody should (a cluster's Secrets). What it says beside that is for people.
+    let log = |line: String| {
+        if let Some(level) = level {
+            output.shared.log(level, line, Vec::new(), output.source.clone());
+        }
+    };
     loop {
         let read = match pipe.read(&mut buffer).await {
             Ok(0) | Err(_) => break,

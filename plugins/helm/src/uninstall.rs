@@ -1,0 +1,91 @@
+//! `uninstall`: a release and its resources go; that they are gone already is fine.
+
+use crate::helm::{Helm, cluster_role, tool};
+use crate::target::{Namespace, ReleaseName};
+use crate::upgrade::{CALL_MAX, hooks_within};
+use crate::wait::default_hook_timeout;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use windlass_sdk::{Action, Answer, Context, Effect, HumanDuration, Limits, Outcome, Role, Tool};
+
+/// Uninstalls a release.
+pub(crate) struct Uninstall;
+
+#[derive(Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct UninstallInput {
+    /// Name of the release.
+    release: ReleaseName,
+    /// Its namespace; else the connection's property `namespace`, else `default`.
+    #[serde(default)]
+    namespace: Option<Namespace>,
+    /// Keeps the history, so that a rollback can bring the release back.
+    #[serde(default)]
+    keep_history: bool,
+    /// How long each of the chart's hooks may take, at most 9 minutes: helm runs them in the foreground, so the operator
+    /// has to give the tool `helm` as much time.
+    #[serde(default = "default_hook_timeout")]
+    hook_timeout: HumanDuration,
+}
+
+/// What was uninstalled.
+#[derive(Debug, Serialize, Deserialize, JsonSchema)]
+pub(crate) struct Uninstalled {
+    /// Name of the release.
+    release: String,
+    /// Its namespace.
+    namespace: String,
+    /// The revision that was there last; none if there was none.
+    last_revision: Option<u64>,
+    /// Whether this step uninstalled it; false if it was gone already.
+    uninstalled: bool,
+}
+
+impl Action for Uninstall {
+    const NAME: &'static str = "uninstall";
+    const DESCRIPTION: &'static str = "Uninstalls a release, if it is there.";
+    const EFFECT: Effect = Effect::IdempotentWrite;
+
+    type Input = UninstallInput;
+    type Output = Uninstalled;
+    type State = ();
+
+    fn connections() -> Vec<Role> {
+        vec![cluster_role()]
+    }
+
+    fn tools() -> Vec<Tool> {
+        vec![tool(&["uninstall", "history"])]
+    }
+
+    fn limits() -> Limits {
+        Limits::default().wall(CALL_MAX)
+    }
+
+    fn start(ctx: &Context, input: UninstallInput) -> Answer<Self> {
+        let helm = Helm::connect(ctx, &input.release, input.namespace.as_ref())?;
+        let history = helm.history()?;
+        let done = |uninstalled| {
+            Ok(Outcome::done(Uninstalled {
+                release: helm.release.to_string(),
+                namespace: helm.namespace.to_string(),
+                last_revision: history.last().map(|last| last.revision),
+                uninstalled,
+            }))
+        };
+        let Some(last) = history.last().filter(|last| last.status != "uninstalled" || !input.keep_history) else {
+            ctx.log().info(format!("{} is not installed", helm.place()));
+            return done(false);
+        };
+        // One that was cut off while it was being uninstalled goes on where it was.
+        if last.status != "uninstalling" {
+            helm.check_lock(Some(last))?;
+        }
+        if ctx.dry_run() {
+            ctx.log().info(format!("would uninstall {}, at revision {}", helm.place(), last.revision));
+            return done(false);
+        }
+        helm.uninstall(input.keep_history, hooks_within(input.hook_timeout))?;
+        done(last.status != "uninstalled")
+    }
+}

@@ -60,12 +60,21 @@ pub(crate) async fn ensure_target(directory: &Path, output: &Output) -> anyhow::
         return Ok(());
     }
     output.note(format_args!("the Rust target {TARGET} is missing; adding it: rustup target add {TARGET}"));
-    let added = Command::new("rustup").args(["target", "add", TARGET]).current_dir(directory).stdin(Stdio::null()).output().await;
+    let added = Command::new("rustup")
+        .args(["target", "add", TARGET])
+        .current_dir(directory)
+        .stdin(Stdio::null())
+        .output()
+        .await;
     match added {
         Ok(added) if added.status.success() => Ok(()),
-        Ok(added) => anyhow::bail!("rustup could not add the target {TARGET}: {}", String::from_utf8_lossy(&added.stderr).trim()),
+        Ok(added) => {
+            anyhow::bail!("rustup could not add the target {TARGET}: {}", String::from_utf8_lossy(&added.stderr).trim())
+        }
         Err(error) => {
-            anyhow::bail!("the Rust target {TARGET} is missing and rustup cannot be started ({error}); install the target with your distribution's means")
+            anyhow::bail!(
+                "the Rust target {TARGET} is missing and rustup cannot be started ({error}); install the target with your distribution's means"
+            )
         }
     }
 }
@@ -87,7 +96,12 @@ struct Rendered {
 }
 
 /// Builds the plugins in `packages` (folders with a `Cargo.toml`) and writes them to `out`.
-pub(crate) async fn build(packages: &[PathBuf], out: Option<&Path>, sandbox: &Sandbox, output: &Output) -> anyhow::Result<Vec<Built>> {
+pub(crate) async fn build(
+    packages: &[PathBuf],
+    out: Option<&Path>,
+    sandbox: &Sandbox,
+    output: &Output,
+) -> anyhow::Result<Vec<Built>> {
     let mut names = Vec::new();
     for package in packages {
         names.push(package_name(package)?);
@@ -97,7 +111,14 @@ pub(crate) async fn build(packages: &[PathBuf], out: Option<&Path>, sandbox: &Sa
     let root = workspace_root(first).await?;
     let target = root.join("target").join("plugins");
     let mut command = Command::new(cargo());
-    command.arg("build").args(["--target", TARGET, "--profile", "plugin", "--message-format", "json-render-diagnostics"]);
+    command.arg("build").args([
+        "--target",
+        TARGET,
+        "--profile",
+        "plugin",
+        "--message-format",
+        "json-render-diagnostics",
+    ]);
     for setting in PROFILE {
         command.args(["--config", setting]);
     }
@@ -105,13 +126,22 @@ pub(crate) async fn build(packages: &[PathBuf], out: Option<&Path>, sandbox: &Sa
         command.args(["--package", name]);
     }
     // The settings of the build that started us are not for guests.
-    for variable in ["CARGO_ENCODED_RUSTFLAGS", "RUSTFLAGS", "RUSTC_WRAPPER", "RUSTC_WORKSPACE_WRAPPER", "CARGO_BUILD_TARGET"] {
+    for variable in
+        ["CARGO_ENCODED_RUSTFLAGS", "RUSTFLAGS", "RUSTC_WRAPPER", "RUSTC_WORKSPACE_WRAPPER", "CARGO_BUILD_TARGET"]
+    {
         command.env_remove(variable);
     }
-    let home = std::env::var("CARGO_HOME").or_else(|_| std::env::var("HOME").map(|it| format!("{it}/.cargo"))).unwrap_or_default();
+    let home = std::env::var("CARGO_HOME")
+        .or_else(|_| std::env::var("HOME").map(|it| format!("{it}/.cargo")))
+        .unwrap_or_default();
     let flags = [format!("--remap-path-prefix={home}=cargo"), format!("--remap-path-prefix={}=.", root.display())];
     command.env("CARGO_ENCODED_RUSTFLAGS", flags.join("\u{1f}"));
-    command.env("CARGO_TARGET_DIR", &target).current_dir(first).stdin(Stdio::null()).stdout(Stdio::piped()).kill_on_drop(true);
+    command
+        .env("CARGO_TARGET_DIR", &target)
+        .current_dir(first)
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .kill_on_drop(true);
     if output.is_json() {
         command.stderr(Stdio::null());
     }
@@ -130,7 +160,10 @@ pub(crate) async fn build(packages: &[PathBuf], out: Option<&Path>, sandbox: &Sa
         }
     }
     anyhow::ensure!(status.success(), "cargo could not build {}", names.join(", "));
-    anyhow::ensure!(!components.is_empty(), "cargo built no component: a plugin has `crate-type = [\"cdylib\"]` in its Cargo.toml");
+    anyhow::ensure!(
+        !components.is_empty(),
+        "cargo built no component: a plugin has `crate-type = [\"cdylib\"]` in its Cargo.toml"
+    );
     let out = out.map_or_else(|| root.join("target").join("windlass"), Path::to_path_buf);
     std::fs::create_dir_all(&out).with_context(|| format!("{} cannot be made", out.display()))?;
     let mut built = Vec::new();
@@ -170,7 +203,8 @@ struct CargoPackage {
 
 fn package_name(package: &Path) -> anyhow::Result<String> {
     let file = package.join("Cargo.toml");
-    let text = std::fs::read_to_string(&file).with_context(|| format!("{} cannot be read; name the folder of a plugin", file.display()))?;
+    let text = std::fs::read_to_string(&file)
+        .with_context(|| format!("{} cannot be read; name the folder of a plugin", file.display()))?;
     let manifest: CargoManifest = toml::from_str(&text).with_context(|| format!("{} is no package", file.display()))?;
     Ok(manifest.package.name)
 }

@@ -8,7 +8,9 @@ use windlass_store::StoreError;
 pub(crate) fn of(error: &anyhow::Error) -> Option<String> {
     let client = error.chain().find_map(|it| it.downcast_ref::<ClientError>());
     match client {
-        Some(ClientError::NoAnswer { .. }) => Some("if that process hangs, end it; the next command goes on from the journal".to_owned()),
+        Some(ClientError::NoAnswer { .. }) => {
+            Some("if that process hangs, end it; the next command goes on from the journal".to_owned())
+        }
         Some(ClientError::Refused { status, .. }) if status.as_u16() == 404 => {
             Some("`windlass release list` shows the releases, `windlass plugin list` the plugins".to_owned())
         }

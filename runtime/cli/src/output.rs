@@ -42,11 +42,7 @@ impl Output {
 
     /// Data: as JSON, or as people read it.
     pub(crate) fn data<T: Serialize>(&self, value: &T, people: impl FnOnce(&T) -> String) {
-        let text = if self.json {
-            serde_json::to_string_pretty(value).unwrap_or_default()
-        } else {
-            people(value)
-        };
+        let text = if self.json { serde_json::to_string_pretty(value).unwrap_or_default() } else { people(value) };
         self.text(&text);
     }
 

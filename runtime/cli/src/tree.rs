@@ -51,7 +51,12 @@ fn head(view: &ReleaseView, now: Timestamp) -> String {
     let end = if view.ended { view.updated_at } else { now };
     let took = took(view.created_at, end);
     let trigger = view.rollback_trigger.as_ref().map(|it| format!(" ({it})")).unwrap_or_default();
-    format!("{}  {}{trigger} {}", styled(STRONG, &view.release), styled(style, &view.state), styled(DIM, format!("· {took}")))
+    format!(
+        "{}  {}{trigger} {}",
+        styled(STRONG, &view.release),
+        styled(style, &view.state),
+        styled(DIM, format!("· {took}"))
+    )
 }
 
 fn line(step: &StepView, wide: usize, now: Timestamp) -> String {
@@ -69,12 +74,8 @@ fn line(step: &StepView, wide: usize, now: Timestamp) -> String {
     let mut text = format!("{state}{percent}{}", step.status);
     text = text.trim_end_matches([':', ' ']).replace('\n', " ");
     let attempt = if step.attempt > 1 { format!(" (attempt {})", step.attempt) } else { String::new() };
-    let mut line = format!(
-        "{} {:wide$}  {}",
-        styled(style, sign),
-        step.name,
-        styled(DIM, format!("{:28} {time:>7}", step.uses)),
-    );
+    let mut line =
+        format!("{} {:wide$}  {}", styled(style, sign), step.name, styled(DIM, format!("{:28} {time:>7}", step.uses)),);
     if !text.is_empty() {
         line.push_str(&format!("  {}{attempt}", styled(style, text)));
     }

@@ -109,12 +109,12 @@ impl Release {
                 AfterInterruption::Repeat
             } else {
                 match (call.operation, &activity.stage, pin.effect) {
-                // Stopping and rolling back are repeatable by contract; so is looking.
-                (Operation::Cancel | Operation::Rollback, _, _)
-                | (Operation::Start, Stage::Calling(Call::Find), _)
-                | (Operation::Start, _, Effect::Read | Effect::IdempotentWrite) => AfterInterruption::Repeat,
-                (Operation::Start, _, Effect::Write) if pin.find => AfterInterruption::Find,
-                (Operation::Start, _, Effect::Write) => AfterInterruption::Pause,
+                    // Stopping and rolling back are repeatable by contract; so is looking.
+                    (Operation::Cancel | Operation::Rollback, _, _)
+                    | (Operation::Start, Stage::Calling(Call::Find), _)
+                    | (Operation::Start, _, Effect::Read | Effect::IdempotentWrite) => AfterInterruption::Repeat,
+                    (Operation::Start, _, Effect::Write) if pin.find => AfterInterruption::Find,
+                    (Operation::Start, _, Effect::Write) => AfterInterruption::Pause,
                 }
             };
             let step = self.name(call.step);

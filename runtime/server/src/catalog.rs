@@ -6,11 +6,11 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
+use windlass_model::check::PluginLookup;
 use windlass_model::connection::{Connection, Tool};
 use windlass_model::digest::Digest;
 use windlass_model::manifest::Manifest;
 use windlass_model::name::{ConnectionName, PluginName, ToolName};
-use windlass_model::check::PluginLookup;
 use windlass_store::{DocumentKind, Store, StoreError};
 
 use crate::people::Groups;
@@ -68,7 +68,11 @@ pub enum CatalogError {
     },
 }
 
-fn read<T: serde::de::DeserializeOwned>(store: &dyn Store, kind: DocumentKind, label: &'static str) -> Result<Vec<(String, T)>, CatalogError> {
+fn read<T: serde::de::DeserializeOwned>(
+    store: &dyn Store,
+    kind: DocumentKind,
+    label: &'static str,
+) -> Result<Vec<(String, T)>, CatalogError> {
     let documents = store.documents(kind)?;
     documents
         .into_iter()
@@ -145,7 +149,9 @@ impl windlass_model::check::Catalog for Catalog {
             return PluginLookup::Unknown { names: self.plugins.keys().cloned().collect() };
         };
         match versions.iter().rev().find(|(it, _)| version.matches(it)) {
-            Some((_, installed)) => PluginLookup::Found { manifest: &installed.manifest, component: installed.component },
+            Some((_, installed)) => {
+                PluginLookup::Found { manifest: &installed.manifest, component: installed.component }
+            }
             None => PluginLookup::NoSuchVersion { installed: versions.keys().cloned().collect() },
         }
     }

@@ -68,7 +68,9 @@ impl Client {
     pub fn who(&self) -> String {
         match self {
             Self::Socket(state) => format!("the process that runs in {}", state.root().display()),
-            Self::Here(runtime) => format!("nothing is running; the store in {} was opened", runtime.state().root().display()),
+            Self::Here(runtime) => {
+                format!("nothing is running; the store in {} was opened", runtime.state().root().display())
+            }
         }
     }
 
@@ -129,8 +131,9 @@ impl Client {
         let response = match self {
             Self::Socket(state) => {
                 let stream = UnixStream::connect(state.socket()).await.map_err(|error| self.no_answer(error))?;
-                let (mut sender, connection) =
-                    hyper::client::conn::http1::handshake(TokioIo::new(stream)).await.map_err(|error| self.no_answer(error))?;
+                let (mut sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream))
+                    .await
+                    .map_err(|error| self.no_answer(error))?;
                 tokio::spawn(connection);
                 sender.send_request(request).await.map_err(|error| self.no_answer(error))?.map(axum::body::Body::new)
             }

@@ -119,7 +119,11 @@ pub(crate) async fn drive(
 }
 
 /// Lets the engine decide on an input and records the answer.
-pub(crate) async fn take(inner: &Inner, release: &mut Release, input: Input) -> Result<Result<(), Rejected>, AppendError> {
+pub(crate) async fn take(
+    inner: &Inner,
+    release: &mut Release,
+    input: Input,
+) -> Result<Result<(), Rejected>, AppendError> {
     let before = release.records();
     match release.decide(input, now()) {
         Err(rejected) => {
@@ -135,7 +139,11 @@ pub(crate) async fn take(inner: &Inner, release: &mut Release, input: Input) -> 
 }
 
 /// As [`take`], in a process that drives no releases.
-pub(crate) async fn take_unattended(inner: &Inner, release: &mut Release, input: Input) -> Result<Result<(), Rejected>, AppendError> {
+pub(crate) async fn take_unattended(
+    inner: &Inner,
+    release: &mut Release,
+    input: Input,
+) -> Result<Result<(), Rejected>, AppendError> {
     let before = release.records();
     match release.decide_unattended(input, now()) {
         Err(rejected) => Ok(Err(rejected)),

@@ -117,7 +117,11 @@ impl Runtime {
     }
 
     /// As [`Self::open`], with a store of the caller's.
-    pub async fn with_store(state: StateDirectory, store: Arc<dyn Store>, options: RuntimeOptions) -> Result<Self, RuntimeError> {
+    pub async fn with_store(
+        state: StateDirectory,
+        store: Arc<dyn Store>,
+        options: RuntimeOptions,
+    ) -> Result<Self, RuntimeError> {
         let sandbox_options = SandboxOptions { cache_dir: Some(state.compiled()), ..SandboxOptions::default() };
         let sandbox = Sandbox::new(sandbox_options).map_err(|error| RuntimeError::Sandbox(error.to_string()))?;
         let catalog = Catalog::load(&*store)?;
@@ -189,13 +193,18 @@ impl Runtime {
 
     /// Installs a component: checks that it links and says what it is, keeps it, and declares it.
     pub async fn install(&self, component: Vec<u8>) -> Result<Installed, InstallError> {
-        let plugin = self.inner.sandbox.prepare(&component).await.map_err(|error| InstallError::Refused(error.to_string()))?;
+        let plugin =
+            self.inner.sandbox.prepare(&component).await.map_err(|error| InstallError::Refused(error.to_string()))?;
         let manifest = plugin.manifest().clone();
         let digest = Digest::of(&component);
         let installed = self.catalog().plugins.get(&manifest.name).and_then(|it| it.get(&manifest.version)).cloned();
         if let Some(other) = installed.filter(|it| it.component != digest) {
             let version = manifest.version.to_string();
-            return Err(InstallError::VersionTaken { plugin: manifest.name.to_string(), version, installed: other.component });
+            return Err(InstallError::VersionTaken {
+                plugin: manifest.name.to_string(),
+                version,
+                installed: other.component,
+            });
         }
         self.inner.store.put_blob(component).await.map_err(RuntimeError::from)?;
         let installed = Installed { component: digest, manifest };
@@ -302,7 +311,12 @@ impl Runtime {
     }
 
     /// Wakes the step that waits for a callback topic.
-    pub async fn call_back(&self, topic: &str, headers: Vec<(String, String)>, body: Vec<u8>) -> Result<(), RuntimeError> {
+    pub async fn call_back(
+        &self,
+        topic: &str,
+        headers: Vec<(String, String)>,
+        body: Vec<u8>,
+    ) -> Result<(), RuntimeError> {
         let unknown = || NotTaken::Rejected(windlass_engine::Rejected::UnknownTopic(topic.to_owned()));
         let release = self.inner.topics.release(topic).ok_or_else(unknown)?;
         self.tell(&release, Input::Callback { topic: topic.to_owned(), headers, body }).await
@@ -407,7 +421,8 @@ impl Inner {
         let Some(Event::ReleaseCreated(created)) = records.first().and_then(|it| it.events.first()) else {
             return Err(RuntimeError::UnknownRelease(id.clone()));
         };
-        let plan = self.plan(created.plan)?.ok_or_else(|| unreadable(format!("its plan {} is missing", created.plan)))?;
+        let plan =
+            self.plan(created.plan)?.ok_or_else(|| unreadable(format!("its plan {} is missing", created.plan)))?;
         Release::replay(plan, &records).map_err(|error| unreadable(error.to_string()))
     }
 
@@ -451,7 +466,11 @@ impl Inner {
             connections.insert(role.clone(), connection.clone());
         }
         let needs = plugin.manifest().actions.get(&step.uses.action).map(|it| &it.tools);
-        let tools = needs.into_iter().flatten().filter_map(|(name, _)| Some((name.clone(), catalog.tools.get(name)?.clone()))).collect();
+        let tools = needs
+            .into_iter()
+            .flatten()
+            .filter_map(|(name, _)| Some((name.clone(), catalog.tools.get(name)?.clone())))
+            .collect();
         Ok(Access { connections, tools })
     }
 }
@@ -474,7 +493,15 @@ pub(crate) fn make_call(
         let plugin = inner.plugin(plan.pin(index).component).await?;
         let access = inner.access(&plan, index, &plugin)?;
         let log = inner.log(&id);
-        let host = CallHost { release: id.clone(), step: step.clone(), call: order.id, checkpoints, log, topics: inner.topics.clone(), inbox };
+        let host = CallHost {
+            release: id.clone(),
+            step: step.clone(),
+            call: order.id,
+            checkpoints,
+            log,
+            topics: inner.topics.clone(),
+            inbox,
+        };
         let kind = match order.call {
             Call::Find => CallKind::Find,
             Call::Resume { state, wake } => CallKind::Resume { state: state.to_vec(), wake },

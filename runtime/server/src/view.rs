@@ -149,7 +149,9 @@ impl ReleaseView {
         let (rollback_trigger, outputs) = match release.state() {
             ReleaseState::RollingBack { trigger } => (Some(trigger.clone()), Value::Null),
             ReleaseState::Ended { outputs, .. } => (None, outputs.clone()),
-            ReleaseState::Running | ReleaseState::Failing { .. } | ReleaseState::Canceling { .. } => (None, Value::Null),
+            ReleaseState::Running | ReleaseState::Failing { .. } | ReleaseState::Canceling { .. } => {
+                (None, Value::Null)
+            }
         };
         let outcome = release.outcome();
         Self {
@@ -188,7 +190,11 @@ impl ReleaseView {
                     text: it.text,
                     owner: it.owner,
                     until: it.until,
-                    command: if it.action.is_empty() { String::new() } else { format!("windlass release {}", it.action) },
+                    command: if it.action.is_empty() {
+                        String::new()
+                    } else {
+                        format!("windlass release {}", it.action)
+                    },
                 })
                 .collect(),
             records: release.records(),
@@ -212,7 +218,9 @@ fn step_view(release: &Release, index: StepIndex, progress: &BTreeMap<StepName, 
     let noted = progress.get(&definition.name);
     let wait = release.waits().into_iter().find(|it| it.step == definition.name);
     let error = match &run.state {
-        StepState::Failed { error, .. } | StepState::Paused { error, .. } | StepState::RollbackBlocked { error, .. } => Some(error.clone()),
+        StepState::Failed { error, .. }
+        | StepState::Paused { error, .. }
+        | StepState::RollbackBlocked { error, .. } => Some(error.clone()),
         StepState::Active(activity) => match &activity.stage {
             Stage::Backoff { error, .. } => Some(error.clone()),
             Stage::Calling(_) | Stage::Suspended { .. } | Stage::Stopped => None,
@@ -222,10 +230,12 @@ fn step_view(release: &Release, index: StepIndex, progress: &BTreeMap<StepName, 
     let status = match &run.state {
         StepState::Skipped { reason } => skip_text(reason),
         StepState::Failed { error, .. } => error.to_string(),
-        StepState::Active(_) | StepState::Held { .. } | StepState::Paused { .. } | StepState::RollbackBlocked { .. } => wait
-            .map(|it| it.text)
-            .or_else(|| noted.and_then(|it| it.status.clone()))
-            .unwrap_or_default(),
+        StepState::Active(_)
+        | StepState::Held { .. }
+        | StepState::Paused { .. }
+        | StepState::RollbackBlocked { .. } => {
+            wait.map(|it| it.text).or_else(|| noted.and_then(|it| it.status.clone())).unwrap_or_default()
+        }
         StepState::Succeeded | StepState::Waiting | StepState::Canceled | StepState::RolledBack => String::new(),
     };
     let is_active = run.state.activity().is_some();
@@ -238,7 +248,10 @@ fn step_view(release: &Release, index: StepIndex, progress: &BTreeMap<StepName, 
         uses: uses.to_string(),
         version: pin.version.to_string(),
         component: pin.component.to_string(),
-        state: if release.outcome().is_some() && !run.called && matches!(run.state, StepState::Waiting | StepState::Held { .. }) {
+        state: if release.outcome().is_some()
+            && !run.called
+            && matches!(run.state, StepState::Waiting | StepState::Held { .. })
+        {
             "not run".to_owned()
         } else {
             run.state.name().replace('_', " ")
@@ -295,7 +308,8 @@ pub fn story(records: &[Record]) -> Vec<StoryLine> {
 fn tell(event: &Event) -> String {
     match event {
         Event::ReleaseCreated(created) => {
-            let components: Vec<String> = created.components.iter().map(|(name, digest)| format!("{name} ({})", digest.short())).collect();
+            let components: Vec<String> =
+                created.components.iter().map(|(name, digest)| format!("{name} ({})", digest.short())).collect();
             format!(
                 "{} asked for {} with {}; plan {}, pinned {}",
                 created.requested_by,
@@ -307,7 +321,11 @@ fn tell(event: &Event) -> String {
         }
         Event::StepHeld { questions, .. } => {
             let asked: Vec<&str> = questions.iter().map(String::as_str).filter(|it| !it.is_empty()).collect();
-            if asked.is_empty() { "waits for approval".to_owned() } else { format!("waits for approval: {}", asked.join("; ")) }
+            if asked.is_empty() {
+                "waits for approval".to_owned()
+            } else {
+                format!("waits for approval: {}", asked.join("; "))
+            }
         }
         Event::Voted { actor, approved, comment, .. } => {
             let verb = if *approved { "approved" } else { "rejected" };
@@ -315,7 +333,9 @@ fn tell(event: &Event) -> String {
             format!("{verb} by {actor} ({}){comment}", actor.authenticated)
         }
         Event::StepSkipped { reason, .. } => format!("skipped: {}", skip_text(reason)),
-        Event::AttemptStarted { operation, attempt, .. } => format!("{}, attempt {attempt}", operation_text(*operation)),
+        Event::AttemptStarted { operation, attempt, .. } => {
+            format!("{}, attempt {attempt}", operation_text(*operation))
+        }
         Event::Suspended { status, wake_at, topics, .. } => {
             let wake = wake_at.map(|it| format!(", looks again at {it}")).unwrap_or_default();
             let topics = if topics.is_empty() { String::new() } else { ", or when called back".to_owned() };
@@ -329,7 +349,9 @@ fn tell(event: &Event) -> String {
         Event::CallInterrupted { next, .. } => match next {
             AfterInterruption::Repeat => "the call was interrupted; it is made again".to_owned(),
             AfterInterruption::Find => "whether it had its effect is unknown; the plugin looks for it".to_owned(),
-            AfterInterruption::Pause => "the call was interrupted, and whether it had its effect is unknown; waits for a decision".to_owned(),
+            AfterInterruption::Pause => {
+                "the call was interrupted, and whether it had its effect is unknown; waits for a decision".to_owned()
+            }
         },
         Event::EffectNotFound { .. } => "the effect was not found; it is done now".to_owned(),
         Event::AttemptSucceeded { .. } => "succeeded".to_owned(),

@@ -15,7 +15,9 @@ use crate::output::{BAD, GOOD, styled};
 #[derive(Debug, Subcommand)]
 pub(crate) enum ConnectionCommand {
     /// Declare an endpoint; replaces the one of this name
-    #[command(after_help = "Secrets are referred to, never written out: env:NAME or file:/absolute/path.\n\nExamples:\n  windlass connection add ci --url https://ci.example.com --auth basic --username bot --password env:CI_TOKEN\n  windlass connection add itsm --url https://acme.service-now.com --auth oauth2 --token-url https://acme.service-now.com/oauth_token.do --client-id windlass --client-secret file:/etc/windlass/itsm\n  windlass connection add cluster --auth kubeconfig --kubeconfig file:/etc/windlass/kubeconfig")]
+    #[command(
+        after_help = "Secrets are referred to, never written out: env:NAME or file:/absolute/path.\n\nExamples:\n  windlass connection add ci --url https://ci.example.com --auth basic --username bot --password env:CI_TOKEN\n  windlass connection add itsm --url https://acme.service-now.com --auth oauth2 --token-url https://acme.service-now.com/oauth_token.do --client-id windlass --client-secret file:/etc/windlass/itsm\n  windlass connection add cluster --auth kubeconfig --kubeconfig file:/etc/windlass/kubeconfig"
+    )]
     Add(Box<AddArgs>),
     /// List connections
     List,
@@ -108,7 +110,10 @@ pub(crate) async fn connection(command: ConnectionCommand, context: &Context<'_>
             let test: ConnectionTest = client.post(&format!("/v1/connections/{name}/test"), &()).await?;
             context.output.data(&test, |it| {
                 let sign = if it.works { styled(GOOD, "✔") } else { styled(BAD, "✘") };
-                format!("{sign} {name}\n{}\n", it.findings.iter().map(|it| format!("  {it}")).collect::<Vec<_>>().join("\n"))
+                format!(
+                    "{sign} {name}\n{}\n",
+                    it.findings.iter().map(|it| format!("  {it}")).collect::<Vec<_>>().join("\n")
+                )
             });
             return Ok(u8::from(!test.works));
         }
@@ -147,7 +152,9 @@ fn declared(args: AddArgs) -> anyhow::Result<Connection> {
             client_secret: args.client_secret.with_context(|| needs("--client-secret"))?,
             scope: args.scope,
         },
-        Auth::Kubeconfig => Authentication::Kubeconfig { kubeconfig: args.kubeconfig.with_context(|| needs("--kubeconfig"))? },
+        Auth::Kubeconfig => {
+            Authentication::Kubeconfig { kubeconfig: args.kubeconfig.with_context(|| needs("--kubeconfig"))? }
+        }
     };
     anyhow::ensure!(
         args.url.is_some() || matches!(authentication, Authentication::Kubeconfig { .. }),

@@ -23,7 +23,9 @@ use crate::output::{BAD, GOOD, STRONG, styled};
 /// checkout, and runs workflows/payments-release.yaml. End it at any moment, even with `kill -9`: the
 /// next `windlass demo` goes on where it was.
 #[derive(Debug, clap::Args)]
-#[command(after_help = "Examples:\n  windlass demo\n  windlass demo --yes\n  windlass demo --bad         # a version that never gets healthy: watch it roll back\n  windlass demo --kubeconfig ~/.kube/kind-config --helm /usr/local/bin/helm")]
+#[command(
+    after_help = "Examples:\n  windlass demo\n  windlass demo --yes\n  windlass demo --bad         # a version that never gets healthy: watch it roll back\n  windlass demo --kubeconfig ~/.kube/kind-config --helm /usr/local/bin/helm"
+)]
 pub(crate) struct DemoArgs {
     /// Approve everything; for running it unattended
     #[arg(long)]
@@ -60,10 +62,18 @@ const APPROVER: &str = "ana";
 pub(crate) async fn demo(args: DemoArgs, context: &Context<'_>) -> anyhow::Result<u8> {
     let output = context.output;
     let state = context.state()?;
-    anyhow::ensure!(Client::connect(&state).await.is_none(), "another process already runs in {}; end it first", state.root().display());
+    anyhow::ensure!(
+        Client::connect(&state).await.is_none(),
+        "another process already runs in {}; end it first",
+        state.root().display()
+    );
     let root = checkout()?;
     let sandbox = Sandbox::new(SandboxOptions::default()).context("the sandbox")?;
-    output.note(format_args!("{} plugins {} (the first time takes a minute)", styled(STRONG, "building"), PLUGINS.join(", ")));
+    output.note(format_args!(
+        "{} plugins {} (the first time takes a minute)",
+        styled(STRONG, "building"),
+        PLUGINS.join(", ")
+    ));
     let folders: Vec<PathBuf> = PLUGINS.iter().map(|it| root.join("plugins").join(it)).collect();
     let built = author::build(&folders, None, &sandbox, output).await?;
     drop(sandbox);
@@ -76,7 +86,12 @@ pub(crate) async fn demo(args: DemoArgs, context: &Context<'_>) -> anyhow::Resul
         let bytes = std::fs::read(&plugin.file).with_context(|| format!("{} cannot be read", plugin.file.display()))?;
         let installed: Result<PluginView, _> = client.post_bytes("/v1/plugins", bytes.into()).await;
         installed.with_context(|| {
-            format!("{} {} was not installed; `rm -r {}` begins anew", plugin.plugin, plugin.version, state.root().display())
+            format!(
+                "{} {} was not installed; `rm -r {}` begins anew",
+                plugin.plugin,
+                plugin.version,
+                state.root().display()
+            )
         })?;
     }
     for connection in &counterparts.connections {

@@ -9,7 +9,9 @@ use super::{Context, read_source};
 
 /// Draw a workflow
 #[derive(Debug, clap::Args)]
-#[command(after_help = "Examples:\n  windlass graph workflows/payments-release.yaml\n  windlass graph --format svg workflows/payments-release.yaml > release.svg")]
+#[command(
+    after_help = "Examples:\n  windlass graph workflows/payments-release.yaml\n  windlass graph --format svg workflows/payments-release.yaml > release.svg"
+)]
 pub(crate) struct GraphArgs {
     /// The workflow file
     file: PathBuf,

@@ -26,6 +26,8 @@ pub(crate) async fn group(command: GroupCommand, context: &Context<'_>) -> anyho
         GroupCommand::Add { name, members } => vec![client.post("/v1/groups", &GroupBody { name, members }).await?],
         GroupCommand::List => client.get("/v1/groups").await?,
     };
-    context.output.data(&groups, |it| it.iter().map(|it| format!("{}: {}\n", it.name, it.members.join(", "))).collect());
+    context
+        .output
+        .data(&groups, |it| it.iter().map(|it| format!("{}: {}\n", it.name, it.members.join(", "))).collect());
     Ok(0)
 }

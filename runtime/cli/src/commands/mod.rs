@@ -79,7 +79,8 @@ pub(crate) struct Context<'a> {
 impl Context<'_> {
     /// The state directory, made if it is not there.
     pub(crate) fn state(&self) -> anyhow::Result<StateDirectory> {
-        StateDirectory::open(&self.state).with_context(|| format!("the state directory {} cannot be used", self.state.display()))
+        StateDirectory::open(&self.state)
+            .with_context(|| format!("the state directory {} cannot be used", self.state.display()))
     }
 
     /// Whoever owns the state directory; says who when it is this process.

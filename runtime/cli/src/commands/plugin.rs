@@ -46,7 +46,16 @@ pub(crate) async fn plugin(command: PluginCommand, context: &Context<'_>) -> any
             let sandbox = Sandbox::new(SandboxOptions::default()).context("the sandbox")?;
             let built = author::build(&packages, out.as_deref(), &sandbox, context.output).await?;
             context.output.data(&built, |it| {
-                let lines = it.iter().map(|it| format!("{} {}  {} ({} KiB)\n  {}\n", it.plugin, it.version, it.file.display(), it.bytes / 1024, it.digest));
+                let lines = it.iter().map(|it| {
+                    format!(
+                        "{} {}  {} ({} KiB)\n  {}\n",
+                        it.plugin,
+                        it.version,
+                        it.file.display(),
+                        it.bytes / 1024,
+                        it.digest
+                    )
+                });
                 lines.collect()
             });
         }
@@ -54,7 +63,8 @@ pub(crate) async fn plugin(command: PluginCommand, context: &Context<'_>) -> any
             let client = context.client().await?;
             let mut installed: Vec<PluginView> = Vec::new();
             for component in components {
-                let bytes = std::fs::read(&component).with_context(|| format!("{} cannot be read", component.display()))?;
+                let bytes =
+                    std::fs::read(&component).with_context(|| format!("{} cannot be read", component.display()))?;
                 let view = client.post_bytes("/v1/plugins", bytes.into()).await;
                 installed.push(view.with_context(|| format!("{} was not installed", component.display()))?);
             }
@@ -84,11 +94,23 @@ pub(crate) async fn plugin(command: PluginCommand, context: &Context<'_>) -> any
 
 fn line(it: &PluginView) -> String {
     let digest = it.component.get(7..19).unwrap_or_default();
-    format!("{} {}  {} {}\n", styled(STRONG, &it.manifest.name), it.manifest.version, it.manifest.description, styled(DIM, digest))
+    format!(
+        "{} {}  {} {}\n",
+        styled(STRONG, &it.manifest.name),
+        it.manifest.version,
+        it.manifest.description,
+        styled(DIM, digest)
+    )
 }
 
 fn describe(digest: &str, manifest: &Manifest) -> String {
-    let mut text = format!("{} {} (contract {})\n{}\n{digest}\n", styled(STRONG, &manifest.name), manifest.version, manifest.contract, manifest.description);
+    let mut text = format!(
+        "{} {} (contract {})\n{}\n{digest}\n",
+        styled(STRONG, &manifest.name),
+        manifest.version,
+        manifest.contract,
+        manifest.description
+    );
     for (name, action) in &manifest.actions {
         let effect = match action.effect {
             Effect::Read => "reads",
@@ -97,9 +119,16 @@ fn describe(digest: &str, manifest: &Manifest) -> String {
         };
         let can = [("cancel", action.cancel), ("rollback", action.rollback), ("find", action.find)];
         let can: Vec<&str> = can.into_iter().filter_map(|(name, has)| has.then_some(name)).collect();
-        text.push_str(&format!("\n{}/{}  {}\n  {effect}; {}\n", manifest.name, styled(STRONG, name), action.description, can.join(", ")));
+        text.push_str(&format!(
+            "\n{}/{}  {}\n  {effect}; {}\n",
+            manifest.name,
+            styled(STRONG, name),
+            action.description,
+            can.join(", ")
+        ));
         for (which, schema) in [("with", &action.input), ("gives", &action.output)] {
-            let required: Vec<&str> = schema["required"].as_array().into_iter().flatten().filter_map(|it| it.as_str()).collect();
+            let required: Vec<&str> =
+                schema["required"].as_array().into_iter().flatten().filter_map(|it| it.as_str()).collect();
             let fields: Vec<String> = schema["properties"]
                 .as_object()
                 .into_iter()
@@ -109,7 +138,8 @@ fn describe(digest: &str, manifest: &Manifest) -> String {
             text.push_str(&format!("  {which}: {}\n", fields.join(", ")));
         }
         for (role, need) in &action.connections {
-            let rules: Vec<String> = need.requests.iter().map(|it| format!("{} {}", it.methods.join(","), it.path)).collect();
+            let rules: Vec<String> =
+                need.requests.iter().map(|it| format!("{} {}", it.methods.join(","), it.path)).collect();
             text.push_str(&format!("  connection {role}: {}\n", rules.join("; ")));
         }
         for (tool, need) in &action.tools {

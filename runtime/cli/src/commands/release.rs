@@ -1,6 +1,7 @@
 //! `windlass release`
 
 use clap::Subcommand;
+use windlass_model::name::{ReleaseId, StepName};
 use windlass_server::Client;
 use windlass_server::api::{InterventionBody, JournalBody, OutlineView, VoteBody};
 use windlass_server::step_log::{Entry, What};
@@ -21,7 +22,7 @@ pub(crate) enum ReleaseCommand {
     /// Show a release as a tree, and what happened
     Show {
         /// Which, for example payments-release-3
-        release: String,
+        release: ReleaseId,
         /// Watch it until it ends
         #[arg(long)]
         watch: bool,
@@ -29,10 +30,10 @@ pub(crate) enum ReleaseCommand {
     /// Print what its steps logged
     Logs {
         /// Which
-        release: String,
+        release: ReleaseId,
         /// Only this step's
         #[arg(long)]
-        step: Option<String>,
+        step: Option<StepName>,
         /// Also the requests that were made for it
         #[arg(long)]
         requests: bool,
@@ -64,7 +65,7 @@ pub(crate) enum ReleaseCommand {
 #[derive(Debug, clap::Args)]
 pub(crate) struct VoteArgs {
     /// Which release
-    release: String,
+    release: ReleaseId,
     /// Which step; may be left out when only one waits
     #[arg(long)]
     step: Option<String>,
@@ -79,7 +80,7 @@ pub(crate) struct VoteArgs {
 #[derive(Debug, clap::Args)]
 pub(crate) struct InterventionArgs {
     /// Which release
-    release: String,
+    release: ReleaseId,
     /// Why; kept with the release
     #[arg(long)]
     reason: String,
@@ -98,7 +99,7 @@ pub(crate) async fn release(command: ReleaseCommand, context: &Context<'_>) -> a
             Ok(0)
         }
         ReleaseCommand::Show { release, watch: true } => {
-            let view = watch::watch(&client, &release, context, watch::Approvals::Wait).await?;
+            let view = watch::watch(&client, &release.to_string(), context, watch::Approvals::Wait).await?;
             if context.output.is_json() {
                 context.output.data(&view, |_| String::new());
             }
@@ -140,7 +141,13 @@ async fn vote(client: &Client, args: VoteArgs, approved: bool, context: &Context
     Ok(0)
 }
 
-async fn intervene(client: &Client, who: InterventionArgs, what: &str, step: Option<String>, context: &Context<'_>) -> anyhow::Result<u8> {
+async fn intervene(
+    client: &Client,
+    who: InterventionArgs,
+    what: &str,
+    step: Option<String>,
+    context: &Context<'_>,
+) -> anyhow::Result<u8> {
     let body = InterventionBody { what: what.to_owned(), step, reason: who.reason, on_behalf_of: who.on_behalf_of };
     let view: ReleaseView = client.post(&format!("/v1/releases/{}/interventions", who.release), &body).await?;
     shown(&view, client, context);

@@ -15,7 +15,9 @@ use crate::tree::draw;
 /// If another process runs in the state directory, the release runs there; else here, and this command
 /// answers other `windlass` commands until it ends.
 #[derive(Debug, clap::Args)]
-#[command(after_help = "Examples:\n  windlass run workflows/payments-release.yaml --param version=2.4.1\n  windlass run release.yaml --param version=2.4.1 --detach")]
+#[command(
+    after_help = "Examples:\n  windlass run workflows/payments-release.yaml --param version=2.4.1\n  windlass run release.yaml --param version=2.4.1 --detach"
+)]
 pub(crate) struct RunArgs {
     /// The workflow file
     file: PathBuf,
@@ -55,7 +57,11 @@ pub(crate) async fn run(args: RunArgs, context: &Context<'_>) -> anyhow::Result<
     let client = if let Some(client) = Client::connect(&state).await {
         client
     } else {
-        anyhow::ensure!(!args.detach, "nothing runs in {}, so nobody would go on with a detached release: start `windlass serve` first, or leave out --detach", state.root().display());
+        anyhow::ensure!(
+            !args.detach,
+            "nothing runs in {}, so nobody would go on with a detached release: start `windlass serve` first, or leave out --detach",
+            state.root().display()
+        );
         let runtime = Runtime::open(state.clone(), RuntimeOptions::default()).await?;
         serving = Some(serve(runtime.clone()).await?);
         Client::Here(runtime)
@@ -70,7 +76,9 @@ pub(crate) async fn run(args: RunArgs, context: &Context<'_>) -> anyhow::Result<
     };
     context.output.problems(&started.warnings.rendered);
     if args.detach {
-        context.output.data(&started, |it| format!("{} started; `windlass release show {}` tells how it stands", it.release, it.release));
+        context.output.data(&started, |it| {
+            format!("{} started; `windlass release show {}` tells how it stands", it.release, it.release)
+        });
         return Ok(0);
     }
     let view = watch::watch(&client, &started.release, context, watch::Approvals::Wait).await?;

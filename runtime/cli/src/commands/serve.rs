@@ -20,7 +20,11 @@ pub(crate) async fn serve(args: ServeArgs, context: &Context<'_>) -> anyhow::Res
     }
     let runtime = Runtime::open(state.clone(), RuntimeOptions::default()).await?;
     let serving = serve_api(runtime.clone()).await?;
-    context.output.note(format_args!("windlass {} runs in {}; Ctrl-C ends it, releases go on at the next start", env!("CARGO_PKG_VERSION"), state.root().display()));
+    context.output.note(format_args!(
+        "windlass {} runs in {}; Ctrl-C ends it, releases go on at the next start",
+        env!("CARGO_PKG_VERSION"),
+        state.root().display()
+    ));
     let mut terminate = tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate())?;
     tokio::select! {
         () = runtime.all_ended(), if args.until_idle => {}

@@ -14,7 +14,9 @@ use super::Context;
 #[derive(Debug, Subcommand)]
 pub(crate) enum ToolCommand {
     /// Declare a native tool; replaces the one of this name
-    #[command(after_help = "Example:\n  windlass tool add helm --path /usr/local/bin/helm --subcommand upgrade --subcommand status --connection cluster")]
+    #[command(
+        after_help = "Example:\n  windlass tool add helm --path /usr/local/bin/helm --subcommand upgrade --subcommand status --connection cluster"
+    )]
     Add(AddArgs),
     /// List tools
     List,
@@ -53,7 +55,8 @@ pub(crate) async fn tool(command: ToolCommand, context: &Context<'_>) -> anyhow:
     let client = context.client().await?;
     let tools: Vec<Tool> = match command {
         ToolCommand::Add(args) => {
-            let path = std::fs::canonicalize(&args.path).with_context(|| format!("{} cannot be found", args.path.display()))?;
+            let path = std::fs::canonicalize(&args.path)
+                .with_context(|| format!("{} cannot be found", args.path.display()))?;
             let program = std::fs::read(&path).with_context(|| format!("{} cannot be read", path.display()))?;
             let tool = Tool {
                 name: args.name,
@@ -76,7 +79,14 @@ pub(crate) async fn tool(command: ToolCommand, context: &Context<'_>) -> anyhow:
     context.output.data(&tools, |it| {
         let lines = it.iter().map(|it| {
             let connections: Vec<&str> = it.connections.iter().map(ConnectionName::as_str).collect();
-            format!("{}  {} ({})\n  {}; credentials of: {}\n", it.name, it.path.display(), it.digest.short(), it.subcommands.join(" "), connections.join(" "))
+            format!(
+                "{}  {} ({})\n  {}; credentials of: {}\n",
+                it.name,
+                it.path.display(),
+                it.digest.short(),
+                it.subcommands.join(" "),
+                connections.join(" ")
+            )
         });
         lines.collect()
     });

@@ -12,7 +12,9 @@ use crate::output::{GOOD, styled};
 
 /// Check workflow files; print every problem with its place
 #[derive(Debug, clap::Args)]
-#[command(after_help = "Examples:\n  windlass validate workflows/payments-release.yaml\n  windlass validate --offline workflows/*.yaml")]
+#[command(
+    after_help = "Examples:\n  windlass validate workflows/payments-release.yaml\n  windlass validate --offline workflows/*.yaml"
+)]
 pub(crate) struct ValidateArgs {
     /// Workflow files
     #[arg(required = true)]
@@ -39,7 +41,9 @@ pub(crate) async fn validate(args: &ValidateArgs, context: &Context<'_>) -> anyh
                 let body = StartBody { color: context.output.has_color(), ..StartBody::of(&source) };
                 match client.post::<ProblemsBody>("/v1/validate", &body).await {
                     Ok(it) => (true, it.problems.into(), it.rendered),
-                    Err(ClientError::Refused { body: ErrorBody { problems: Some(it), .. }, .. }) => (false, it.problems.into(), it.rendered),
+                    Err(ClientError::Refused { body: ErrorBody { problems: Some(it), .. }, .. }) => {
+                        (false, it.problems.into(), it.rendered)
+                    }
                     Err(error) => return Err(error.into()),
                 }
             }

@@ -27,14 +27,23 @@ pub(crate) enum Approvals {
 }
 
 /// Shows a release until it ends, or nobody drives it any more; gives how it stood last.
-pub(crate) async fn watch(client: &Client, release: &str, context: &Context<'_>, approvals: Approvals) -> anyhow::Result<ReleaseView> {
+pub(crate) async fn watch(
+    client: &Client,
+    release: &str,
+    context: &Context<'_>,
+    approvals: Approvals,
+) -> anyhow::Result<ReleaseView> {
     let path = format!("/v1/releases/{release}");
     let mut live = Live::new(context.output.is_live());
     let (views, mut view) = tokio::sync::watch::channel(client.get::<ReleaseView>(&path).await?);
     let watching = client.clone();
     let watch_path = format!("{path}/watch");
     let task = tokio::spawn(async move {
-        watching.lines(&watch_path, |it: ReleaseView| { views.send_replace(it); }).await
+        watching
+            .lines(&watch_path, |it: ReleaseView| {
+                views.send_replace(it);
+            })
+            .await
     });
     let mut answered: Vec<String> = Vec::new();
     let mut redraw = tokio::time::interval(std::time::Duration::from_millis(250));
@@ -67,7 +76,13 @@ pub(crate) async fn watch(client: &Client, release: &str, context: &Context<'_>,
 }
 
 /// Answers an approval gate as it was asked to; tells whether there is nothing more to do about it.
-async fn answer(client: &Client, release: &str, wait: &WaitView, approvals: Approvals, context: &Context<'_>) -> anyhow::Result<bool> {
+async fn answer(
+    client: &Client,
+    release: &str,
+    wait: &WaitView,
+    approvals: Approvals,
+    context: &Context<'_>,
+) -> anyhow::Result<bool> {
     let (person, approved, comment) = match approvals {
         Approvals::Wait => return Ok(true),
         Approvals::Give(person) => (person, true, String::new()),

@@ -9,7 +9,9 @@ fn gated(gates: &[(&[Approver], u32)]) -> Workflow {
     let mut workflow = workflow("build -> deploy");
     workflow.steps[1].gates = gates
         .iter()
-        .map(|(from, min)| Gate::Approval(ApprovalGate { from: from.to_vec(), min: *min, requester_may_approve: false, message: None }))
+        .map(|(from, min)| {
+            Gate::Approval(ApprovalGate { from: from.to_vec(), min: *min, requester_may_approve: false, message: None })
+        })
         .collect();
     workflow
 }
@@ -34,7 +36,10 @@ fn a_step_is_held_until_enough_of_the_right_people_approve() {
     let mut world = held(gated(&[(&[group("managers")], 2)]));
     let refused = world.vote("deploy", actor("eve", &["interns"]), true).expect_err("not eligible");
     assert_eq!(refused.to_string(), "eve may not approve step `deploy`: group:managers may");
-    assert!(matches!(world.vote("deploy", actor("rita", &["managers"]), true), Err(Rejected::NotEligible { .. })), "the requester");
+    assert!(
+        matches!(world.vote("deploy", actor("rita", &["managers"]), true), Err(Rejected::NotEligible { .. })),
+        "the requester"
+    );
     world.vote("deploy", actor("ana", &["managers"]), true).expect("accepted");
     assert!(matches!(world.vote("deploy", actor("ana", &["managers"]), true), Err(Rejected::AlreadyVoted { .. })));
     world.run();

@@ -70,7 +70,8 @@ fn a_suspended_step_holds_no_call_and_others_go_on() {
 #[test]
 fn a_false_condition_skips_the_step_and_what_needs_only_it() {
     let mut conditional = workflow("a -> b -> c; d -> c; b -> e");
-    conditional.steps[1].when = Some(Expression::parse("parameters.dangerous && steps.a.state == 'succeeded'").expect("good"));
+    conditional.steps[1].when =
+        Some(Expression::parse("parameters.dangerous && steps.a.state == 'succeeded'").expect("good"));
     check(
         conditional,
         &[],
@@ -86,7 +87,8 @@ fn a_false_condition_skips_the_step_and_what_needs_only_it() {
 #[test]
 fn outputs_reach_later_inputs_and_a_missing_one_fails_the_step_with_its_expression() {
     let mut wired = workflow("a -> b");
-    wired.steps[1].with = windlass_model::template::Template::parse(&json!({"url": "${{ steps.a.output.url }}"})).expect("good");
+    wired.steps[1].with =
+        windlass_model::template::Template::parse(&json!({"url": "${{ steps.a.output.url }}"})).expect("good");
     let mut world = World::new(wired.clone(), Pins::default(), &[("a", vec![Does::Done(json!({"url": "u"}))])]);
     world.run();
     let index = world.plan.index_of(&"b".parse().expect("a name")).expect("a step");
@@ -151,7 +153,8 @@ fn delays_double_up_to_their_bound_and_a_deadline_ends_them() {
     let mut slow = workflow("a");
     slow.steps[0].retry.attempts = 6;
     slow.steps[0].retry.max_backoff = Span::seconds(10);
-    let mut world = World::new(slow.clone(), Pins { find: false, ..Pins::default() }, &[("a", fails(FailureClass::Transient))]);
+    let mut world =
+        World::new(slow.clone(), Pins { find: false, ..Pins::default() }, &[("a", fails(FailureClass::Transient))]);
     let began = world.now;
     world.run();
     // Dice that give the bound every time: 4, 8, 10, 10, 10 seconds, each less what the division leaves.
@@ -186,7 +189,11 @@ fn a_lost_answer_after_the_effect_does_not_repeat_it() {
 fn exhausted_retries_pause_and_a_person_can_try_again() {
     let mut pausing = workflow("a -> b; c");
     pausing.steps[0].on_failure = OnFailure::Pause;
-    let mut world = World::new(pausing, Pins::default(), &[("a", vec![Does::Fails(FailureClass::Rejected), Does::Done(json!({}))])]);
+    let mut world = World::new(
+        pausing,
+        Pins::default(),
+        &[("a", vec![Does::Fails(FailureClass::Rejected), Does::Done(json!({}))])],
+    );
     world.run();
     assert_eq!(world.state("c").name(), "succeeded");
     let key_before = world.journal.len();
@@ -210,7 +217,10 @@ fn exhausted_retries_pause_and_a_person_can_try_again() {
         succeeded
     "#]]
     .assert_eq(&world.story());
-    assert!(matches!(world.intervene(Intervention::Retry { step: "a".parse().expect("a name") }), Err(Rejected::NotPaused { .. })));
+    assert!(matches!(
+        world.intervene(Intervention::Retry { step: "a".parse().expect("a name") }),
+        Err(Rejected::NotPaused { .. })
+    ));
 }
 
 #[test]
@@ -273,7 +283,11 @@ fn an_attempt_over_its_time_is_canceled_then_counted_as_failed() {
 
 #[test]
 fn cancel_stops_what_runs_and_starts_nothing() {
-    let mut world = World::new(workflow("a -> b; c"), Pins::default(), &[("a", vec![Does::Suspends(600)]), ("c", vec![Does::Hangs])]);
+    let mut world = World::new(
+        workflow("a -> b; c"),
+        Pins::default(),
+        &[("a", vec![Does::Suspends(600)]), ("c", vec![Does::Hangs])],
+    );
     while !world.is_suspended("a") {
         world.turn();
     }

@@ -51,7 +51,8 @@ fn of_a_release_that_is_rolled_back() {
     every_crash_comes_to_the_same_end(|| {
         let mut failing = workflow("a -> b -> d; a -> c -> d; d -> e");
         failing.steps.iter_mut().for_each(|it| it.on_failure = OnFailure::Rollback);
-        let script = [("d", fails(FailureClass::Rejected)), ("b:rollback", vec![Does::Suspends(3), Does::Done(json!({}))])];
+        let script =
+            [("d", fails(FailureClass::Rejected)), ("b:rollback", vec![Does::Suspends(3), Does::Done(json!({}))])];
         World::new(failing, Pins::default(), &script)
     });
 }
@@ -62,7 +63,8 @@ fn of_a_release_with_retries_and_timeouts() {
         let mut slow = workflow("a -> b");
         slow.steps[1].timeout = Some(windlass_model::time::Span::seconds(30));
         slow.steps[1].on_failure = OnFailure::Continue;
-        let script = [("a", vec![Does::Fails(FailureClass::Transient)]), ("b", vec![Does::Suspends(60), Does::Suspends(60)])];
+        let script =
+            [("a", vec![Does::Fails(FailureClass::Transient)]), ("b", vec![Does::Suspends(60), Does::Suspends(60)])];
         World::new(slow, Pins::default(), &script)
     });
 }

@@ -102,8 +102,11 @@ fn a_blocked_rollback_keeps_what_it_stands_on_and_waits_for_a_person() {
 
 #[test]
 fn a_blocked_rollback_can_be_given_up() {
-    let mut world =
-        World::new(rolling_back("a -> b", "b"), Pins::default(), &[("b", fails(FailureClass::Rejected)), ("b:rollback", fails(FailureClass::Rejected))]);
+    let mut world = World::new(
+        rolling_back("a -> b", "b"),
+        Pins::default(),
+        &[("b", fails(FailureClass::Rejected)), ("b:rollback", fails(FailureClass::Rejected))],
+    );
     world.run();
     world.intervene(Intervention::Cancel { rollback: false }).expect("accepted");
     world.run();

@@ -6,7 +6,9 @@ use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 
 use serde_json::{Value, json};
-use windlass_engine::{Call, CallId, CallResult, Input, Rejected, Release, Stage, StepState, Suspension, WakeCondition};
+use windlass_engine::{
+    Call, CallId, CallResult, Input, Rejected, Release, Stage, StepState, Suspension, WakeCondition,
+};
 use windlass_model::actor::Actor;
 use windlass_model::digest::Digest;
 use windlass_model::event::{Created, Intervention, Operation, Record};
@@ -71,7 +73,11 @@ fn step(name: &str) -> Step {
         name: name.parse().expect("a name"),
         phase: None,
         needs: Vec::new(),
-        uses: Uses { plugin: "p".parse().expect("a name"), action: "a".parse().expect("a name"), version: semver_any() },
+        uses: Uses {
+            plugin: "p".parse().expect("a name"),
+            action: "a".parse().expect("a name"),
+            version: semver_any(),
+        },
         connections: Connections::Unbound,
         with: Template::Plain(json!({})),
         when: None,
@@ -92,7 +98,11 @@ fn retry() -> RetryPolicy {
 }
 
 pub(crate) fn actor(name: &str, groups: &[&str]) -> Actor {
-    Actor { name: name.to_owned(), groups: groups.iter().map(ToString::to_string).collect(), authenticated: "test".to_owned() }
+    Actor {
+        name: name.to_owned(),
+        groups: groups.iter().map(ToString::to_string).collect(),
+        authenticated: "test".to_owned(),
+    }
 }
 
 /// The fake world.
@@ -150,7 +160,16 @@ impl World {
         let (release, record) = Release::create(plan.clone(), created, now);
         let script = script.iter().map(|(name, does)| ((*name).to_owned(), does.iter().cloned().collect())).collect();
         let journal = vec![record];
-        Self { plan, release, journal, now, script, log: Vec::new(), effects: BTreeMap::new(), in_flight: BTreeMap::new() }
+        Self {
+            plan,
+            release,
+            journal,
+            now,
+            script,
+            log: Vec::new(),
+            effects: BTreeMap::new(),
+            in_flight: BTreeMap::new(),
+        }
     }
 
     /// Gives an input to the engine, and checks that the journal tells the same.
@@ -164,7 +183,8 @@ impl World {
             Ok(None) => Ok(()),
             Ok(Some(record)) => {
                 self.journal.push(record);
-                let replayed = Release::replay(self.plan.clone(), &self.journal).expect("a journal that can be replayed");
+                let replayed =
+                    Release::replay(self.plan.clone(), &self.journal).expect("a journal that can be replayed");
                 assert_eq!(replayed, self.release, "the journal tells the same");
                 Ok(())
             }
@@ -192,7 +212,8 @@ impl World {
             self.begin(*id);
             return true;
         }
-        let ending = self.in_flight.iter().find(|(_, does)| !matches!(does, Does::Hangs)).map(|(id, does)| (*id, does.clone()));
+        let ending =
+            self.in_flight.iter().find(|(_, does)| !matches!(does, Does::Hangs)).map(|(id, does)| (*id, does.clone()));
         if let Some((id, does)) = ending {
             self.in_flight.remove(&id);
             let result = answer(does);

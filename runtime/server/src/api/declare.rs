@@ -75,7 +75,10 @@ pub(super) async fn connections(State(runtime): State<Runtime>) -> Answer<Vec<Co
     Ok(Json(runtime.catalog().connections.into_values().collect()))
 }
 
-pub(super) async fn add_connection(State(runtime): State<Runtime>, Json(connection): Json<Connection>) -> Answer<Connection> {
+pub(super) async fn add_connection(
+    State(runtime): State<Runtime>,
+    Json(connection): Json<Connection>,
+) -> Answer<Connection> {
     if let Some(url) = &connection.base_url {
         let problem = match url::Url::parse(url) {
             Err(error) => Some(error.to_string()),
@@ -83,7 +86,9 @@ pub(super) async fn add_connection(State(runtime): State<Runtime>, Json(connecti
             Ok(it) if !it.username().is_empty() || it.password().is_some() => {
                 Some("credentials do not belong into an address; say how to authenticate instead".to_owned())
             }
-            Ok(it) if it.query().is_some() || it.fragment().is_some() => Some("an address has no query and no fragment".to_owned()),
+            Ok(it) if it.query().is_some() || it.fragment().is_some() => {
+                Some("an address has no query and no fragment".to_owned())
+            }
             Ok(_) if url.ends_with('/') => Some("leave out the slash at its end".to_owned()),
             Ok(_) => None,
         };
@@ -96,15 +101,22 @@ pub(super) async fn add_connection(State(runtime): State<Runtime>, Json(connecti
     Ok(Json(connection))
 }
 
-pub(super) async fn remove_connection(State(runtime): State<Runtime>, Path(name): Path<String>) -> Result<StatusCode, ApiError> {
+pub(super) async fn remove_connection(
+    State(runtime): State<Runtime>,
+    Path(name): Path<String>,
+) -> Result<StatusCode, ApiError> {
     match runtime.forget(DocumentKind::Connection, &name).await? {
         true => Ok(StatusCode::NO_CONTENT),
         false => Err(unknown("connection", &name)),
     }
 }
 
-pub(super) async fn test_connection(State(runtime): State<Runtime>, Path(name): Path<String>) -> Answer<ConnectionTest> {
-    let connection = runtime.catalog().connections.get(name.as_str()).cloned().ok_or_else(|| unknown("connection", &name))?;
+pub(super) async fn test_connection(
+    State(runtime): State<Runtime>,
+    Path(name): Path<String>,
+) -> Answer<ConnectionTest> {
+    let connection =
+        runtime.catalog().connections.get(name.as_str()).cloned().ok_or_else(|| unknown("connection", &name))?;
     let probe = runtime.sandbox().test_connection(&connection).await;
     Ok(Json(ConnectionTest { works: probe.works, findings: probe.findings }))
 }
@@ -129,7 +141,10 @@ pub(super) async fn add_tool(State(runtime): State<Runtime>, Json(tool): Json<To
     Ok(Json(tool))
 }
 
-pub(super) async fn remove_tool(State(runtime): State<Runtime>, Path(name): Path<String>) -> Result<StatusCode, ApiError> {
+pub(super) async fn remove_tool(
+    State(runtime): State<Runtime>,
+    Path(name): Path<String>,
+) -> Result<StatusCode, ApiError> {
     match runtime.forget(DocumentKind::Tool, &name).await? {
         true => Ok(StatusCode::NO_CONTENT),
         false => Err(unknown("tool", &name)),

@@ -23,8 +23,8 @@ use windlass_model::actor::Actor;
 use windlass_model::name::ReleaseId;
 
 pub use declare::{ConnectionTest, GroupBody, PluginView};
-pub use serve::{Serving, serve};
 pub use release::{InterventionBody, JournalBody, OutlineView, ProblemsBody, StartBody, Started, VoteBody};
+pub use serve::{Serving, serve};
 
 use crate::driver::NotTaken;
 use crate::runtime::{Runtime, RuntimeError};

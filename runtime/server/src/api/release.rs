@@ -163,7 +163,8 @@ pub struct JournalBody {
 }
 
 pub(super) async fn list(State(runtime): State<Runtime>) -> Answer<Vec<OutlineView>> {
-    let outlines = runtime.store().outlines().map_err(|error| ApiError::new(StatusCode::INTERNAL_SERVER_ERROR, error))?;
+    let outlines =
+        runtime.store().outlines().map_err(|error| ApiError::new(StatusCode::INTERNAL_SERVER_ERROR, error))?;
     let views = outlines.into_iter().map(|it| OutlineView {
         release: it.release.to_string(),
         state: it.state,
@@ -194,7 +195,11 @@ pub(super) async fn validate(State(runtime): State<Runtime>, Json(body): Json<St
     Ok(Json(planned(&runtime, &body)?.1))
 }
 
-pub(super) async fn start(State(runtime): State<Runtime>, caller: Caller, Json(body): Json<StartBody>) -> Answer<Started> {
+pub(super) async fn start(
+    State(runtime): State<Runtime>,
+    caller: Caller,
+    Json(body): Json<StartBody>,
+) -> Answer<Started> {
     let (plan, warnings) = planned(&runtime, &body)?;
     let parameters = check_parameters(plan.workflow(), body.given(&plan)?)
         .map_err(|problems| ApiError::new(StatusCode::UNPROCESSABLE_ENTITY, problems.join("; ")))?;
@@ -247,7 +252,9 @@ impl Watch {
         if !std::mem::take(&mut self.is_first) {
             let gone = match &mut self.subscription {
                 None => return None,
-                Some((changes, logs)) => tokio::select! { it = changes.changed() => it.is_err(), it = logs.changed() => it.is_err() },
+                Some((changes, logs)) => {
+                    tokio::select! { it = changes.changed() => it.is_err(), it = logs.changed() => it.is_err() }
+                }
             };
             if gone {
                 self.subscription = None;
@@ -281,12 +288,21 @@ pub(super) async fn logs(
 ) -> Answer<Vec<Entry>> {
     let id = release_id(&release)?;
     runtime.journal(&id)?;
-    let entries = runtime.log(&id).entries(query.after).map_err(|error| ApiError::new(StatusCode::INTERNAL_SERVER_ERROR, error))?;
+    let entries = runtime
+        .log(&id)
+        .entries(query.after)
+        .map_err(|error| ApiError::new(StatusCode::INTERNAL_SERVER_ERROR, error))?;
     Ok(Json(entries.into_iter().filter(|it| query.step.as_ref().is_none_or(|step| it.step.as_str() == step)).collect()))
 }
 
 /// The step that was named, or the only one with such a wait.
-async fn waiting_step(runtime: &Runtime, id: &ReleaseId, step: Option<&str>, cause: &str, what: &str) -> Result<StepName, ApiError> {
+async fn waiting_step(
+    runtime: &Runtime,
+    id: &ReleaseId,
+    step: Option<&str>,
+    cause: &str,
+    what: &str,
+) -> Result<StepName, ApiError> {
     if let Some(step) = step {
         return step.parse().map_err(|error| ApiError::new(StatusCode::BAD_REQUEST, error));
     }
@@ -294,10 +310,14 @@ async fn waiting_step(runtime: &Runtime, id: &ReleaseId, step: Option<&str>, cau
     let waiting: Vec<&str> = view.waits.iter().filter(|it| it.cause == cause).map(|it| it.step.as_str()).collect();
     match waiting.as_slice() {
         [step] => step.parse().map_err(|error| ApiError::new(StatusCode::INTERNAL_SERVER_ERROR, error)),
-        [] => Err(ApiError::new(StatusCode::CONFLICT, format!("no step of {id} waits for {what}: it is {} ({})", view.state, view.headline))),
-        several => {
-            Err(ApiError::new(StatusCode::CONFLICT, format!("several steps of {id} wait for {what}: name one of {}", several.join(", "))))
-        }
+        [] => Err(ApiError::new(
+            StatusCode::CONFLICT,
+            format!("no step of {id} waits for {what}: it is {} ({})", view.state, view.headline),
+        )),
+        several => Err(ApiError::new(
+            StatusCode::CONFLICT,
+            format!("several steps of {id} wait for {what}: name one of {}", several.join(", ")),
+        )),
     }
 }
 
@@ -322,12 +342,15 @@ pub(super) async fn intervene(
 ) -> Answer<ReleaseView> {
     let id = release_id(&release)?;
     let intervention = match body.what.as_str() {
-        "retry" => Intervention::Retry { step: waiting_step(&runtime, &id, body.step.as_deref(), "decision", "a decision").await? },
+        "retry" => Intervention::Retry {
+            step: waiting_step(&runtime, &id, body.step.as_deref(), "decision", "a decision").await?,
+        },
         "cancel" => Intervention::Cancel { rollback: false },
         "cancel_and_roll_back" => Intervention::Cancel { rollback: true },
         "roll_back" => Intervention::Rollback,
         other => {
-            let error = format!("`{other}` is no intervention: `what` is retry, cancel, cancel_and_roll_back or roll_back");
+            let error =
+                format!("`{other}` is no intervention: `what` is retry, cancel, cancel_and_roll_back or roll_back");
             return Err(ApiError::new(StatusCode::BAD_REQUEST, error));
         }
     };
@@ -342,7 +365,8 @@ pub(super) async fn call_back(
     headers: HeaderMap,
     body: Bytes,
 ) -> Result<StatusCode, ApiError> {
-    let headers = headers.iter().map(|(name, value)| (name.to_string(), String::from_utf8_lossy(value.as_bytes()).into_owned()));
+    let headers =
+        headers.iter().map(|(name, value)| (name.to_string(), String::from_utf8_lossy(value.as_bytes()).into_owned()));
     runtime.call_back(&topic, headers.collect(), body.to_vec()).await?;
     Ok(StatusCode::ACCEPTED)
 }

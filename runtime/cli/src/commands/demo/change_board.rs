@@ -17,14 +17,18 @@ pub(super) async fn sit(client: Client, release: String, servicenow: String) {
     let (asked, mut asks) = tokio::sync::watch::channel(None::<String>);
     let watching = tokio::spawn(async move {
         let path = format!("/v1/releases/{release}/watch");
-        client.lines(&path, |view: ReleaseView| { asked.send_if_modified(|it| {
-            let change = waiting_change(&view);
-            let is_new = change.is_some() && *it != change;
-            if is_new {
-                *it = change;
-            }
-            is_new
-        }); }).await
+        client
+            .lines(&path, |view: ReleaseView| {
+                asked.send_if_modified(|it| {
+                    let change = waiting_change(&view);
+                    let is_new = change.is_some() && *it != change;
+                    if is_new {
+                        *it = change;
+                    }
+                    is_new
+                });
+            })
+            .await
     });
     while asks.changed().await.is_ok() {
         let change = asks.borrow_and_update().clone();

@@ -33,11 +33,28 @@ struct Ready {
     pid: u32,
 }
 
-const HELM_SUBCOMMANDS: [&str; 12] =
-    ["version", "lint", "template", "upgrade", "install", "status", "history", "rollback", "uninstall", "test", "get", "list"];
+const HELM_SUBCOMMANDS: [&str; 12] = [
+    "version",
+    "lint",
+    "template",
+    "upgrade",
+    "install",
+    "status",
+    "history",
+    "rollback",
+    "uninstall",
+    "test",
+    "get",
+    "list",
+];
 
 /// Starts what is not running yet.
-pub(super) async fn start(root: &Path, state: &StateDirectory, args: &DemoArgs, output: &Output) -> anyhow::Result<Counterparts> {
+pub(super) async fn start(
+    root: &Path,
+    state: &StateDirectory,
+    args: &DemoArgs,
+    output: &Output,
+) -> anyhow::Result<Counterparts> {
     let folder = state.root().join("demo");
     std::fs::DirBuilder::new().recursive(true).mode(0o700).create(&folder).context("the demo's folder")?;
     let programs = programs(root).await?;
@@ -54,17 +71,27 @@ pub(super) async fn start(root: &Path, state: &StateDirectory, args: &DemoArgs, 
         ready_files.push(file);
     }
     let [jenkins, servicenow, application] = simulators.as_slice() else { anyhow::bail!("three simulators") };
-    output.note(format_args!("{} Jenkins at {}, {} ServiceNow at {}", styled(STRONG, "simulated"), jenkins.url, styled(STRONG, "simulated"), servicenow.url));
+    output.note(format_args!(
+        "{} Jenkins at {}, {} ServiceNow at {}",
+        styled(STRONG, "simulated"),
+        jenkins.url,
+        styled(STRONG, "simulated"),
+        servicenow.url
+    ));
 
     let kubeconfig = match &args.kubeconfig {
         Some(file) => std::fs::canonicalize(file).with_context(|| format!("{} cannot be read", file.display()))?,
         None => {
             let cluster = folder.join("cluster");
             std::fs::create_dir_all(&cluster).context("the stand-in's cluster")?;
-            secret(&folder, "kubeconfig", &format!(
-                "apiVersion: v1\nkind: Config\nclusters:\n- name: standin\n  cluster:\n    server: file://{}\nusers:\n- name: standin\n  user: {{}}\ncontexts:\n- name: standin\n  context:\n    cluster: standin\n    user: standin\ncurrent-context: standin\n",
-                cluster.display()
-            ))?
+            secret(
+                &folder,
+                "kubeconfig",
+                &format!(
+                    "apiVersion: v1\nkind: Config\nclusters:\n- name: standin\n  cluster:\n    server: file://{}\nusers:\n- name: standin\n  user: {{}}\ncontexts:\n- name: standin\n  context:\n    cluster: standin\n    user: standin\ncurrent-context: standin\n",
+                    cluster.display()
+                ),
+            )?
         }
     };
     let helm = match &args.kubeconfig {
@@ -72,19 +99,45 @@ pub(super) async fn start(root: &Path, state: &StateDirectory, args: &DemoArgs, 
         None => programs.get("windlass-standin-helm").context("cargo built no windlass-standin-helm")?.clone(),
     };
     match &args.kubeconfig {
-        Some(_) => output.note(format_args!("{} helm at {} deploys to the cluster of {}", styled(STRONG, "real"), helm.display(), kubeconfig.display())),
-        None => output.note(format_args!("{} for helm: nothing is deployed anywhere (name a cluster with --kubeconfig for the real thing)", styled(WAIT, "stand-in"))),
+        Some(_) => output.note(format_args!(
+            "{} helm at {} deploys to the cluster of {}",
+            styled(STRONG, "real"),
+            helm.display(),
+            kubeconfig.display()
+        )),
+        None => output.note(format_args!(
+            "{} for helm: nothing is deployed anywhere (name a cluster with --kubeconfig for the real thing)",
+            styled(WAIT, "stand-in")
+        )),
     }
     let bytes = std::fs::read(&helm).with_context(|| format!("{} cannot be read", helm.display()))?;
     let connections = vec![
-        local("ci", &jenkins.url, Authentication::Basic { username: "windlass".to_owned(), password: reference(secret(&folder, "jenkins-token", "simulated-token")?) })?,
-        local("itsm", &servicenow.url, Authentication::OAuth2ClientCredentials {
-            token_url: format!("{}/oauth_token.do", servicenow.url),
-            client_id: "windlass".to_owned(),
-            client_secret: reference(secret(&folder, "servicenow-secret", CLIENT_SECRET)?),
-            scope: None,
-        })?,
-        local("app", &application.url, Authentication::Basic { username: "windlass".to_owned(), password: reference(secret(&folder, "app-token", "simulated-token")?) })?,
+        local(
+            "ci",
+            &jenkins.url,
+            Authentication::Basic {
+                username: "windlass".to_owned(),
+                password: reference(secret(&folder, "jenkins-token", "simulated-token")?),
+            },
+        )?,
+        local(
+            "itsm",
+            &servicenow.url,
+            Authentication::OAuth2ClientCredentials {
+                token_url: format!("{}/oauth_token.do", servicenow.url),
+                client_id: "windlass".to_owned(),
+                client_secret: reference(secret(&folder, "servicenow-secret", CLIENT_SECRET)?),
+                scope: None,
+            },
+        )?,
+        local(
+            "app",
+            &application.url,
+            Authentication::Basic {
+                username: "windlass".to_owned(),
+                password: reference(secret(&folder, "app-token", "simulated-token")?),
+            },
+        )?,
         Connection {
             name: "cluster".parse()?,
             base_url: None,
@@ -149,14 +202,29 @@ async fn programs(root: &Path) -> anyhow::Result<BTreeMap<String, PathBuf>> {
     }
     let cargo = std::env::var_os("CARGO").map_or_else(|| PathBuf::from("cargo"), PathBuf::from);
     let mut command = Command::new(cargo);
-    command.args(["build", "--package", "windlass-counterparts", "--bins", "--message-format", "json-render-diagnostics", "--quiet"]);
+    command.args([
+        "build",
+        "--package",
+        "windlass-counterparts",
+        "--bins",
+        "--message-format",
+        "json-render-diagnostics",
+        "--quiet",
+    ]);
     if !cfg!(debug_assertions) {
         command.arg("--release");
     }
-    let built = command.current_dir(root).stdin(Stdio::null()).stderr(Stdio::inherit()).output().await.context("cargo cannot be started")?;
+    let built = command
+        .current_dir(root)
+        .stdin(Stdio::null())
+        .stderr(Stdio::inherit())
+        .output()
+        .await
+        .context("cargo cannot be started")?;
     anyhow::ensure!(built.status.success(), "cargo could not build windlass-counterparts");
     let text = String::from_utf8_lossy(&built.stdout);
-    let messages = text.lines().filter_map(|it| serde_json::from_str::<Message>(it).ok()).filter_map(|it| it.executable);
+    let messages =
+        text.lines().filter_map(|it| serde_json::from_str::<Message>(it).ok()).filter_map(|it| it.executable);
     Ok(messages.map(|it| (it.file_name().unwrap_or_default().to_string_lossy().into_owned(), it)).collect())
 }
 

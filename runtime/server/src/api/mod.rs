@@ -122,7 +122,20 @@ pub fn router(runtime: Runtime) -> axum::Router {
         .route("/v1/store/check", get(declare::check_store))
         .fallback(async || ApiError::new(StatusCode::NOT_FOUND, "there is nothing at this path"))
         .layer(axum::extract::DefaultBodyLimit::max(64 * 1024 * 1024))
+        .layer(axum::middleware::from_fn(to_its_end))
         .with_state(runtime)
+}
+
+/// Handles a request to its end even when whoever asked goes away: otherwise a release could be
+/// recorded and never driven.
+async fn to_its_end(request: axum::extract::Request, next: axum::middleware::Next) -> Response {
+    match tokio::spawn(next.run(request)).await {
+        Ok(response) => response,
+        Err(error) => {
+            tracing::error!(%error, "a request could not be handled to its end");
+            ApiError::new(StatusCode::INTERNAL_SERVER_ERROR, "the host itself failed; please report it").into_response()
+        }
+    }
 }
 
 async fn status(State(runtime): State<Runtime>) -> Json<StatusBody> {

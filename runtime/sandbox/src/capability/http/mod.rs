@@ -1,6 +1,7 @@
 //! HTTP: what `wasi:http` becomes when a plugin uses it.
 //!
-//! **Invariant:** no request leaves but through [`send`], whose steps are the sandbox's promise.
+//! **Invariant:** no request of a plugin leaves but through [`send`], whose steps are the sandbox's
+//! promise. The operator's own trial of a connection is [`probe`].
 
 mod address;
 mod body;

@@ -1,6 +1,7 @@
 //! Trying a connection: is it reachable, does it take the credential.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::Bytes;
 use http::{Method, Request};
@@ -13,6 +14,9 @@ use super::{credential, explain};
 use crate::load::Nobody;
 use crate::sandbox::Sandbox;
 use crate::shared::Shared;
+
+/// How long the other side may take to answer.
+const ANSWER_TIME_MAX: Duration = Duration::from_secs(15);
 
 /// What trying a connection showed.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -78,7 +82,12 @@ async fn try_it(shared: &Shared, connection: &Connection, findings: &mut Vec<Str
     if let Some(credential) = credential {
         request.headers_mut().insert(credential.header, credential.value);
     }
-    match shared.sandbox.http.client(connection.private_network).request(request).await {
+    let sending = shared.sandbox.http.client(connection.private_network).request(request);
+    let Ok(answer) = tokio::time::timeout(ANSWER_TIME_MAX, sending).await else {
+        findings.push(format!("GET {url}/: no answer in {} s", ANSWER_TIME_MAX.as_secs()));
+        return false;
+    };
+    match answer {
         Ok(response) => {
             let status = response.status();
             findings.push(format!("GET {url}/ answered {status}"));

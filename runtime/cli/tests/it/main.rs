@@ -1,0 +1,12 @@
+//! End-to-end tests: the `windlass` command as people run it, with the plugins of this repository as
+//! components, against simulated counterparts.
+//!
+//! **Invariant:** no test waits for a time to pass; it waits for a condition, until a deadline.
+
+mod crash;
+mod crash_helm;
+mod every_position;
+mod hostile;
+mod rollback;
+mod support;
+mod surface;

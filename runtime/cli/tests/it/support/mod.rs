@@ -1,0 +1,32 @@
+//! What the tests have in common.
+
+mod components;
+mod counterparts;
+mod process;
+pub(crate) mod release;
+mod scrub;
+mod site;
+
+use std::time::{Duration, Instant};
+
+pub(crate) use components::{ready, standin_helm};
+pub(crate) use counterparts::{Counterparts, PASSWORD, job};
+pub(crate) use process::Process;
+pub(crate) use scrub::scrubbed;
+pub(crate) use site::Site;
+
+/// How long anything may take before a test gives up on it.
+pub(crate) const DEADLINE: Duration = Duration::from_secs(60);
+
+/// Asks until there is an answer.
+pub(crate) fn eventually<T>(what: &str, mut ask: impl FnMut() -> Option<T>) -> T {
+    let begun = Instant::now();
+    loop {
+        if let Some(answer) = ask() {
+            return answer;
+        }
+        assert!(begun.elapsed() < DEADLINE, "this did not happen within {DEADLINE:?}: {what}");
+        // Between two looks, so that what is waited for gets the processor.
+        std::thread::sleep(Duration::from_millis(2));
+    }
+}

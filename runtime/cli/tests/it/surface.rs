@@ -1,0 +1,348 @@
+//! What the command line says: help, problems, exit codes, JSON.
+
+use expect_test::{Expect, expect};
+
+use crate::support::release::{Deployment, RELEASE, payments};
+use crate::support::{Site, scrubbed};
+
+const RUN: [&str; 4] = ["run", "payments.yaml", "--param", "version=1.2.3"];
+
+fn check(actual: &str, expected: &Expect) {
+    expected.assert_eq(&scrubbed(actual, |_| false));
+}
+
+#[test]
+fn help_says_what_there_is() {
+    let site = Site::empty();
+    check(
+        &site.good(&["--help"]).stdout,
+        &expect![[r#"
+        Runs release workflows durably: every step a sandboxed WebAssembly component.
+
+        Start with `windlass demo`.
+
+        Usage: windlass [OPTIONS] <COMMAND>
+
+        Commands:
+          demo         Run a whole release: build, change, approval, deployment, verification
+          validate     Check workflow files; print every problem with its place
+          graph        Draw a workflow
+          run          Start a release and watch it to its end
+          serve        Go on with all open releases and answer other commands, until stopped
+          release      Show releases and act on them
+          plugin       Build, install and look at plugins
+          connection   Declare endpoints and how to authenticate there
+          tool         Declare native tools that plugins may run
+          group        Declare groups of people
+          store        Look after the store
+          bench        Measure this machine with real releases of steps that do nothing
+          completions  Print completions for a shell
+          help         Print this message or the help of the given subcommand(s)
+
+        Options:
+              --state <DIR>
+                  Where everything is kept
+
+                  [env: WINDLASS_STATE=]
+                  [default: .windlass]
+
+              --json
+                  Print JSON for programs
+
+          -h, --help
+                  Print help (see a summary with '-h')
+
+          -V, --version
+                  Print version
+    "#]],
+    );
+    assert!(!site.state().exists(), "help makes nothing");
+}
+
+#[test]
+fn every_command_has_help() {
+    let site = Site::empty();
+    let groups = [
+        ("release", &["list", "show", "logs", "approve", "reject", "cancel", "retry", "rollback"][..]),
+        ("plugin", &["build", "install", "list", "inspect"]),
+        ("connection", &["add", "list", "test", "remove"]),
+        ("tool", &["add", "list"]),
+        ("group", &["add", "list"]),
+        ("store", &["check"]),
+    ];
+    for (group, commands) in groups {
+        for command in commands {
+            let said = site.good(&[group, command, "--help"]).stdout;
+            assert!(said.contains(&format!("Usage: windlass {group} {command}")), "{said}");
+        }
+    }
+    for command in ["demo", "validate", "graph", "run", "serve", "bench", "completions"] {
+        assert!(site.good(&[command, "--help"]).stdout.contains("Usage: windlass"), "{command}");
+    }
+}
+
+#[test]
+fn a_wrong_workflow_is_shown_with_carets() {
+    let site = Site::new();
+    site.write("wrong.yaml", "windlass: v1\nworkflow: wrong\nsteps:\n  build:\n    uses: jenkins/trigger-buidl\n    conection: ci\n  deploy:\n    needs: [bulid]\n    uses: http/request\n");
+    let ran = site.run(&["validate", "wrong.yaml"]);
+    assert_eq!(ran.code, Some(1), "{ran:?}");
+    assert_eq!(ran.stdout, "");
+    check(
+        &ran.stderr,
+        &expect![[r#"
+        (nothing is running; the store in STATE was opened)
+        error[unknown-action]: plugin `jenkins` 0.1.0 has no action `trigger-buidl`
+         --> wrong.yaml:5:19
+          |
+        5 |     uses: jenkins/trigger-buidl
+          |                   ^^^^^^^^^^^^^
+          |
+          = help: did you mean `trigger-build`?
+
+        error[unknown-key]: step `build` has no key `conection`
+         --> wrong.yaml:6:5
+          |
+        6 |     conection: ci
+          |     ^^^^^^^^^
+          |
+          = help: did you mean `connection`?
+
+        error[missing-input]: the input of `http/request` needs `path`
+         --> wrong.yaml:7:3
+          |
+        7 |   deploy:
+          |   ^^^^^^
+          |
+          = note: `path`: Path below the connection's base URL, percent-encoded.
+          = help: add `path:` with a text
+
+        error[unknown-step]: step `deploy` needs `bulid`, which does not exist
+         --> wrong.yaml:8:13
+          |
+        8 |     needs: [bulid]
+          |             ^^^^^
+          |
+          = help: did you mean `build`?
+
+        error[missing-connection]: `http/request` needs a connection for `endpoint`
+         --> wrong.yaml:9:16
+          |
+        9 |     uses: http/request
+          |                ^^^^^^^
+          |
+          = note: `endpoint`: The endpoint.
+          = help: add `connection: <name>`
+    "#]],
+    );
+    let json = site.run(&["--json", "validate", "wrong.yaml"]);
+    assert_eq!(json.code, Some(1), "{json:?}");
+    assert!(json.json()["wrong.yaml"].as_array().is_some_and(|it| it.len() >= 3), "{json:?}");
+    // `run` says the same and starts nothing.
+    let run = site.run(&["run", "wrong.yaml"]);
+    assert_eq!((run.code, run.stderr.lines().last()), (Some(1), ran.stderr.lines().last()), "{run:?}");
+    assert_eq!(site.json(&["release", "list"]), serde_json::json!([]));
+}
+
+#[test]
+fn what_cannot_be_done_is_said_with_a_hint() {
+    let (site, _counterparts) = payments(Deployment::Succeeds, 0, 0);
+    let said = |arguments: &[&str], code: i32, expected: Expect| {
+        let ran = site.run(arguments);
+        assert_eq!(ran.code, Some(code), "{arguments:?}: {ran:?}");
+        check(&ran.stderr, &expected);
+    };
+    said(
+        &["run", "payments.yaml"],
+        2,
+        expect![[r#"
+        error: `version` is missing; it takes a text that matches `^\d+\.\d+\.\d+$`
+    "#]],
+    );
+    said(
+        &["run", "payments.yaml", "--param", "version=one"],
+        2,
+        expect![[r#"
+        error: `version`: "one" does not match `^\d+\.\d+\.\d+$`; it takes a text that matches `^\d+\.\d+\.\d+$`
+    "#]],
+    );
+    said(
+        &["run", "payments.yaml", "--param", "version"],
+        2,
+        expect![[r#"
+        error: `--param version` is no parameter: write `--param name=value`
+    "#]],
+    );
+    said(
+        &["run", "nothing.yaml"],
+        2,
+        expect![[r#"
+        error: nothing.yaml cannot be read: No such file or directory (os error 2)
+    "#]],
+    );
+    said(
+        &[&RUN[..], &["--detach"]].concat(),
+        2,
+        expect![[r#"
+        error: nothing runs in STATE, so nobody would go on with a detached release: start `windlass serve` first, or leave out --detach
+    "#]],
+    );
+    said(
+        &["release", "show", "payments-7"],
+        2,
+        expect![[r#"
+        (nothing is running; the store in STATE was opened)
+        error: there is no release `payments-7`
+        hint: `windlass release list` shows the releases, `windlass plugin list` the plugins
+    "#]],
+    );
+    said(
+        &["release", "show", "no release"],
+        2,
+        expect![[r#"
+            error: invalid value 'no release' for '<RELEASE>': `no release` is no release id: a release id is a workflow name, `-` and a number, for example `payments-17`
+
+            For more information, try '--help'.
+        "#]],
+    );
+    said(
+        &["release", "approve", "payments-7"],
+        2,
+        expect![[r#"
+        (nothing is running; the store in STATE was opened)
+        error: there is no release `payments-7`
+        hint: `windlass release list` shows the releases, `windlass plugin list` the plugins
+    "#]],
+    );
+    said(
+        &["plugin", "inspect", "nothing"],
+        2,
+        expect![[r#"
+        (nothing is running; the store in STATE was opened)
+        error: `nothing` is neither a file nor an installed plugin
+    "#]],
+    );
+    said(
+        &["connection", "add", "ci", "--url", "http://127.0.0.1:1", "--auth", "bearer", "--token", "written-out"],
+        2,
+        expect![[r#"
+        error: invalid value 'written-out' for '--token <REFERENCE>': a secret is never written out: refer to it as `env:NAME` or `file:/absolute/path` (11 characters were given)
+
+        For more information, try '--help'.
+    "#]],
+    );
+}
+
+#[test]
+fn only_those_who_may_approve() {
+    let (site, _counterparts) = payments(Deployment::Succeeds, 0, 0);
+    let _serve = site.serve();
+    site.good(&[&RUN[..], &["--detach"]].concat());
+    site.until(RELEASE, "it waits for approval", |it| it.waits.iter().any(|it| it.cause == "approval"));
+    let refused = |arguments: &[&str], expected: Expect| {
+        let ran = site.run(arguments);
+        assert_eq!(ran.code, Some(2), "{ran:?}");
+        check(&ran.stderr, &expected);
+    };
+    refused(
+        &["release", "approve", RELEASE, "--as", "mallory"],
+        expect![[r#"
+        error: mallory may not approve step `deploy`: group:release-managers may
+    "#]],
+    );
+    refused(
+        &["release", "approve", RELEASE, "--as", "ana", "--step", "build"],
+        expect![[r#"
+        error: step `build` does not wait for an approval: it is succeeded
+    "#]],
+    );
+    refused(
+        &["release", "reject", RELEASE, "--as", "ana"],
+        expect![[r#"
+        error: a reason is missing: say why, it is kept with the release
+    "#]],
+    );
+    refused(
+        &["release", "cancel", RELEASE, "--reason", ""],
+        expect![[r#"
+        error: a reason is missing: say why, it is kept with the release
+    "#]],
+    );
+    refused(
+        &["release", "retry", RELEASE, "--reason", "again"],
+        expect![[r#"
+        error: no step of payments-1 waits for a decision: it is running (deploy: approval by 1 of group:release-managers: Deploy 1.2.3?)
+    "#]],
+    );
+    assert!(site.show(RELEASE).is_some_and(|it| !it.ended), "nothing of that changed the release");
+    site.good(&["release", "reject", RELEASE, "--as", "ana", "--comment", "not on a Friday"]);
+    let view = site.ended(RELEASE);
+    assert!(!view.succeeded, "{view:#?}");
+}
+
+#[test]
+fn a_second_process_is_served_by_the_first() {
+    let (site, _counterparts) = payments(Deployment::Succeeds, 300, 0);
+    let mut first = site.serve();
+    let second = site.run(&["serve"]);
+    assert_eq!(second.code, Some(2), "{second:?}");
+    assert!(second.stderr.contains("another process already runs in"), "{second:?}");
+    // The release of a second `run` runs in the first process: killing the second changes nothing.
+    let mut run = crate::support::Process::start(&mut site.command(&RUN));
+    site.until(RELEASE, "the first process has it", |_| true);
+    run.kill_9();
+    let listed = site.good(&["release", "list"]);
+    assert!(listed.stdout.contains(RELEASE) && !listed.stderr.contains("nothing is running"), "{listed:?}");
+    site.until(RELEASE, "it waits for approval", |it| it.waits.iter().any(|it| it.cause == "approval"));
+    first.stop();
+    let listed = site.good(&["release", "list"]);
+    assert!(listed.stdout.contains(RELEASE) && listed.stderr.contains("nothing is running"), "{listed:?}");
+}
+
+#[test]
+fn programs_get_json_from_every_command() {
+    let (site, counterparts) = payments(Deployment::Succeeds, 0, 0);
+    let _serve = site.serve();
+    let started = site.json(&[&RUN[..], &["--detach"]].concat());
+    assert_eq!(started["release"], RELEASE);
+    site.until(RELEASE, "it waits for approval", |it| it.waits.iter().any(|it| it.cause == "approval"));
+    assert_eq!(site.json(&["release", "approve", RELEASE, "--as", "ana"])["release"], RELEASE);
+    site.ended(RELEASE);
+    for arguments in [
+        &["release", "list"][..],
+        &["release", "list", "--open"],
+        &["release", "show", RELEASE],
+        &["release", "show", RELEASE, "--watch"],
+        &["release", "logs", RELEASE],
+        &["release", "logs", RELEASE, "--requests", "--step", "build"],
+        &["plugin", "list"],
+        &["plugin", "inspect", "jenkins"],
+        &["connection", "list"],
+        &["connection", "test", "ci"],
+        &["connection", "add", "spare", "--url", &counterparts.echo.url],
+        &["connection", "remove", "spare"],
+        &["tool", "list"],
+        &["group", "list"],
+        &["store", "check"],
+        &["validate", "payments.yaml"],
+        &["validate", "--offline", "payments.yaml"],
+    ] {
+        let ran = site.good(&[&["--json"], arguments].concat());
+        assert_eq!(ran.stderr, "", "{arguments:?}");
+        assert!(ran.json().is_array() || ran.json().is_object(), "{arguments:?}: {ran:?}");
+    }
+    let refused = site.run(&["--json", "release", "show", "payments-7"]);
+    assert_eq!((refused.code, refused.stderr.as_str()), (Some(2), ""), "{refused:?}");
+    assert!(refused.json()["error"].is_string(), "{refused:?}");
+}
+
+#[test]
+fn completions_and_pictures_are_printed() {
+    let site = Site::empty();
+    site.write("payments.yaml", crate::support::release::PAYMENTS);
+    for (shell, mark) in [("bash", "_windlass()"), ("zsh", "#compdef windlass"), ("fish", "complete -c windlass")] {
+        assert!(site.good(&["completions", shell]).stdout.contains(mark), "{shell}");
+    }
+    assert!(site.good(&["graph", "payments.yaml"]).stdout.contains("flowchart"));
+    assert!(site.good(&["graph", "--format", "svg", "payments.yaml"]).stdout.starts_with("<svg"));
+}

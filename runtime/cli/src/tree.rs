@@ -127,7 +127,7 @@ impl Live {
             let text = draw(view, now);
             let lines: Vec<String> = text.lines().map(|it| cut(it, columns)).collect();
             let up = if self.drawn > 0 { format!("\x1b[{}A", self.drawn) } else { String::new() };
-            let _ = write!(out, "{up}\x1b[J{}\n", lines.join("\n"));
+            let _ = writeln!(out, "{up}\x1b[J{}", lines.join("\n"));
             self.drawn = lines.len();
         } else {
             for step in &view.steps {

@@ -291,10 +291,11 @@ impl Runtime {
         let handle = lock(&self.inner.releases).get(id).cloned();
         if let Some(handle) = handle {
             let (answer, answered) = oneshot::channel();
-            if handle.inbox.send(Message::Input { input: input.clone(), answer }).is_ok() {
-                if let Ok(answer) = answered.await {
-                    return Ok(answer?);
-                }
+            let sent = handle.inbox.send(Message::Input { input: input.clone(), answer });
+            if sent.is_ok()
+                && let Ok(answer) = answered.await
+            {
+                return Ok(answer?);
             }
         }
         // Nobody drives it: it has ended, or this process only answers.
@@ -327,10 +328,10 @@ impl Runtime {
         let handle = lock(&self.inner.releases).get(id).cloned();
         if let Some(handle) = handle {
             let (answer, answered) = oneshot::channel();
-            if handle.inbox.send(Message::Show(answer)).is_ok() {
-                if let Ok(release) = answered.await {
-                    return Ok(release);
-                }
+            if handle.inbox.send(Message::Show(answer)).is_ok()
+                && let Ok(release) = answered.await
+            {
+                return Ok(release);
             }
         }
         Ok(Box::new(self.inner.replay(id)?))

@@ -127,17 +127,23 @@ pub(crate) async fn demo(args: DemoArgs, context: &Context<'_>) -> anyhow::Resul
     }
     let end = if view.succeeded { styled(GOOD, "succeeded") } else { styled(BAD, &view.state) };
     output.note(format_args!("\n{release} {end}. Look at:"));
+    let windlass = program();
     for (command, what) in [
-        (format!("windlass release show {release}"), "what happened, from the journal"),
-        (format!("windlass release logs {release} --requests"), "what the steps said and which requests they made"),
-        ("windlass plugin inspect jenkins".to_owned(), "what a plugin asks for"),
-        ("windlass connection list".to_owned(), "where credentials are, and what they allow"),
-        (format!("windlass graph {WORKFLOW}"), "the workflow as a picture"),
-        ("windlass demo --bad".to_owned(), "a release that is rolled back"),
+        (format!("release show {release}"), "what happened, from the journal"),
+        (format!("release logs {release} --requests"), "what the steps said and which requests they made"),
+        ("plugin inspect jenkins".to_owned(), "what a plugin asks for"),
+        ("connection list".to_owned(), "where credentials are, and what they allow"),
+        (format!("graph {WORKFLOW}"), "the workflow as a picture"),
+        ("demo --bad".to_owned(), "a release that is rolled back"),
     ] {
-        output.note(format_args!("  {command:58} {what}"));
+        output.note(format_args!("  {windlass} {command:50} {what}"));
     }
     Ok(super::watch::exit_code(&view))
+}
+
+/// What to type to run this program again: `cargo run` does not put it on the path.
+fn program() -> String {
+    std::env::args().next().filter(|it| !it.is_empty()).unwrap_or_else(|| "windlass".to_owned())
 }
 
 /// The root of the checkout, from the folder we are in.

@@ -84,6 +84,7 @@ fn servicenow() -> Value {
                 }),
                 json!(["short_description"]),
             ),
+            "await-approval": action(json!({ "change": text("the change"), "poll_interval": duration() }), json!(["change"])),
             "move-change": action(json!({ "change": text("the change"), "state": text("the state") }), json!(["change", "state"])),
             "close-change": action(
                 json!({ "change": text("the change"), "close_code": { "type": "string", "enum": ["successful", "successful_issues", "unsuccessful"] }, "close_notes": text("how it went") }),
@@ -103,7 +104,7 @@ fn helm() -> Value {
                 "tools": { "helm": { "description": "the Helm client", "subcommands": ["upgrade", "status", "rollback"] } },
                 "input": {
                     "type": "object", "additionalProperties": false, "required": ["release", "chart"],
-                    "properties": { "release": text("the release"), "chart": text("the chart"), "namespace": text("the namespace"), "values": { "type": "object" } },
+                    "properties": { "release": text("the release"), "chart": text("the chart"), "namespace": text("the namespace"), "create_namespace": { "type": "boolean" }, "timeout": duration(), "values": { "type": "object" } },
                 },
                 "output": { "type": "object", "properties": { "revision": { "type": "integer" } } },
             },

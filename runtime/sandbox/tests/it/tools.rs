@@ -18,7 +18,7 @@ case "$1" in
   env) env | sort; pwd; ls -A; stat -c %a . ;;
   cat) cat "$2" ;;
   fail) exit 7 ;;
-  hang) sleep 1000 & echo $$ $!; wait ;;
+  hang) sleep 1000 & echo $$ $!; echo $$ $! >&2; wait ;;
   children) sleep 1000 & echo $!; exit 0 ;;
   die) kill -TERM $$ ;;
   flood) while :; do echo "0123456789012345678901234567890123456789"; done ;;
@@ -64,7 +64,8 @@ async fn run_given(tool: Tool, mut given: Given) -> CallReport {
     call("run-tool", given).await
 }
 
-/// The tool and its child, as `hang` prints them.
+/// The tool and its child, as `hang` prints them: on standard output for the plugin, on standard error
+/// for the log, where one who does not see the plugin's answer can read them.
 fn pids(printed: &str) -> [&str; 2] {
     let mut pids = printed.split_whitespace();
     [pids.next().expect("the tool"), pids.next().expect("its child")]

@@ -27,6 +27,9 @@ pub struct SandboxOptions {
     /// Where compiled code is kept, private to this user; none keeps nothing. Whoever can write there
     /// can run native code in this process.
     pub cache_dir: Option<PathBuf>,
+    /// Where tools get their private folders, this sandbox's alone: what a host that was killed left there
+    /// (files of plugins, kubeconfigs) is removed. None uses the system's folder for temporary files.
+    pub tools_dir: Option<PathBuf>,
     /// Instances at once; further calls wait.
     pub instances_max: u32,
     /// Native tools at once; further ones wait, on their call's time.
@@ -41,6 +44,7 @@ impl Default for SandboxOptions {
     fn default() -> Self {
         Self {
             cache_dir: None,
+            tools_dir: None,
             instances_max: 2_000,
             tools_max: 16,
             bound: EffectiveLimits::BOUND,
@@ -63,6 +67,14 @@ pub enum SandboxError {
     /// wasmtime does not start.
     #[error("the WebAssembly engine does not start: {0}")]
     Engine(String),
+    /// The folder for tools cannot be used.
+    #[error("the folder for tools {} cannot be used: {why}", .folder.display())]
+    Tools {
+        /// Which folder.
+        folder: PathBuf,
+        /// What is wrong with it.
+        why: String,
+    },
 }
 
 /// Runs plugins. Cheap to clone; all clones are the same sandbox.
@@ -88,11 +100,15 @@ pub(crate) struct Inner {
 impl Sandbox {
     /// Starts the engine; reserves address space, not memory.
     pub fn new(options: SandboxOptions) -> Result<Self, SandboxError> {
-        let SandboxOptions { cache_dir, instances_max, tools_max, bound, secrets } = options;
+        let SandboxOptions { cache_dir, tools_dir, instances_max, tools_max, bound, secrets } = options;
         let instances_max = instances_max.max(1);
         let cache_dir = cache_dir
             .map(|folder| private_folder(&folder).map_err(|why| SandboxError::Cache { folder, why }))
             .transpose()?;
+        let tools_dir = match tools_dir {
+            Some(folder) => empty_folder(&folder).map_err(|why| SandboxError::Tools { folder, why })?,
+            None => std::env::temp_dir(),
+        };
         let refuse = |error: wasmtime::Error| SandboxError::Engine(format!("{error:#}"));
         let (engine, allocation) = engine::start(instances_max, cache_dir.as_deref()).map_err(refuse)?;
         let inner = Inner {
@@ -103,7 +119,7 @@ impl Sandbox {
             bound,
             secrets,
             http: HttpClients::default(),
-            tools: Tools::new(tools_max.max(1)),
+            tools: Tools::new(tools_max.max(1), &tools_dir),
             allocation,
             prepared: Mutex::default(),
             engine,
@@ -173,6 +189,14 @@ impl Sandbox {
 
     fn prepared(&self) -> std::sync::MutexGuard<'_, HashMap<Digest, Weak<Plugin>>> {
         self.inner.prepared.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Makes the folder anew, without anything in it; gives its absolute path.
+fn empty_folder(folder: &Path) -> Result<PathBuf, String> {
+    match std::fs::remove_dir_all(folder) {
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(error.to_string()),
+        _ => private_folder(folder),
     }
 }
 

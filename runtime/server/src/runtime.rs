@@ -122,7 +122,11 @@ impl Runtime {
         store: Arc<dyn Store>,
         options: RuntimeOptions,
     ) -> Result<Self, RuntimeError> {
-        let sandbox_options = SandboxOptions { cache_dir: Some(state.compiled()), ..SandboxOptions::default() };
+        let sandbox_options = SandboxOptions {
+            cache_dir: Some(state.compiled()),
+            tools_dir: Some(state.tools()),
+            ..SandboxOptions::default()
+        };
         let sandbox = Sandbox::new(sandbox_options).map_err(|error| RuntimeError::Sandbox(error.to_string()))?;
         let catalog = Catalog::load(&*store)?;
         let topics = Topics::new(state.topic_key().map_err(RuntimeError::State)?);

@@ -37,6 +37,11 @@ impl StateDirectory {
         self.root.join("compiled")
     }
 
+    /// Where tools get their private folders; emptied when the store is opened.
+    pub fn tools(&self) -> PathBuf {
+        self.root.join("tools")
+    }
+
     /// What steps logged.
     pub fn logs(&self) -> PathBuf {
         self.root.join("logs")

@@ -1,6 +1,7 @@
 //! `windlass demo`
 
 mod change_board;
+mod cluster;
 mod counterparts;
 
 use std::collections::BTreeMap;
@@ -39,12 +40,17 @@ pub(crate) struct DemoArgs {
     #[arg(long)]
     bad: bool,
 
-    /// Deploy to this cluster with the real helm; without it a stand-in for helm is used.
-    /// Never taken from the environment by itself: a demo must not deploy to a cluster nobody named
+    /// Deploy to this cluster with the real helm. Without it the current context of KUBECONFIG or
+    /// ~/.kube/config is used if its cluster is on this machine, else a stand-in for helm: a demo must not
+    /// deploy to a cluster that nobody named
     #[arg(long, env = "WINDLASS_DEMO_KUBECONFIG")]
     kubeconfig: Option<PathBuf>,
 
-    /// The real helm, with --kubeconfig
+    /// Use the stand-in for helm even where a cluster is on this machine
+    #[arg(long, conflicts_with = "kubeconfig")]
+    stand_in: bool,
+
+    /// The real helm
     #[arg(long, env = "WINDLASS_DEMO_HELM", default_value = "helm")]
     helm: PathBuf,
 
@@ -106,7 +112,7 @@ pub(crate) async fn demo(args: DemoArgs, context: &Context<'_>) -> anyhow::Resul
             output.note(format_args!("{} {release}, which had not ended", styled(STRONG, "going on with")));
             release
         }
-        None => start(&client, &root, &args).await?,
+        None => start(&client, &root, &args, counterparts.cluster_is_simulated).await?,
     };
     output.note("");
     let approvals = match (args.yes, std::io::stdin().is_terminal()) {
@@ -160,13 +166,17 @@ async fn open_release(client: &Client) -> anyhow::Result<Option<String>> {
     Ok(releases.into_iter().rfind(|it| it.open).map(|it| it.release))
 }
 
-async fn start(client: &Client, root: &Path, args: &DemoArgs) -> anyhow::Result<String> {
+async fn start(client: &Client, root: &Path, args: &DemoArgs, cluster_is_simulated: bool) -> anyhow::Result<String> {
     let source = read_source(&root.join(WORKFLOW))?;
     let mut body = StartBody::of(&source);
     body.arguments = BTreeMap::from([
         ("version".to_owned(), args.version.clone()),
         ("chart".to_owned(), root.join("workflows/charts/payments").display().to_string()),
     ]);
+    if cluster_is_simulated {
+        // Nothing is pulled, so nothing is waited for.
+        body.arguments.insert("ready_within".to_owned(), "20s".to_owned());
+    }
     if args.bad {
         body.arguments.insert("tag".to_owned(), format!("{}-bad", args.version));
     }

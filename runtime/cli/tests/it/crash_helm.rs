@@ -153,9 +153,14 @@ fn killed_while_helm_deploys_and_while_it_rolls_back() {
         (cluster.effects().len() == before + 2 && cluster.deployed() == ["2.0.0"]).then_some(())
     });
     run.kill_9();
+    // What a tool that was killed with its host had is not left there.
+    let left = site.state().join("tools/windlass-tool-left");
+    std::fs::create_dir_all(&left).expect("the host's folder for tools");
+    std::fs::write(left.join("config"), "a kubeconfig").expect("writable");
     let _serve = site.serve();
     assert_eq!(site.ended("deployment-3").state, "rolled back");
     assert_eq!(cluster.effects()[before..], ["release.upgraded", "release.rolled_back"]);
     assert_eq!(cluster.deployed(), ["2.0.0"]);
+    assert!(!left.exists());
     site.check();
 }

@@ -6,6 +6,7 @@
 mod crash;
 mod crash_helm;
 mod every_position;
+mod first_plugin;
 mod hostile;
 mod rollback;
 mod support;

@@ -16,12 +16,15 @@ use windlass_model::digest::Digest;
 use windlass_server::StateDirectory;
 
 use super::DemoArgs;
+use super::cluster::Cluster;
 use crate::output::{Output, STRONG, WAIT, styled};
 
 /// What the demo talks to.
 pub(super) struct Counterparts {
     pub(super) connections: Vec<Connection>,
     pub(super) helm: Tool,
+    /// Whether helm is the stand-in.
+    pub(super) cluster_is_simulated: bool,
     simulators: Vec<Ready>,
     ready_files: Vec<PathBuf>,
 }
@@ -79,37 +82,32 @@ pub(super) async fn start(
         servicenow.url
     ));
 
-    let kubeconfig = match &args.kubeconfig {
-        Some(file) => std::fs::canonicalize(file).with_context(|| format!("{} cannot be read", file.display()))?,
-        None => {
+    let (helm, kubeconfig, cluster_is_simulated) = match Cluster::choose(args).await? {
+        Cluster::Real { helm, kubeconfig, server } => {
+            output.note(format_args!(
+                "{} helm ({}) deploys to the cluster {server} of {}",
+                styled(STRONG, "real"),
+                helm.display(),
+                kubeconfig.display()
+            ));
+            (helm, kubeconfig, false)
+        }
+        Cluster::StandIn { why } => {
+            output.note(format_args!("{} for helm, nothing is deployed anywhere: {why}", styled(WAIT, "stand-in")));
             let cluster = folder.join("cluster");
             std::fs::create_dir_all(&cluster).context("the stand-in's cluster")?;
-            secret(
+            let kubeconfig = secret(
                 &folder,
                 "kubeconfig",
                 &format!(
                     "apiVersion: v1\nkind: Config\nclusters:\n- name: standin\n  cluster:\n    server: file://{}\nusers:\n- name: standin\n  user: {{}}\ncontexts:\n- name: standin\n  context:\n    cluster: standin\n    user: standin\ncurrent-context: standin\n",
                     cluster.display()
                 ),
-            )?
+            )?;
+            let helm = programs.get("windlass-standin-helm").context("cargo built no windlass-standin-helm")?;
+            (helm.clone(), kubeconfig, true)
         }
     };
-    let helm = match &args.kubeconfig {
-        Some(_) => which(&args.helm)?,
-        None => programs.get("windlass-standin-helm").context("cargo built no windlass-standin-helm")?.clone(),
-    };
-    match &args.kubeconfig {
-        Some(_) => output.note(format_args!(
-            "{} helm at {} deploys to the cluster of {}",
-            styled(STRONG, "real"),
-            helm.display(),
-            kubeconfig.display()
-        )),
-        None => output.note(format_args!(
-            "{} for helm: nothing is deployed anywhere (name a cluster with --kubeconfig for the real thing)",
-            styled(WAIT, "stand-in")
-        )),
-    }
     let bytes = std::fs::read(&helm).with_context(|| format!("{} cannot be read", helm.display()))?;
     let connections = vec![
         local(
@@ -158,7 +156,7 @@ pub(super) async fn start(
         wall_ms: Tool::default_wall_ms(),
         output_bytes: Tool::default_output_bytes(),
     };
-    Ok(Counterparts { connections, helm, simulators, ready_files })
+    Ok(Counterparts { connections, helm, cluster_is_simulated, simulators, ready_files })
 }
 
 const CLIENT_SECRET: &str = "simulated-client-secret";
@@ -263,15 +261,6 @@ async fn answering(ready_file: &Path) -> Option<Ready> {
     let address = ready.url.strip_prefix("http://")?;
     tokio::net::TcpStream::connect(address).await.ok()?;
     Some(ready)
-}
-
-fn which(program: &Path) -> anyhow::Result<PathBuf> {
-    if program.components().count() > 1 {
-        return std::fs::canonicalize(program).with_context(|| format!("{} cannot be found", program.display()));
-    }
-    let path = std::env::var_os("PATH").unwrap_or_default();
-    let found = std::env::split_paths(&path).map(|it| it.join(program)).find(|it| it.is_file());
-    found.with_context(|| format!("{} is not on the PATH; name it with --helm", program.display()))
 }
 
 impl Counterparts {

@@ -13,7 +13,7 @@ pub(crate) use components::{ready, standin_helm};
 pub(crate) use counterparts::{Counterparts, PASSWORD, job};
 pub(crate) use process::Process;
 pub(crate) use scrub::scrubbed;
-pub(crate) use site::Site;
+pub(crate) use site::{Site, WINDLASS};
 
 /// How long anything may take before a test gives up on it.
 pub(crate) const DEADLINE: Duration = Duration::from_secs(60);

@@ -72,7 +72,20 @@ impl Site {
 
     /// Runs a command to its end.
     pub(crate) fn run(&self, arguments: &[&str]) -> Ran {
-        let output = self.command(arguments).stdin(Stdio::null()).output().expect("windlass starts");
+        let mut command = self.command(arguments);
+        command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        let child = command.spawn().expect("windlass starts");
+        let pid = rustix::process::Pid::from_child(&child);
+        let (ended, has_ended) = std::sync::mpsc::channel::<()>();
+        // One that waits for a person would wait for ever.
+        let watchdog = std::thread::spawn(move || {
+            if has_ended.recv_timeout(DEADLINE) == Err(std::sync::mpsc::RecvTimeoutError::Timeout) {
+                let _ = rustix::process::kill_process(pid, rustix::process::Signal::KILL);
+            }
+        });
+        let output = child.wait_with_output().expect("it ends");
+        drop(ended);
+        watchdog.join().expect("no panic");
         let text = |bytes: Vec<u8>| String::from_utf8(bytes).expect("text");
         Ran { code: output.status.code(), stdout: text(output.stdout), stderr: text(output.stderr) }
     }

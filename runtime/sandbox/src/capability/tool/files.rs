@@ -4,6 +4,7 @@ use std::fs::{DirBuilder, OpenOptions};
 use std::io::Write as _;
 use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _, PermissionsExt as _};
 use std::path::{Component, Path, PathBuf};
+use std::sync::Arc;
 
 use tempfile::TempDir;
 
@@ -26,19 +27,23 @@ impl Folders {
     }
 }
 
-/// Makes the folders and writes the files; a text that says why not.
-pub(super) async fn prepare(files: Vec<(String, Vec<u8>)>, kubeconfig: Option<String>) -> Result<Folders, String> {
-    tokio::task::spawn_blocking(move || write(&files, kubeconfig.as_deref()))
+/// Makes the folders inside `parent` and writes the files; a text that says why not.
+pub(super) async fn prepare(
+    parent: Arc<Path>,
+    files: Vec<(String, Vec<u8>)>,
+    kubeconfig: Option<String>,
+) -> Result<Folders, String> {
+    tokio::task::spawn_blocking(move || write(&parent, &files, kubeconfig.as_deref()))
         .await
         .map_err(|_| "its folder could not be made".to_owned())?
 }
 
-fn write(files: &[(String, Vec<u8>)], kubeconfig: Option<&str>) -> Result<Folders, String> {
+fn write(parent: &Path, files: &[(String, Vec<u8>)], kubeconfig: Option<&str>) -> Result<Folders, String> {
     if files.len() > FILES_MAX {
         return Err(format!("{} files were given; {FILES_MAX} are the most", files.len()));
     }
     let failed = |error: std::io::Error| format!("its private folder could not be made: {}", error.kind());
-    let work = private_folder().map_err(failed)?;
+    let work = private_folder(parent).map_err(failed)?;
     DirBuilder::new().mode(0o700).create(work.path().join(".tmp")).map_err(failed)?;
     for (path, content) in files {
         if !is_inside(path) {
@@ -52,7 +57,7 @@ fn write(files: &[(String, Vec<u8>)], kubeconfig: Option<&str>) -> Result<Folder
     }
     let credential = match kubeconfig {
         Some(kubeconfig) => {
-            let folder = private_folder().map_err(failed)?;
+            let folder = private_folder(parent).map_err(failed)?;
             write_file(&folder.path().join("config"), kubeconfig.as_bytes()).map_err(failed)?;
             Some(folder)
         }
@@ -61,8 +66,9 @@ fn write(files: &[(String, Vec<u8>)], kubeconfig: Option<&str>) -> Result<Folder
     Ok(Folders { work, credential })
 }
 
-fn private_folder() -> std::io::Result<TempDir> {
-    tempfile::Builder::new().prefix("windlass-tool-").permissions(std::fs::Permissions::from_mode(0o700)).tempdir()
+fn private_folder(parent: &Path) -> std::io::Result<TempDir> {
+    let mode = std::fs::Permissions::from_mode(0o700);
+    tempfile::Builder::new().prefix("windlass-tool-").permissions(mode).tempdir_in(parent)
 }
 
 fn write_file(path: &Path, content: &[u8]) -> std::io::Result<()> {
@@ -83,6 +89,8 @@ mod tests {
     #[test]
     fn files_stay_in_the_folder() {
         let good = [("values.yaml".to_owned(), b"a: 1".to_vec()), ("charts/app/Chart.yaml".to_owned(), Vec::new())];
+        let parent = tempfile::tempdir().expect("a folder");
+        let write = |files: &[_], kubeconfig| write(parent.path(), files, kubeconfig);
         let folders = write(&good, Some("apiVersion: v1")).expect("writable");
         let mode = |path: &Path| std::fs::metadata(path).expect("there").permissions().mode() & 0o777;
         assert_eq!(std::fs::read(folders.work.path().join("values.yaml")).expect("there"), b"a: 1");

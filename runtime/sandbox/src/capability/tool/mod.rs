@@ -16,6 +16,7 @@ mod program;
 mod run;
 mod stream;
 
+use std::path::Path;
 use std::sync::Arc;
 
 use tokio::sync::Semaphore;
@@ -34,11 +35,13 @@ use crate::state::CallState;
 pub(crate) struct Tools {
     permits: Arc<Semaphore>,
     programs: Programs,
+    /// Where their private folders are made.
+    folder: Arc<Path>,
 }
 
 impl Tools {
-    pub(crate) fn new(tools_max: usize) -> Self {
-        Self { permits: Arc::new(Semaphore::new(tools_max)), programs: Programs::default() }
+    pub(crate) fn new(tools_max: usize, folder: &Path) -> Self {
+        Self { permits: Arc::new(Semaphore::new(tools_max)), programs: Programs::default(), folder: folder.into() }
     }
 }
 
@@ -87,7 +90,7 @@ async fn start(shared: &Arc<Shared>, command: tools::Command) -> wasmtime::Resul
         return not_started("the sandbox is ending".to_owned());
     };
     let tools::Command { arguments, files, stdin, .. } = command;
-    let folders = match files::prepare(files, kubeconfig).await {
+    let folders = match files::prepare(Arc::clone(&tools.folder), files, kubeconfig).await {
         Ok(folders) => folders,
         Err(why) => return not_started(why),
     };

@@ -1,5 +1,6 @@
 //! A release as a tree, a state per step.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::io::Write;
 
 use windlass_model::time::{Span, Timestamp};
@@ -111,12 +112,12 @@ fn took(from: Timestamp, to: Timestamp) -> String {
 pub(crate) struct Live {
     is_live: bool,
     drawn: usize,
-    told: std::collections::BTreeMap<String, String>,
+    teller: Teller,
 }
 
 impl Live {
     pub(crate) fn new(is_live: bool) -> Self {
-        Self { is_live, drawn: 0, told: std::collections::BTreeMap::new() }
+        Self { is_live, drawn: 0, teller: Teller::default() }
     }
 
     /// Shows how the release stands now.
@@ -130,17 +131,8 @@ impl Live {
             let _ = writeln!(out, "{up}\x1b[J{}", lines.join("\n"));
             self.drawn = lines.len();
         } else {
-            for step in &view.steps {
-                let status = if step.status.is_empty() { String::new() } else { format!(": {}", step.status) };
-                let line = format!("{}{status}", step.state);
-                let before = self.told.insert(step.name.clone(), line.clone());
-                if before.as_ref() != Some(&line) && (before.is_some() || step.state != "waiting") {
-                    let _ = writeln!(out, "{:>12}  {line}", step.name);
-                }
-            }
-            let line = view.state.clone();
-            if self.told.insert(String::new(), line.clone()).as_ref() != Some(&line) {
-                let _ = writeln!(out, "{:>12}  {line}", view.release);
+            for line in self.teller.tell(view) {
+                let _ = writeln!(out, "{line}");
             }
         }
         let _ = out.flush();
@@ -149,6 +141,46 @@ impl Live {
     /// Leaves what is drawn as it is; the next drawing goes below it.
     pub(crate) fn leave(&mut self) {
         self.drawn = 0;
+    }
+}
+
+/// Tells a release line by line: what is new, and what somebody has to do.
+#[derive(Default)]
+struct Teller {
+    /// The release's state, under the empty name, and each step's.
+    states: BTreeMap<String, String>,
+    /// What each step said of itself since its state became what it is.
+    said: BTreeMap<String, BTreeSet<String>>,
+    asked: BTreeSet<(String, String)>,
+}
+
+impl Teller {
+    fn tell(&mut self, view: &ReleaseView) -> Vec<String> {
+        let mut lines = Vec::new();
+        for step in &view.steps {
+            // A step that waits outside is woken to look again and again; that is no news.
+            let state = if step.state == "suspended" { "running" } else { step.state.as_str() };
+            let before = self.states.insert(step.name.clone(), state.to_owned());
+            let said = self.said.entry(step.name.clone()).or_default();
+            let is_new = before.as_deref() != Some(state);
+            if is_new {
+                said.clear();
+            }
+            let is_news = said.insert(step.status.clone()) && !step.status.is_empty();
+            if (is_new && (before.is_some() || state != "waiting")) || (!is_new && is_news) {
+                let status = if step.status.is_empty() { String::new() } else { format!(": {}", step.status) };
+                lines.push(format!("{:>12}  {state}{status}", step.name));
+            }
+        }
+        for wait in view.waits.iter().filter(|it| !it.command.is_empty()) {
+            if self.asked.insert((wait.step.clone(), wait.text.clone())) {
+                lines.push(format!("{:>12}  waits for {}: {}", wait.step, wait.owner, wait.command));
+            }
+        }
+        if self.states.insert(String::new(), view.state.clone()).as_ref() != Some(&view.state) {
+            lines.push(format!("{:>12}  {}", view.release, view.state));
+        }
+        lines
     }
 }
 
@@ -188,5 +220,56 @@ mod tests {
         assert_eq!(took(Timestamp(0), Timestamp(8_100)), "8.1s");
         assert_eq!(took(Timestamp(0), Timestamp(123_000)), "2m03s");
         assert_eq!(took(Timestamp(0), Timestamp(7_260_000)), "2h1m");
+    }
+
+    fn view(state: &str, status: &str, command: &str) -> ReleaseView {
+        let step = serde_json::json!({
+            "name": "build", "phase": null, "needs": [], "uses": "jenkins/trigger-build", "version": "0.1.0",
+            "component": "", "state": state, "status": status, "attempt": 1, "began_at": null, "ended_at": null
+        });
+        let wait = serde_json::json!({
+            "step": "build", "cause": "decision", "text": "it failed", "owner": "you", "until": null,
+            "command": command
+        });
+        serde_json::from_value(serde_json::json!({
+            "release": "payments-1", "workflow": "payments", "state": "running", "ended": false, "succeeded": false,
+            "requested_by": "ana", "plan": "", "parameters": {}, "outputs": {}, "phases": [], "steps": [step],
+            "waits": [wait], "headline": "", "records": 1, "created_at": 0, "updated_at": 0, "rollback_trigger": null
+        }))
+        .expect("a view")
+    }
+
+    #[test]
+    fn only_news_is_told() {
+        let mut teller = Teller::default();
+        let mut told = Vec::new();
+        for (state, status, command) in [
+            ("waiting", "", ""),
+            ("running", "", ""),
+            ("suspended", "it is queued", ""),
+            ("running", "it is queued", ""),
+            ("suspended", "it is queued", ""),
+            ("suspended", "it runs", ""),
+            ("running", "", ""),
+            ("paused", "it failed", "windlass release retry"),
+            ("paused", "it failed", "windlass release retry"),
+            ("running", "it is queued", ""),
+            ("succeeded", "", ""),
+        ] {
+            told.extend(teller.tell(&view(state, status, command)).iter().map(|it| it.trim().to_owned()));
+        }
+        assert_eq!(
+            told,
+            [
+                "payments-1  running",
+                "build  running",
+                "build  running: it is queued",
+                "build  running: it runs",
+                "build  paused: it failed",
+                "build  waits for you: windlass release retry",
+                "build  running: it is queued",
+                "build  succeeded",
+            ]
+        );
     }
 }

@@ -401,35 +401,38 @@ fn nanos(duration: Duration) -> u64 {
 }
 
 fn transport_error(code: &ErrorCode) -> TransportError {
-    use TransportErrorKind::{BadRequest, Denied, Interrupted, NotConnected, Other, TimedOut, TooLarge};
+    use TransportErrorKind::{BadRequest, Denied, Interrupted, NotConnected, Other, TimedOut, TooLarge, Untrusted};
+    let name = || format!("{code:?}").trim_start_matches("ErrorCode::").to_owned();
+    let unconnected = |why: &str| (NotConnected, format!("no connection: {why}"));
     let (kind, message) = match code {
         ErrorCode::HttpRequestDenied => (Denied, "the host denied the request".to_owned()),
         ErrorCode::DestinationIpProhibited => (Denied, "the host does not allow this address".to_owned()),
-        ErrorCode::DnsTimeout
-        | ErrorCode::DnsError(_)
-        | ErrorCode::DestinationNotFound
-        | ErrorCode::DestinationUnavailable
-        | ErrorCode::DestinationIpUnroutable
-        | ErrorCode::ConnectionRefused
-        | ErrorCode::ConnectionTimeout
-        | ErrorCode::ConnectionLimitReached
-        | ErrorCode::TlsProtocolError
-        | ErrorCode::TlsCertificateError
-        | ErrorCode::TlsAlertReceived(_) => (NotConnected, format!("no connection: {code:?}")),
+        ErrorCode::DnsTimeout | ErrorCode::DnsError(_) | ErrorCode::DestinationNotFound => {
+            unconnected("its name has no address")
+        }
+        ErrorCode::DestinationUnavailable | ErrorCode::DestinationIpUnroutable => unconnected("it cannot be reached"),
+        ErrorCode::ConnectionRefused => unconnected("it refuses connections"),
+        ErrorCode::ConnectionTimeout => unconnected("it does not answer"),
+        ErrorCode::ConnectionLimitReached => unconnected("there are too many connections"),
+        ErrorCode::TlsProtocolError | ErrorCode::TlsAlertReceived(_) => {
+            unconnected("no secure connection could be agreed on")
+        }
+        ErrorCode::TlsCertificateError => {
+            (Untrusted, "nothing was sent: the host does not trust the server's certificate".to_owned())
+        }
         ErrorCode::ConnectionReadTimeout | ErrorCode::ConnectionWriteTimeout | ErrorCode::HttpResponseTimeout => {
             (TimedOut, "no answer in time".to_owned())
         }
         // What a connection that breaks in the middle looks like differs from host to host.
         ErrorCode::ConnectionTerminated | ErrorCode::HttpResponseIncomplete | ErrorCode::HttpProtocolError => {
-            let message = format!("the connection ended before the answer was complete: {code:?}");
-            (Interrupted, message)
+            (Interrupted, "the connection ended before the answer was complete".to_owned())
         }
         ErrorCode::HttpRequestBodySize(_)
         | ErrorCode::HttpResponseHeaderSectionSize(_)
         | ErrorCode::HttpResponseHeaderSize(_)
         | ErrorCode::HttpResponseBodySize(_)
         | ErrorCode::HttpResponseTrailerSectionSize(_)
-        | ErrorCode::HttpResponseTrailerSize(_) => (TooLarge, format!("a limit was passed: {code:?}")),
+        | ErrorCode::HttpResponseTrailerSize(_) => (TooLarge, format!("a limit was passed: {}", name())),
         ErrorCode::HttpRequestLengthRequired
         | ErrorCode::HttpRequestMethodInvalid
         | ErrorCode::HttpRequestUriInvalid
@@ -438,11 +441,11 @@ fn transport_error(code: &ErrorCode) -> TransportError {
         | ErrorCode::HttpRequestHeaderSize(_)
         | ErrorCode::HttpRequestTrailerSectionSize(_)
         | ErrorCode::HttpRequestTrailerSize(_)
-        | ErrorCode::ConfigurationError => (BadRequest, format!("the request cannot be sent: {code:?}")),
+        | ErrorCode::ConfigurationError => (BadRequest, format!("the request cannot be sent: {}", name())),
         ErrorCode::HttpResponseTransferCoding(_)
         | ErrorCode::HttpResponseContentCoding(_)
         | ErrorCode::HttpUpgradeFailed
-        | ErrorCode::LoopDetected => (Other, format!("the answer cannot be read: {code:?}")),
+        | ErrorCode::LoopDetected => (Other, format!("the answer cannot be read: {}", name())),
         ErrorCode::InternalError(said) => {
             (Other, said.clone().unwrap_or_else(|| "the host could not send it".to_owned()))
         }

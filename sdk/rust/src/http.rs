@@ -79,6 +79,8 @@ pub enum TransportErrorKind {
     Denied,
     /// No connection came about, so nothing was sent.
     NotConnected,
+    /// The server could not show a certificate that the host trusts, so nothing was sent.
+    Untrusted,
     /// The connection ended before the response was complete: the request may have had its effect.
     Interrupted,
     /// The response did not come in time: the request may have had its effect.
@@ -100,9 +102,9 @@ impl TransportError {
 
     /// Tells whether the other side certainly saw nothing of the request.
     pub fn certainly_not_sent(&self) -> bool {
-        use TransportErrorKind::{BadRequest, Denied, Interrupted, NotConnected, Other, TimedOut, TooLarge};
+        use TransportErrorKind::{BadRequest, Denied, Interrupted, NotConnected, Other, TimedOut, TooLarge, Untrusted};
         match self.kind {
-            Denied | NotConnected | BadRequest => true,
+            Denied | NotConnected | Untrusted | BadRequest => true,
             Interrupted | TimedOut | TooLarge | Other => false,
         }
     }

@@ -47,6 +47,7 @@ pub(crate) fn transport_failure(method: Method, url: &str, error: &TransportErro
         )
         .never(),
         TransportErrorKind::NotConnected => with("not-connected", FailureClass::Transient),
+        TransportErrorKind::Untrusted => with("untrusted", FailureClass::Unauthenticated),
         TransportErrorKind::Interrupted => with("interrupted", FailureClass::Transient),
         TransportErrorKind::TimedOut => with("timed-out", FailureClass::TimedOut),
         TransportErrorKind::TooLarge => with("too-large", FailureClass::Internal).never(),

@@ -215,6 +215,8 @@ fn pod_status(live: &LiveObject, ready: bool) -> Value {
         .map(|container| {
             let state = if ready {
                 json!({ "running": { "startedAt": at } })
+            } else if !live.is_bad() {
+                json!({ "waiting": { "reason": "ContainerCreating" } })
             } else {
                 json!({ "waiting": {
                     "message": "Back-off pulling image (simulated)",

@@ -106,7 +106,7 @@ impl LiveObject {
     }
 
     /// Whether its image never gets ready.
-    fn is_bad(&self) -> bool {
+    pub(super) fn is_bad(&self) -> bool {
         self.pod().is_some_and(never_ready)
     }
 

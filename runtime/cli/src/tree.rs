@@ -36,7 +36,8 @@ pub(crate) fn draw(view: &ReleaseView, now: Timestamp) -> String {
         }
     }
     for wait in view.waits.iter().filter(|it| !it.command.is_empty()) {
-        lines.push(format!("{} {} waits: {}", styled(WAIT, "▸"), wait.step, wait.text));
+        let who = if wait.step.is_empty() { &view.release } else { &wait.step };
+        lines.push(format!("{} {who} waits: {}", styled(WAIT, "▸"), wait.text));
         lines.push(format!("  {}", styled(DIM, &wait.command)));
     }
     lines.join("\n") + "\n"
@@ -174,7 +175,8 @@ impl Teller {
         }
         for wait in view.waits.iter().filter(|it| !it.command.is_empty()) {
             if self.asked.insert((wait.step.clone(), wait.text.clone())) {
-                lines.push(format!("{:>12}  waits for {}: {}", wait.step, wait.owner, wait.command));
+                let who = if wait.step.is_empty() { &view.release } else { &wait.step };
+                lines.push(format!("{who:>12}  waits for {}: {}", wait.owner, wait.command));
             }
         }
         if self.states.insert(String::new(), view.state.clone()).as_ref() != Some(&view.state) {

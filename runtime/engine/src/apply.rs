@@ -2,14 +2,14 @@
 
 use std::sync::Arc;
 
-use windlass_model::event::{AfterFailure, AfterInterruption, Event, Intervention, Operation, Outcome};
+use windlass_model::event::{AfterFailure, AfterInterruption, Event, Intervention, Operation, Outcome, SkipReason};
 use windlass_model::failure::{FailureClass, StepError};
 use windlass_model::graph::StepIndex;
 use windlass_model::name::StepName;
 use windlass_model::time::Timestamp;
 
-use crate::release::{DueKey, Release, ReleaseState};
-use crate::step::{Activity, Call, Stage, StepRun, StepState, Stopped, Vote};
+use crate::release::{DueKey, Pause, Release, ReleaseState};
+use crate::step::{Activity, Call, PassedOver, Stage, StepRun, StepState, Stopped, Vote};
 
 /// An event that does not fit the state before it.
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
@@ -47,10 +47,32 @@ impl Release {
             Event::ReleaseCreated(_) => {
                 return Err(IllegalEvent::Release { state: self.state.name(), event: "a second creation" });
             }
-            Event::Intervened {
-                intervention: Intervention::Retry { .. } | Intervention::Cancel { .. } | Intervention::Rollback,
-                ..
-            } => {}
+            Event::Intervened { actor, reason, intervention } => match intervention {
+                Intervention::Pause => {
+                    self.pause = Some(Pause { by: actor.clone(), reason: reason.clone(), since: at });
+                    self.set_all_timers();
+                }
+                Intervention::Resume => {
+                    self.pause = None;
+                    self.set_all_timers();
+                }
+                Intervention::Skip { step, output } => {
+                    let index = self.plan.index_of(step).ok_or_else(|| IllegalEvent::UnknownStep(step.clone()))?;
+                    let run = &mut self.steps[index.as_usize()];
+                    if run.state == StepState::Waiting {
+                        let output = output.clone().map(Arc::new);
+                        run.passed_over = Some(PassedOver { by: actor.clone(), reason: reason.clone(), output });
+                    }
+                }
+                // What follows from these is in events of their own.
+                Intervention::Retry { .. }
+                | Intervention::RunAgain { .. }
+                | Intervention::ReplaceOutput { .. }
+                | Intervention::SettleRollback { .. }
+                | Intervention::Cancel { .. }
+                | Intervention::Rollback => {}
+            },
+            Event::StepsReset { steps } => self.reset(steps)?,
             Event::FailingStarted { step, rollback } => match self.state {
                 ReleaseState::Running | ReleaseState::Failing { .. } => {
                     self.state = ReleaseState::Failing { step: step.clone(), rollback: *rollback };
@@ -95,6 +117,8 @@ impl Release {
             | Event::AttemptSucceeded { .. }
             | Event::AttemptFailed { .. }
             | Event::AttemptTimedOut { .. }
+            | Event::OutputGiven { .. }
+            | Event::RollbackSettled { .. }
             | Event::StepCanceled { .. } => self.apply_to_step(event, at)?,
         }
         Ok(())
@@ -137,7 +161,7 @@ impl Release {
         self.set_timers(index);
         let run = &mut self.steps[index.as_usize()];
         let runs_on = run.state.lets_dependents_run();
-        let rolled_back = run.state == StepState::RolledBack;
+        let rolled_back = matches!(run.state, StepState::RolledBack | StepState::LeftInPlace);
         if runs_on && !ran_on {
             run.ended_at = Some(at);
             self.unfinished -= 1;
@@ -154,6 +178,49 @@ impl Release {
         }
     }
 
+    /// Takes steps back to their beginning; what they did stays done.
+    fn reset(&mut self, names: &[StepName]) -> Result<(), IllegalEvent> {
+        match self.state {
+            ReleaseState::Running | ReleaseState::Ended { outcome: Outcome::Failed | Outcome::Canceled, .. } => {}
+            _ => return Err(self.illegal("a new run of steps")),
+        }
+        self.state = ReleaseState::Running;
+        for name in names {
+            let index = self.plan.index_of(name).ok_or_else(|| IllegalEvent::UnknownStep(name.clone()))?;
+            let run = &mut self.steps[index.as_usize()];
+            if run.state.activity().is_some() {
+                let (step, state) = (name.clone(), run.state.name());
+                return Err(IllegalEvent::Step { step, state, event: "a new run" });
+            }
+            *run = StepRun {
+                output: run.output.take(),
+                called: run.called,
+                attempts: run.attempts,
+                rounds: run.rounds,
+                ..StepRun::new()
+            };
+            self.attention.remove(&index);
+        }
+        let plan = self.plan.clone();
+        let lets_run = |index: StepIndex| self.steps[index.as_usize()].state.lets_dependents_run();
+        let mut unmet = vec![0; plan.graph().len()];
+        for step in plan.graph().steps() {
+            unmet[step.as_usize()] = plan.graph().parents(step).filter(|it| !lets_run(*it)).count() as u32;
+        }
+        self.unfinished = plan.graph().steps().filter(|it| !lets_run(*it)).count();
+        let is_ready =
+            |it: &StepIndex| unmet[it.as_usize()] == 0 && self.steps[it.as_usize()].state == StepState::Waiting;
+        self.ready = plan.graph().steps().filter(is_ready).collect();
+        self.unmet = unmet;
+        Ok(())
+    }
+
+    fn set_all_timers(&mut self) {
+        for index in self.active.clone() {
+            self.set_timers(index);
+        }
+    }
+
     fn set_timers(&mut self, index: StepIndex) {
         for timer in self.timers_of.remove(&index).into_iter().flatten() {
             self.timers.remove(&timer);
@@ -161,6 +228,8 @@ impl Release {
         let Some(activity) = self.steps[index.as_usize()].state.activity() else { return };
         let wake = match &activity.stage {
             Stage::Suspended { wake_at, .. } => *wake_at,
+            // A pause holds the next attempt, but never what stops or rolls back.
+            Stage::Backoff { .. } if self.pause.is_some() && activity.operation == Operation::Start => None,
             Stage::Backoff { until, .. } => Some(*until),
             Stage::Calling(_) | Stage::Stopped => None,
         };
@@ -176,7 +245,9 @@ impl Release {
 
 /// The state of a step after an event about it, or the name of an event that cannot follow.
 fn after(run: &mut StepRun, state: StepState, event: &Event, at: Timestamp) -> Result<StepState, &'static str> {
-    use StepState::{Active, Canceled, Failed, Held, Paused, RollbackBlocked, RolledBack, Skipped, Succeeded, Waiting};
+    use StepState::{
+        Active, Canceled, Failed, Held, LeftInPlace, Paused, RollbackBlocked, RolledBack, Skipped, Succeeded, Waiting,
+    };
     match (state, event) {
         (Waiting, Event::StepHeld { questions, .. }) => {
             run.began_at = Some(at);
@@ -187,11 +258,28 @@ fn after(run: &mut StepRun, state: StepState, event: &Event, at: Timestamp) -> R
             Ok(state)
         }
         (Waiting, Event::StepSkipped { reason, .. }) => Ok(Skipped { reason: reason.clone() }),
+        (Held { .. } | Paused { .. }, Event::StepSkipped { reason: reason @ SkipReason::Person { .. }, .. }) => {
+            Ok(Skipped { reason: reason.clone() })
+        }
+        (Active(activity), Event::StepSkipped { reason: reason @ SkipReason::Person { .. }, .. })
+            if activity.operation == Operation::Start && matches!(activity.stage, Stage::Backoff { .. }) =>
+        {
+            Ok(Skipped { reason: reason.clone() })
+        }
+        (state @ (Succeeded | Skipped { .. } | Failed { tolerated: true, .. }), Event::OutputGiven { output, .. }) => {
+            run.output = Some(Arc::new(output.clone()));
+            Ok(state)
+        }
+        (RollbackBlocked { .. }, Event::RollbackSettled { done, .. }) => {
+            run.ended_at = Some(at);
+            Ok(if *done { RolledBack } else { LeftInPlace })
+        }
 
         (state, Event::AttemptStarted { operation, attempt, round, input, .. }) => {
             let began = |activity: Option<&Activity>| match activity {
                 Some(before) if *attempt > 1 => (before.began_at, before.spent),
-                _ => (at, 0),
+                // What was spent before the step was run again does not count.
+                _ => (at, attempt - 1),
             };
             let ((began_at, spent), stops) = match (state, operation) {
                 (Waiting | Held { .. }, Operation::Start) => (began(None), None),
@@ -209,7 +297,10 @@ fn after(run: &mut StepRun, state: StepState, event: &Event, at: Timestamp) -> R
                 }
                 (Paused { activity, .. }, Operation::Start) => ((at, activity.attempt), None),
                 (RollbackBlocked { activity, .. }, Operation::Rollback) => ((at, activity.attempt), None),
-                (Succeeded | Failed { .. } | Canceled | Paused { .. }, Operation::Rollback) => (began(None), None),
+                (
+                    Succeeded | Failed { .. } | Canceled | Paused { .. } | Waiting | Held { .. } | Skipped { .. },
+                    Operation::Rollback,
+                ) if run.called => (began(None), None),
                 _ => return Err("the start of an attempt"),
             };
             let begin = stops.as_ref().and_then(|it| match &it.activity.stage {
@@ -218,6 +309,10 @@ fn after(run: &mut StepRun, state: StepState, event: &Event, at: Timestamp) -> R
             });
             run.timing_out = stops.as_ref().is_some_and(|it| it.timed_out);
             run.called = true;
+            if *operation == Operation::Start {
+                run.attempts = run.attempts.max(*attempt);
+                run.rounds = run.rounds.max(*round);
+            }
             run.began_at = run.began_at.or(Some(at));
             if let Some(input) = input {
                 run.input = Some(Arc::new(input.clone()));
@@ -377,12 +472,15 @@ fn name_of(event: &Event) -> &'static str {
         Event::AttemptFailed { .. } => "a failure",
         Event::AttemptTimedOut { .. } => "a timeout",
         Event::StepCanceled { .. } => "canceling",
+        Event::OutputGiven { .. } => "another output",
+        Event::RollbackSettled { .. } => "the end of a blocked rollback",
         Event::AttemptStarted { .. } => "the start of an attempt",
         Event::ReleaseCreated(_)
         | Event::Intervened { .. }
         | Event::FailingStarted { .. }
         | Event::CancelingStarted { .. }
         | Event::RollbackStarted { .. }
+        | Event::StepsReset { .. }
         | Event::LeftAlone
         | Event::ReleaseEnded { .. } => "an event of the release",
     }

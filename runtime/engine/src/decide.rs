@@ -17,7 +17,7 @@ use crate::approval;
 use crate::input::{CallId, CallResult, Due, Input, Rejected, Suspension, WakeCondition};
 use crate::release::{Release, ReleaseState, call_id};
 use crate::retry;
-use crate::step::{Activity, Call, Stage, StepState};
+use crate::step::{Activity, Call, PassedOver, Stage, StepState};
 
 /// How long a plugin may take to stop what it does before it is left alone.
 pub(crate) const CANCEL_TIMEOUT: Span = Span::seconds(300);
@@ -83,7 +83,7 @@ impl Release {
         self.plan.step(step).name.clone()
     }
 
-    fn find_step(&self, step: &StepName) -> Result<StepIndex, Rejected> {
+    pub(crate) fn find_step(&self, step: &StepName) -> Result<StepIndex, Rejected> {
         self.plan.index_of(step).ok_or_else(|| Rejected::UnknownStep {
             step: step.clone(),
             steps: self.plan.workflow().steps.iter().map(|it| it.name.to_string()).collect(),
@@ -339,9 +339,7 @@ impl Release {
         let voted = Event::Voted { step: step.clone(), actor: actor.clone(), approved, comment: comment.clone() };
         self.record(&mut events, voted, now);
         if approved {
-            let run = &self.steps[index.as_usize()];
-            let missing = approval::missing(self.plan.step(index), &run.votes, &self.created.requested_by);
-            if missing.iter().all(|it| *it == 0) {
+            if self.pause.is_none() && self.is_approved(index) {
                 self.start(&mut events, index, now);
             }
         } else {
@@ -360,6 +358,29 @@ impl Release {
         Ok(events)
     }
 
+    fn skip(
+        &mut self,
+        events: &mut Vec<Event>,
+        step: StepName,
+        by: &Actor,
+        reason: String,
+        output: Option<Value>,
+        now: Timestamp,
+    ) {
+        let reason = SkipReason::Person { by: by.to_string(), reason };
+        self.record(events, Event::StepSkipped { step: step.clone(), reason }, now);
+        if let Some(output) = output {
+            self.record(events, Event::OutputGiven { step, output }, now);
+        }
+    }
+
+    /// Whether a held step has the votes that its gates ask for.
+    fn is_approved(&self, index: StepIndex) -> bool {
+        let run = &self.steps[index.as_usize()];
+        let missing = approval::missing(self.plan.step(index), &run.votes, &self.created.requested_by);
+        missing.iter().all(|it| *it == 0)
+    }
+
     fn intervene(
         &mut self,
         actor: Actor,
@@ -374,7 +395,64 @@ impl Release {
         let intervened =
             Event::Intervened { actor: actor.clone(), reason: reason.clone(), intervention: intervention.clone() };
         match intervention {
+            Intervention::RunAgain { step } => {
+                let steps = self.to_run_again(&step)?;
+                self.record(&mut events, intervened, now);
+                self.record(&mut events, Event::StepsReset { steps }, now);
+            }
+            Intervention::Skip { step, output } => {
+                let index = self.to_skip(&step, output.as_ref())?;
+                self.record(&mut events, intervened, now);
+                // One that waits is skipped when its turn comes: what it needs must have ended for those after it.
+                if self.steps[index.as_usize()].state != StepState::Waiting {
+                    self.skip(&mut events, step, &actor, reason, output, now);
+                }
+            }
+            Intervention::ReplaceOutput { step, output } => {
+                let index = self.find_step(&step)?;
+                let state = &self.steps[index.as_usize()].state;
+                if self.state != ReleaseState::Running || !state.lets_dependents_run() {
+                    return Err(Rejected::NoOutput { step, state: state.name() });
+                }
+                self.record(&mut events, intervened, now);
+                self.record(&mut events, Event::OutputGiven { step, output }, now);
+            }
+            Intervention::Pause => {
+                if self.state != ReleaseState::Running || self.pause.is_some() {
+                    let state = if self.pause.is_some() { "paused" } else { self.state.name() };
+                    return Err(Rejected::WrongState { state, reason: "a release can be paused while it runs" });
+                }
+                self.record(&mut events, intervened, now);
+            }
+            Intervention::Resume => {
+                if self.pause().is_none() {
+                    let state = self.state.name();
+                    return Err(Rejected::WrongState {
+                        state,
+                        reason: "only a release that somebody paused can be resumed",
+                    });
+                }
+                self.record(&mut events, intervened, now);
+                for index in self.attention.clone() {
+                    let is_held = matches!(self.steps[index.as_usize()].state, StepState::Held { .. });
+                    if is_held && self.is_approved(index) {
+                        self.start(&mut events, index, now);
+                    }
+                }
+            }
+            Intervention::SettleRollback { step, done } => {
+                let index = self.find_step(&step)?;
+                let state = &self.steps[index.as_usize()].state;
+                if !matches!(state, StepState::RollbackBlocked { .. }) {
+                    return Err(Rejected::NotBlocked { step, state: state.name() });
+                }
+                self.record(&mut events, intervened, now);
+                self.record(&mut events, Event::RollbackSettled { step, done }, now);
+            }
             Intervention::Retry { step } => {
+                if self.pause().is_some() {
+                    return Err(Rejected::WrongState { state: "paused", reason: "resume it first" });
+                }
                 let index = self.find_step(&step)?;
                 let (activity, error) = match (&self.state, &self.steps[index.as_usize()].state) {
                     (ReleaseState::Running, StepState::Paused { activity, error })
@@ -449,6 +527,7 @@ impl Release {
         loop {
             match &self.state {
                 ReleaseState::Running => match self.ready.first().copied() {
+                    Some(_) if self.pause.is_some() => return events,
                     Some(index) => self.visit(&mut events, index, now),
                     None if self.unfinished == 0 => self.end(&mut events, Outcome::Succeeded, now),
                     None => return events,
@@ -481,7 +560,9 @@ impl Release {
                         self.record(&mut events, started, now);
                     }
                     None if self.active.is_empty() && !self.has_blocked_rollback() => {
-                        self.end(&mut events, Outcome::RolledBack, now)
+                        let all = !self.steps.iter().any(|it| it.state == StepState::LeftInPlace);
+                        let outcome = if all { Outcome::RolledBack } else { Outcome::PartiallyRolledBack };
+                        self.end(&mut events, outcome, now)
                     }
                     None => return events,
                 },
@@ -501,8 +582,16 @@ impl Release {
         let plan = self.plan.clone();
         let step = plan.step(index);
         let name = step.name.clone();
+        if let Some(PassedOver { by, reason, output }) = self.steps[index.as_usize()].passed_over.clone() {
+            return self.skip(events, name, &by, reason, output.as_deref().cloned(), now);
+        }
+        // Who skips a step by hand says that its work is done or not needed, not that nothing after it is.
         let is_skipped = |it: &StepName| {
-            plan.index_of(it).is_some_and(|it| matches!(self.steps[it.as_usize()].state, StepState::Skipped { .. }))
+            let state = plan.index_of(it).map(|it| &self.steps[it.as_usize()].state);
+            matches!(
+                state,
+                Some(StepState::Skipped { reason: SkipReason::Condition { .. } | SkipReason::NeedsSkipped })
+            )
         };
         if !step.needs.is_empty() && step.needs.iter().all(is_skipped) {
             return self.record(events, Event::StepSkipped { step: name, reason: SkipReason::NeedsSkipped }, now);
@@ -546,8 +635,10 @@ impl Release {
 
     fn start_with(&mut self, events: &mut Vec<Event>, index: StepIndex, input: Value, now: Timestamp) {
         let step = self.name(index);
-        let started =
-            Event::AttemptStarted { step, operation: Operation::Start, attempt: 1, round: 1, input: Some(input) };
+        let run = &self.steps[index.as_usize()];
+        // A step that runs again is another logical call: the other side must not take it for the first one.
+        let (attempt, round) = (run.attempts + 1, run.rounds + 1);
+        let started = Event::AttemptStarted { step, operation: Operation::Start, attempt, round, input: Some(input) };
         self.record(events, started, now);
     }
 

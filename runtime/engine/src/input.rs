@@ -194,6 +194,58 @@ pub enum Rejected {
         /// Where it stands.
         state: &'static str,
     },
+    /// It has nothing to run again.
+    #[error("step `{step}` has not run yet, so it cannot run again")]
+    HasNotRun {
+        /// Which step.
+        step: StepName,
+    },
+    /// A part of what would run again runs now.
+    #[error("step `{step}` runs; wait until it has ended, or cancel the release")]
+    StillRuns {
+        /// Which step.
+        step: StepName,
+    },
+    /// It runs or has ended.
+    #[error("step `{step}` is {state}; only a step that waits, is held or is paused can be skipped")]
+    NotSkippable {
+        /// Which step.
+        step: StepName,
+        /// Where it stands.
+        state: &'static str,
+    },
+    /// The workflow says that it must run.
+    #[error("step `{step}` is mandatory in this workflow: nobody may skip it")]
+    Mandatory {
+        /// Which step.
+        step: StepName,
+    },
+    /// Others use what it would give.
+    #[error("{} of its output: say what it is to be (`--output JSON`)", used_by(.step, .users))]
+    OutputNeeded {
+        /// Which step.
+        step: StepName,
+        /// The steps that use it.
+        users: Vec<String>,
+    },
+    /// It gives nothing yet, or too late.
+    #[error(
+        "step `{step}` is {state}: an output can be replaced once the step has ended well and while the release runs"
+    )]
+    NoOutput {
+        /// Which step.
+        step: StepName,
+        /// Where it stands.
+        state: &'static str,
+    },
+    /// There is nothing to settle.
+    #[error("step `{step}` is {state}; only a rollback that is blocked can be settled by hand")]
+    NotBlocked {
+        /// Which step.
+        step: StepName,
+        /// Where it stands.
+        state: &'static str,
+    },
     /// It is too late for that.
     #[error("the release is {state}: {reason}")]
     WrongState {
@@ -205,4 +257,9 @@ pub enum Rejected {
     /// An intervention has a reason.
     #[error("a reason is missing: say why, it is kept with the release")]
     NoReason,
+}
+
+fn used_by(step: &StepName, users: &[String]) -> String {
+    let verb = if users.len() == 1 { "uses a part" } else { "use parts" };
+    format!("step `{step}` cannot be skipped without an output, for {} {verb}", users.join(", "))
 }

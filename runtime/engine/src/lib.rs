@@ -16,6 +16,7 @@ mod apply;
 mod approval;
 mod decide;
 mod input;
+mod intervention;
 mod release;
 mod retry;
 mod rollback;
@@ -24,6 +25,6 @@ mod wait;
 
 pub use apply::IllegalEvent;
 pub use input::{CallId, CallOrder, CallResult, Due, Input, Rejected, Suspension, WakeCondition};
-pub use release::{Release, ReleaseState, ReplayError};
-pub use step::{Activity, Call, Stage, StepRun, StepState, Vote};
+pub use release::{Pause, Release, ReleaseState, ReplayError};
+pub use step::{Activity, Call, PassedOver, Stage, StepRun, StepState, Vote};
 pub use wait::{Wait, WaitCause};

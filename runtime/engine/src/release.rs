@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use serde_json::{Value, json};
+use windlass_model::actor::Actor;
 use windlass_model::digest::Digest;
 use windlass_model::event::{Created, Event, Operation, Outcome, Record};
 use windlass_model::expression::Scope;
@@ -44,9 +45,22 @@ pub struct Release {
     /// Timers, in order.
     pub(crate) timers: BTreeSet<(Timestamp, DueKey)>,
     pub(crate) timers_of: BTreeMap<StepIndex, Vec<(Timestamp, DueKey)>>,
+    /// Whether somebody wants nothing new to start.
+    pub(crate) pause: Option<Pause>,
     /// Whether the last who recorded something drives no releases.
     pub(crate) left_alone: bool,
     pub(crate) records: u64,
+}
+
+/// A pause that somebody asked for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Pause {
+    /// Who.
+    pub by: Actor,
+    /// Why.
+    pub reason: String,
+    /// Since when.
+    pub since: Timestamp,
 }
 
 /// [`Due`] with an order.
@@ -167,6 +181,7 @@ impl Release {
             rollback_ready: BTreeSet::new(),
             timers: BTreeSet::new(),
             timers_of: BTreeMap::new(),
+            pause: None,
             left_alone: false,
             records: 1,
             plan,
@@ -225,6 +240,11 @@ impl Release {
     /// Where it stands.
     pub fn state(&self) -> &ReleaseState {
         &self.state
+    }
+
+    /// The pause that holds it, if there is one. Only forward work is held.
+    pub fn pause(&self) -> Option<&Pause> {
+        self.pause.as_ref().filter(|_| self.state == ReleaseState::Running)
     }
 
     /// How it ended, if it has.

@@ -18,12 +18,17 @@ impl Release {
         let run = &self.steps[index.as_usize()];
         let pin = self.plan.pin(index);
         let ran = match &run.state {
-            StepState::Succeeded | StepState::Failed { .. } | StepState::Canceled | StepState::Paused { .. } => {
-                run.called
-            }
+            // One that waits or is skipped may have run before: then its effect is still there.
+            StepState::Succeeded
+            | StepState::Failed { .. }
+            | StepState::Canceled
+            | StepState::Paused { .. }
+            | StepState::Waiting
+            | StepState::Held { .. }
+            | StepState::Skipped { .. } => run.called,
             StepState::RollbackBlocked { .. } => true,
             StepState::Active(activity) => activity.operation == Operation::Rollback,
-            StepState::Waiting | StepState::Held { .. } | StepState::Skipped { .. } | StepState::RolledBack => false,
+            StepState::RolledBack | StepState::LeftInPlace => false,
         };
         ran && pin.rollback && pin.effect != Effect::Read && self.plan.step(index).rollback == RollbackPart::Automatic
     }

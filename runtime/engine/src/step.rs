@@ -24,12 +24,29 @@ pub struct StepRun {
     pub votes: Vec<Vote>,
     /// Whether a call of `start` was ever made, so that there may be an effect.
     pub called: bool,
+    /// Attempts of `start` so far; they are counted on when the step runs again.
+    pub attempts: u32,
+    /// Logical calls of `start` so far.
+    pub rounds: u32,
+    /// Whether it is passed over when its turn comes, and what it then gives.
+    pub passed_over: Option<PassedOver>,
     /// Whether its attempt is over its time and about to be stopped.
     pub(crate) timing_out: bool,
     /// When it first stopped waiting for other steps.
     pub began_at: Option<Timestamp>,
     /// When it reached its present state, if that is an end.
     pub ended_at: Option<Timestamp>,
+}
+
+/// A skip that somebody asked for before the step's turn.
+#[derive(Debug, Clone, PartialEq)]
+pub struct PassedOver {
+    /// Who.
+    pub by: Actor,
+    /// Why.
+    pub reason: String,
+    /// What it gives.
+    pub output: Option<Arc<Value>>,
 }
 
 /// An answer to the approval gates of a step.
@@ -82,6 +99,8 @@ pub enum StepState {
     Canceled,
     /// Its effect is gone.
     RolledBack,
+    /// Its effect stays, though the release was rolled back: a person decided so.
+    LeftInPlace,
     /// Its effect could not be rolled back; a person decides.
     RollbackBlocked {
         /// What was in progress.
@@ -176,8 +195,11 @@ impl StepRun {
             input: None,
             output: None,
             checkpoints: BTreeMap::new(),
+            passed_over: None,
             votes: Vec::new(),
             called: false,
+            attempts: 0,
+            rounds: 0,
             timing_out: false,
             began_at: None,
             ended_at: None,
@@ -198,6 +220,7 @@ impl StepState {
             Self::Skipped { .. } => "skipped",
             Self::Canceled => "canceled",
             Self::RolledBack => "rolled_back",
+            Self::LeftInPlace => "left_in_place",
             Self::RollbackBlocked { .. } => "rollback_blocked",
         }
     }
@@ -213,6 +236,7 @@ impl StepState {
             | Self::Paused { .. }
             | Self::Canceled
             | Self::RolledBack
+            | Self::LeftInPlace
             | Self::RollbackBlocked { .. } => false,
         }
     }

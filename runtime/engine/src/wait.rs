@@ -13,8 +13,8 @@ use crate::step::{Stage, StepState};
 /// A wait: its cause, who owns it, when it is expected to end, and what one can do.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Wait {
-    /// Which step waits.
-    pub step: StepName,
+    /// Which step waits; none when the release as a whole does.
+    pub step: Option<StepName>,
     /// For what.
     pub cause: WaitCause,
     /// In a sentence.
@@ -38,28 +38,44 @@ pub enum WaitCause {
     Backoff,
     /// A decision about a failure.
     Decision,
+    /// Somebody paused the release.
+    Pause,
 }
 
 impl Release {
     /// Every wait, those that need a person first.
     pub fn waits(&self) -> Vec<Wait> {
         let mut waits: Vec<Wait> = self.attention.iter().chain(&self.active).filter_map(|it| self.wait(*it)).collect();
+        waits.extend(self.pause().map(|pause| Wait {
+            step: None,
+            cause: WaitCause::Pause,
+            text: format!("{} paused it: {}", pause.by, pause.reason),
+            owner: pause.by.name.clone(),
+            until: None,
+            action: format!("resume {} --reason …", self.id()),
+        }));
         waits.sort_by_key(|it| match it.cause {
-            WaitCause::Decision => 0,
-            WaitCause::Approval => 1,
-            WaitCause::Outside | WaitCause::Backoff => 2,
+            WaitCause::Pause => 0,
+            WaitCause::Decision => 1,
+            WaitCause::Approval => 2,
+            WaitCause::Outside | WaitCause::Backoff => 3,
         });
         waits
     }
 
     fn wait(&self, index: StepIndex) -> Option<Wait> {
         let definition = self.plan.step(index);
-        let step = definition.name.clone();
+        let name = definition.name.clone();
+        let step = Some(name.clone());
         let run = &self.steps[index.as_usize()];
         let id = self.id();
         Some(match &run.state {
             StepState::Held { questions } => {
                 let missing = approval::missing(definition, &run.votes, &self.created.requested_by);
+                if missing.iter().all(|it| *it == 0) {
+                    // It starts when the pause is over, and that wait is told once for all steps.
+                    return None;
+                }
                 let open = approval::gates(definition).zip(missing).filter(|(_, missing)| *missing > 0);
                 let owner = open
                     .map(|(gate, missing)| format!("{missing} of {}", approval::who(gate)))
@@ -71,11 +87,11 @@ impl Release {
                 } else {
                     format!("approval by {owner}: {question}")
                 };
-                let action = format!("approve {id} --step {step}");
+                let action = format!("approve {id} --step {name}");
                 Wait { step, cause: WaitCause::Approval, text, owner, until: None, action }
             }
             StepState::Paused { error, .. } => {
-                let action = format!("retry {id} --step {step} --reason …");
+                let action = format!("retry {id} --step {name} --reason …");
                 Wait {
                     step,
                     cause: WaitCause::Decision,
@@ -86,7 +102,7 @@ impl Release {
                 }
             }
             StepState::RollbackBlocked { error, .. } => {
-                let action = format!("retry {id} --step {step} --reason …");
+                let action = format!("retry {id} --step {name} --reason …");
                 let text = format!("its rollback failed: {error}");
                 Wait {
                     step,
@@ -134,14 +150,18 @@ impl Release {
             | StepState::Failed { .. }
             | StepState::Skipped { .. }
             | StepState::Canceled
-            | StepState::RolledBack => return None,
+            | StepState::RolledBack
+            | StepState::LeftInPlace => return None,
         })
     }
 
     /// What it is doing or waiting for, in one line.
     pub fn headline(&self) -> String {
         if let Some(wait) = self.waits().into_iter().next() {
-            return format!("{}: {}", wait.step, wait.text);
+            return match wait.step {
+                Some(step) => format!("{step}: {}", wait.text),
+                None => wait.text,
+            };
         }
         let running: Vec<String> = self.active.iter().map(|it| self.plan.step(*it).name.to_string()).collect();
         if running.is_empty() {

@@ -177,6 +177,25 @@ pub enum Event {
         /// The step.
         step: StepName,
     },
+    /// A person said what a step gives, in place of what it gave or did not give.
+    OutputGiven {
+        /// The step.
+        step: StepName,
+        /// The output from now on.
+        output: Value,
+    },
+    /// Steps are to run again, from the beginning.
+    StepsReset {
+        /// Which, in the order of the workflow.
+        steps: Vec<StepName>,
+    },
+    /// A person settled a rollback that its plugin could not bring to an end.
+    RollbackSettled {
+        /// The step.
+        step: StepName,
+        /// Whether its effect is gone; else it stays in place.
+        done: bool,
+    },
     /// Whoever recorded this drives no releases: the calls that are to be made now were not begun.
     LeftAlone,
     /// The last event.
@@ -217,6 +236,13 @@ pub enum SkipReason {
     },
     /// Every step that it needs was skipped.
     NeedsSkipped,
+    /// Somebody said so.
+    Person {
+        /// Who.
+        by: String,
+        /// Why.
+        reason: String,
+    },
 }
 
 /// What ended a wait.
@@ -267,6 +293,36 @@ pub enum Intervention {
         /// Which.
         step: StepName,
     },
+    /// Run a step that has ended, and everything after it, again.
+    RunAgain {
+        /// Which.
+        step: StepName,
+    },
+    /// Go on without a step that does not run.
+    Skip {
+        /// Which.
+        step: StepName,
+        /// What it gives to the steps after it, if they use anything of it.
+        output: Option<Value>,
+    },
+    /// Let the steps after a step see another output.
+    ReplaceOutput {
+        /// Which.
+        step: StepName,
+        /// The output.
+        output: Value,
+    },
+    /// Start nothing new until somebody resumes it; what runs goes on.
+    Pause,
+    /// Go on after a pause.
+    Resume,
+    /// Settle the blocked rollback of a step.
+    SettleRollback {
+        /// Which.
+        step: StepName,
+        /// Whether its effect is gone, by other means; else it stays in place.
+        done: bool,
+    },
     /// Stop the release.
     Cancel {
         /// Whether what ran is to be rolled back.
@@ -274,6 +330,20 @@ pub enum Intervention {
     },
     /// Roll back what ran.
     Rollback,
+}
+
+impl Intervention {
+    /// The step it is about, where it is about one.
+    pub fn step(&self) -> Option<&StepName> {
+        match self {
+            Self::Retry { step }
+            | Self::RunAgain { step }
+            | Self::Skip { step, .. }
+            | Self::ReplaceOutput { step, .. }
+            | Self::SettleRollback { step, .. } => Some(step),
+            Self::Pause | Self::Resume | Self::Cancel { .. } | Self::Rollback => None,
+        }
+    }
 }
 
 /// How a release ended.
@@ -324,10 +394,12 @@ impl Event {
             | Self::AttemptFailed { step, .. }
             | Self::AttemptTimedOut { step }
             | Self::FailingStarted { step, .. }
+            | Self::OutputGiven { step, .. }
+            | Self::RollbackSettled { step, .. }
             | Self::StepCanceled { step } => Some(step),
-            Self::Intervened { intervention: Intervention::Retry { step }, .. } => Some(step),
+            Self::Intervened { intervention, .. } => intervention.step(),
             Self::ReleaseCreated(_)
-            | Self::Intervened { .. }
+            | Self::StepsReset { .. }
             | Self::CancelingStarted { .. }
             | Self::RollbackStarted { .. }
             | Self::LeftAlone

@@ -5,10 +5,12 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use crate::digest::Digest;
+use crate::expression::Expression;
 use crate::graph::{Graph, StepIndex};
 use crate::manifest::Effect;
 use crate::name::{ConnectionName, RoleName, StepName};
-use crate::workflow::{Step, Workflow};
+use crate::template::Template;
+use crate::workflow::{Gate, Step, Workflow};
 
 /// A workflow and its pins. Once a release has one it never changes.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -96,6 +98,23 @@ impl Plan {
     /// What a step will use.
     pub fn pin(&self, index: StepIndex) -> &Pin {
         &self.pins[index.as_usize()]
+    }
+
+    /// The steps whose input, condition or gates use the output of `step`.
+    pub fn users_of(&self, step: StepIndex) -> Vec<StepIndex> {
+        let name = self.step(step).name.as_str();
+        let uses = |expression: &Expression| {
+            expression.references().iter().any(|it| {
+                !it.presence && matches!(it.path.as_slice(), [root, of, what, ..] if root == "steps" && of == name && what == "output")
+            })
+        };
+        let users = self.graph.steps().filter(|it| {
+            let step = self.step(*it);
+            let messages = step.gates.iter().filter_map(|Gate::Approval(it)| it.message.as_ref());
+            let templates = std::iter::once(&step.with).chain(messages);
+            templates.flat_map(Template::expressions).chain(&step.when).any(uses)
+        });
+        users.collect()
     }
 
     /// Its written form, the same bytes for the same plan.

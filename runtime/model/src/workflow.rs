@@ -68,6 +68,9 @@ pub struct Step {
     pub on_failure: OnFailure,
     /// Its part in a rollback.
     pub rollback: RollbackPart,
+    /// Whether nobody may skip it.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub mandatory: bool,
 }
 
 /// `plugin/action@version`.

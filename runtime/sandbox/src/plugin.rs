@@ -45,6 +45,17 @@ impl Plugin {
         &self.manifest
     }
 
+    /// What is wrong with an output for `action` that somebody wrote by hand; none when it is as the manifest says.
+    pub fn output_problems(&self, action: &str, output: &Value) -> Option<String> {
+        let Some(action) = self.actions.get(action) else { return Some(format!("there is no action `{action}`")) };
+        let bytes = output.to_string().len() as u64;
+        let bytes_max = action.limits.output_bytes;
+        if bytes > bytes_max {
+            return Some(format!("it has {bytes} bytes; {bytes_max} are the most"));
+        }
+        action.output.problems(output)
+    }
+
     /// The limits of one call of `action`, the operator's bound applied.
     pub fn limits(&self, action: &str) -> Option<EffectiveLimits> {
         self.actions.get(action).map(|it| it.limits)

@@ -100,6 +100,14 @@ pub enum RuntimeError {
     /// An input was not taken.
     #[error(transparent)]
     NotTaken(#[from] NotTaken),
+    /// An output that somebody wrote is not what the action gives.
+    #[error("the output is not what `{action}` gives: {problems}")]
+    OutputBreaksSchema {
+        /// The step's action.
+        action: String,
+        /// What is wrong.
+        problems: String,
+    },
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
@@ -313,6 +321,28 @@ impl Runtime {
             self.drive_new(release);
         }
         Ok(())
+    }
+
+    /// Checks an output that somebody wrote for a step against what the step's action gives.
+    pub async fn check_output(
+        &self,
+        id: &ReleaseId,
+        step: &StepName,
+        output: &serde_json::Value,
+    ) -> Result<(), RuntimeError> {
+        let release = self.release(id).await?;
+        let plan = release.plan();
+        // The engine says which steps there are.
+        let Some(index) = plan.index_of(step) else { return Ok(()) };
+        let plugin = self.inner.plugin(plan.pin(index).component).await;
+        let plugin = plugin.map_err(|error| RuntimeError::Sandbox(error.to_string()))?;
+        let uses = &plan.step(index).uses;
+        match plugin.output_problems(uses.action.as_str(), output) {
+            Some(problems) => {
+                Err(RuntimeError::OutputBreaksSchema { action: format!("{}/{}", uses.plugin, uses.action), problems })
+            }
+            None => Ok(()),
+        }
     }
 
     /// Wakes the step that waits for a callback topic.

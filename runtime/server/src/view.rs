@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
-use windlass_engine::{Release, ReleaseState, Stage, StepState, WaitCause};
+use windlass_engine::{Release, ReleaseState, Stage, StepState, Wait, WaitCause};
 use windlass_model::event::{AfterFailure, AfterInterruption, Event, Intervention, Operation, Record, SkipReason};
 use windlass_model::failure::StepError;
 use windlass_model::graph::StepIndex;
@@ -116,9 +116,9 @@ pub struct VoteView {
 /// Why a release waits.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct WaitView {
-    /// Which step.
+    /// Which step; empty when it is the release as a whole.
     pub step: String,
-    /// `approval`, `outside`, `backoff` or `decision`.
+    /// `approval`, `outside`, `backoff`, `decision` or `pause`.
     pub cause: String,
     /// In a sentence.
     pub text: String,
@@ -154,6 +154,7 @@ impl ReleaseView {
             }
         };
         let outcome = release.outcome();
+        let waits = release.waits();
         Self {
             release: release.id().to_string(),
             workflow: workflow.name.to_string(),
@@ -173,18 +174,18 @@ impl ReleaseView {
                 .steps
                 .iter()
                 .filter_map(|it| plan.index_of(&it.name))
-                .map(|index| step_view(release, index, progress))
+                .map(|index| step_view(release, index, &waits, progress))
                 .collect(),
-            waits: release
-                .waits()
+            waits: waits
                 .into_iter()
                 .map(|it| WaitView {
-                    step: it.step.to_string(),
+                    step: it.step.as_ref().map(ToString::to_string).unwrap_or_default(),
                     cause: match it.cause {
                         WaitCause::Approval => "approval",
                         WaitCause::Outside => "outside",
                         WaitCause::Backoff => "backoff",
                         WaitCause::Decision => "decision",
+                        WaitCause::Pause => "pause",
                     }
                     .to_owned(),
                     text: it.text,
@@ -204,7 +205,8 @@ impl ReleaseView {
 
 /// One word for a release; `paused` when a step waits for a decision.
 pub fn state_name(release: &Release) -> String {
-    let waits_for_decision = release.waits().first().is_some_and(|it| it.cause == WaitCause::Decision);
+    let waits = release.waits();
+    let waits_for_decision = waits.first().is_some_and(|it| matches!(it.cause, WaitCause::Decision | WaitCause::Pause));
     match release.state() {
         ReleaseState::Running if waits_for_decision => "paused".to_owned(),
         ReleaseState::RollingBack { .. } if waits_for_decision => "rollback blocked".to_owned(),
@@ -212,11 +214,11 @@ pub fn state_name(release: &Release) -> String {
     }
 }
 
-fn step_view(release: &Release, index: StepIndex, progress: &BTreeMap<StepName, Progress>) -> StepView {
+fn step_view(release: &Release, index: StepIndex, waits: &[Wait], progress: &BTreeMap<StepName, Progress>) -> StepView {
     let plan = release.plan();
     let (definition, pin, run) = (plan.step(index), plan.pin(index), release.step(index));
     let noted = progress.get(&definition.name);
-    let wait = release.waits().into_iter().find(|it| it.step == definition.name);
+    let wait = waits.iter().find(|it| it.step.as_ref() == Some(&definition.name));
     let error = match &run.state {
         StepState::Failed { error, .. }
         | StepState::Paused { error, .. }
@@ -234,9 +236,14 @@ fn step_view(release: &Release, index: StepIndex, progress: &BTreeMap<StepName, 
         | StepState::Held { .. }
         | StepState::Paused { .. }
         | StepState::RollbackBlocked { .. } => {
-            wait.map(|it| it.text).or_else(|| noted.and_then(|it| it.status.clone())).unwrap_or_default()
+            wait.map(|it| it.text.clone()).or_else(|| noted.and_then(|it| it.status.clone())).unwrap_or_default()
         }
-        StepState::Succeeded | StepState::Waiting | StepState::Canceled | StepState::RolledBack => String::new(),
+        StepState::Waiting if run.passed_over.is_some() => "is skipped when its turn comes".to_owned(),
+        StepState::Succeeded
+        | StepState::Waiting
+        | StepState::Canceled
+        | StepState::RolledBack
+        | StepState::LeftInPlace => String::new(),
     };
     let is_active = run.state.activity().is_some();
     let mut uses = definition.uses.clone();
@@ -286,6 +293,7 @@ fn semver_star() -> semver::VersionReq {
 fn skip_text(reason: &SkipReason) -> String {
     match reason {
         SkipReason::NeedsSkipped => "every step it needs was skipped".to_owned(),
+        SkipReason::Person { by, reason } => format!("by {by}: {reason}"),
         SkipReason::Condition { expression, values } => {
             let values: Vec<String> = values.iter().map(|(name, value)| format!("{name} = {value}")).collect();
             format!("`{expression}` is false: {}", values.join(", "))
@@ -371,6 +379,13 @@ fn tell(event: &Event) -> String {
                 Intervention::Cancel { rollback: false } => "cancel".to_owned(),
                 Intervention::Cancel { rollback: true } => "cancel and roll back".to_owned(),
                 Intervention::Rollback => "roll back".to_owned(),
+                Intervention::RunAgain { step } => format!("run {step} and all after it again"),
+                Intervention::Skip { step, .. } => format!("skip {step}"),
+                Intervention::ReplaceOutput { step, .. } => format!("replace the output of {step}"),
+                Intervention::Pause => "pause".to_owned(),
+                Intervention::Resume => "resume".to_owned(),
+                Intervention::SettleRollback { step, done: true } => format!("take {step} as rolled back"),
+                Intervention::SettleRollback { step, done: false } => format!("leave what {step} did in place"),
             };
             format!("{actor} ({}) asked to {what}: {reason}", actor.authenticated)
         }
@@ -381,6 +396,13 @@ fn tell(event: &Event) -> String {
         Event::CancelingStarted { .. } => "running steps are being stopped".to_owned(),
         Event::RollbackStarted { trigger } => format!("rollback begins ({trigger})"),
         Event::StepCanceled { .. } => "canceled".to_owned(),
+        Event::OutputGiven { output, .. } => format!("its output is {output} from now on"),
+        Event::StepsReset { steps } => {
+            let steps: Vec<&str> = steps.iter().map(StepName::as_str).collect();
+            format!("these run again: {}", steps.join(", "))
+        }
+        Event::RollbackSettled { done: true, .. } => "its effect is gone, by other means".to_owned(),
+        Event::RollbackSettled { done: false, .. } => "its effect stays".to_owned(),
         Event::LeftAlone => "nothing runs; what is to be done waits for the next start".to_owned(),
         Event::ReleaseEnded { outcome, .. } => format!("the release ended: {}", outcome.name()),
     }

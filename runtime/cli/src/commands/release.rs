@@ -1,9 +1,10 @@
 //! `windlass release`
 
 use clap::Subcommand;
+use serde_json::Value;
 use windlass_model::name::{ReleaseId, StepName};
 use windlass_server::Client;
-use windlass_server::api::{InterventionBody, JournalBody, OutlineView, VoteBody};
+use windlass_server::api::{Asked, InterventionBody, JournalBody, OutlineView, VoteBody};
 use windlass_server::step_log::{Entry, What};
 use windlass_server::view::ReleaseView;
 
@@ -58,8 +59,59 @@ pub(crate) enum ReleaseCommand {
         #[arg(long)]
         step: Option<String>,
     },
+    /// Run a step and everything after it again; a release that failed or was canceled goes on with it
+    Rerun {
+        #[command(flatten)]
+        who: InterventionArgs,
+        /// The first step to run again
+        #[arg(long)]
+        step: StepName,
+    },
+    /// Go on without a step; one that others use something of needs an output
+    #[command(
+        after_help = "Example:\n  windlass release skip payments-17 --step build --output '{\"number\": 12}' --reason 'built by hand'"
+    )]
+    Skip {
+        #[command(flatten)]
+        who: InterventionArgs,
+        /// Which step: one that waits, is held or is paused
+        #[arg(long)]
+        step: StepName,
+        /// What it gives to the steps after it
+        #[arg(long, value_name = "JSON", value_parser = json)]
+        output: Option<Value>,
+    },
+    /// Let the steps after a step see another output
+    SetOutput {
+        #[command(flatten)]
+        who: InterventionArgs,
+        /// Which step: one that has ended well
+        #[arg(long)]
+        step: StepName,
+        /// The output
+        #[arg(long, value_name = "JSON", value_parser = json)]
+        output: Value,
+    },
+    /// Start nothing new until it is resumed; what runs goes on
+    Pause(InterventionArgs),
+    /// Go on after a pause
+    Resume(InterventionArgs),
     /// Roll back what a release did
     Rollback(InterventionArgs),
+    /// Settle a rollback that is blocked
+    Settle {
+        #[command(flatten)]
+        who: InterventionArgs,
+        /// The step whose rollback is blocked
+        #[arg(long)]
+        step: StepName,
+        /// Its effect is gone, by other means; the reason is the evidence
+        #[arg(long, required_unless_present = "in_place", conflicts_with = "in_place")]
+        done: bool,
+        /// Its effect stays as it is
+        #[arg(long)]
+        in_place: bool,
+    },
 }
 
 #[derive(Debug, clap::Args)]
@@ -126,12 +178,33 @@ pub(crate) async fn release(command: ReleaseCommand, context: &Context<'_>) -> a
         ReleaseCommand::Approve(args) => vote(&client, args, true, context).await,
         ReleaseCommand::Reject(args) => vote(&client, args, false, context).await,
         ReleaseCommand::Cancel { who, rollback } => {
-            let what = if rollback { "cancel_and_roll_back" } else { "cancel" };
-            intervene(&client, who, what, None, context).await
+            let what = if rollback { Asked::CancelAndRollBack } else { Asked::Cancel };
+            intervene(&client, who, what, None, None, context).await
         }
-        ReleaseCommand::Retry { who, step } => intervene(&client, who, "retry", step, context).await,
-        ReleaseCommand::Rollback(who) => intervene(&client, who, "roll_back", None, context).await,
+        ReleaseCommand::Retry { who, step } => intervene(&client, who, Asked::Retry, step, None, context).await,
+        ReleaseCommand::Rerun { who, step } => {
+            intervene(&client, who, Asked::RunAgain, Some(step.to_string()), None, context).await
+        }
+        ReleaseCommand::Skip { who, step, output } => {
+            intervene(&client, who, Asked::Skip, Some(step.to_string()), output, context).await
+        }
+        ReleaseCommand::SetOutput { who, step, output } => {
+            intervene(&client, who, Asked::ReplaceOutput, Some(step.to_string()), Some(output), context).await
+        }
+        ReleaseCommand::Pause(who) => intervene(&client, who, Asked::Pause, None, None, context).await,
+        ReleaseCommand::Resume(who) => intervene(&client, who, Asked::Resume, None, None, context).await,
+        ReleaseCommand::Rollback(who) => intervene(&client, who, Asked::RollBack, None, None, context).await,
+        ReleaseCommand::Settle { who, step, done, .. } => {
+            let what = if done { Asked::RollbackDone } else { Asked::LeaveInPlace };
+            intervene(&client, who, what, Some(step.to_string()), None, context).await
+        }
     }
+}
+
+/// A JSON value that was typed.
+fn json(text: &str) -> Result<Value, String> {
+    serde_json::from_str(text)
+        .map_err(|error| format!("this is no JSON: {error}; a text needs quotes of its own: '\"text\"'"))
 }
 
 async fn vote(client: &Client, args: VoteArgs, approved: bool, context: &Context<'_>) -> anyhow::Result<u8> {
@@ -144,11 +217,12 @@ async fn vote(client: &Client, args: VoteArgs, approved: bool, context: &Context
 async fn intervene(
     client: &Client,
     who: InterventionArgs,
-    what: &str,
+    what: Asked,
     step: Option<String>,
+    output: Option<Value>,
     context: &Context<'_>,
 ) -> anyhow::Result<u8> {
-    let body = InterventionBody { what: what.to_owned(), step, reason: who.reason, on_behalf_of: who.on_behalf_of };
+    let body = InterventionBody { what, step, output, reason: who.reason, on_behalf_of: who.on_behalf_of };
     let view: ReleaseView = client.post(&format!("/v1/releases/{}/interventions", who.release), &body).await?;
     shown(&view, client, context);
     Ok(0)

@@ -1,13 +1,10 @@
 //! The first plugin of `sdk/README.md`, followed to the letter.
 
 use std::collections::BTreeMap;
-use std::io::{Read as _, Write as _};
-use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::process::Command;
-use std::sync::{Arc, Mutex};
 
-use crate::support::{Site, WINDLASS};
+use crate::support::{Service, Site, WINDLASS};
 
 const README: &str = include_str!("../../../../sdk/README.md");
 
@@ -29,28 +26,6 @@ fn files() -> BTreeMap<String, String> {
         }
     }
     files
-}
-
-/// Answers every request with what it is told to, from now on.
-fn weather_service(report: Arc<Mutex<&'static str>>) -> String {
-    let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
-    let url = format!("http://{}", listener.local_addr().expect("its address"));
-    std::thread::spawn(move || {
-        for stream in listener.incoming() {
-            let Ok(mut stream) = stream else { return };
-            let mut request = Vec::new();
-            let mut byte = [0];
-            while !request.ends_with(b"\r\n\r\n") && stream.read(&mut byte).is_ok_and(|it| it == 1) {
-                request.push(byte[0]);
-            }
-            let is_known = request.starts_with(b"GET /reports/Oslo ");
-            let body = if is_known { *report.lock().expect("not poisoned") } else { "{}" };
-            let status = if is_known { "200 OK" } else { "404 Not Found" };
-            let length = body.len();
-            let _ = write!(stream, "HTTP/1.1 {status}\r\ncontent-length: {length}\r\nconnection: close\r\n\r\n{body}");
-        }
-    });
-    url
 }
 
 fn succeeds(command: &mut Command) {
@@ -82,19 +57,19 @@ fn the_first_plugin_of_the_readme_runs() {
     succeeds(Command::new(cargo).arg("test").current_dir(&folder).env("CARGO_TARGET_DIR", folder.join("target")));
     succeeds(Command::new(WINDLASS).args(["plugin", "build", "."]).current_dir(&folder));
 
-    let report = Arc::new(Mutex::new(r#"{ "temperature": 3.5, "warning": null }"#));
-    let url = weather_service(report.clone());
+    let service = Service::start();
+    service.answers("/reports/Oslo", 200, r#"{ "temperature": 3.5, "warning": null }"#);
     let site = Site::empty();
     site.write("outing.yaml", &files["outing.yaml"]);
     let component: PathBuf = folder.join("target/windlass/weather-0.1.0.wasm");
     site.good(&["plugin", "install", &component.display().to_string()]);
-    site.good(&["connection", "add", "weather", "--url", &url, "--private-network"]);
+    site.good(&["connection", "add", "weather", "--url", &service.url, "--private-network"]);
     let good = site.run(&["--json", "run", "outing.yaml"]);
     assert_eq!(good.code, Some(0), "{good:?}");
     let shown = site.json(&["release", "show", "outing-1"]);
     assert_eq!(shown["release"]["outputs"]["temperature"], 3.5, "{shown}");
 
-    *report.lock().expect("not poisoned") = r#"{ "temperature": 3.5, "warning": "gale" }"#;
+    service.answers("/reports/Oslo", 200, r#"{ "temperature": 3.5, "warning": "gale" }"#);
     let bad = site.run(&["run", "outing.yaml"]);
     assert_eq!(bad.code, Some(1), "{bad:?}");
     let shown = site.good(&["release", "show", "outing-2"]);

@@ -8,6 +8,8 @@ mod crash_helm;
 mod every_position;
 mod first_plugin;
 mod hostile;
+mod https;
+mod intervention;
 mod rollback;
 mod support;
 mod surface;

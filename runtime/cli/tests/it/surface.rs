@@ -63,7 +63,25 @@ fn help_says_what_there_is() {
 fn every_command_has_help() {
     let site = Site::empty();
     let groups = [
-        ("release", &["list", "show", "logs", "approve", "reject", "cancel", "retry", "rollback"][..]),
+        (
+            "release",
+            &[
+                "list",
+                "show",
+                "logs",
+                "approve",
+                "reject",
+                "cancel",
+                "retry",
+                "rerun",
+                "skip",
+                "set-output",
+                "pause",
+                "resume",
+                "rollback",
+                "settle",
+            ][..],
+        ),
         ("plugin", &["build", "install", "list", "inspect"]),
         ("connection", &["add", "list", "test", "remove"]),
         ("tool", &["add", "list"]),

@@ -2,6 +2,7 @@
 
 mod approval;
 mod flow;
+mod intervention;
 mod prefixes;
 mod rollback;
 mod world;

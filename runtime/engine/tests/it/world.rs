@@ -86,6 +86,7 @@ fn step(name: &str) -> Step {
         gates: Vec::new(),
         on_failure: OnFailure::Fail,
         rollback: RollbackPart::Automatic,
+        mandatory: false,
     })
 }
 
@@ -281,7 +282,14 @@ impl World {
         for _ in 0..10_000 {
             if !self.turn() {
                 let waits = self.release.waits();
-                let words = waits.iter().map(|it| format!("{}: {}", it.step, it.text)).collect::<Vec<_>>().join("; ");
+                let words = waits
+                    .iter()
+                    .map(|it| match &it.step {
+                        Some(step) => format!("{step}: {}", it.text),
+                        None => it.text.clone(),
+                    })
+                    .collect::<Vec<_>>()
+                    .join("; ");
                 self.log.push(match self.release.outcome() {
                     Some(outcome) => outcome.name().to_owned(),
                     None => format!("waits for {words}"),

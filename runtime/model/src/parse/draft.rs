@@ -60,6 +60,7 @@ pub(crate) struct DraftStep {
     pub(crate) gates: Vec<DraftGate>,
     pub(crate) on_failure: OnFailure,
     pub(crate) rollback: RollbackPart,
+    pub(crate) mandatory: bool,
 }
 
 #[derive(Debug, Clone)]

@@ -227,6 +227,17 @@ impl Report<'_> {
         found
     }
 
+    /// `true` or `false`.
+    pub(super) fn flag(&mut self, node: &Node, what: &str) -> Option<bool> {
+        match &node.kind {
+            Kind::Boolean(it) => Some(*it),
+            _ => {
+                self.wrong_type(node, what, "`true` or `false`");
+                None
+            }
+        }
+    }
+
     /// One text, or a list of texts.
     pub(super) fn texts(&mut self, node: &Node, what: &str, each: &str) -> Vec<At<String>> {
         match &node.kind {

@@ -184,5 +184,6 @@ fn complete_step(step: &DraftStep) -> Option<Step> {
         gates: step.gates.iter().map(|it| Gate::Approval(it.gate.clone())).collect(),
         on_failure: step.on_failure,
         rollback: step.rollback,
+        mandatory: step.mandatory,
     })
 }

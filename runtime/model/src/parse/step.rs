@@ -26,6 +26,7 @@ const KEYS: &[&str] = &[
     "gates",
     "on_failure",
     "rollback",
+    "mandatory",
 ];
 
 /// The most attempts of a step.
@@ -51,6 +52,7 @@ pub(super) fn read(report: &mut Report<'_>, field: &Field, defaults: &Defaults) 
         gates: Vec::new(),
         on_failure: defaults.on_failure,
         rollback: RollbackPart::default(),
+        mandatory: false,
     };
     let Some(fields) = report.fields(&field.value, &what, KEYS) else { return step };
     step.description = read_description(report, &fields);
@@ -86,6 +88,9 @@ pub(super) fn read(report: &mut Report<'_>, field: &Field, defaults: &Defaults) 
     if let Some(node) = fields.value("rollback") {
         let words = [("automatic", RollbackPart::Automatic), ("skip", RollbackPart::Skip)];
         step.rollback = report.word(node, "`rollback`", &words).unwrap_or_default();
+    }
+    if let Some(node) = fields.value("mandatory") {
+        step.mandatory = report.flag(node, "`mandatory`").unwrap_or_default();
     }
     step
 }

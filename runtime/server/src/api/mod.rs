@@ -5,6 +5,7 @@
 //! now), 422 (what was asked for is wrong, with `problems`), 500 (our fault).
 
 mod declare;
+mod intervention;
 mod release;
 mod serve;
 
@@ -23,7 +24,8 @@ use windlass_model::actor::Actor;
 use windlass_model::name::ReleaseId;
 
 pub use declare::{ConnectionTest, GroupBody, PluginView};
-pub use release::{InterventionBody, JournalBody, OutlineView, ProblemsBody, StartBody, Started, VoteBody};
+pub use intervention::{Asked, InterventionBody};
+pub use release::{JournalBody, OutlineView, ProblemsBody, StartBody, Started, VoteBody};
 pub use serve::{Serving, serve};
 
 use crate::driver::NotTaken;
@@ -72,6 +74,7 @@ impl From<RuntimeError> for ApiError {
         let status = match &error {
             RuntimeError::UnknownRelease(_) => StatusCode::NOT_FOUND,
             RuntimeError::NotTaken(NotTaken::Rejected(_)) => StatusCode::CONFLICT,
+            RuntimeError::OutputBreaksSchema { .. } => StatusCode::UNPROCESSABLE_ENTITY,
             _ => StatusCode::INTERNAL_SERVER_ERROR,
         };
         Self::new(status, error)
@@ -109,7 +112,7 @@ pub fn router(runtime: Runtime) -> axum::Router {
         .route("/v1/releases/{release}/journal", get(release::journal))
         .route("/v1/releases/{release}/logs", get(release::logs))
         .route("/v1/releases/{release}/votes", post(release::vote))
-        .route("/v1/releases/{release}/interventions", post(release::intervene))
+        .route("/v1/releases/{release}/interventions", post(intervention::intervene))
         .route("/v1/callbacks/{topic}", post(release::call_back))
         .route("/v1/validate", post(release::validate))
         .route("/v1/plugins", get(declare::plugins).post(declare::install_plugin))

@@ -10,7 +10,6 @@ use axum::response::Response;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use windlass_engine::Input;
-use windlass_model::event::Intervention;
 use windlass_model::name::{ReleaseId, StepName};
 use windlass_model::parse::{check_parameters, parameter_from_text, validate as validate_file};
 use windlass_model::plan::Plan;
@@ -134,22 +133,6 @@ pub struct VoteBody {
     /// Why.
     #[serde(default)]
     pub comment: String,
-    /// Whom the local user acts for.
-    #[serde(default, rename = "as")]
-    pub on_behalf_of: Option<String>,
-}
-
-/// Asks for something.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct InterventionBody {
-    /// `retry`, `cancel`, `cancel_and_roll_back` or `roll_back`.
-    pub what: String,
-    /// For `retry`: which step; may be left out when only one can be tried again.
-    #[serde(default)]
-    pub step: Option<String>,
-    /// Why.
-    pub reason: String,
     /// Whom the local user acts for.
     #[serde(default, rename = "as")]
     pub on_behalf_of: Option<String>,
@@ -296,7 +279,7 @@ pub(super) async fn logs(
 }
 
 /// The step that was named, or the only one with such a wait.
-async fn waiting_step(
+pub(super) async fn waiting_step(
     runtime: &Runtime,
     id: &ReleaseId,
     step: Option<&str>,
@@ -331,31 +314,6 @@ pub(super) async fn vote(
     let step = waiting_step(&runtime, &id, body.step.as_deref(), "approval", "an approval").await?;
     let actor = caller.actor(&runtime, body.on_behalf_of.as_deref());
     runtime.tell(&id, Input::Vote { step, actor, approved: body.approved, comment: body.comment }).await?;
-    Ok(Json(runtime.view(&id).await?))
-}
-
-pub(super) async fn intervene(
-    State(runtime): State<Runtime>,
-    caller: Caller,
-    Path(release): Path<String>,
-    Json(body): Json<InterventionBody>,
-) -> Answer<ReleaseView> {
-    let id = release_id(&release)?;
-    let intervention = match body.what.as_str() {
-        "retry" => Intervention::Retry {
-            step: waiting_step(&runtime, &id, body.step.as_deref(), "decision", "a decision").await?,
-        },
-        "cancel" => Intervention::Cancel { rollback: false },
-        "cancel_and_roll_back" => Intervention::Cancel { rollback: true },
-        "roll_back" => Intervention::Rollback,
-        other => {
-            let error =
-                format!("`{other}` is no intervention: `what` is retry, cancel, cancel_and_roll_back or roll_back");
-            return Err(ApiError::new(StatusCode::BAD_REQUEST, error));
-        }
-    };
-    let actor = caller.actor(&runtime, body.on_behalf_of.as_deref());
-    runtime.tell(&id, Input::Intervene { actor, reason: body.reason, intervention }).await?;
     Ok(Json(runtime.view(&id).await?))
 }
 

@@ -10,7 +10,7 @@ use windlass_model::event::{
     AfterFailure, AfterInterruption, Created, Event, Intervention, Operation, Outcome, Record, SkipReason, Wake,
 };
 use windlass_model::failure::{FailureClass, FailureOrigin, RetryAdvice, StepError};
-use windlass_model::name::ReleaseId;
+use windlass_model::name::{ReleaseId, StepName};
 use windlass_model::time::{Span, Timestamp};
 
 use super::{Garbled, v1};
@@ -77,6 +77,9 @@ fn from_event(event: &Event) -> v1::Event<'_> {
             W::ReleaseEnded { outcome: from_outcome(*outcome), outputs: from_json(outputs) }
         }
         Event::LeftAlone => W::LeftAlone,
+        Event::OutputGiven { step, output } => W::OutputGiven { step: step.as_str(), output: from_json(output) },
+        Event::StepsReset { steps } => W::StepsReset { steps: steps.iter().map(StepName::as_str).collect() },
+        Event::RollbackSettled { step, done } => W::RollbackSettled { step: step.as_str(), done: *done },
     }
 }
 
@@ -131,6 +134,11 @@ fn to_event(event: v1::Event<'_>) -> Result<Event, Garbled> {
             Event::ReleaseEnded { outcome: to_outcome(outcome), outputs: to_json(&outputs)? }
         }
         W::LeftAlone => Event::LeftAlone,
+        W::OutputGiven { step, output } => Event::OutputGiven { step: to_name(step)?, output: to_json(&output)? },
+        W::StepsReset { steps } => {
+            Event::StepsReset { steps: steps.into_iter().map(to_name).collect::<Result<_, _>>()? }
+        }
+        W::RollbackSettled { step, done } => Event::RollbackSettled { step: to_name(step)?, done },
     })
 }
 
@@ -180,6 +188,7 @@ fn from_skip_reason(reason: &SkipReason) -> v1::SkipReason<'_> {
             values: values.iter().map(|(name, it)| v1::Named { name, value: from_json(it) }).collect(),
         },
         SkipReason::NeedsSkipped => v1::SkipReason::NeedsSkipped,
+        SkipReason::Person { by, reason } => v1::SkipReason::Person { by, reason },
     }
 }
 
@@ -193,6 +202,7 @@ fn to_skip_reason(reason: v1::SkipReason<'_>) -> Result<SkipReason, Garbled> {
                 .collect::<Result<_, Garbled>>()?,
         },
         v1::SkipReason::NeedsSkipped => SkipReason::NeedsSkipped,
+        v1::SkipReason::Person { by, reason } => SkipReason::Person { by: by.to_owned(), reason: reason.to_owned() },
     })
 }
 
@@ -219,6 +229,18 @@ fn from_intervention(intervention: &Intervention) -> v1::Intervention<'_> {
         Intervention::Retry { step } => v1::Intervention::Retry { step: step.as_str() },
         Intervention::Cancel { rollback } => v1::Intervention::Cancel { rollback: *rollback },
         Intervention::Rollback => v1::Intervention::Rollback,
+        Intervention::RunAgain { step } => v1::Intervention::RunAgain { step: step.as_str() },
+        Intervention::Skip { step, output } => {
+            v1::Intervention::Skip { step: step.as_str(), output: output.as_ref().map(from_json) }
+        }
+        Intervention::ReplaceOutput { step, output } => {
+            v1::Intervention::ReplaceOutput { step: step.as_str(), output: from_json(output) }
+        }
+        Intervention::Pause => v1::Intervention::Pause,
+        Intervention::Resume => v1::Intervention::Resume,
+        Intervention::SettleRollback { step, done } => {
+            v1::Intervention::SettleRollback { step: step.as_str(), done: *done }
+        }
     }
 }
 
@@ -227,6 +249,16 @@ fn to_intervention(intervention: v1::Intervention<'_>) -> Result<Intervention, G
         v1::Intervention::Retry { step } => Intervention::Retry { step: to_name(step)? },
         v1::Intervention::Cancel { rollback } => Intervention::Cancel { rollback },
         v1::Intervention::Rollback => Intervention::Rollback,
+        v1::Intervention::RunAgain { step } => Intervention::RunAgain { step: to_name(step)? },
+        v1::Intervention::Skip { step, output } => {
+            Intervention::Skip { step: to_name(step)?, output: output.map(|it| to_json(&it)).transpose()? }
+        }
+        v1::Intervention::ReplaceOutput { step, output } => {
+            Intervention::ReplaceOutput { step: to_name(step)?, output: to_json(&output)? }
+        }
+        v1::Intervention::Pause => Intervention::Pause,
+        v1::Intervention::Resume => Intervention::Resume,
+        v1::Intervention::SettleRollback { step, done } => Intervention::SettleRollback { step: to_name(step)?, done },
     })
 }
 

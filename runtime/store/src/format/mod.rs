@@ -128,7 +128,7 @@ pub fn decode_number(value: &[u8]) -> Result<u64, Garbled> {
 
 /// Whether every JSON value of an event can be read back.
 pub fn is_shallow(event: &Event) -> bool {
-    use windlass_model::event::SkipReason;
+    use windlass_model::event::{Intervention, SkipReason};
     let shallow = |value: &Value| is_within(value, JSON_DEPTH_MAX);
     match event {
         Event::ReleaseCreated(created) => shallow(&created.parameters),
@@ -136,9 +136,15 @@ pub fn is_shallow(event: &Event) -> bool {
             values.iter().all(|(_, it)| shallow(it))
         }
         Event::AttemptStarted { input, .. } => input.as_ref().is_none_or(shallow),
-        Event::AttemptSucceeded { output, .. } => shallow(output),
+        Event::AttemptSucceeded { output, .. } | Event::OutputGiven { output, .. } => shallow(output),
+        Event::Intervened { intervention: Intervention::Skip { output, .. }, .. } => {
+            output.as_ref().is_none_or(shallow)
+        }
+        Event::Intervened { intervention: Intervention::ReplaceOutput { output, .. }, .. } => shallow(output),
         Event::ReleaseEnded { outputs, .. } => shallow(outputs),
-        Event::StepSkipped { reason: SkipReason::NeedsSkipped, .. }
+        Event::StepSkipped { reason: SkipReason::NeedsSkipped | SkipReason::Person { .. }, .. }
+        | Event::StepsReset { .. }
+        | Event::RollbackSettled { .. }
         | Event::StepHeld { .. }
         | Event::Voted { .. }
         | Event::Suspended { .. }

@@ -168,6 +168,25 @@ pub enum Event<'a> {
     },
     #[n(19)]
     LeftAlone,
+    #[n(20)]
+    OutputGiven {
+        #[b(0)]
+        step: &'a str,
+        #[b(1)]
+        output: Json<'a>,
+    },
+    #[n(21)]
+    StepsReset {
+        #[b(0)]
+        steps: Vec<&'a str>,
+    },
+    #[n(22)]
+    RollbackSettled {
+        #[b(0)]
+        step: &'a str,
+        #[n(1)]
+        done: bool,
+    },
 }
 
 #[derive(Debug, Encode, Decode)]
@@ -217,6 +236,13 @@ pub enum SkipReason<'a> {
     },
     #[n(1)]
     NeedsSkipped,
+    #[n(2)]
+    Person {
+        #[b(0)]
+        by: &'a str,
+        #[b(1)]
+        reason: &'a str,
+    },
 }
 
 /// A JSON value and its name.
@@ -300,6 +326,36 @@ pub enum Intervention<'a> {
     },
     #[n(2)]
     Rollback,
+    #[n(3)]
+    RunAgain {
+        #[b(0)]
+        step: &'a str,
+    },
+    #[n(4)]
+    Skip {
+        #[b(0)]
+        step: &'a str,
+        #[b(1)]
+        output: Option<Json<'a>>,
+    },
+    #[n(5)]
+    ReplaceOutput {
+        #[b(0)]
+        step: &'a str,
+        #[b(1)]
+        output: Json<'a>,
+    },
+    #[n(6)]
+    Pause,
+    #[n(7)]
+    Resume,
+    #[n(8)]
+    SettleRollback {
+        #[b(0)]
+        step: &'a str,
+        #[n(1)]
+        done: bool,
+    },
 }
 
 #[derive(Debug, Clone, Copy, Encode, Decode)]

@@ -58,7 +58,7 @@ pub(crate) fn outline(release: &ReleaseId, created_at: u64, open: bool) -> Outli
 }
 
 /// The number of variants of [`Event`].
-const EVENTS: usize = 20;
+const EVENTS: usize = 23;
 
 /// Which variant it is. A new one does not compile until it is here, and then fails until it is in [`one_of_each`].
 fn variant(event: &Event) -> usize {
@@ -82,6 +82,9 @@ fn variant(event: &Event) -> usize {
         Event::RollbackStarted { .. } => 16,
         Event::StepCanceled { .. } => 17,
         Event::LeftAlone => 19,
+        Event::OutputGiven { .. } => 20,
+        Event::StepsReset { .. } => 21,
+        Event::RollbackSettled { .. } => 22,
         Event::ReleaseEnded { .. } => 18,
     }
 }
@@ -181,6 +184,16 @@ pub(crate) fn one_of_each() -> Vec<(String, Event)> {
         ("rollback-started".to_owned(), Event::RollbackStarted { trigger: "ana: wrong version".to_owned() }),
         ("step-canceled".to_owned(), Event::StepCanceled { step: build() }),
         ("left-alone".to_owned(), Event::LeftAlone),
+        ("output-given".to_owned(), Event::OutputGiven { step: build(), output: json!({ "number": 12 }) }),
+        ("steps-reset".to_owned(), Event::StepsReset { steps: vec![build(), "deploy".parse().expect("a name")] }),
+        ("rollback-settled".to_owned(), Event::RollbackSettled { step: build(), done: true }),
+        (
+            "skipped-by-person".to_owned(),
+            Event::StepSkipped {
+                step: build(),
+                reason: SkipReason::Person { by: "ana".to_owned(), reason: "done by hand".to_owned() },
+            },
+        ),
     ];
     for operation in [Operation::Start, Operation::Cancel, Operation::Rollback] {
         let input = matches!(operation, Operation::Start).then(|| json!({ "job": "payments" }));
@@ -217,6 +230,13 @@ pub(crate) fn one_of_each() -> Vec<(String, Event)> {
         ("retry", Intervention::Retry { step: build() }),
         ("cancel", Intervention::Cancel { rollback: true }),
         ("rollback", Intervention::Rollback),
+        ("run-again", Intervention::RunAgain { step: build() }),
+        ("skip", Intervention::Skip { step: build(), output: None }),
+        ("skip-with-output", Intervention::Skip { step: build(), output: Some(json!({ "number": 12 })) }),
+        ("replace-output", Intervention::ReplaceOutput { step: build(), output: json!([1, 2]) }),
+        ("pause", Intervention::Pause),
+        ("resume", Intervention::Resume),
+        ("settle-rollback", Intervention::SettleRollback { step: build(), done: false }),
     ] {
         let event = Event::Intervened { actor: ana.clone(), reason: "wrong version".to_owned(), intervention };
         all.push((format!("intervened-{name}"), event));

@@ -5,6 +5,7 @@ mod counterparts;
 mod process;
 pub(crate) mod release;
 mod scrub;
+mod service;
 mod site;
 
 use std::time::{Duration, Instant};
@@ -13,6 +14,7 @@ pub(crate) use components::{ready, standin_helm};
 pub(crate) use counterparts::{Counterparts, PASSWORD, job};
 pub(crate) use process::Process;
 pub(crate) use scrub::scrubbed;
+pub(crate) use service::Service;
 pub(crate) use site::{Site, WINDLASS};
 
 /// How long anything may take before a test gives up on it.

@@ -1,0 +1,120 @@
+//! What people may ask of a release, by the command.
+
+use serde_json::Value;
+
+use crate::support::{Service, Site};
+
+const WORKFLOW: &str = r"windlass: v1
+workflow: asking
+steps:
+  first:
+    uses: http/get@^0.1
+    connection: service
+    with: { path: /first }
+    retry: { attempts: 1 }
+  second:
+    needs: [first]
+    uses: http/get@^0.1
+    connection: service
+    with: { path: '/second/${{ steps.first.output.json.next }}' }
+    retry: { attempts: 1 }
+    on_failure: fail
+    mandatory: true
+outputs:
+  second: ${{ steps.second.output.text }}
+";
+
+fn site(service: &Service) -> Site {
+    let site = Site::new();
+    site.write("asking.yaml", WORKFLOW);
+    site.good(&["connection", "add", "service", "--url", &service.url, "--private-network"]);
+    site
+}
+
+fn refused(site: &Site, arguments: &[&str], says: &str) {
+    let ran = site.run(arguments);
+    assert_eq!(ran.code, Some(2), "{arguments:?}: {ran:?}");
+    assert!(ran.stderr.contains(says), "{arguments:?}: {ran:?}");
+}
+
+const BY_HAND: &str = r#"{"status": 200, "headers": {}, "json": {"next": "by-hand"}, "text": null, "latency_ms": 0}"#;
+
+#[test]
+fn a_paused_step_is_skipped_with_an_output_that_fits() {
+    let service = Service::start();
+    service.answers("/second/by-hand", 200, "the end");
+    let site = site(&service);
+    let _serve = site.serve();
+    site.good(&["run", "asking.yaml", "--detach"]);
+    site.until("asking-1", "it pauses", |it| it.state == "paused");
+
+    let skip = |more: &[&'static str]| [&["release", "skip", "asking-1", "--reason", "by hand"], more].concat();
+    refused(&site, &skip(&["--step", "first"]), "second uses a part of its output: say what it is to be");
+    refused(&site, &skip(&["--step", "first", "--output", "{"]), "this is no JSON");
+    refused(&site, &skip(&["--step", "first", "--output", r#"{"status": "fine"}"#]), "is not what `http/get` gives");
+    refused(&site, &skip(&["--step", "second"]), "step `second` is mandatory in this workflow");
+    refused(&site, &skip(&["--step", "third"]), "the release has no step `third`; its steps are first, second");
+    site.good(&skip(&["--step", "first", "--output", BY_HAND]));
+
+    let view = site.ended("asking-1");
+    assert!(view.succeeded, "{view:#?}");
+    assert_eq!(view.outputs["second"], Value::from("the end"));
+    let shown = site.good(&["release", "show", "asking-1"]).stdout;
+    assert!(shown.contains("asked to skip first: by hand"), "{shown}");
+    refused(&site, &skip(&["--step", "first"]), "steps can be skipped while the release runs");
+}
+
+#[test]
+fn a_failed_release_goes_on_where_it_failed_and_a_pause_holds_it() {
+    let service = Service::start();
+    service.answers("/first", 200, r#"{"next": "1"}"#);
+    let site = site(&service);
+    let mut serve = site.serve();
+    site.good(&["run", "asking.yaml", "--detach"]);
+    assert_eq!(site.ended("asking-1").state, "failed");
+
+    service.answers("/second/2", 200, "the end");
+    let rerun = ["release", "rerun", "asking-1", "--step", "second", "--reason", "the service is back"];
+    site.good(&rerun);
+    assert_eq!(site.ended("asking-1").state, "failed", "it asked for the same again, and that is still not there");
+
+    // While nothing runs, a person corrects what the first step gave, and the next process goes on with that.
+    serve.stop();
+    refused(
+        &site,
+        &["release", "set-output", "asking-1", "--step", "first", "--output", "{}", "--reason", "x"],
+        "is not what",
+    );
+    let _serve = site.serve();
+    service.answers("/first", 200, r#"{"next": "2"}"#);
+    site.good(&["release", "rerun", "asking-1", "--step", "first", "--reason", "it had said the wrong thing"]);
+    let view = site.ended("asking-1");
+    assert!(view.succeeded, "{view:#?}");
+    refused(&site, &rerun, "steps can run again while the release runs, and after it failed or was canceled");
+
+    site.good(&["run", "asking.yaml", "--detach"]);
+    site.ended("asking-2");
+    refused(&site, &["release", "pause", "asking-2", "--reason", "x"], "a release can be paused while it runs");
+}
+
+#[test]
+fn a_pause_survives_the_process() {
+    let service = Service::start();
+    let site = site(&service);
+    let mut serve = site.serve();
+    site.good(&["run", "asking.yaml", "--detach"]);
+    site.until("asking-1", "it pauses", |it| it.state == "paused");
+    site.good(&["release", "pause", "asking-1", "--reason", "lunch", "--as", "ana"]);
+    serve.kill_9();
+    service.answers("/first", 200, r#"{"next": "1"}"#);
+    service.answers("/second/1", 200, "the end");
+    let _serve = site.serve();
+    let view = site.until("asking-1", "it is held", |it| it.waits.iter().any(|it| it.cause == "pause"));
+    let wait = &view.waits[0];
+    assert!(wait.text.contains("ana paused it: lunch") || wait.text.contains("ana"), "{wait:?}");
+    assert_eq!(wait.command, "windlass release resume asking-1 --reason …");
+    refused(&site, &["release", "retry", "asking-1", "--reason", "x"], "the release is paused: resume it first");
+    site.good(&["release", "resume", "asking-1", "--reason", "back"]);
+    site.good(&["release", "retry", "asking-1", "--reason", "it is there now"]);
+    assert!(site.ended("asking-1").succeeded);
+}

@@ -10,8 +10,9 @@ use tokio::task::{AbortHandle, JoinSet};
 use windlass_engine::{CallId, CallResult, Input, Rejected, Release};
 use windlass_model::event::Record;
 use windlass_model::failure::StepError;
-use windlass_store::{Append, AppendError, Outline};
+use windlass_store::{Append, AppendError, Outline, Rest};
 
+use crate::attendance::may_park;
 use crate::clock::now;
 use crate::runtime::Inner;
 use crate::view::state_name;
@@ -51,13 +52,13 @@ pub(crate) enum Beginning {
 
 type Ended = (CallId, Result<CallResult, StepError>);
 
-/// Drives `release` until it ends or another driver has it. `inbox` is where its messages come in.
+/// Drives `release` until it ends or may be parked. `inbox` is where its messages come in.
 pub(crate) async fn drive(
-    inner: Arc<Inner>,
-    mut release: Release,
-    mut inbox: mpsc::UnboundedReceiver<Message>,
-    sender: mpsc::UnboundedSender<Message>,
-    changed: watch::Sender<u64>,
+    inner: &Arc<Inner>,
+    release: &mut Release,
+    inbox: &mut mpsc::UnboundedReceiver<Message>,
+    sender: &mpsc::UnboundedSender<Message>,
+    changed: &watch::Sender<u64>,
     beginning: Beginning,
 ) -> Result<(), AppendError> {
     let mut calls: JoinSet<Ended> = JoinSet::new();
@@ -65,12 +66,12 @@ pub(crate) async fn drive(
     let mut waiting: Vec<oneshot::Sender<Result<(), NotTaken>>> = Vec::new();
     if beginning == Beginning::TakenOver {
         // Never refused.
-        let _ = take(&inner, &mut release, Input::TakenOver).await?;
+        let _ = take(inner, release, Input::TakenOver).await?;
     }
     changed.send_replace(release.records());
     loop {
-        match_up(&inner, &release, &sender, &mut calls, &mut in_flight);
-        if release.outcome().is_some() {
+        match_up(inner, release, sender, &mut calls, &mut in_flight);
+        if inbox.is_empty() && (release.outcome().is_some() || may_park(release, changed)) {
             return Ok(());
         }
         let input = tokio::select! {
@@ -83,7 +84,7 @@ pub(crate) async fn drive(
                 // Aborted because it is not wanted any more, or the host's own code panicked: then the
                 // call is still in flight by our book, and is taken out of it as a failure of ours.
                 Err(error) if error.is_cancelled() => continue,
-                Err(error) => match panicked(&release, &mut in_flight) {
+                Err(error) => match panicked(release, &mut in_flight) {
                     Some(input) => {
                         tracing::error!(release = %release.id(), %error, "the host panicked in a call");
                         input
@@ -102,9 +103,9 @@ pub(crate) async fn drive(
                 }
                 None => return Ok(()),
             },
-            () = sleep_until(&release) => Input::Tick { dice: rand::random() },
+            () = sleep_until(release) => Input::Tick { dice: rand::random() },
         };
-        let taken = take(&inner, &mut release, input).await;
+        let taken = take(inner, release, input).await;
         let answer = match &taken {
             Ok(Ok(())) => Ok(()),
             Ok(Err(rejected)) => Err(NotTaken::Rejected(rejected.clone())),
@@ -158,6 +159,14 @@ pub(crate) async fn append(inner: &Inner, release: &Release, expected: u64, reco
     inner.store.append(Append { release: release.id().clone(), expected, record, outline: Some(outline) }).await
 }
 
+/// What ends the wait of an open release in which nothing is going on.
+pub(crate) fn rest(release: &Release) -> Option<Rest> {
+    if release.outcome().is_some() || release.calls().next().is_some() {
+        return None;
+    }
+    Some(release.wake_at().map_or(Rest::ForInput, Rest::Until))
+}
+
 /// What lists show of a release; follows from its journal.
 pub(crate) fn outline(release: &Release) -> Outline {
     Outline {
@@ -169,6 +178,7 @@ pub(crate) fn outline(release: &Release) -> Outline {
         requested_by: release.created().requested_by.name.clone(),
         headline: release.headline(),
         open: release.outcome().is_none(),
+        rest: rest(release),
     }
 }
 

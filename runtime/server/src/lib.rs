@@ -18,7 +18,9 @@ pub mod step_host;
 pub mod step_log;
 pub mod view;
 
+mod attendance;
 mod clock;
+mod parking;
 mod topic;
 
 pub use client::Client;

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, HashMap};
 use std::future::Future;
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
-use tokio::sync::{Notify, Semaphore, mpsc, oneshot, watch};
+use tokio::sync::{Notify, Semaphore, mpsc, watch};
 use windlass_engine::{Call, CallOrder, CallResult, Input, Release, Suspension, WakeCondition};
 use windlass_model::digest::Digest;
 use windlass_model::event::{Created, Event, Operation, Record};
@@ -15,6 +15,7 @@ use windlass_model::plan::Plan;
 use windlass_sandbox::{Access, CallKind, CallOutcome, CallRequest, Plugin, Sandbox, SandboxOptions, WakeUp};
 use windlass_store::{AppendError, DocumentKind, SledStore, Store, StoreError};
 
+use crate::attendance::Attendance;
 use crate::catalog::{Catalog, CatalogError, Declaration, Installed};
 use crate::driver::{self, Beginning, Message, NotTaken};
 use crate::state_directory::StateDirectory;
@@ -55,17 +56,14 @@ pub(crate) struct Inner {
     plans: Mutex<HashMap<Digest, Arc<Plan>>>,
     /// The last number given to a release of each workflow in this process.
     numbers: Mutex<HashMap<WorkflowName, u64>>,
-    releases: Mutex<HashMap<ReleaseId, Handle>>,
-    logs: Mutex<HashMap<ReleaseId, Arc<StepLog>>>,
+    pub(crate) attendance: Mutex<Attendance>,
+    /// Told when a release is parked.
+    pub(crate) timer: Arc<Notify>,
+    pub(crate) awakening: Semaphore,
+    pub(crate) logs: Mutex<HashMap<ReleaseId, Arc<StepLog>>>,
     permits: Semaphore,
-    /// Told when a release ends or begins.
-    changed: Notify,
-}
-
-#[derive(Clone)]
-struct Handle {
-    inbox: mpsc::UnboundedSender<Message>,
-    changed: watch::Receiver<u64>,
+    /// Told when nobody drives a release any more.
+    pub(crate) changed: Notify,
 }
 
 /// What Windlass could not do.
@@ -110,7 +108,7 @@ pub enum RuntimeError {
     },
 }
 
-fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
+pub(crate) fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
@@ -149,26 +147,17 @@ impl Runtime {
             plugins: Mutex::default(),
             plans: Mutex::default(),
             numbers: Mutex::default(),
-            releases: Mutex::default(),
+            attendance: Mutex::default(),
+            timer: Arc::default(),
+            awakening: crate::attendance::awakening(),
             logs: Mutex::default(),
             changed: Notify::new(),
         };
         let runtime = Self { inner: Arc::new(inner) };
         if runtime.inner.options.drive {
-            runtime.take_over().await?;
+            runtime.take_over()?;
         }
         Ok(runtime)
-    }
-
-    async fn take_over(&self) -> Result<(), RuntimeError> {
-        for outline in self.inner.store.outlines()?.into_iter().filter(|it| it.open) {
-            match self.inner.replay(&outline.release) {
-                Ok(release) => self.drive(release, Beginning::TakenOver),
-                // One journal that cannot be read must not keep the others from going on.
-                Err(error) => tracing::error!(release = %outline.release, %error, "this release cannot go on"),
-            }
-        }
-        Ok(())
     }
 
     /// What is declared now.
@@ -264,7 +253,7 @@ impl Runtime {
             match driver::append(&self.inner, &release, 0, record).await {
                 Ok(()) => {
                     let id = release.id().clone();
-                    self.drive_new(release);
+                    self.drive(release, Beginning::Fresh);
                     return Ok(id);
                 }
                 // Somebody else began a release of this workflow with the same number.
@@ -272,55 +261,6 @@ impl Runtime {
                 Err(error) => return Err(error.into()),
             }
         }
-    }
-
-    fn drive_new(&self, release: Release) {
-        if self.inner.options.drive {
-            self.drive(release, Beginning::Fresh);
-        }
-    }
-
-    /// Goes on with a release in a task of its own.
-    fn drive(&self, release: Release, beginning: Beginning) {
-        let id = release.id().clone();
-        let (inbox, messages) = mpsc::unbounded_channel();
-        let (change, changed) = watch::channel(release.records());
-        lock(&self.inner.releases).insert(id.clone(), Handle { inbox: inbox.clone(), changed });
-        let runtime = self.clone();
-        tokio::spawn(async move {
-            let ended = driver::drive(runtime.inner.clone(), release, messages, inbox, change, beginning).await;
-            lock(&runtime.inner.releases).remove(&id);
-            lock(&runtime.inner.logs).remove(&id);
-            runtime.inner.changed.notify_waiters();
-            if let Err(error) = ended {
-                tracing::error!(release = %id, %error, "this release is not driven any more");
-            }
-        });
-    }
-
-    /// Gives an input to a release; returns when it is recorded.
-    pub async fn tell(&self, id: &ReleaseId, input: Input) -> Result<(), RuntimeError> {
-        let handle = lock(&self.inner.releases).get(id).cloned();
-        if let Some(handle) = handle {
-            let (answer, answered) = oneshot::channel();
-            let sent = handle.inbox.send(Message::Input { input: input.clone(), answer });
-            if sent.is_ok()
-                && let Ok(answer) = answered.await
-            {
-                return Ok(answer?);
-            }
-        }
-        // Nobody drives it: it has ended, or this process only answers.
-        let mut release = self.inner.replay(id)?;
-        let taken = match self.inner.options.drive {
-            true => driver::take(&self.inner, &mut release, input).await?,
-            false => driver::take_unattended(&self.inner, &mut release, input).await?,
-        };
-        taken.map_err(NotTaken::from)?;
-        if release.outcome().is_none() {
-            self.drive_new(release);
-        }
-        Ok(())
     }
 
     /// Checks an output that somebody wrote for a step against what the step's action gives.
@@ -359,14 +299,8 @@ impl Runtime {
 
     /// A release as it stands.
     pub async fn release(&self, id: &ReleaseId) -> Result<Box<Release>, RuntimeError> {
-        let handle = lock(&self.inner.releases).get(id).cloned();
-        if let Some(handle) = handle {
-            let (answer, answered) = oneshot::channel();
-            if handle.inbox.send(Message::Show(answer)).is_ok()
-                && let Ok(release) = answered.await
-            {
-                return Ok(release);
-            }
+        if let Some(release) = self.driven(id).await {
+            return Ok(release);
         }
         Ok(Box::new(self.inner.replay(id)?))
     }
@@ -378,8 +312,7 @@ impl Runtime {
 
     /// Tells when a release or its log changes; none when nobody drives it.
     pub fn subscribe(&self, id: &ReleaseId) -> Option<(watch::Receiver<u64>, watch::Receiver<u64>)> {
-        let changed = lock(&self.inner.releases).get(id)?.changed.clone();
-        Some((changed, self.log(id).subscribe()))
+        Some((self.changes(id)?, self.log(id).subscribe()))
     }
 
     /// The log of a release.
@@ -393,23 +326,15 @@ impl Runtime {
         if records.is_empty() { Err(RuntimeError::UnknownRelease(id.clone())) } else { Ok(records) }
     }
 
-    /// Waits until nobody drives this release any more: it has ended, or its driver could not go on.
+    /// Waits until a release has ended, or cannot go on.
     pub fn ended(&self, id: &ReleaseId) -> impl Future<Output = ()> + Send + use<> {
-        let changed = lock(&self.inner.releases).get(id).map(|it| it.changed.clone());
+        let (runtime, id) = (self.clone(), id.clone());
+        let mut changed = runtime.changes(&id);
         async move {
-            let Some(mut changed) = changed else { return };
-            while changed.changed().await.is_ok() {}
-        }
-    }
-
-    /// Waits until no release is driven any more.
-    pub async fn all_ended(&self) {
-        loop {
-            let changed = self.inner.changed.notified();
-            if lock(&self.inner.releases).is_empty() {
-                return;
+            while let Some(mut changes) = changed {
+                while changes.changed().await.is_ok() {}
+                changed = runtime.changes(&id);
             }
-            changed.await;
         }
     }
 }
@@ -450,7 +375,7 @@ impl Inner {
         Ok(number)
     }
 
-    fn replay(&self, id: &ReleaseId) -> Result<Release, RuntimeError> {
+    pub(crate) fn replay(&self, id: &ReleaseId) -> Result<Release, RuntimeError> {
         let records = self.store.journal(id)?;
         let unreadable = |message: String| RuntimeError::Journal { release: id.clone(), message };
         let Some(Event::ReleaseCreated(created)) = records.first().and_then(|it| it.events.first()) else {

@@ -127,6 +127,27 @@ pub struct Outline {
     pub headline: String,
     /// Whether there is work left to do.
     pub open: bool,
+    /// For an open release in which nothing is going on: what it waits for. None where something may be going on.
+    pub rest: Option<Rest>,
+}
+
+/// What ends the wait of a release in which nothing is going on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Rest {
+    /// This time, or an input before.
+    Until(Timestamp),
+    /// An input.
+    ForInput,
+}
+
+impl Rest {
+    /// When it ends by itself, if it does.
+    pub fn until(self) -> Option<Timestamp> {
+        match self {
+            Self::Until(at) => Some(at),
+            Self::ForInput => None,
+        }
+    }
 }
 
 /// What a document is about. Each kind has names of its own.

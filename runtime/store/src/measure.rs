@@ -95,6 +95,7 @@ fn small_append(release: &ReleaseId, expected: u64) -> Append {
             requested_by: "ana".to_owned(),
             headline: format!("build ended, {expected} steps so far"),
             open: true,
+            rest: None,
         }),
     }
 }

@@ -5,6 +5,7 @@
 //! **Invariant:** a release counts only if it succeeded; one that did not is an error.
 
 mod load;
+mod parked;
 mod raw;
 
 use std::path::{Path, PathBuf};
@@ -31,7 +32,7 @@ use raw::Raw;
 /// sandbox can do alone. For sizing a machine.
 #[derive(Debug, clap::Args)]
 #[command(
-    after_help = "Examples:\n  windlass bench\n  windlass bench --json --seconds 10 --parallel 256 --steps 9\n  windlass bench --dir /var/lib/windlass   # the disk that will be used"
+    after_help = "Examples:\n  windlass bench\n  windlass bench --json --seconds 10 --parallel 256 --steps 9\n  windlass bench --dir /var/lib/windlass   # the disk that will be used\n  windlass bench --parked 100000           # what waiting costs"
 )]
 pub(crate) struct BenchArgs {
     /// How long each measurement takes
@@ -46,7 +47,11 @@ pub(crate) struct BenchArgs {
     #[arg(long, value_name = "N,…", value_delimiter = ',', default_values_t = [1, 3, 9], value_parser = clap::value_parser!(u32).range(1..=100))]
     steps: Vec<u32>,
 
-    /// A component with an action `noop` that takes nothing; the one of the checkout is built unless given
+    /// Instead: begin so many releases that wait, and measure what they cost while they do
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..=10_000_000))]
+    parked: Option<u64>,
+
+    /// A component with the actions `noop` and `wait`; the one of the checkout is built unless given
     #[arg(long, value_name = "FILE")]
     component: Option<PathBuf>,
 
@@ -84,6 +89,15 @@ pub(crate) async fn bench(args: BenchArgs, context: &Context<'_>) -> anyhow::Res
         args.seconds
     ));
     let mut terminated = signal(SignalKind::terminate()).context("signals")?;
+    if let Some(count) = args.parked {
+        let parked = tokio::select! {
+            parked = parked(component, temporary.path(), count) => parked?,
+            _ = tokio::signal::ctrl_c() => anyhow::bail!("interrupted"),
+            _ = terminated.recv() => anyhow::bail!("terminated"),
+        };
+        output.data(&parked, ToString::to_string);
+        return Ok(0);
+    }
     let measured = tokio::select! {
         measured = measure(&args, component, temporary.path(), context) => measured?,
         // The folder is removed on the way out.
@@ -124,6 +138,14 @@ async fn component(args: &BenchArgs, context: &Context<'_>) -> anyhow::Result<Ve
     std::fs::read(&file).with_context(|| format!("{} cannot be read", file.display()))
 }
 
+async fn parked(component: Vec<u8>, folder: &Path, count: u64) -> anyhow::Result<parked::Parked> {
+    let state = folder.join("state");
+    let directory = StateDirectory::open(&state).context("the measurement's state directory")?;
+    let runtime = Runtime::open(directory, RuntimeOptions::default()).await?;
+    let Installed { manifest, .. } = runtime.install(component).await.context("the component was not installed")?;
+    parked::measure(runtime, &manifest, &state, count).await
+}
+
 async fn measure(
     args: &BenchArgs,
     component: Vec<u8>,
@@ -143,7 +165,7 @@ async fn measure(
     output.note(styled(DIM, raw.to_string()));
     let (mut cells, mut releases) = (Vec::new(), 0);
     for steps in &args.steps {
-        let plan = load::plan(&runtime, &manifest, *steps)?;
+        let plan = load::plan(&runtime, &manifest, &load::Work { action: ACTION, with: "{}", steps: *steps })?;
         for parallel in &args.parallel {
             let (cell, count) = load::measure(&runtime, &plan, *parallel, duration).await?;
             releases += count;

@@ -10,6 +10,7 @@ mod first_plugin;
 mod hostile;
 mod https;
 mod intervention;
+mod parking;
 mod rollback;
 mod support;
 mod surface;

@@ -98,6 +98,10 @@ pub struct StatusBody {
     pub pid: u32,
     /// Whether it goes on with open releases.
     pub drives: bool,
+    /// Open releases in which something is going on, or which somebody looks at.
+    pub driven: usize,
+    /// Open releases that wait, and are in no memory.
+    pub parked: usize,
     /// Where it keeps everything.
     pub state_directory: String,
 }
@@ -142,7 +146,10 @@ async fn to_its_end(request: axum::extract::Request, next: axum::middleware::Nex
 }
 
 async fn status(State(runtime): State<Runtime>) -> Json<StatusBody> {
+    let (driven, parked) = runtime.attended();
     Json(StatusBody {
+        driven,
+        parked,
         version: env!("CARGO_PKG_VERSION").to_owned(),
         pid: std::process::id(),
         drives: runtime.drives(),

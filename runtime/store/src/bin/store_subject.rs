@@ -241,6 +241,7 @@ fn outline(release: &ReleaseId, sequence: u64) -> Outline {
         requested_by: "ana".to_owned(),
         headline: text(sequence, 20 + (sequence % 50) as usize),
         open: true,
+        rest: None,
     }
 }
 

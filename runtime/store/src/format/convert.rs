@@ -14,7 +14,7 @@ use windlass_model::name::{ReleaseId, StepName};
 use windlass_model::time::{Span, Timestamp};
 
 use super::{Garbled, v1};
-use crate::Outline;
+use crate::{Outline, Rest};
 
 pub(super) fn from_record(record: &Record) -> v1::Record<'_> {
     v1::Record { at: record.at.0, events: record.events.iter().map(from_event).collect() }
@@ -345,6 +345,10 @@ pub(super) fn from_outline(outline: &Outline) -> v1::Outline<'_> {
         requested_by: &outline.requested_by,
         headline: &outline.headline,
         open: outline.open,
+        rest: outline.rest.map(|it| match it {
+            Rest::Until(at) => v1::Rest::Until(at.0),
+            Rest::ForInput => v1::Rest::ForInput,
+        }),
     }
 }
 
@@ -358,6 +362,10 @@ pub(super) fn to_outline(outline: v1::Outline<'_>) -> Result<Outline, Garbled> {
         requested_by: outline.requested_by.to_owned(),
         headline: outline.headline.to_owned(),
         open: outline.open,
+        rest: outline.rest.map(|it| match it {
+            v1::Rest::Until(at) => Rest::Until(Timestamp(at)),
+            v1::Rest::ForInput => Rest::ForInput,
+        }),
     })
 }
 

@@ -459,4 +459,14 @@ pub struct Outline<'a> {
     pub headline: &'a str,
     #[n(8)]
     pub open: bool,
+    #[n(9)]
+    pub rest: Option<Rest>,
+}
+
+#[derive(Debug, Clone, Copy, Encode, Decode)]
+pub enum Rest {
+    #[n(0)]
+    Until(#[n(0)] u64),
+    #[n(1)]
+    ForInput,
 }

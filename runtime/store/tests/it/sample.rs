@@ -54,6 +54,7 @@ pub(crate) fn outline(release: &ReleaseId, created_at: u64, open: bool) -> Outli
         requested_by: "ana".to_owned(),
         headline: "deploys to production – step 3 of 9".to_owned(),
         open,
+        rest: None,
     }
 }
 

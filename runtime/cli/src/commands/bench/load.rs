@@ -8,15 +8,15 @@ use rustix::time::{ClockId, clock_gettime};
 use serde::Serialize;
 use serde_json::json;
 use tokio::task::JoinSet;
+use windlass_engine::Input;
 use windlass_model::actor::Actor;
+use windlass_model::event::Intervention;
 use windlass_model::manifest::Manifest;
 use windlass_model::name::ReleaseId;
 use windlass_model::parse::{check_parameters, validate};
 use windlass_model::plan::Plan;
 use windlass_model::problem::{Color, Source, render};
 use windlass_server::Runtime;
-
-use super::ACTION;
 
 /// One measurement.
 #[derive(Debug, Serialize)]
@@ -74,19 +74,33 @@ impl fmt::Display for Cell {
     }
 }
 
+/// What a workflow consists of.
+pub(crate) struct Work<'a> {
+    /// The action of each step.
+    pub(crate) action: &'a str,
+    /// Its input, as YAML.
+    pub(crate) with: &'a str,
+    /// How many steps.
+    pub(crate) steps: u32,
+}
+
 /// A workflow of so many steps, each of which needs the one before it, checked like any other.
-pub(crate) fn plan(runtime: &Runtime, manifest: &Manifest, steps: u32) -> anyhow::Result<Plan> {
-    let source = Source::new("bench.yaml".to_owned(), workflow(manifest, steps));
+pub(crate) fn plan(runtime: &Runtime, manifest: &Manifest, work: &Work<'_>) -> anyhow::Result<Plan> {
+    let source = Source::new("bench.yaml".to_owned(), workflow(manifest, work));
     let (planned, problems) = validate(&source, &runtime.catalog());
     let (_, plan) = planned
         .with_context(|| format!("the component cannot be measured:\n{}", render(&source, &problems, Color::None)))?;
     Ok(plan)
 }
 
-fn workflow(manifest: &Manifest, steps: u32) -> String {
-    let mut text = format!("windlass: v1\nworkflow: bench-of-{steps}\nsteps:\n");
-    for step in 1..=steps {
-        text.push_str(&format!("  step-{step}:\n    uses: {}/{ACTION}@={}\n", manifest.name, manifest.version));
+fn workflow(manifest: &Manifest, work: &Work<'_>) -> String {
+    let Work { action, with, steps } = work;
+    let mut text = format!("windlass: v1\nworkflow: bench-{action}-{steps}\nsteps:\n");
+    for step in 1..=*steps {
+        text.push_str(&format!(
+            "  step-{step}:\n    uses: {}/{action}@={}\n    with: {with}\n",
+            manifest.name, manifest.version
+        ));
         if step > 1 {
             text.push_str(&format!("    needs: [step-{}]\n", step - 1));
         }
@@ -139,13 +153,27 @@ pub(crate) async fn measure(
 
 /// Runs a release from its beginning to its end.
 async fn run_one(runtime: &Runtime, plan: &Plan) -> anyhow::Result<ReleaseId> {
-    let parameters =
-        check_parameters(plan.workflow(), json!({})).map_err(|problems| anyhow::anyhow!(problems.join("; ")))?;
-    let requested_by =
-        Actor { name: "bench".to_owned(), groups: Vec::new(), authenticated: "windlass bench".to_owned() };
-    let id = runtime.begin(plan.clone(), parameters, requested_by).await?;
+    let id = begin(runtime, plan).await?;
     runtime.ended(&id).await;
     Ok(id)
+}
+
+fn requester() -> Actor {
+    Actor { name: "bench".to_owned(), groups: Vec::new(), authenticated: "windlass bench".to_owned() }
+}
+
+/// Stops a release.
+pub(crate) async fn cancel(runtime: &Runtime, id: &ReleaseId) -> anyhow::Result<()> {
+    let intervention = Intervention::Cancel { rollback: false };
+    let input = Input::Intervene { actor: requester(), reason: "it was measured".to_owned(), intervention };
+    Ok(runtime.tell(id, input).await?)
+}
+
+/// Begins a release.
+pub(crate) async fn begin(runtime: &Runtime, plan: &Plan) -> anyhow::Result<ReleaseId> {
+    let parameters =
+        check_parameters(plan.workflow(), json!({})).map_err(|problems| anyhow::anyhow!(problems.join("; ")))?;
+    Ok(runtime.begin(plan.clone(), parameters, requester()).await?)
 }
 
 /// Makes sure that a release succeeded, as the store has it.
@@ -161,7 +189,7 @@ fn check(runtime: &Runtime, id: &ReleaseId) -> anyhow::Result<()> {
 }
 
 /// What this process used of the processors so far, in user and kernel mode, all threads.
-fn cpu_time() -> Duration {
+pub(crate) fn cpu_time() -> Duration {
     let time = clock_gettime(ClockId::ProcessCPUTime);
     Duration::new(time.tv_sec.unsigned_abs(), u32::try_from(time.tv_nsec).unwrap_or(0))
 }

@@ -1,0 +1,291 @@
+//! Who looks after a release: a driver while there is something to do, the parking while it only waits.
+//!
+//! A release that waits for a time or for somebody is dropped from memory; its journal is all that is left of it,
+//! and an entry that says when to look again. An input or the time brings it back.
+//!
+//! **Invariant:** an entry in `releases` is made, and taken away, under its lock together with the parking's.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Weak};
+use std::time::Duration;
+
+use tokio::sync::{mpsc, oneshot, watch};
+use windlass_engine::{Input, Release};
+use windlass_model::name::ReleaseId;
+use windlass_model::time::Timestamp;
+
+use crate::clock::now;
+use crate::driver::{self, Beginning, Message, NotTaken};
+use crate::parking::Parking;
+use crate::runtime::{Inner, Runtime, RuntimeError, lock};
+
+/// A shorter wait than this is not worth leaving memory for.
+const PARK_MIN: Duration = Duration::from_secs(1);
+
+/// How long a release whose record could not be written waits before it tries again.
+const STORE_RETRY: Duration = Duration::from_secs(5);
+
+/// Parked releases that are brought back at the same time.
+const AWAKENING_MAX: usize = 64;
+
+/// Which releases are driven and which only wait.
+#[derive(Default)]
+pub(crate) struct Attendance {
+    driven: HashMap<ReleaseId, Handle>,
+    parked: Parking,
+}
+
+#[derive(Clone)]
+struct Handle {
+    inbox: mpsc::UnboundedSender<Message>,
+    changed: watch::Receiver<u64>,
+}
+
+/// What a new driver needs beside its release.
+struct Desk {
+    inbox: mpsc::UnboundedSender<Message>,
+    messages: mpsc::UnboundedReceiver<Message>,
+    change: watch::Sender<u64>,
+}
+
+fn desk() -> (Handle, Desk) {
+    let (inbox, messages) = mpsc::unbounded_channel();
+    let (change, changed) = watch::channel(0);
+    (Handle { inbox: inbox.clone(), changed }, Desk { inbox, messages, change })
+}
+
+impl Runtime {
+    /// Takes over every open release, as another process left it.
+    pub(crate) fn take_over(&self) -> Result<(), RuntimeError> {
+        for outline in self.inner.store.outlines()?.into_iter().filter(|it| it.open) {
+            match outline.rest {
+                // Nothing was going on that could have been cut off.
+                Some(rest) => lock(&self.inner.attendance).parked.put(outline.release, rest.until()),
+                None => match self.inner.replay(&outline.release) {
+                    Ok(release) => self.drive(release, Beginning::TakenOver),
+                    // One journal that cannot be read must not keep the others from going on.
+                    Err(error) => tracing::error!(release = %outline.release, %error, "this release cannot go on"),
+                },
+            }
+        }
+        tokio::spawn(keep_time(Arc::downgrade(&self.inner)));
+        Ok(())
+    }
+
+    /// Goes on with a release in a task of its own.
+    pub(crate) fn drive(&self, release: Release, beginning: Beginning) {
+        if !self.inner.options.drive {
+            return;
+        }
+        let (handle, desk) = desk();
+        desk.change.send_replace(release.records());
+        let id = release.id().clone();
+        {
+            let mut attendance = lock(&self.inner.attendance);
+            attendance.parked.take(&id);
+            attendance.driven.insert(id, handle);
+        }
+        let runtime = self.clone();
+        tokio::spawn(async move { runtime.attend(release, desk, beginning).await });
+    }
+
+    /// Drives a release until it ends or rests.
+    async fn attend(self, mut release: Release, mut desk: Desk, beginning: Beginning) {
+        let id = release.id().clone();
+        let mut beginning = beginning;
+        let ended = loop {
+            let driven =
+                driver::drive(&self.inner, &mut release, &mut desk.messages, &desk.inbox, &desk.change, beginning);
+            match driven.await {
+                Ok(()) if self.leave(&id, &release, &desk) => break Ok(()),
+                // Something came in between.
+                Ok(()) => beginning = Beginning::Fresh,
+                // What it was doing is dropped; from the journal it goes on when it can be written again.
+                Err(error) => {
+                    let mut attendance = lock(&self.inner.attendance);
+                    attendance.driven.remove(&id);
+                    attendance.parked.put(id.clone(), Some(now() + span(STORE_RETRY)));
+                    self.inner.timer.notify_one();
+                    break Err(error);
+                }
+            }
+        };
+        lock(&self.inner.logs).remove(&id);
+        drop((release, desk));
+        self.inner.changed.notify_waiters();
+        if let Err(error) = ended {
+            tracing::error!(release = %id, %error, "this release could not be recorded and waits for the store");
+        }
+    }
+
+    /// Ends the driving of a release that has ended or rests; false if somebody wants something of it after all.
+    fn leave(&self, id: &ReleaseId, release: &Release, desk: &Desk) -> bool {
+        let mut attendance = lock(&self.inner.attendance);
+        if !desk.messages.is_empty() {
+            return false;
+        }
+        if release.outcome().is_none() {
+            let Some(rest) = driver::rest(release) else { return false };
+            attendance.parked.put(id.clone(), rest.until());
+            self.inner.timer.notify_one();
+        }
+        attendance.driven.remove(id);
+        true
+    }
+
+    /// Who drives a release; brings it back if it is parked or has ended.
+    fn handle(&self, id: &ReleaseId) -> Handle {
+        let mut attendance = lock(&self.inner.attendance);
+        if let Some(handle) = attendance.driven.get(id) {
+            return handle.clone();
+        }
+        attendance.parked.take(id);
+        let (handle, desk) = desk();
+        attendance.driven.insert(id.clone(), handle.clone());
+        drop(attendance);
+        let (runtime, id) = (self.clone(), id.clone());
+        tokio::spawn(async move { runtime.bring_back(id, desk).await });
+        handle
+    }
+
+    async fn bring_back(self, id: ReleaseId, mut desk: Desk) {
+        let permit = self.inner.awakening.acquire().await;
+        match self.inner.replay(&id) {
+            Ok(release) => {
+                drop(permit);
+                // After a failure of the store calls may have been cut off; after a rest there was none, and this
+                // changes nothing.
+                self.attend(release, desk, Beginning::TakenOver).await;
+            }
+            Err(error) => {
+                tracing::error!(release = %id, %error, "this release cannot go on");
+                lock(&self.inner.attendance).driven.remove(&id);
+                desk.messages.close();
+                while let Some(message) = desk.messages.recv().await {
+                    if let Message::Input { answer, .. } = message {
+                        let _ = answer.send(Err(NotTaken::NotRecorded(error.to_string())));
+                    }
+                }
+                self.inner.changed.notify_waiters();
+            }
+        }
+    }
+
+    /// Gives an input to a release; returns when it is recorded.
+    pub async fn tell(&self, id: &ReleaseId, input: Input) -> Result<(), RuntimeError> {
+        if self.inner.store.outline(id)?.is_none() {
+            return Err(RuntimeError::UnknownRelease(id.clone()));
+        }
+        if !self.inner.options.drive {
+            let mut release = self.inner.replay(id)?;
+            return Ok(driver::take_unattended(&self.inner, &mut release, input).await?.map_err(NotTaken::from)?);
+        }
+        loop {
+            let (answer, answered) = oneshot::channel();
+            let sent = self.handle(id).inbox.send(Message::Input { input: input.clone(), answer });
+            // A driver that left meanwhile drops what it did not look at; then another one is asked.
+            if sent.is_ok()
+                && let Ok(answer) = answered.await
+            {
+                return Ok(answer?);
+            }
+        }
+    }
+
+    /// The release as its driver has it; none when nobody drives it.
+    pub(crate) async fn driven(&self, id: &ReleaseId) -> Option<Box<Release>> {
+        let handle = lock(&self.inner.attendance).driven.get(id).cloned()?;
+        let (answer, answered) = oneshot::channel();
+        handle.inbox.send(Message::Show(answer)).ok()?;
+        answered.await.ok()
+    }
+
+    /// Tells when a release changes; none when it has ended. One that somebody looks at stays in memory.
+    pub(crate) fn changes(&self, id: &ReleaseId) -> Option<watch::Receiver<u64>> {
+        let is_parked = {
+            let attendance = lock(&self.inner.attendance);
+            if let Some(handle) = attendance.driven.get(id) {
+                return Some(handle.changed.clone());
+            }
+            attendance.parked.has(id)
+        };
+        is_parked.then(|| self.handle(id).changed)
+    }
+
+    /// How many open releases are driven, and how many are parked.
+    pub fn attended(&self) -> (usize, usize) {
+        let attendance = lock(&self.inner.attendance);
+        (attendance.driven.len(), attendance.parked.len())
+    }
+
+    /// Waits until no release is open any more.
+    pub async fn all_ended(&self) {
+        loop {
+            let changed = self.inner.changed.notified();
+            {
+                let attendance = lock(&self.inner.attendance);
+                if attendance.driven.is_empty() && attendance.parked.is_empty() {
+                    return;
+                }
+            }
+            changed.await;
+        }
+    }
+}
+
+/// Whether a driver may leave a release: it rests long enough, and nobody watches it.
+pub(crate) fn may_park(release: &Release, change: &watch::Sender<u64>) -> bool {
+    // One receiver is that of the handle itself.
+    change.receiver_count() <= 1
+        && driver::rest(release).is_some_and(|it| it.until().is_none_or(|it| it > now() + span(PARK_MIN)))
+}
+
+fn span(duration: Duration) -> windlass_model::time::Span {
+    windlass_model::time::Span(u64::try_from(duration.as_millis()).unwrap_or(u64::MAX))
+}
+
+/// Brings parked releases back when their time has come, the one that is due first being the first, for as long
+/// as the runtime is there.
+async fn keep_time(inner: Weak<Inner>) {
+    loop {
+        let Some(strong) = inner.upgrade() else { return };
+        let next = {
+            let attendance = lock(&strong.attendance);
+            attendance.parked.due(now()).map(Next::Due).unwrap_or_else(|| Next::At(attendance.parked.next()))
+        };
+        match next {
+            Next::Due(release) => {
+                let _ = Runtime { inner: strong }.handle(&release);
+            }
+            Next::At(at) => {
+                let timer = strong.timer.clone();
+                drop(strong);
+                let parked = timer.notified();
+                match at {
+                    Some(at) => {
+                        let wait = at.as_millis().saturating_sub(now().as_millis());
+                        // Not for longer than this at once, so that a clock that is set is noticed.
+                        let wait = Duration::from_millis(wait).min(CLOCK_LOOK);
+                        let _ = tokio::time::timeout(wait, parked).await;
+                    }
+                    None => {
+                        let _ = tokio::time::timeout(CLOCK_LOOK * 60, parked).await;
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// How long a timer sleeps before it looks at the clock again.
+const CLOCK_LOOK: Duration = Duration::from_secs(60);
+
+enum Next {
+    Due(ReleaseId),
+    At(Option<Timestamp>),
+}
+
+/// As many releases are brought back at once.
+pub(crate) fn awakening() -> tokio::sync::Semaphore {
+    tokio::sync::Semaphore::new(AWAKENING_MAX)
+}

@@ -4,4 +4,5 @@ mod approval;
 mod flow;
 mod prefixes;
 mod rollback;
+mod workflows;
 mod world;

@@ -1,5 +1,8 @@
 //! Why a release is waiting: one type for every wait, so that it explains itself in the same words
 //! everywhere.
+//!
+//! **Invariant:** who is named here can end the wait: a step that is held or paused waits for people only
+//! while the release runs, one whose rollback is blocked only while it is rolled back.
 
 use windlass_model::event::Operation;
 use windlass_model::graph::StepIndex;
@@ -7,7 +10,7 @@ use windlass_model::name::StepName;
 use windlass_model::time::Timestamp;
 
 use crate::approval;
-use crate::release::Release;
+use crate::release::{Release, ReleaseState};
 use crate::step::{Stage, StepState};
 
 /// A wait: its cause, who owns it, when it is expected to end, and what one can do.
@@ -57,8 +60,10 @@ impl Release {
         let step = definition.name.clone();
         let run = &self.steps[index.as_usize()];
         let id = self.id();
+        let is_running = self.state == ReleaseState::Running;
+        let is_rolling_back = matches!(self.state, ReleaseState::RollingBack { .. });
         Some(match &run.state {
-            StepState::Held { questions } => {
+            StepState::Held { questions } if is_running => {
                 let missing = approval::missing(definition, &run.votes, &self.created.requested_by);
                 let open = approval::gates(definition).zip(missing).filter(|(_, missing)| *missing > 0);
                 let owner = open
@@ -74,7 +79,7 @@ impl Release {
                 let action = format!("approve {id} --step {step}");
                 Wait { step, cause: WaitCause::Approval, text, owner, until: None, action }
             }
-            StepState::Paused { error, .. } => {
+            StepState::Paused { error, .. } if is_running => {
                 let action = format!("retry {id} --step {step} --reason …");
                 Wait {
                     step,
@@ -85,7 +90,7 @@ impl Release {
                     action,
                 }
             }
-            StepState::RollbackBlocked { error, .. } => {
+            StepState::RollbackBlocked { error, .. } if is_rolling_back => {
                 let action = format!("retry {id} --step {step} --reason …");
                 let text = format!("its rollback failed: {error}");
                 Wait {
@@ -129,7 +134,11 @@ impl Release {
                     Stage::Calling(_) | Stage::Stopped => return None,
                 }
             }
-            StepState::Waiting
+            // Held, paused or blocked in a release that does something else by now: nobody is asked.
+            StepState::Held { .. }
+            | StepState::Paused { .. }
+            | StepState::RollbackBlocked { .. }
+            | StepState::Waiting
             | StepState::Succeeded
             | StepState::Failed { .. }
             | StepState::Skipped { .. }

@@ -326,7 +326,11 @@ fn after(run: &mut StepRun, state: StepState, event: &Event, at: Timestamp) -> R
                 (AfterFailure::Pause, Operation::Start | Operation::Cancel) => {
                     Paused { activity, error: error.clone() }
                 }
-                (_, Operation::Cancel) => stopped(activity),
+                (_, Operation::Cancel) => {
+                    // What it stopped was too slow, or it was not, whether or not stopping it worked.
+                    run.timing_out = activity.stops.as_ref().is_some_and(|it| it.timed_out);
+                    stopped(activity)
+                }
                 (AfterFailure::Fail, _) => {
                     run.ended_at = Some(at);
                     Failed { error: error.clone(), tolerated: false }

@@ -198,12 +198,13 @@ impl Release {
         }
     }
 
-    /// When a cancel is over: settles what it stopped.
+    /// When a cancel is over: settles what it stopped. In a release that is being canceled, an attempt
+    /// that was too slow gets no other.
     fn after_cancel(&mut self, events: &mut Vec<Event>, index: StepIndex, now: Timestamp, dice: u64) {
         let run = &self.steps[index.as_usize()];
         let Some(Activity { stage: Stage::Stopped, .. }) = run.state.activity() else { return };
         let (step, timed_out) = (self.name(index), run.timing_out);
-        if timed_out {
+        if timed_out && !matches!(self.state, ReleaseState::Canceling { .. }) {
             let error = self.timed_out(index);
             self.fail(events, index, error, now, dice);
         } else {

@@ -391,3 +391,39 @@ fn what_is_decided_while_nothing_runs_is_begun_by_the_next_driver() {
     second.crash();
     assert_eq!(second.state("a").name(), "paused");
 }
+
+#[test]
+fn an_attempt_over_its_time_has_failed_even_if_it_cannot_be_canceled() {
+    let mut timed = workflow("a -> b");
+    timed.steps[0].timeout = Some(Span::seconds(60));
+    check(
+        timed,
+        &[("a", vec![Does::Hangs]), ("a:cancel", vec![Does::Fails(FailureClass::Rejected)])],
+        &expect![[r#"
+            run a: hangs
+            cancel a: fails (rejected)
+            failed
+        "#]],
+    );
+}
+
+#[test]
+fn an_attempt_over_its_time_gets_no_other_once_the_release_is_canceled() {
+    let mut timed = workflow("a");
+    timed.steps[0].timeout = Some(Span::seconds(60));
+    timed.steps[0].retry.on.push(FailureClass::TimedOut);
+    let script = [("a", vec![Does::Hangs]), ("a:cancel", vec![Does::Suspends(30)])];
+    let mut world = World::new(timed, Pins::default(), &script);
+    while !world.is_suspended("a") {
+        assert!(world.turn());
+    }
+    world.intervene(Intervention::Cancel { rollback: false }).expect("accepted");
+    world.run();
+    expect![[r#"
+        run a: hangs
+        cancel a: suspends
+        cancel a
+        canceled
+    "#]]
+    .assert_eq(&world.story());
+}

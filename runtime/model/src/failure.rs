@@ -61,17 +61,22 @@ impl FailureClass {
     }
 
     /// Whether the other side gave its answer, so that another attempt is a new logical call. After
-    /// the other classes the effect may have happened, and the next attempt must look for it.
+    /// the other classes the effect may have happened, and the next attempt must look for it. Who is
+    /// not let in learns nothing about what an earlier request did: a credential can expire between
+    /// the request that starts a build and the one that asks how it is.
     pub fn is_definite(self) -> bool {
         match self {
-            Self::Unauthenticated
-            | Self::Forbidden
-            | Self::NotFound
+            Self::NotFound
             | Self::Conflict
             | Self::Invalid
             | Self::Rejected
             | Self::Canceled => true,
-            Self::Transient | Self::RateLimited | Self::TimedOut | Self::Internal => false,
+            Self::Unauthenticated
+            | Self::Forbidden
+            | Self::Transient
+            | Self::RateLimited
+            | Self::TimedOut
+            | Self::Internal => false,
         }
     }
 }

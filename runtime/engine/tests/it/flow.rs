@@ -427,3 +427,23 @@ fn an_attempt_over_its_time_gets_no_other_once_the_release_is_canceled() {
     "#]]
     .assert_eq(&world.story());
 }
+
+#[test]
+fn a_credential_that_expires_under_way_does_not_make_it_happen_twice() {
+    let mut waits = workflow("a");
+    waits.steps[0].on_failure = OnFailure::Pause;
+    let script = [("a", vec![Does::Suspends(30), Does::Fails(FailureClass::Unauthenticated)])];
+    let mut world = World::new(waits, Pins::default(), &script);
+    world.run();
+    world.intervene(Intervention::Retry { step: "a".parse().expect("a name") }).expect("accepted");
+    world.run();
+    expect![[r#"
+        run a: suspends
+        resume a: fails (unauthenticated)
+        waits for a: scripted (unauthenticated): as scripted
+        find a
+        succeeded
+    "#]]
+    .assert_eq(&world.story());
+    assert_eq!(world.effects["a"].len(), 1);
+}

@@ -191,7 +191,7 @@ fn after(run: &mut StepRun, state: StepState, event: &Event, at: Timestamp) -> R
         (state, Event::AttemptStarted { operation, attempt, round, input, .. }) => {
             let began = |activity: Option<&Activity>| match activity {
                 Some(before) if *attempt > 1 => (before.began_at, before.spent),
-                _ => (at, 0),
+                _ => (at, attempt.saturating_sub(1)),
             };
             let ((began_at, spent), stops) = match (state, operation) {
                 (Waiting | Held { .. }, Operation::Start) => (began(None), None),
@@ -218,6 +218,9 @@ fn after(run: &mut StepRun, state: StepState, event: &Event, at: Timestamp) -> R
             });
             run.timing_out = stops.as_ref().is_some_and(|it| it.timed_out);
             run.called = true;
+            if *operation == Operation::Cancel {
+                run.cancels = *attempt;
+            }
             run.began_at = run.began_at.or(Some(at));
             if let Some(input) = input {
                 run.input = Some(Arc::new(input.clone()));

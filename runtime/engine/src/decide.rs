@@ -278,13 +278,7 @@ impl Release {
         }
         self.record(events, Event::AttemptTimedOut { step: step.clone() }, now);
         if activity.operation == Operation::Start && self.plan.pin(index).cancel {
-            let started = Event::AttemptStarted {
-                step,
-                operation: Operation::Cancel,
-                attempt: 1,
-                round: activity.round,
-                input: None,
-            };
+            let started = self.cancel(index, &activity);
             self.record(events, started, now);
         } else {
             let error = self.timed_out(index);
@@ -425,6 +419,17 @@ impl Release {
         Ok(events)
     }
 
+    /// Stopping what a step does. A step can be stopped more than once, when attempts are too slow.
+    fn cancel(&self, index: StepIndex, activity: &Activity) -> Event {
+        Event::AttemptStarted {
+            step: self.name(index),
+            operation: Operation::Cancel,
+            attempt: self.steps[index.as_usize()].cancels + 1,
+            round: activity.round,
+            input: None,
+        }
+    }
+
     fn stop_active_steps(&mut self, events: &mut Vec<Event>, now: Timestamp) {
         for index in self.active.clone() {
             let step = self.name(index);
@@ -434,9 +439,7 @@ impl Release {
             }
             let is_going_on = matches!(activity.stage, Stage::Calling(_) | Stage::Suspended { .. });
             if is_going_on && self.plan.pin(index).cancel {
-                let round = activity.round;
-                let started =
-                    Event::AttemptStarted { step, operation: Operation::Cancel, attempt: 1, round, input: None };
+                let started = self.cancel(index, activity);
                 self.record(events, started, now);
             } else {
                 self.record(events, Event::StepCanceled { step }, now);

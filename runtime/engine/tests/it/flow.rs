@@ -447,3 +447,32 @@ fn a_credential_that_expires_under_way_does_not_make_it_happen_twice() {
     .assert_eq(&world.story());
     assert_eq!(world.effects["a"].len(), 1);
 }
+
+#[test]
+fn each_attempt_to_cancel_is_told_from_those_before_it() {
+    let mut timed = workflow("a");
+    timed.steps[0].timeout = Some(Span::seconds(60));
+    timed.steps[0].retry.on.push(FailureClass::TimedOut);
+    let transient = || Does::Fails(FailureClass::Transient);
+    let script = [
+        ("a", vec![Does::Hangs; 5]),
+        ("a:find", vec![Does::NotFound; 5]),
+        // The second has all its attempts, whatever the first one used.
+        ("a:cancel", vec![transient(), Does::Done(json!({})), transient(), transient(), Does::Done(json!({}))]),
+    ];
+    let mut world = World::new(timed, Pins::default(), &script);
+    let mut before = Vec::new();
+    let mut ids = std::collections::BTreeSet::new();
+    loop {
+        let calls: Vec<_> = world.release.calls().collect();
+        for id in calls.iter().filter(|it| !before.contains(*it)) {
+            assert!(ids.insert(*id), "{id:?} comes a second time: {}", world.story());
+        }
+        before = calls;
+        if !world.turn() {
+            break;
+        }
+    }
+    assert_eq!(world.story().matches("cancel a").count(), 6, "{}", world.story());
+    assert_eq!(world.release.outcome().map(|it| it.name()), Some("failed"));
+}

@@ -321,6 +321,11 @@ fn after(run: &mut StepRun, state: StepState, event: &Event, at: Timestamp) -> R
         }
         (Active(activity), Event::AttemptFailed { error, next, .. }) => {
             run.timing_out = false;
+            if error.is_of_expression() {
+                // It began, and nothing was called: there is no effect, and no input to try again with.
+                run.called = false;
+                run.input = None;
+            }
             Ok(match (next, activity.operation) {
                 (AfterFailure::RetryAt(until), _) => {
                     Active(Activity { stage: Stage::Backoff { until: *until, error: error.clone() }, ..activity })

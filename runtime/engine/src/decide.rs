@@ -378,6 +378,9 @@ impl Release {
                     }
                     (_, other) => return Err(Rejected::NotPaused { step, state: other.name() }),
                 };
+                if error.is_of_expression() {
+                    return Err(Rejected::NoInput { step });
+                }
                 self.record(&mut events, intervened, now);
                 self.try_again(&mut events, index, &activity, &error, now);
             }
@@ -558,7 +561,7 @@ impl Release {
     /// An expression of a step has no value: its only attempt fails before any call is made.
     fn fail_unstarted(&mut self, events: &mut Vec<Event>, index: StepIndex, error: &EvaluationError, now: Timestamp) {
         self.start_with(events, index, Value::Null, now);
-        let error = StepError::engine(FailureClass::Invalid, "expression-failed", error.to_string());
+        let error = StepError::expression(error.to_string());
         self.fail(events, index, error, now, 0);
     }
 

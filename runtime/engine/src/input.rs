@@ -194,6 +194,14 @@ pub enum Rejected {
         /// Where it stands.
         state: &'static str,
     },
+    /// There is nothing to try again with.
+    #[error(
+        "step `{step}` has an expression without a value, and what it reads does not change any more: cancel the release and start one of a corrected workflow"
+    )]
+    NoInput {
+        /// Which step.
+        step: StepName,
+    },
     /// It is too late for that.
     #[error("the release is {state}: {reason}")]
     WrongState {

@@ -80,7 +80,11 @@ impl Release {
                 Wait { step, cause: WaitCause::Approval, text, owner, until: None, action }
             }
             StepState::Paused { error, .. } if is_running => {
-                let action = format!("retry {id} --step {step} --reason …");
+                let action = if error.is_of_expression() {
+                    format!("cancel {id} --reason …")
+                } else {
+                    format!("retry {id} --step {step} --reason …")
+                };
                 Wait {
                     step,
                     cause: WaitCause::Decision,

@@ -66,11 +66,7 @@ impl FailureClass {
     /// the request that starts a build and the one that asks how it is.
     pub fn is_definite(self) -> bool {
         match self {
-            Self::NotFound
-            | Self::Conflict
-            | Self::Invalid
-            | Self::Rejected
-            | Self::Canceled => true,
+            Self::NotFound | Self::Conflict | Self::Invalid | Self::Rejected | Self::Canceled => true,
             Self::Unauthenticated
             | Self::Forbidden
             | Self::Transient
@@ -133,6 +129,8 @@ pub struct StepError {
     pub details: Vec<(String, String)>,
 }
 
+const EXPRESSION_FAILED: &str = "expression-failed";
+
 impl StepError {
     /// A failure that the engine itself found.
     pub fn engine(class: FailureClass, code: &str, message: impl Into<String>) -> Self {
@@ -144,6 +142,18 @@ impl StepError {
             advice: RetryAdvice::ByPolicy,
             details: Vec::new(),
         }
+    }
+
+    /// An expression of the step has no value. What expressions read does not change any more once a
+    /// step may start, so no other attempt can succeed.
+    pub fn expression(message: impl Into<String>) -> Self {
+        let error = Self::engine(FailureClass::Invalid, EXPRESSION_FAILED, message);
+        Self { advice: RetryAdvice::Never, ..error }
+    }
+
+    /// Whether the step failed before any call of its plugin, for want of an expression's value.
+    pub fn is_of_expression(&self) -> bool {
+        self.origin == FailureOrigin::Engine && self.code == EXPRESSION_FAILED
     }
 
     /// A failure that the host found: a trap, a limit, a denial.

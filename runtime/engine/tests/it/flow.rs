@@ -476,3 +476,24 @@ fn each_attempt_to_cancel_is_told_from_those_before_it() {
     assert_eq!(world.story().matches("cancel a").count(), 6, "{}", world.story());
     assert_eq!(world.release.outcome().map(|it| it.name()), Some("failed"));
 }
+
+#[test]
+fn a_step_whose_input_has_no_value_is_never_called() {
+    let mut wired = workflow("a -> b");
+    wired.steps[1].with =
+        windlass_model::template::Template::parse(&json!({"url": "${{ steps.a.output.url }}"})).expect("good");
+    wired.steps[1].on_failure = OnFailure::Pause;
+    wired.steps[1].retry.on.push(FailureClass::Invalid);
+    let mut world = World::new(wired, Pins::default(), &[]);
+    world.run();
+    let step = "b".parse().expect("a name");
+    assert!(matches!(world.intervene(Intervention::Retry { step }), Err(Rejected::NoInput { .. })));
+    assert_eq!(world.release.waits()[0].action, "cancel w-1 --reason …");
+    world.intervene(Intervention::Cancel { rollback: true }).expect("accepted");
+    world.run();
+    // Nor is it rolled back.
+    assert_eq!(
+        world.log.iter().filter(|it| !it.starts_with("waits")).cloned().collect::<Vec<_>>(),
+        ["run a", "rollback a", "rolled back"]
+    );
+}

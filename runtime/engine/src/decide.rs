@@ -14,8 +14,8 @@ use windlass_model::time::{Span, Timestamp};
 use windlass_model::workflow::OnFailure;
 
 use crate::approval;
-use crate::input::{CallId, CallResult, Due, Input, Rejected, Suspension, WakeCondition};
-use crate::release::{Release, ReleaseState, call_id};
+use crate::input::{CallId, CallResult, Input, Rejected, Suspension, WakeCondition};
+use crate::release::{DueKey, Release, ReleaseState, call_id};
 use crate::retry;
 use crate::step::{Activity, Call, Stage, StepState};
 
@@ -223,10 +223,13 @@ impl Release {
 
     fn tick(&mut self, now: Timestamp, dice: u64) -> Vec<Event> {
         let mut events = Vec::new();
-        for due in self.due(now) {
-            match due {
-                Due::Wake(index) => self.wake(&mut events, index, Wake::Timer, now),
-                Due::Deadline(index) => self.deadline_passed(&mut events, index, now, dice),
+        for timer in self.timers_due(now) {
+            // What was due before it in this same tick may have settled it.
+            if self.timers.contains(&timer) {
+                match timer.1 {
+                    DueKey::Wake(index) => self.wake(&mut events, index, Wake::Timer, now),
+                    DueKey::Deadline(index) => self.deadline_passed(&mut events, index, now, dice),
+                }
             }
         }
         events

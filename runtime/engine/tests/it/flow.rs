@@ -497,3 +497,21 @@ fn a_step_whose_input_has_no_value_is_never_called() {
         ["run a", "rollback a", "rolled back"]
     );
 }
+
+#[test]
+fn a_late_tick_does_not_cut_a_backoff_short() {
+    let mut timed = workflow("a");
+    timed.steps[0].timeout = Some(Span::seconds(60));
+    timed.steps[0].retry.on.push(FailureClass::TimedOut);
+    let pins = Pins { cancel: false, ..Pins::default() };
+    let mut world = World::new(timed, pins, &[("a", vec![Does::Suspends(90)])]);
+    while !world.is_suspended("a") {
+        assert!(world.turn());
+    }
+    // The machine slept: the deadline and, after it, the wait's own timer have long passed.
+    world.now = world.now + Span::seconds(600);
+    let before = world.now;
+    world.tell(Input::Tick { dice: 3999 }).expect("a tick is never refused");
+    assert_eq!(world.state("a").name(), "retrying");
+    assert_eq!(world.release.wake_at(), Some(before + Span(3999)));
+}

@@ -217,7 +217,8 @@ fn each_step_fails_in_turn() {
                         }
                     }
                     let mut order = order;
-                    (order.sort(), expected.sort());
+                    order.sort();
+                    expected.sort();
                     assert_eq!(order, expected, "{name}, {failing}: {story}");
                 }
             }

@@ -300,14 +300,14 @@ impl Simulation {
             Happening::Stale(call, result) => {
                 let Some(driver) = self.current() else { return Ok(()) };
                 self.witness.counts.add("answer: late");
-                let dice = self.dice.next();
+                let dice = self.dice.draw();
                 self.input(driver, Input::CallEnded { call, result: *result, dice }, true)
             }
             Happening::Lands(driver, disk) => self.lands(driver, disk),
             Happening::Answered(driver, fine) => self.answered(driver, fine),
             Happening::Timer(driver, timer) => {
                 let due = self.drivers.get(&driver).is_some_and(|it| it.timer == timer && it.pending.is_none());
-                let dice = self.dice.next();
+                let dice = self.dice.draw();
                 if due { self.input(driver, Input::Tick { dice }, false) } else { Ok(()) }
             }
             Happening::Callback(topic, again) => self.callback(topic, again),
@@ -351,7 +351,7 @@ impl Simulation {
                 }
             }
         }
-        let dice = self.dice.next();
+        let dice = self.dice.draw();
         self.input(it.driver, Input::CallEnded { call: it.id, result: it.answer, dice }, false)
     }
 

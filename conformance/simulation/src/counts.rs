@@ -63,6 +63,7 @@ pub const EXPECTED: &[&str] = &[
     "store: conflict",
     "takeover: from a driver that was gone",
     "takeover: from a driver that still lived",
+    "takeover: the driver before still recorded something",
     "takeover: unattended input",
     "clock: jumped ahead",
     "clock: jumped back",

@@ -250,6 +250,7 @@ impl Simulation {
         driver.pending = None;
         if driver.stale {
             // It got a word in, which the other does not know; soon the other will have to look again.
+            self.witness.counts.add("takeover: the driver before still recorded something");
             self.end_driver(number)?;
             self.later(10, Happening::Recover);
             return Ok(());

@@ -279,7 +279,7 @@ fn after(run: &mut StepRun, state: StepState, event: &Event, at: Timestamp) -> R
             let began = |activity: Option<&Activity>| match activity {
                 Some(before) if *attempt > 1 => (before.began_at, before.spent),
                 // What was spent before the step was run again does not count.
-                _ => (at, attempt - 1),
+                _ => (at, attempt.saturating_sub(1)),
             };
             let ((began_at, spent), stops) = match (state, operation) {
                 (Waiting | Held { .. }, Operation::Start) => (began(None), None),
@@ -313,8 +313,12 @@ fn after(run: &mut StepRun, state: StepState, event: &Event, at: Timestamp) -> R
                 run.attempts = run.attempts.max(*attempt);
                 run.rounds = run.rounds.max(*round);
             }
+            if *operation == Operation::Cancel {
+                run.cancels = *attempt;
+            }
             run.began_at = run.began_at.or(Some(at));
-            if let Some(input) = input {
+            // An attempt that ends before any call, for want of an input, begins without one.
+            if let Some(input) = input.as_ref().filter(|it| !it.is_null()) {
                 run.input = Some(Arc::new(input.clone()));
             }
             Ok(Active(Activity {
@@ -413,6 +417,11 @@ fn after(run: &mut StepRun, state: StepState, event: &Event, at: Timestamp) -> R
         }
         (Active(activity), Event::AttemptFailed { error, next, .. }) => {
             run.timing_out = false;
+            if error.is_of_expression() {
+                // It began, and nothing was called: the only effects there can be are those of earlier runs.
+                run.rounds = run.rounds.saturating_sub(1);
+                run.called = run.rounds > 0;
+            }
             Ok(match (next, activity.operation) {
                 (AfterFailure::RetryAt(until), _) => {
                     Active(Activity { stage: Stage::Backoff { until: *until, error: error.clone() }, ..activity })
@@ -421,7 +430,11 @@ fn after(run: &mut StepRun, state: StepState, event: &Event, at: Timestamp) -> R
                 (AfterFailure::Pause, Operation::Start | Operation::Cancel) => {
                     Paused { activity, error: error.clone() }
                 }
-                (_, Operation::Cancel) => stopped(activity),
+                (_, Operation::Cancel) => {
+                    // What it stopped was too slow, or it was not, whether or not stopping it worked.
+                    run.timing_out = activity.stops.as_ref().is_some_and(|it| it.timed_out);
+                    stopped(activity)
+                }
                 (AfterFailure::Fail, _) => {
                     run.ended_at = Some(at);
                     Failed { error: error.clone(), tolerated: false }

@@ -14,8 +14,8 @@ use windlass_model::time::{Span, Timestamp};
 use windlass_model::workflow::OnFailure;
 
 use crate::approval;
-use crate::input::{CallId, CallResult, Due, Input, Rejected, Suspension, WakeCondition};
-use crate::release::{Release, ReleaseState, call_id};
+use crate::input::{CallId, CallResult, Input, Rejected, Suspension, WakeCondition};
+use crate::release::{DueKey, Release, ReleaseState, call_id};
 use crate::retry;
 use crate::step::{Activity, Call, PassedOver, Stage, StepState};
 
@@ -198,12 +198,13 @@ impl Release {
         }
     }
 
-    /// When a cancel is over: settles what it stopped.
+    /// When a cancel is over: settles what it stopped. In a release that is being canceled, an attempt
+    /// that was too slow gets no other.
     fn after_cancel(&mut self, events: &mut Vec<Event>, index: StepIndex, now: Timestamp, dice: u64) {
         let run = &self.steps[index.as_usize()];
         let Some(Activity { stage: Stage::Stopped, .. }) = run.state.activity() else { return };
         let (step, timed_out) = (self.name(index), run.timing_out);
-        if timed_out {
+        if timed_out && !matches!(self.state, ReleaseState::Canceling { .. }) {
             let error = self.timed_out(index);
             self.fail(events, index, error, now, dice);
         } else {
@@ -222,10 +223,13 @@ impl Release {
 
     fn tick(&mut self, now: Timestamp, dice: u64) -> Vec<Event> {
         let mut events = Vec::new();
-        for due in self.due(now) {
-            match due {
-                Due::Wake(index) => self.wake(&mut events, index, Wake::Timer, now),
-                Due::Deadline(index) => self.deadline_passed(&mut events, index, now, dice),
+        for timer in self.timers_due(now) {
+            // What was due before it in this same tick may have settled it.
+            if self.timers.contains(&timer) {
+                match timer.1 {
+                    DueKey::Wake(index) => self.wake(&mut events, index, Wake::Timer, now),
+                    DueKey::Deadline(index) => self.deadline_passed(&mut events, index, now, dice),
+                }
             }
         }
         events
@@ -277,13 +281,7 @@ impl Release {
         }
         self.record(events, Event::AttemptTimedOut { step: step.clone() }, now);
         if activity.operation == Operation::Start && self.plan.pin(index).cancel {
-            let started = Event::AttemptStarted {
-                step,
-                operation: Operation::Cancel,
-                attempt: 1,
-                round: activity.round,
-                input: None,
-            };
+            let started = self.cancel(index, &activity);
             self.record(events, started, now);
         } else {
             let error = self.timed_out(index);
@@ -461,6 +459,9 @@ impl Release {
                     }
                     (_, other) => return Err(Rejected::NotPaused { step, state: other.name() }),
                 };
+                if error.is_of_expression() {
+                    return Err(Rejected::NoInput { step });
+                }
                 self.record(&mut events, intervened, now);
                 self.try_again(&mut events, index, &activity, &error, now);
             }
@@ -502,6 +503,17 @@ impl Release {
         Ok(events)
     }
 
+    /// Stopping what a step does. A step can be stopped more than once, when attempts are too slow.
+    fn cancel(&self, index: StepIndex, activity: &Activity) -> Event {
+        Event::AttemptStarted {
+            step: self.name(index),
+            operation: Operation::Cancel,
+            attempt: self.steps[index.as_usize()].cancels + 1,
+            round: activity.round,
+            input: None,
+        }
+    }
+
     fn stop_active_steps(&mut self, events: &mut Vec<Event>, now: Timestamp) {
         for index in self.active.clone() {
             let step = self.name(index);
@@ -511,9 +523,7 @@ impl Release {
             }
             let is_going_on = matches!(activity.stage, Stage::Calling(_) | Stage::Suspended { .. });
             if is_going_on && self.plan.pin(index).cancel {
-                let round = activity.round;
-                let started =
-                    Event::AttemptStarted { step, operation: Operation::Cancel, attempt: 1, round, input: None };
+                let started = self.cancel(index, activity);
                 self.record(events, started, now);
             } else {
                 self.record(events, Event::StepCanceled { step }, now);
@@ -645,7 +655,7 @@ impl Release {
     /// An expression of a step has no value: its only attempt fails before any call is made.
     fn fail_unstarted(&mut self, events: &mut Vec<Event>, index: StepIndex, error: &EvaluationError, now: Timestamp) {
         self.start_with(events, index, Value::Null, now);
-        let error = StepError::engine(FailureClass::Invalid, "expression-failed", error.to_string());
+        let error = StepError::expression(error.to_string());
         self.fail(events, index, error, now, 0);
     }
 

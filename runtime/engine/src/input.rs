@@ -246,6 +246,14 @@ pub enum Rejected {
         /// Where it stands.
         state: &'static str,
     },
+    /// There is nothing to try again with.
+    #[error(
+        "step `{step}` has an expression without a value: correct what it reads (`release set-output`) and run it again (`release rerun`), or cancel the release"
+    )]
+    NoInput {
+        /// Which step.
+        step: StepName,
+    },
     /// It is too late for that.
     #[error("the release is {state}: {reason}")]
     WrongState {

@@ -296,14 +296,15 @@ impl Release {
 
     /// What is due at `now`.
     pub fn due(&self, now: Timestamp) -> Vec<Due> {
-        self.timers
-            .iter()
-            .take_while(|(at, _)| *at <= now)
-            .map(|(_, key)| match key {
-                DueKey::Wake(step) => Due::Wake(*step),
-                DueKey::Deadline(step) => Due::Deadline(*step),
-            })
-            .collect()
+        let due = self.timers_due(now).into_iter().map(|(_, key)| match key {
+            DueKey::Wake(step) => Due::Wake(step),
+            DueKey::Deadline(step) => Due::Deadline(step),
+        });
+        due.collect()
+    }
+
+    pub(crate) fn timers_due(&self, now: Timestamp) -> Vec<(Timestamp, DueKey)> {
+        self.timers.iter().take_while(|(at, _)| *at <= now).copied().collect()
     }
 
     /// Callback topics that would wake a step.

@@ -32,6 +32,8 @@ pub struct StepRun {
     pub passed_over: Option<PassedOver>,
     /// Whether its attempt is over its time and about to be stopped.
     pub(crate) timing_out: bool,
+    /// How many attempts to cancel were made, so that no two have one id.
+    pub(crate) cancels: u32,
     /// When it first stopped waiting for other steps.
     pub began_at: Option<Timestamp>,
     /// When it reached its present state, if that is an end.
@@ -201,6 +203,7 @@ impl StepRun {
             attempts: 0,
             rounds: 0,
             timing_out: false,
+            cancels: 0,
             began_at: None,
             ended_at: None,
         }

@@ -1,5 +1,8 @@
 //! Why a release is waiting: one type for every wait, so that it explains itself in the same words
 //! everywhere.
+//!
+//! **Invariant:** who is named here can end the wait: a step that is held or paused waits for people only
+//! while the release runs, one whose rollback is blocked only while it is rolled back.
 
 use windlass_model::event::Operation;
 use windlass_model::graph::StepIndex;
@@ -7,7 +10,7 @@ use windlass_model::name::StepName;
 use windlass_model::time::Timestamp;
 
 use crate::approval;
-use crate::release::Release;
+use crate::release::{Release, ReleaseState};
 use crate::step::{Stage, StepState};
 
 /// A wait: its cause, who owns it, when it is expected to end, and what one can do.
@@ -69,8 +72,10 @@ impl Release {
         let step = Some(name.clone());
         let run = &self.steps[index.as_usize()];
         let id = self.id();
+        let is_running = self.state == ReleaseState::Running;
+        let is_rolling_back = matches!(self.state, ReleaseState::RollingBack { .. });
         Some(match &run.state {
-            StepState::Held { questions } => {
+            StepState::Held { questions } if is_running => {
                 let missing = approval::missing(definition, &run.votes, &self.created.requested_by);
                 if missing.iter().all(|it| *it == 0) {
                     // It starts when the pause is over, and that wait is told once for all steps.
@@ -90,8 +95,12 @@ impl Release {
                 let action = format!("approve {id} --step {name}");
                 Wait { step, cause: WaitCause::Approval, text, owner, until: None, action }
             }
-            StepState::Paused { error, .. } => {
-                let action = format!("retry {id} --step {name} --reason …");
+            StepState::Paused { error, .. } if is_running => {
+                let action = if error.is_of_expression() {
+                    format!("rerun {id} --step {name} --reason …")
+                } else {
+                    format!("retry {id} --step {name} --reason …")
+                };
                 Wait {
                     step,
                     cause: WaitCause::Decision,
@@ -101,7 +110,7 @@ impl Release {
                     action,
                 }
             }
-            StepState::RollbackBlocked { error, .. } => {
+            StepState::RollbackBlocked { error, .. } if is_rolling_back => {
                 let action = format!("retry {id} --step {name} --reason …");
                 let text = format!("its rollback failed: {error}");
                 Wait {
@@ -145,7 +154,11 @@ impl Release {
                     Stage::Calling(_) | Stage::Stopped => return None,
                 }
             }
-            StepState::Waiting
+            // Held, paused or blocked in a release that does something else by now: nobody is asked.
+            StepState::Held { .. }
+            | StepState::Paused { .. }
+            | StepState::RollbackBlocked { .. }
+            | StepState::Waiting
             | StepState::Succeeded
             | StepState::Failed { .. }
             | StepState::Skipped { .. }

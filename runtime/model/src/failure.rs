@@ -61,17 +61,18 @@ impl FailureClass {
     }
 
     /// Whether the other side gave its answer, so that another attempt is a new logical call. After
-    /// the other classes the effect may have happened, and the next attempt must look for it.
+    /// the other classes the effect may have happened, and the next attempt must look for it. Who is
+    /// not let in learns nothing about what an earlier request did: a credential can expire between
+    /// the request that starts a build and the one that asks how it is.
     pub fn is_definite(self) -> bool {
         match self {
+            Self::NotFound | Self::Conflict | Self::Invalid | Self::Rejected | Self::Canceled => true,
             Self::Unauthenticated
             | Self::Forbidden
-            | Self::NotFound
-            | Self::Conflict
-            | Self::Invalid
-            | Self::Rejected
-            | Self::Canceled => true,
-            Self::Transient | Self::RateLimited | Self::TimedOut | Self::Internal => false,
+            | Self::Transient
+            | Self::RateLimited
+            | Self::TimedOut
+            | Self::Internal => false,
         }
     }
 }
@@ -128,6 +129,8 @@ pub struct StepError {
     pub details: Vec<(String, String)>,
 }
 
+const EXPRESSION_FAILED: &str = "expression-failed";
+
 impl StepError {
     /// A failure that the engine itself found.
     pub fn engine(class: FailureClass, code: &str, message: impl Into<String>) -> Self {
@@ -139,6 +142,18 @@ impl StepError {
             advice: RetryAdvice::ByPolicy,
             details: Vec::new(),
         }
+    }
+
+    /// An expression of the step has no value. What expressions read does not change any more once a
+    /// step may start, so no other attempt can succeed.
+    pub fn expression(message: impl Into<String>) -> Self {
+        let error = Self::engine(FailureClass::Invalid, EXPRESSION_FAILED, message);
+        Self { advice: RetryAdvice::Never, ..error }
+    }
+
+    /// Whether the step failed before any call of its plugin, for want of an expression's value.
+    pub fn is_of_expression(&self) -> bool {
+        self.origin == FailureOrigin::Engine && self.code == EXPRESSION_FAILED
     }
 
     /// A failure that the host found: a trap, a limit, a denial.

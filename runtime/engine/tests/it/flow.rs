@@ -391,3 +391,127 @@ fn what_is_decided_while_nothing_runs_is_begun_by_the_next_driver() {
     second.crash();
     assert_eq!(second.state("a").name(), "paused");
 }
+
+#[test]
+fn an_attempt_over_its_time_has_failed_even_if_it_cannot_be_canceled() {
+    let mut timed = workflow("a -> b");
+    timed.steps[0].timeout = Some(Span::seconds(60));
+    check(
+        timed,
+        &[("a", vec![Does::Hangs]), ("a:cancel", vec![Does::Fails(FailureClass::Rejected)])],
+        &expect![[r#"
+            run a: hangs
+            cancel a: fails (rejected)
+            failed
+        "#]],
+    );
+}
+
+#[test]
+fn an_attempt_over_its_time_gets_no_other_once_the_release_is_canceled() {
+    let mut timed = workflow("a");
+    timed.steps[0].timeout = Some(Span::seconds(60));
+    timed.steps[0].retry.on.push(FailureClass::TimedOut);
+    let script = [("a", vec![Does::Hangs]), ("a:cancel", vec![Does::Suspends(30)])];
+    let mut world = World::new(timed, Pins::default(), &script);
+    while !world.is_suspended("a") {
+        assert!(world.turn());
+    }
+    world.intervene(Intervention::Cancel { rollback: false }).expect("accepted");
+    world.run();
+    expect![[r#"
+        run a: hangs
+        cancel a: suspends
+        cancel a
+        canceled
+    "#]]
+    .assert_eq(&world.story());
+}
+
+#[test]
+fn a_credential_that_expires_under_way_does_not_make_it_happen_twice() {
+    let mut waits = workflow("a");
+    waits.steps[0].on_failure = OnFailure::Pause;
+    let script = [("a", vec![Does::Suspends(30), Does::Fails(FailureClass::Unauthenticated)])];
+    let mut world = World::new(waits, Pins::default(), &script);
+    world.run();
+    world.intervene(Intervention::Retry { step: "a".parse().expect("a name") }).expect("accepted");
+    world.run();
+    expect![[r#"
+        run a: suspends
+        resume a: fails (unauthenticated)
+        waits for a: scripted (unauthenticated): as scripted
+        find a
+        succeeded
+    "#]]
+    .assert_eq(&world.story());
+    assert_eq!(world.effects["a"].len(), 1);
+}
+
+#[test]
+fn each_attempt_to_cancel_is_told_from_those_before_it() {
+    let mut timed = workflow("a");
+    timed.steps[0].timeout = Some(Span::seconds(60));
+    timed.steps[0].retry.on.push(FailureClass::TimedOut);
+    let transient = || Does::Fails(FailureClass::Transient);
+    let script = [
+        ("a", vec![Does::Hangs; 5]),
+        ("a:find", vec![Does::NotFound; 5]),
+        // The second has all its attempts, whatever the first one used.
+        ("a:cancel", vec![transient(), Does::Done(json!({})), transient(), transient(), Does::Done(json!({}))]),
+    ];
+    let mut world = World::new(timed, Pins::default(), &script);
+    let mut before = Vec::new();
+    let mut ids = std::collections::BTreeSet::new();
+    loop {
+        let calls: Vec<_> = world.release.calls().collect();
+        for id in calls.iter().filter(|it| !before.contains(*it)) {
+            assert!(ids.insert(*id), "{id:?} comes a second time: {}", world.story());
+        }
+        before = calls;
+        if !world.turn() {
+            break;
+        }
+    }
+    assert_eq!(world.story().matches("cancel a").count(), 6, "{}", world.story());
+    assert_eq!(world.release.outcome().map(|it| it.name()), Some("failed"));
+}
+
+#[test]
+fn a_step_whose_input_has_no_value_is_never_called() {
+    let mut wired = workflow("a -> b");
+    wired.steps[1].with =
+        windlass_model::template::Template::parse(&json!({"url": "${{ steps.a.output.url }}"})).expect("good");
+    wired.steps[1].on_failure = OnFailure::Pause;
+    wired.steps[1].retry.on.push(FailureClass::Invalid);
+    let mut world = World::new(wired, Pins::default(), &[]);
+    world.run();
+    let step = "b".parse().expect("a name");
+    assert!(matches!(world.intervene(Intervention::Retry { step }), Err(Rejected::NoInput { .. })));
+    assert_eq!(world.release.waits()[0].action, "rerun w-1 --step b --reason …");
+    world.intervene(Intervention::Cancel { rollback: true }).expect("accepted");
+    world.run();
+    // Nor is it rolled back.
+    assert_eq!(
+        world.log.iter().filter(|it| !it.starts_with("waits")).cloned().collect::<Vec<_>>(),
+        ["run a", "rollback a", "rolled back"]
+    );
+}
+
+#[test]
+fn a_late_tick_does_not_cut_a_backoff_short() {
+    let mut timed = workflow("a");
+    timed.steps[0].timeout = Some(Span::seconds(60));
+    timed.steps[0].retry.on.push(FailureClass::TimedOut);
+    let pins = Pins { cancel: false, ..Pins::default() };
+    let mut world = World::new(timed, pins, &[("a", vec![Does::Suspends(90)])]);
+    while !world.is_suspended("a") {
+        assert!(world.turn());
+    }
+    // The machine slept: the deadline and, after it, the wait's own timer have long passed.
+    world.now = world.now + Span::seconds(600);
+    let before = world.now;
+    world.tell(Input::Tick { dice: 3999 }).expect("a tick is never refused");
+    assert_eq!(world.state("a").name(), "retrying");
+    assert_eq!(world.release.wake_at(), Some(before + Span(3999)));
+}

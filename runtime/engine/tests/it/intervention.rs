@@ -257,6 +257,37 @@ fn a_canceled_release_goes_on_from_what_was_stopped() {
 }
 
 #[test]
+fn a_step_whose_input_had_no_value_runs_when_what_it_reads_is_corrected() {
+    let mut wired = pausing("a -> b");
+    wired.steps[1].with = Template::parse(&json!({ "url": "${{ steps.a.output.url }}" })).expect("a template");
+    let mut world = World::new(wired, Pins::default(), &[]);
+    world.run();
+    world
+        .intervene(Intervention::ReplaceOutput { step: name("a"), output: json!({ "url": "there" }) })
+        .expect("accepted");
+    world.intervene(Intervention::RunAgain { step: name("b") }).expect("accepted");
+    world.run();
+    assert!(world.story().ends_with("run b\nsucceeded\n"), "{}", world.story());
+    let index = world.plan.index_of(&name("b")).expect("a step");
+    assert_eq!(world.release.step(index).input.as_deref(), Some(&json!({ "url": "there" })));
+}
+
+#[test]
+fn an_effect_of_an_earlier_run_is_rolled_back_though_the_second_had_no_input() {
+    let mut wired = pausing("a -> b -> c");
+    wired.steps[1].with = Template::parse(&json!({ "url": "${{ steps.a.output.step }}" })).expect("a template");
+    let mut world = World::new(wired, Pins::default(), &[("c", fails(FailureClass::Rejected))]);
+    world.run();
+    world.intervene(Intervention::ReplaceOutput { step: name("a"), output: json!({}) }).expect("accepted");
+    world.intervene(Intervention::RunAgain { step: name("b") }).expect("accepted");
+    world.run();
+    assert_eq!(world.state("b").name(), "paused");
+    world.intervene(Intervention::Rollback).expect("accepted");
+    world.run();
+    assert!(world.story().ends_with("rollback c\nrollback b\nrollback a\nrolled back\n"), "{}", world.story());
+}
+
+#[test]
 fn a_blocked_rollback_is_settled_by_hand() {
     for (done, end, parent) in [(true, "rolled back", "rolled_back"), (false, "partially rolled back", "rolled_back")] {
         let mut workflow = workflow("a -> b");

@@ -5,4 +5,5 @@ mod flow;
 mod intervention;
 mod prefixes;
 mod rollback;
+mod workflows;
 mod world;

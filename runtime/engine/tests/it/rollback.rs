@@ -150,3 +150,26 @@ fn canceling_with_rollback_stops_first() {
     "#]]
     .assert_eq(&world.story());
 }
+
+#[test]
+fn nobody_is_asked_for_what_nobody_can_answer_any_more() {
+    let mut paused = rolling_back("a -> b -> c; a -> d -> e", "d");
+    paused.steps.iter_mut().filter(|it| it.name.as_str() == "b").for_each(|it| it.on_failure = OnFailure::Pause);
+    let script = [
+        ("b", fails(FailureClass::Rejected)),
+        ("d", vec![Does::Suspends(60), Does::Fails(FailureClass::Rejected)]),
+        ("a:rollback", vec![Does::Suspends(60)]),
+    ];
+    let mut world = World::new(paused, Pins::default(), &script);
+    let mut was_paused = false;
+    while world.turn() {
+        let asked = world.release.waits().iter().any(|it| it.step.as_ref().is_some_and(|it| it.as_str() == "b"));
+        let is_running = *world.release.state() == windlass_engine::ReleaseState::Running;
+        let is_paused = world.state("b").name() == "paused";
+        was_paused |= is_paused && is_running;
+        assert_eq!(asked, is_running && is_paused, "{}", world.story());
+    }
+    assert!(was_paused);
+    assert_eq!(world.release.waits(), []);
+    assert_eq!(world.release.outcome().map(|it| it.name()), Some("rolled back"));
+}

@@ -27,6 +27,8 @@ pub(crate) enum Does {
     Suspends(u64),
     Fails(FailureClass),
     FailsFor(FailureClass, RetryAdvice),
+    /// It has its effect, and the answer is lost.
+    LosesItsAnswer,
     /// The call never ends by itself.
     Hangs,
     NotFound,
@@ -118,6 +120,8 @@ pub(crate) struct World {
     pub(crate) log: Vec<String>,
     /// Effects by step: how many logical calls did something.
     pub(crate) effects: BTreeMap<String, Vec<String>>,
+    /// What each step gives; its name where nothing is said.
+    pub(crate) outputs: BTreeMap<String, Value>,
     in_flight: BTreeMap<CallId, Does>,
 }
 
@@ -149,11 +153,16 @@ impl World {
         };
         let pins = vec![pin; workflow.steps.len()];
         let plan = Arc::new(Plan::new(workflow, pins).expect("a plan"));
+        Self::of(plan, json!({"version": "1.0.0", "dangerous": false}), script)
+    }
+
+    /// Of a plan that was made elsewhere.
+    pub(crate) fn of(plan: Arc<Plan>, parameters: Value, script: &[(&str, Vec<Does>)]) -> Self {
         let created = Created {
             release: "w-1".parse::<ReleaseId>().expect("an id"),
             plan: Digest::of(&plan.to_json()),
             components: Vec::new(),
-            parameters: json!({"version": "1.0.0", "dangerous": false}),
+            parameters,
             requested_by: actor("rita", &[]),
             salt: [1; 16],
         };
@@ -169,6 +178,7 @@ impl World {
             script,
             log: Vec::new(),
             effects: BTreeMap::new(),
+            outputs: BTreeMap::new(),
             in_flight: BTreeMap::new(),
         }
     }
@@ -252,23 +262,26 @@ impl World {
             (_, Operation::Rollback) => "rollback",
         };
         let key = if verb == "find" { format!("{name}:find") } else { self.key(id) };
+        let output = || Does::Done(self.outputs.get(&name).cloned().unwrap_or_else(|| json!({"step": name})));
         let done = self.effects.entry(name.clone()).or_default();
         let default = match verb {
             // The other side knows what was done under this key.
             "find" if done.contains(&order.idempotency_key) => {
                 let next = self.script.get_mut(&name).and_then(VecDeque::pop_front);
-                next.unwrap_or_else(|| Does::Done(json!({"step": name})))
+                next.unwrap_or_else(output)
             }
             "find" => Does::NotFound,
-            _ => Does::Done(json!({"step": name})),
+            _ => output(),
         };
         let does = self.script.get_mut(&key).and_then(VecDeque::pop_front).unwrap_or(default);
-        if verb == "run" && !matches!(does, Does::Fails(_) | Does::FailsFor(..)) {
+        let acts = self.plan.pin(id.step).effect != Effect::Read;
+        if verb == "run" && acts && !matches!(does, Does::Fails(_) | Does::FailsFor(..)) {
             done.push(order.idempotency_key.clone());
         }
         let end = match &does {
             Does::Fails(class) | Does::FailsFor(class, _) => format!(": fails ({class})"),
             Does::Suspends(_) => ": suspends".to_owned(),
+            Does::LosesItsAnswer => ": loses its answer".to_owned(),
             Does::Hangs => ": hangs".to_owned(),
             Does::NotFound => ": nothing".to_owned(),
             Does::Done(_) => String::new(),
@@ -344,6 +357,7 @@ fn answer(does: Does) -> Result<CallResult, StepError> {
         Does::NotFound => Ok(CallResult::NotFound),
         Does::Fails(class) => Err(error(class, RetryAdvice::ByPolicy)),
         Does::FailsFor(class, advice) => Err(error(class, advice)),
+        Does::LosesItsAnswer => Err(error(FailureClass::Transient, RetryAdvice::ByPolicy)),
         Does::Hangs => unreachable!("a call that hangs does not end"),
     }
 }

@@ -1,0 +1,99 @@
+//! How often the interesting things happened, so that nobody trusts a simulation in which they do not.
+
+use std::collections::BTreeMap;
+
+/// How often what happened.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Counts(BTreeMap<&'static str, u64>);
+
+/// What has to happen in any set of seeds that deserves trust.
+pub const EXPECTED: &[&str] = &[
+    "end: succeeded",
+    "end: failed",
+    "end: canceled",
+    "end: rolled back",
+    "end: partially rolled back",
+    "step: started",
+    "step: skipped by its condition",
+    "step: skipped with what it needs",
+    "step: held",
+    "step: expression without a value",
+    "step: failed, tolerated",
+    "step: paused",
+    "step: canceled",
+    "step: rolled back",
+    "step: rollback blocked",
+    "attempt: retried by policy",
+    "attempt: retried by a person",
+    "attempt: timed out",
+    "attempt: suspended",
+    "attempt: resumed by its timer",
+    "attempt: resumed by a callback",
+    "attempt: checkpoint",
+    "call: start",
+    "call: resume",
+    "call: cancel",
+    "call: rollback",
+    "call: find",
+    "call: hangs",
+    "call: cut off, its effect had happened",
+    "call: cut off, its effect had not happened",
+    "answer: late",
+    "answer: a second time",
+    "interrupted: repeat",
+    "interrupted: find",
+    "interrupted: pause",
+    "interrupted: left alone",
+    "vote: approved",
+    "vote: rejected",
+    "vote: refused",
+    "intervention: retry",
+    "intervention: cancel",
+    "intervention: cancel and roll back",
+    "intervention: rollback while it runs",
+    "intervention: rollback after the end",
+    "intervention: refused",
+    "callback: refused",
+    "crash: before the record was durable",
+    "crash: after the record was durable",
+    "crash: at rest or in calls",
+    "crash: just after the creation",
+    "store: append failed, nothing written",
+    "store: append failed, but written",
+    "store: conflict",
+    "takeover: from a driver that was gone",
+    "takeover: from a driver that still lived",
+    "takeover: the driver before still recorded something",
+    "takeover: unattended input",
+    "clock: jumped ahead",
+    "clock: jumped back",
+];
+
+impl Counts {
+    /// One more of these.
+    pub fn add(&mut self, what: &'static str) {
+        *self.0.entry(what).or_default() += 1;
+    }
+
+    /// Takes others in.
+    pub fn merge(&mut self, other: &Self) {
+        for (what, count) in &other.0 {
+            *self.0.entry(what).or_default() += count;
+        }
+    }
+
+    /// How often this happened.
+    pub fn of(&self, what: &str) -> u64 {
+        self.0.get(what).copied().unwrap_or_default()
+    }
+
+    /// All of them, by name.
+    pub fn iter(&self) -> impl Iterator<Item = (&'static str, u64)> + '_ {
+        self.0.iter().map(|(what, count)| (*what, *count))
+    }
+
+    /// What was to happen and never did.
+    pub fn missing(&self) -> Vec<&'static str> {
+        EXPECTED.iter().copied().filter(|it| self.of(it) == 0).collect()
+    }
+}

@@ -1,0 +1,239 @@
+//! Random workflows, written as a person would and read as a person's are.
+
+use serde_json::{Map, Value, json};
+use windlass_model::check::Installed;
+use windlass_model::digest::Digest;
+use windlass_model::manifest::Manifest;
+use windlass_model::plan::Plan;
+use windlass_model::problem::Source;
+
+use crate::dice::Dice;
+
+/// People of the simulation and the groups they are in.
+pub const PEOPLE: [(&str, &[&str]); 6] = [
+    ("rita", &["managers"]),
+    ("ana", &["managers", "security"]),
+    ("ben", &["managers"]),
+    ("cyn", &["security", "operations"]),
+    ("dan", &["operations"]),
+    ("eve", &[]),
+];
+
+const EFFECTS: [&str; 3] = ["read", "idempotent_write", "write"];
+
+/// A plan and what the release is started with.
+#[derive(Debug)]
+pub struct Made {
+    /// The plan, through the parser and the checks.
+    pub plan: Plan,
+    /// The parameters.
+    pub parameters: Value,
+    /// The file.
+    pub text: String,
+}
+
+/// One plugin with an action of every kind: `write-cf` has `cancel` and `find`, but no `rollback`.
+pub fn catalog() -> Installed {
+    let actions = (0..24).map(|kind| {
+        let (effect, cancel, rollback, find) = (EFFECTS[kind / 8], kind & 1 != 0, kind & 2 != 0, kind & 4 != 0);
+        let action = json!({
+            "description": "does it", "effect": effect, "cancel": cancel, "rollback": rollback, "find": find,
+            "input": {
+                "type": "object", "additionalProperties": false,
+                "properties": { "text": { "type": "string" }, "count": { "type": "integer" }, "flag": { "type": "boolean" } },
+            },
+            "output": {
+                "type": "object", "required": ["id", "number", "ok"],
+                "properties": { "id": { "type": "string" }, "number": { "type": "integer" }, "ok": { "type": "boolean" } },
+            },
+        });
+        (action_name(effect, cancel, rollback, find), action)
+    });
+    let manifest = json!({
+        "name": "world", "version": "1.2.3", "contract": "0.1", "description": "the world",
+        "actions": Value::Object(actions.collect()),
+    });
+    let manifest: Manifest = serde_json::from_value(manifest).expect("a manifest");
+    let mut installed = Installed::default();
+    installed.add_plugin(manifest, Digest::of(b"world"));
+    installed
+}
+
+fn action_name(effect: &str, cancel: bool, rollback: bool, find: bool) -> String {
+    let mut name = effect.replace('_', "-");
+    if cancel || rollback || find {
+        name.push('-');
+    }
+    for (has, letter) in [(cancel, 'c'), (rollback, 'r'), (find, 'f')] {
+        if has {
+            name.push(letter);
+        }
+    }
+    name
+}
+
+/// A random workflow.
+///
+/// # Errors
+///
+/// The problems, when the checks refuse what is right by construction: then they are wrong.
+pub fn make(dice: &mut Dice, catalog: &Installed) -> Result<Made, String> {
+    let parameters = json!({
+        "version": "1.2.3", "fast": dice.permille(500), "risky": dice.permille(500), "count": dice.below(4),
+    });
+    let text = serde_json::to_string_pretty(&document(dice)).expect("plain JSON");
+    let source = Source::new("simulated.yaml", text.clone());
+    let (read, problems) = windlass_model::parse::validate(&source, catalog);
+    let Some((parsed, plan)) = read else {
+        let said: Vec<String> = problems.iter().map(|it| format!("{it:?}")).collect();
+        return Err(format!("the checks refuse a right workflow: {}\n{text}", said.join("\n")));
+    };
+    let parameters = windlass_model::parse::check_parameters(parsed.workflow(), parameters)
+        .map_err(|problems| format!("the checks refuse right parameters: {}", problems.join("; ")))?;
+    Ok(Made { plan, parameters, text })
+}
+
+fn document(dice: &mut Dice) -> Value {
+    let count = match dice.weighted(&[50, 35, 15]) {
+        0 => dice.between(2, 6),
+        1 => dice.between(5, 15),
+        _ => dice.between(12, 40),
+    } as usize;
+    let phases = [0, 0, 2, 3][dice.below(4) as usize].min(count);
+    let density = dice.between(1, 4);
+    let steadiness = dice.below(4);
+    let mut names: Vec<String> = Vec::new();
+    let mut steps = Map::new();
+    for at in 0..count {
+        let mut step = Map::new();
+        let phase = at * phases / count;
+        let needs = needs(dice, at, density, &names);
+        if phases > 0 {
+            step.insert("phase".to_owned(), json!(format!("phase-{phase}")));
+        }
+        let effect = EFFECTS[dice.weighted(&[20, 25, 55])];
+        let action = action_name(effect, dice.permille(500), dice.permille(700), dice.permille(600));
+        step.insert("uses".to_owned(), json!(format!("world/{action}@^1")));
+        step.insert("with".to_owned(), input(dice, &needs));
+        if dice.permille(150) {
+            step.insert("when".to_owned(), json!(condition(dice, &needs)));
+        }
+        if !needs.is_empty() {
+            step.insert("needs".to_owned(), json!(needs));
+        }
+        if dice.permille(120) {
+            step.insert("gates".to_owned(), json!(gates(dice)));
+        }
+        if dice.permille(400) {
+            step.insert("timeout".to_owned(), json!(format!("{}s", dice.between(5, 200))));
+        }
+        if dice.permille(700) {
+            step.insert("retry".to_owned(), retry(dice));
+        }
+        let on_failure = match steadiness {
+            0 => dice.weighted(&[10, 5, 80, 5]),
+            1 => dice.weighted(&[80, 5, 10, 5]),
+            _ => dice.weighted(&[25, 25, 20, 30]),
+        };
+        step.insert("on_failure".to_owned(), json!(["pause", "fail", "continue", "rollback"][on_failure]));
+        if dice.permille(100) {
+            step.insert("rollback".to_owned(), json!("skip"));
+        }
+        let name = format!("s{at}");
+        steps.insert(name.clone(), Value::Object(step));
+        names.push(name);
+    }
+    let mut document = json!({
+        "windlass": "v1", "workflow": "simulated",
+        "parameters": {
+            "version": { "type": "string" }, "fast": { "type": "boolean" }, "risky": { "type": "boolean" },
+            "count": { "type": "integer" },
+        },
+        "steps": steps,
+        "outputs": { "last": format!("${{{{ steps.s{}.state == 'skipped' ? 'none' : parameters.version }}}}", count - 1) },
+    });
+    if phases > 0 {
+        document["phases"] = json!((0..phases).map(|it| format!("phase-{it}")).collect::<Vec<_>>());
+    }
+    document
+}
+
+fn needs(dice: &mut Dice, at: usize, density: u64, names: &[String]) -> Vec<String> {
+    let mut needs = Vec::new();
+    if at == 0 || dice.permille(120) {
+        return needs;
+    }
+    for _ in 0..dice.between(1, density) {
+        // Mostly what came just before, so that workflows get long as well as wide.
+        let from = if dice.permille(600) { at.saturating_sub(4) } else { 0 };
+        let name = &names[dice.between(from as u64, at as u64 - 1) as usize];
+        if !needs.contains(name) {
+            needs.push(name.clone());
+        }
+    }
+    needs
+}
+
+fn input(dice: &mut Dice, needs: &[String]) -> Value {
+    let mut input = Map::new();
+    if dice.permille(600) {
+        input.insert("text".to_owned(), json!("release ${{ release.id }} of ${{ parameters.version }}"));
+    }
+    if dice.permille(40) {
+        // Has no value when `count` is 0.
+        input.insert("count".to_owned(), json!("${{ 12 / parameters.count }}"));
+    } else if !needs.is_empty() && dice.permille(350) {
+        let needed = &needs[dice.below(needs.len() as u64) as usize];
+        let expression = if dice.permille(300) {
+            // Has no value when that step has no output.
+            format!("${{{{ steps.{needed}.output.number }}}}")
+        } else {
+            format!("${{{{ has(steps.{needed}.output) ? steps.{needed}.output.number + 1 : 0 }}}}")
+        };
+        input.insert("count".to_owned(), json!(expression));
+    }
+    if dice.permille(200) {
+        input.insert("flag".to_owned(), json!("${{ parameters.fast || !parameters.risky }}"));
+    }
+    Value::Object(input)
+}
+
+fn condition(dice: &mut Dice, needs: &[String]) -> String {
+    match dice.below(if needs.is_empty() { 2 } else { 4 }) {
+        0 => "parameters.fast".to_owned(),
+        1 => format!("parameters.count < {}", dice.between(1, 3)),
+        2 => format!("has(steps.{0}.output) && steps.{0}.output.ok", needs[0]),
+        _ => format!("steps.{}.output.number > 100", needs[0]),
+    }
+}
+
+fn gates(dice: &mut Dice) -> Vec<Value> {
+    let rules = [
+        json!({ "from": "group:managers" }),
+        json!({ "from": "group:managers", "min": 2 }),
+        json!({ "from": ["group:security", "user:dan"], "requester": "excluded" }),
+        json!({ "from": "group:operations", "requester": "excluded" }),
+        json!({ "from": ["user:ana", "user:ben", "user:cyn"], "min": 2, "message": "Release ${{ parameters.version }}?" }),
+        json!({ "from": "group:security", "message": "${{ 12 / parameters.count }}?" }),
+    ];
+    let count = dice.between(1, 2);
+    (0..count).map(|_| json!({ "approval": rules[dice.weighted(&[25, 15, 20, 20, 15, 3])].clone() })).collect()
+}
+
+fn retry(dice: &mut Dice) -> Value {
+    let mut retry = json!({
+        "attempts": dice.between(1, 5), "backoff": format!("{}ms", dice.between(1, 5000)), "max_backoff": "20s",
+    });
+    if dice.permille(300) {
+        retry["within"] = json!(format!("{}s", dice.between(20, 300)));
+    }
+    if dice.permille(500) {
+        let classes = ["transient", "rate_limited", "timed_out", "rejected", "conflict", "internal", "unauthenticated"];
+        let mut on: Vec<&str> = classes.into_iter().filter(|_| dice.permille(450)).collect();
+        if on.is_empty() {
+            on.push("transient");
+        }
+        retry["on"] = json!(on);
+    }
+    retry
+}

@@ -1,0 +1,1 @@
+//! Seeds that found something, by the name of what they found.

@@ -38,7 +38,8 @@ pub(crate) struct Attendance {
 #[derive(Clone)]
 struct Handle {
     inbox: mpsc::UnboundedSender<Message>,
-    changed: watch::Receiver<u64>,
+    /// Those who watch the release subscribe to it.
+    change: watch::Sender<u64>,
 }
 
 /// What a new driver needs beside its release.
@@ -50,8 +51,8 @@ struct Desk {
 
 fn desk() -> (Handle, Desk) {
     let (inbox, messages) = mpsc::unbounded_channel();
-    let (change, changed) = watch::channel(0);
-    (Handle { inbox: inbox.clone(), changed }, Desk { inbox, messages, change })
+    let change = watch::Sender::new(0);
+    (Handle { inbox: inbox.clone(), change: change.clone() }, Desk { inbox, messages, change })
 }
 
 impl Runtime {
@@ -125,7 +126,7 @@ impl Runtime {
             return false;
         }
         if release.outcome().is_none() {
-            let Some(rest) = driver::rest(release) else { return false };
+            let Some(rest) = driver::rest(release).filter(|_| is_unwatched(&desk.change)) else { return false };
             attendance.parked.put(id.clone(), rest.until());
             self.inner.timer.notify_one();
         }
@@ -205,11 +206,11 @@ impl Runtime {
         let is_parked = {
             let attendance = lock(&self.inner.attendance);
             if let Some(handle) = attendance.driven.get(id) {
-                return Some(handle.changed.clone());
+                return Some(handle.change.subscribe());
             }
             attendance.parked.has(id)
         };
-        is_parked.then(|| self.handle(id).changed)
+        is_parked.then(|| self.handle(id).change.subscribe())
     }
 
     /// How many open releases are driven, and how many are parked.
@@ -235,9 +236,12 @@ impl Runtime {
 
 /// Whether a driver may leave a release: it rests long enough, and nobody watches it.
 pub(crate) fn may_park(release: &Release, change: &watch::Sender<u64>) -> bool {
-    // One receiver is that of the handle itself.
-    change.receiver_count() <= 1
+    is_unwatched(change)
         && driver::rest(release).is_some_and(|it| it.until().is_none_or(|it| it > now() + span(PARK_MIN)))
+}
+
+pub(crate) fn is_unwatched(change: &watch::Sender<u64>) -> bool {
+    change.receiver_count() == 0
 }
 
 fn span(duration: Duration) -> windlass_model::time::Span {

@@ -12,7 +12,7 @@ use windlass_model::event::Record;
 use windlass_model::failure::StepError;
 use windlass_store::{Append, AppendError, Outline, Rest};
 
-use crate::attendance::may_park;
+use crate::attendance::{is_unwatched, may_park};
 use crate::clock::now;
 use crate::runtime::Inner;
 use crate::view::state_name;
@@ -103,6 +103,8 @@ pub(crate) async fn drive(
                 }
                 None => return Ok(()),
             },
+            // Who watched it has gone, so that it may be parked.
+            () = changed.closed(), if !is_unwatched(changed) => continue,
             () = sleep_until(release) => Input::Tick { dice: rand::random() },
         };
         let taken = take(inner, release, input).await;

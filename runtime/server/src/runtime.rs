@@ -66,6 +66,21 @@ pub(crate) struct Inner {
     pub(crate) changed: Notify,
 }
 
+/// A plan in the store, with what the first event of its releases says of it.
+#[derive(Debug, Clone)]
+pub struct KeptPlan {
+    plan: Arc<Plan>,
+    digest: Digest,
+    components: Vec<(String, Digest)>,
+}
+
+impl KeptPlan {
+    /// The plan.
+    pub fn plan(&self) -> &Plan {
+        &self.plan
+    }
+}
+
 /// What Windlass could not do.
 #[derive(Debug, thiserror::Error)]
 pub enum RuntimeError {
@@ -213,15 +228,8 @@ impl Runtime {
         Ok(installed)
     }
 
-    /// Begins a release of a plan.
-    ///
-    /// The parameters have been checked against the plan's workflow.
-    pub async fn begin(
-        &self,
-        plan: Plan,
-        parameters: serde_json::Value,
-        requested_by: windlass_model::actor::Actor,
-    ) -> Result<ReleaseId, RuntimeError> {
+    /// Keeps a plan, so that releases of it can begin; keeping it again changes nothing.
+    pub async fn keep_plan(&self, plan: Plan) -> Result<KeptPlan, RuntimeError> {
         let document = plan.to_json();
         let digest = Digest::of(&document);
         let known = lock(&self.inner.plans).get(&digest).cloned();
@@ -239,12 +247,25 @@ impl Runtime {
             .steps()
             .map(|it| (format!("{}@{}", plan.step(it).uses.plugin, plan.pin(it).version), plan.pin(it).component))
             .collect();
+        Ok(KeptPlan { plan, digest, components: components.into_iter().collect() })
+    }
+
+    /// Begins a release of a plan.
+    ///
+    /// The parameters have been checked against the plan's workflow.
+    pub async fn begin(
+        &self,
+        kept: &KeptPlan,
+        parameters: serde_json::Value,
+        requested_by: windlass_model::actor::Actor,
+    ) -> Result<ReleaseId, RuntimeError> {
+        let KeptPlan { plan, digest, components } = kept;
         let workflow = plan.workflow().name.clone();
         loop {
             let created = Created {
                 release: ReleaseId::new(workflow.clone(), self.inner.take_number(&workflow)?),
-                plan: digest,
-                components: components.clone().into_iter().collect(),
+                plan: *digest,
+                components: components.clone(),
                 parameters: parameters.clone(),
                 requested_by: requested_by.clone(),
                 salt: rand::random(),

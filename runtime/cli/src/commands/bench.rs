@@ -165,7 +165,7 @@ async fn measure(
     output.note(styled(DIM, raw.to_string()));
     let (mut cells, mut releases) = (Vec::new(), 0);
     for steps in &args.steps {
-        let plan = load::plan(&runtime, &manifest, &load::Work { action: ACTION, with: "{}", steps: *steps })?;
+        let plan = load::plan(&runtime, &manifest, &load::Work { action: ACTION, with: "{}", steps: *steps }).await?;
         for parallel in &args.parallel {
             let (cell, count) = load::measure(&runtime, &plan, *parallel, duration).await?;
             releases += count;

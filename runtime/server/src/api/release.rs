@@ -187,7 +187,8 @@ pub(super) async fn start(
     let parameters = check_parameters(plan.workflow(), body.given(&plan)?)
         .map_err(|problems| ApiError::new(StatusCode::UNPROCESSABLE_ENTITY, problems.join("; ")))?;
     let actor = caller.actor(&runtime, body.on_behalf_of.as_deref());
-    let release = runtime.begin(plan, parameters, actor).await?;
+    let plan = runtime.keep_plan(plan).await?;
+    let release = runtime.begin(&plan, parameters, actor).await?;
     Ok(Json(Started { release: release.to_string(), warnings }))
 }
 

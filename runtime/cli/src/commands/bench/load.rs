@@ -14,9 +14,9 @@ use windlass_model::event::Intervention;
 use windlass_model::manifest::Manifest;
 use windlass_model::name::ReleaseId;
 use windlass_model::parse::{check_parameters, validate};
-use windlass_model::plan::Plan;
 use windlass_model::problem::{Color, Source, render};
 use windlass_server::Runtime;
+use windlass_server::runtime::KeptPlan;
 
 /// One measurement.
 #[derive(Debug, Serialize)]
@@ -85,12 +85,12 @@ pub(crate) struct Work<'a> {
 }
 
 /// A workflow of so many steps, each of which needs the one before it, checked like any other.
-pub(crate) fn plan(runtime: &Runtime, manifest: &Manifest, work: &Work<'_>) -> anyhow::Result<Plan> {
+pub(crate) async fn plan(runtime: &Runtime, manifest: &Manifest, work: &Work<'_>) -> anyhow::Result<KeptPlan> {
     let source = Source::new("bench.yaml".to_owned(), workflow(manifest, work));
     let (planned, problems) = validate(&source, &runtime.catalog());
     let (_, plan) = planned
         .with_context(|| format!("the component cannot be measured:\n{}", render(&source, &problems, Color::None)))?;
-    Ok(plan)
+    Ok(runtime.keep_plan(plan).await?)
 }
 
 fn workflow(manifest: &Manifest, work: &Work<'_>) -> String {
@@ -114,11 +114,11 @@ fn workflow(manifest: &Manifest, work: &Work<'_>) -> String {
 /// fewer run because no new ones begin.
 pub(crate) async fn measure(
     runtime: &Runtime,
-    plan: &Plan,
+    plan: &KeptPlan,
     parallel: u32,
     duration: Duration,
 ) -> anyhow::Result<(Cell, usize)> {
-    let steps = u32::try_from(plan.workflow().steps.len()).context("too many steps")?;
+    let steps = u32::try_from(plan.plan().workflow().steps.len()).context("too many steps")?;
     // What only the first release of a plan does, and the first call of a component.
     let warm = run_one(runtime, plan).await?;
     check(runtime, &warm)?;
@@ -152,7 +152,7 @@ pub(crate) async fn measure(
 }
 
 /// Runs a release from its beginning to its end.
-async fn run_one(runtime: &Runtime, plan: &Plan) -> anyhow::Result<ReleaseId> {
+async fn run_one(runtime: &Runtime, plan: &KeptPlan) -> anyhow::Result<ReleaseId> {
     let id = begin(runtime, plan).await?;
     runtime.ended(&id).await;
     Ok(id)
@@ -170,10 +170,10 @@ pub(crate) async fn cancel(runtime: &Runtime, id: &ReleaseId) -> anyhow::Result<
 }
 
 /// Begins a release.
-pub(crate) async fn begin(runtime: &Runtime, plan: &Plan) -> anyhow::Result<ReleaseId> {
+pub(crate) async fn begin(runtime: &Runtime, plan: &KeptPlan) -> anyhow::Result<ReleaseId> {
     let parameters =
-        check_parameters(plan.workflow(), json!({})).map_err(|problems| anyhow::anyhow!(problems.join("; ")))?;
-    Ok(runtime.begin(plan.clone(), parameters, requester()).await?)
+        check_parameters(plan.plan().workflow(), json!({})).map_err(|problems| anyhow::anyhow!(problems.join("; ")))?;
+    Ok(runtime.begin(plan, parameters, requester()).await?)
 }
 
 /// Makes sure that a release succeeded, as the store has it.

@@ -41,7 +41,8 @@ pub(crate) struct Parked {
 /// Fills a store with releases that wait.
 pub(crate) async fn measure(runtime: Runtime, manifest: &Manifest, state: &Path, count: u64) -> anyhow::Result<Parked> {
     let plan =
-        load::plan(&runtime, manifest, &load::Work { action: ACTION, with: &format!("{{ for: {WAIT} }}"), steps: 1 })?;
+        load::plan(&runtime, manifest, &load::Work { action: ACTION, with: &format!("{{ for: {WAIT} }}"), steps: 1 })
+            .await?;
     // What only the first release does.
     let first = load::begin(&runtime, &plan).await?;
     let (rss_before, disk_before) = (resident()?, disk(state)?);

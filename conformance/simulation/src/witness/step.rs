@@ -65,20 +65,21 @@ impl Witness {
                 let stage = Stage::Suspended { state: state.clone(), wake_at: *wake_at, topics: topics.clone() };
                 State::Active(Doing { stage, ..doing })
             }
-            (
-                State::Active(Doing { stage: Stage::Suspended { state, wake_at, topics }, .. }),
-                Event::Resumed { wake, .. },
-            ) => {
-                let due = match wake {
-                    Wake::Timer => wake_at.is_some_and(|it| it <= self.at),
-                    Wake::Callback { topic, .. } => topics.contains(topic),
+            (State::Active(doing), Event::Resumed { wake, .. }) => {
+                let (state, due) = match (&doing.stage, wake) {
+                    (Stage::Suspended { state, wake_at, .. }, Wake::Timer) => {
+                        (state.clone(), wake_at.is_some_and(|it| it <= self.at))
+                    }
+                    (Stage::Suspended { state, topics, .. }, Wake::Callback { topic, .. }) => {
+                        (state.clone(), topics.contains(topic))
+                    }
+                    _ => (Vec::new(), false),
                 };
-                ensure(due, "a wait ends by what it waits for", || format!("{wake:?} for {wake_at:?}, {topics:?}"))?;
+                ensure(due, "a wait ends by what it waits for", || format!("{wake:?} for {doing:?}"))?;
                 self.counts.add(match wake {
                     Wake::Timer => "attempt: resumed by its timer",
                     Wake::Callback { .. } => "attempt: resumed by a callback",
                 });
-                let State::Active(doing) = std::mem::take(&mut self.steps[at].state) else { return Ok(()) };
                 State::Active(Doing { stage: Stage::Resume { state, wake: wake.clone() }, ..doing })
             }
             (State::Active(doing), Event::CheckpointRecorded { name, value, .. }) if doing.stage.is_calling() => {

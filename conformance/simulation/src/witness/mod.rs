@@ -213,6 +213,8 @@ impl Witness {
                 Some(name) if !matches!(event, Event::FailingStarted { .. } | Event::Intervened { .. }) => {
                     let step = self.index(name)?;
                     self.step_event(step, event, &mut within)?;
+                    let acted = self.seen(step).state == State::Succeeded && self.plan.pin(step).effect != Effect::Read;
+                    ensure(!acted || world.is_open(step), "what succeeded has its effect", || name.to_string())?;
                 }
                 _ => self.release_event(event, &mut within, self.records == 0 && place == 0, world)?,
             }

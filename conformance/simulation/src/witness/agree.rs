@@ -60,6 +60,9 @@ impl Witness {
             ensure(run.output.as_deref() == seen.output.as_ref(), RULE, || {
                 format!("{} gave {:?}, not {:?}", self.name(step), run.output, seen.output)
             })?;
+            ensure(run.checkpoints == seen.checkpoints, RULE, || {
+                format!("{} keeps {:?}, not {:?}", self.name(step), run.checkpoints, seen.checkpoints)
+            })?;
             match &seen.state {
                 State::Active(doing) => {
                     if doing.stage.is_calling() {
@@ -136,7 +139,7 @@ impl Witness {
         match &doing.stage {
             Stage::Backoff { until } => vec![*until],
             Stage::Suspended { wake_at, .. } => wake_at.iter().copied().chain(deadline).collect(),
-            Stage::Begin | Stage::Resume | Stage::Find => deadline.into_iter().collect(),
+            Stage::Begin | Stage::Resume { .. } | Stage::Find => deadline.into_iter().collect(),
             Stage::Stopped => Vec::new(),
         }
     }
@@ -145,12 +148,13 @@ impl Witness {
 fn same_stage(live: &Live, seen: &Stage) -> bool {
     match (live, seen) {
         (Live::Calling(Call::Begin { .. }), Stage::Begin)
-        | (Live::Calling(Call::Resume { .. }), Stage::Resume)
+        | (Live::Calling(Call::Resume { .. }), Stage::Resume { .. })
         | (Live::Calling(Call::Find), Stage::Find)
         | (Live::Stopped, Stage::Stopped) => true,
-        (Live::Suspended { wake_at, topics, .. }, Stage::Suspended { wake_at: at, topics: seen }) => {
-            wake_at == at && topics == seen
-        }
+        (
+            Live::Suspended { wake_at, topics, state, .. },
+            Stage::Suspended { wake_at: at, topics: seen, state: kept },
+        ) => wake_at == at && topics == seen && **state == **kept,
         (Live::Backoff { until, .. }, Stage::Backoff { until: seen }) => until == seen,
         _ => false,
     }

@@ -13,9 +13,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use serde_json::{Value, json};
-use windlass_engine::{CallId, CallOrder};
+use windlass_engine::{Call, CallId, CallOrder};
 use windlass_model::actor::Actor;
-use windlass_model::event::{Created, Event, Operation, Outcome, Record};
+use windlass_model::event::{Created, Event, Operation, Outcome, Record, Wake};
 use windlass_model::expression::Scope;
 use windlass_model::failure::StepError;
 use windlass_model::graph::StepIndex;
@@ -66,6 +66,7 @@ struct Seen {
     votes: Vec<(Actor, bool)>,
     input: Option<Value>,
     output: Option<Value>,
+    checkpoints: BTreeMap<String, Vec<u8>>,
     /// Whether a call of `start` was to be made, so that there may be an effect.
     may_have_acted: bool,
 }
@@ -106,16 +107,16 @@ struct Doing {
 #[derive(Debug, Clone, PartialEq)]
 enum Stage {
     Begin,
-    Resume,
+    Resume { state: Vec<u8>, wake: Wake },
     Find,
-    Suspended { wake_at: Option<Timestamp>, topics: Vec<String> },
+    Suspended { state: Vec<u8>, wake_at: Option<Timestamp>, topics: Vec<String> },
     Backoff { until: Timestamp },
     Stopped,
 }
 
 impl Stage {
     fn is_calling(&self) -> bool {
-        matches!(self, Self::Begin | Self::Resume | Self::Find)
+        matches!(self, Self::Begin | Self::Resume { .. } | Self::Find)
     }
 }
 
@@ -212,6 +213,8 @@ impl Witness {
                 Some(name) if !matches!(event, Event::FailingStarted { .. } | Event::Intervened { .. }) => {
                     let step = self.index(name)?;
                     self.step_event(step, event, &mut within)?;
+                    let acted = self.seen(step).state == State::Succeeded && self.plan.pin(step).effect != Effect::Read;
+                    ensure(!acted || world.is_open(step), "what succeeded has its effect", || name.to_string())?;
                 }
                 _ => self.release_event(event, &mut within, self.records == 0 && place == 0, world)?,
             }
@@ -349,6 +352,21 @@ impl Witness {
             "only an active step calls",
             || format!("{id:?}, but it is {doing:?}"),
         )?;
+        let fits = match (&order.call, &doing.stage) {
+            (Call::Begin { state }, Stage::Begin) => {
+                let stopped = doing.stops.as_ref().and_then(|it| match &it.stage {
+                    Stage::Suspended { state, .. } => Some(state.as_slice()),
+                    Stage::Begin | Stage::Resume { .. } | Stage::Find | Stage::Backoff { .. } | Stage::Stopped => None,
+                });
+                state.as_deref() == stopped
+            }
+            (Call::Resume { state, wake }, Stage::Resume { state: kept, wake: seen }) => {
+                **state == **kept && wake == seen
+            }
+            (Call::Find, Stage::Find) => true,
+            _ => false,
+        };
+        ensure(fits, "a call gets what the suspension kept", || format!("{:?} for {:?}", order.call, doing.stage))?;
         ensure(self.begun.insert(id), "no two calls have one id", || {
             format!("{id:?} was begun before: an answer to the one can be taken for an answer to the other")
         })?;

@@ -57,27 +57,33 @@ impl Witness {
                 };
                 self.begun(*operation, *attempt, *round, before)
             }
-            (State::Active(doing), Event::Suspended { wake_at, topics, .. }) if doing.stage.is_calling() => {
+            (State::Active(doing), Event::Suspended { state, wake_at, topics, .. }) if doing.stage.is_calling() => {
                 ensure(wake_at.is_some() || !topics.is_empty(), "a suspension names what ends it", || {
                     self.name(step).to_string()
                 })?;
                 self.counts.add("attempt: suspended");
-                State::Active(Doing { stage: Stage::Suspended { wake_at: *wake_at, topics: topics.clone() }, ..doing })
+                let stage = Stage::Suspended { state: state.clone(), wake_at: *wake_at, topics: topics.clone() };
+                State::Active(Doing { stage, ..doing })
             }
             (State::Active(doing), Event::Resumed { wake, .. }) => {
-                let due = match (&doing.stage, wake) {
-                    (Stage::Suspended { wake_at: Some(at), .. }, Wake::Timer) => *at <= self.at,
-                    (Stage::Suspended { topics, .. }, Wake::Callback { topic, .. }) => topics.contains(topic),
-                    _ => false,
+                let (state, due) = match (&doing.stage, wake) {
+                    (Stage::Suspended { state, wake_at, .. }, Wake::Timer) => {
+                        (state.clone(), wake_at.is_some_and(|it| it <= self.at))
+                    }
+                    (Stage::Suspended { state, topics, .. }, Wake::Callback { topic, .. }) => {
+                        (state.clone(), topics.contains(topic))
+                    }
+                    _ => (Vec::new(), false),
                 };
                 ensure(due, "a wait ends by what it waits for", || format!("{wake:?} for {doing:?}"))?;
                 self.counts.add(match wake {
                     Wake::Timer => "attempt: resumed by its timer",
                     Wake::Callback { .. } => "attempt: resumed by a callback",
                 });
-                State::Active(Doing { stage: Stage::Resume, ..doing })
+                State::Active(Doing { stage: Stage::Resume { state, wake: wake.clone() }, ..doing })
             }
-            (State::Active(doing), Event::CheckpointRecorded { .. }) if doing.stage.is_calling() => {
+            (State::Active(doing), Event::CheckpointRecorded { name, value, .. }) if doing.stage.is_calling() => {
+                self.steps[at].checkpoints.insert(name.clone(), value.clone());
                 self.counts.add("attempt: checkpoint");
                 State::Active(doing)
             }

@@ -53,6 +53,22 @@ pub enum StoreError {
         /// What is there.
         what: String,
     },
+    /// A backup is damaged, incomplete, from a newer Windlass, or none.
+    #[error("the backup {} cannot be used: {what}", path.display())]
+    BadBackup {
+        /// Where.
+        path: PathBuf,
+        /// What is wrong with it.
+        what: String,
+    },
+    /// Something is where a new backup or a restored store should go.
+    #[error("{} is in the way: {what}", path.display())]
+    InTheWay {
+        /// Where.
+        path: PathBuf,
+        /// What is there.
+        what: String,
+    },
     /// A record cannot be read.
     #[error("record {sequence} of release {release} is damaged: {what}")]
     Corrupt {
@@ -119,6 +135,8 @@ impl StoreError {
             Self::Locked { .. }
             | Self::NewerFormat { .. }
             | Self::NotAStore { .. }
+            | Self::BadBackup { .. }
+            | Self::InTheWay { .. }
             | Self::Corrupt { .. }
             | Self::CorruptItem { .. }
             | Self::Refused { .. }

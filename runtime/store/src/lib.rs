@@ -20,6 +20,7 @@
 //! Q: *Where do a release's plan and its components live?* As blobs ([`Store::put_blob`]), put
 //! before the record that names them; [`Store::check`] reads them too.
 
+mod backup;
 mod check;
 #[cfg(target_os = "linux")]
 mod durable_sync;
@@ -37,10 +38,11 @@ use windlass_model::event::Record;
 use windlass_model::name::{ReleaseId, WorkflowName};
 use windlass_model::time::Timestamp;
 
+pub use crate::backup::{BACKUP_VERSION, BackupReport, verify_backup};
 pub use crate::check::{CheckReport, Finding};
 pub use crate::error::{AppendError, StoreError};
 pub use crate::memory::MemoryStore;
-pub use crate::sled::SledStore;
+pub use crate::sled::{SledStore, restore};
 
 /// The largest record, document or blob, in bytes as written.
 pub const VALUE_BYTES_MAX: usize = 256 << 20;

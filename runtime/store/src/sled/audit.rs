@@ -168,7 +168,7 @@ impl Audit {
 }
 
 /// An error with its cause, in one line.
-fn describe(error: &StoreError) -> String {
+pub(super) fn describe(error: &StoreError) -> String {
     match std::error::Error::source(error) {
         Some(source) => format!("{error}: {source}"),
         None => error.to_string(),

@@ -111,7 +111,7 @@ fn open(path: &Path) -> Result<Db, StoreError> {
     Ok(database)
 }
 
-fn open_sled(path: &Path) -> Result<Db, StoreError> {
+pub(super) fn open_sled(path: &Path) -> Result<Db, StoreError> {
     // sled 0.34.7 has a `mode` and does not look at it. Its segment size stays the default: pages of
     // values up to `VALUE_IN_PLACE_BYTES_MAX` stay below the quarter of a segment from which sled puts a page into a file it does
     // not sync. No `flush_every_ms`: its thread would only repeat what every commit does; pages are

@@ -19,6 +19,11 @@ pub(super) const OUTLINE: u8 = b'o';
 pub(super) const NUMBER: u8 = b'n';
 pub(super) const DOCUMENT: u8 = b'd';
 
+/// Whether what a key holds follows from the rest.
+pub(super) fn is_derived(_key: &[u8]) -> bool {
+    false
+}
+
 /// What every key of a release's journal starts with.
 pub(super) fn journal(release: &ReleaseId) -> Vec<u8> {
     of_release(JOURNAL, release)

@@ -57,6 +57,54 @@ impl Layout {
         Ok(layout)
     }
 
+    /// Makes a store in a folder that has none, with what `fill` puts into it; `fill` is given the folder of an
+    /// empty one. When it fails the folder is as it was.
+    pub(super) fn create_filled<T>(
+        root: &Path,
+        fill: impl FnOnce(&Path) -> Result<T, StoreError>,
+    ) -> Result<T, StoreError> {
+        let made: Vec<PathBuf> = root.ancestors().take_while(|it| !it.exists()).map(Path::to_owned).collect();
+        let had_lock = root.join("lock").exists();
+        if Self::exists(root) {
+            return Err(StoreError::InTheWay { path: root.to_owned(), what: "there is a store in it".to_owned() });
+        }
+        DirBuilder::new().recursive(true).mode(0o700).create(root).map_err(|it| failed("create", root, it))?;
+        let lock = lock(root)?;
+        let (new, data) = (root.join("data.new"), root.join("data"));
+        let make = || {
+            if new.exists() {
+                fs::remove_dir_all(&new).map_err(|it| failed("remove", &new, it))?;
+            }
+            create(&new)?;
+            let filled = fill(&new)?;
+            sync_tree(&new)?;
+            // Somebody may have made one before the lock was taken; a name is never taken from what has it.
+            if data.exists() {
+                return Err(StoreError::InTheWay { path: root.to_owned(), what: "there is a store in it".to_owned() });
+            }
+            fs::rename(&new, &data).map_err(|it| failed("name", &data, it))?;
+            Ok(filled)
+        };
+        let filled = make();
+        if filled.is_err() {
+            let mut left = fs::remove_dir_all(&new);
+            if !had_lock {
+                left = left.and(fs::remove_file(root.join("lock")));
+            }
+            for folder in &made {
+                left = left.and(fs::remove_dir(folder));
+            }
+            if let Err(error) = left {
+                tracing::warn!(%error, folder = %root.display(), "what is left of a store that was not made");
+            }
+        }
+        let filled = filled?;
+        drop(lock);
+        // Opening it syncs the names, of the folders above too.
+        drop(Self::open(root)?);
+        Ok(filled)
+    }
+
     /// Whether there is a store in this folder.
     pub(super) fn exists(root: &Path) -> bool {
         root.join("data").exists()

@@ -22,15 +22,17 @@
 //! anything else is written; after a failed sync nothing is written any more.
 
 mod audit;
+mod backup;
 mod blobs;
 mod database;
 mod keys;
 mod layout;
+mod snapshot;
 mod watch;
 mod writer;
 
 use std::path::Path;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 
 use futures::FutureExt;
@@ -42,9 +44,12 @@ use windlass_model::name::{ReleaseId, WorkflowName};
 
 use crate::format::{self, Place};
 use crate::{Append, AppendError, CheckReport, DocumentKind, Outline, Store, StoreError};
+pub(crate) use backup::EntryCounts;
+pub use backup::restore;
 use blobs::Blobs;
 use database::Database;
 use layout::Layout;
+use snapshot::Snapshots;
 use writer::{Work, Write};
 
 /// The largest value that goes into sled; larger ones become blobs.
@@ -75,6 +80,9 @@ struct Shared {
     // The order matters: the lock goes last.
     database: Database,
     blobs: Arc<Blobs>,
+    snapshots: Snapshots,
+    /// Held by whatever works on the whole store: a backup while blobs are removed would lack some.
+    maintenance: Mutex<()>,
     layout: Layout,
 }
 
@@ -84,7 +92,13 @@ impl SledStore {
         let layout = Layout::open(folder.as_ref())?;
         let blobs = Arc::new(Blobs::open(layout.blobs())?);
         let database = Database::open(layout.database())?;
-        let shared = Arc::new(Shared { database, blobs, layout });
+        let shared = Arc::new(Shared {
+            database,
+            blobs,
+            snapshots: Snapshots::default(),
+            maintenance: Mutex::default(),
+            layout,
+        });
         let (queue, waiting) = mpsc::channel(QUEUE_MAX);
         let writer = std::thread::Builder::new()
             .name("store-writer".to_owned())
@@ -113,6 +127,24 @@ impl SledStore {
         let work = Work { bytes, write: write(reply) };
         queue.send(work).await.map_err(|_| StoreError::Closed)?;
         answer.await.map_err(|_| StoreError::Closed)
+    }
+
+    /// Like `write`, for callers that block. They may be on a thread of an async runtime, which must not wait for a
+    /// channel; a thread of one's own may.
+    fn write_blocking<T: Send>(&self, write: impl FnOnce(oneshot::Sender<T>) -> Write + Send) -> Result<T, StoreError> {
+        let queue = self.queue.as_ref().ok_or(StoreError::Closed)?;
+        let ask = move || {
+            let (reply, answer) = oneshot::channel();
+            queue.blocking_send(Work { bytes: 0, write: write(reply) }).map_err(|_| StoreError::Closed)?;
+            answer.blocking_recv().map_err(|_| StoreError::Closed)
+        };
+        std::thread::scope(|scope| {
+            let asking = std::thread::Builder::new()
+                .name("store-asks".to_owned())
+                .spawn_scoped(scope, ask)
+                .map_err(|it| StoreError::io("start a thread", it))?;
+            asking.join().map_err(|_| StoreError::Closed)?
+        })
     }
 
     /// Makes a value small enough for sled, by way of a blob where needed.
@@ -147,6 +179,11 @@ impl Drop for SledStore {
 }
 
 impl Shared {
+    /// Waits until nothing else works on the whole store.
+    fn maintain(&self) -> MutexGuard<'_, ()> {
+        self.maintenance.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     /// Reads a value to its end, by way of a blob where needed. `item` is for errors.
     fn resolve<T>(
         &self,

@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
 
-use ::sled::Batch;
+use ::sled::{Batch, IVec};
 use tokio::sync::{mpsc, oneshot};
 use windlass_model::name::{ReleaseId, WorkflowName};
 
@@ -35,6 +35,10 @@ pub(super) enum Write {
     Remove {
         key: Vec<u8>,
         reply: oneshot::Sender<Result<bool, StoreError>>,
+    },
+    /// Begin a snapshot; all that was answered before is in it.
+    Snapshot {
+        reply: oneshot::Sender<()>,
     },
 }
 
@@ -87,6 +91,7 @@ impl Writer<'_> {
     fn write(&mut self, group: impl ExactSizeIterator<Item = Write>) {
         let mut answers = Vec::with_capacity(group.len());
         let mut group_batch = Group::default();
+        let mut snapshots = Vec::new();
         for write in group {
             match write {
                 Write::Append { release, expected, value, outline, reply } => {
@@ -101,15 +106,15 @@ impl Writer<'_> {
                 Write::Remove { key, reply } => match self.is_there(&group_batch, &key) {
                     Ok(was_there) => {
                         group_batch.documents.insert(key.clone(), false);
-                        group_batch.batch.remove(key);
-                        group_batch.is_empty = false;
+                        group_batch.remove(key);
                         answers.push(Answer::Remove(reply, was_there));
                     }
                     Err(error) => drop(reply.send(Err(error))),
                 },
+                Write::Snapshot { reply } => snapshots.push(reply),
             }
         }
-        let committed = if group_batch.is_empty { Ok(()) } else { self.shared.database.commit(group_batch.batch) };
+        let committed = self.commit(group_batch);
         if committed.is_err() {
             self.lengths.clear();
             self.highest.clear();
@@ -117,10 +122,37 @@ impl Writer<'_> {
         for answer in answers {
             answer.give(&committed);
         }
+        for reply in snapshots {
+            self.shared.snapshots.begin();
+            // Whoever asked has gone; nobody else would end it.
+            if reply.send(()).is_err() {
+                self.shared.snapshots.end();
+            }
+        }
         // What is known of a journal is a convenience; this bounds it without a clock or a list.
         if self.lengths.len() > LENGTHS_MAX {
             self.lengths.clear();
         }
+    }
+
+    /// Makes a group durable, and sees to it that a snapshot still finds what was there before.
+    fn commit(&self, group: Group) -> Result<(), StoreError> {
+        if group.writes.is_empty() {
+            return Ok(());
+        }
+        let changed = self.shared.snapshots.wanted(group.writes.keys().map(Vec::as_slice));
+        if !changed.is_empty() {
+            let before = changed.into_iter().map(|key| Ok((IVec::from(key), self.shared.database.get(key)?)));
+            self.shared.snapshots.before(before.collect::<Result<_, StoreError>>()?);
+        }
+        let mut batch = Batch::default();
+        for (key, value) in group.writes {
+            match value {
+                Some(value) => batch.insert(key, value),
+                None => batch.remove(key),
+            }
+        }
+        self.shared.database.commit(batch)
     }
 
     fn append(
@@ -196,22 +228,20 @@ impl Writer<'_> {
 const LENGTHS_MAX: usize = 200_000;
 
 /// What is going to be written as one.
+#[derive(Default)]
 struct Group {
-    batch: Batch,
-    is_empty: bool,
+    /// Values, or nothing for keys that go away.
+    writes: HashMap<Vec<u8>, Option<Vec<u8>>>,
     /// Documents this group writes (true) or removes.
     documents: HashMap<Vec<u8>, bool>,
 }
 
-impl Default for Group {
-    fn default() -> Self {
-        Self { batch: Batch::default(), is_empty: true, documents: HashMap::new() }
-    }
-}
-
 impl Group {
     fn insert(&mut self, key: Vec<u8>, value: Vec<u8>) {
-        self.batch.insert(key, value);
-        self.is_empty = false;
+        self.writes.insert(key, Some(value));
+    }
+
+    fn remove(&mut self, key: Vec<u8>) {
+        self.writes.insert(key, None);
     }
 }

@@ -54,6 +54,11 @@ fn creations_survive() {
     check("creation", 6, 20);
 }
 
+#[test]
+fn backups_survive() {
+    check("backup", 6, 600);
+}
+
 fn subject() -> Command {
     Command::new(env!("CARGO_BIN_EXE_store_subject"))
 }

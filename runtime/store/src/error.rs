@@ -87,6 +87,14 @@ pub enum StoreError {
         /// In what way.
         what: String,
     },
+    /// The release was taken out of use because its journal is damaged; see [`SledStore::quarantined`](crate::SledStore::quarantined).
+    #[error("release {release} is quarantined: {what}")]
+    Quarantined {
+        /// Which release.
+        release: ReleaseId,
+        /// Why.
+        what: String,
+    },
     /// The store was given something it does not keep.
     #[error("the store does not keep {what}")]
     Refused {
@@ -138,6 +146,7 @@ impl StoreError {
             | Self::BadBackup { .. }
             | Self::InTheWay { .. }
             | Self::Corrupt { .. }
+            | Self::Quarantined { .. }
             | Self::CorruptItem { .. }
             | Self::Refused { .. }
             | Self::Database { .. }
@@ -145,6 +154,11 @@ impl StoreError {
             | Self::NotDurable
             | Self::Closed => false,
         }
+    }
+
+    /// Whether something that was written can no longer be read.
+    pub(crate) fn is_damage(&self) -> bool {
+        matches!(self, Self::Corrupt { .. } | Self::CorruptItem { .. })
     }
 
     /// An error of the operating system.

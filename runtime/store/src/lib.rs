@@ -39,7 +39,7 @@ use windlass_model::name::{ReleaseId, WorkflowName};
 use windlass_model::time::Timestamp;
 
 pub use crate::backup::{BACKUP_VERSION, BackupReport, verify_backup};
-pub use crate::check::{CheckReport, Finding};
+pub use crate::check::{CheckReport, Derived, Finding, Quarantined, RepairReport};
 pub use crate::error::{AppendError, StoreError};
 pub use crate::memory::MemoryStore;
 pub use crate::sled::{SledStore, restore};
@@ -64,6 +64,23 @@ pub trait Store: Send + Sync + 'static {
 
     /// Reads the outlines of all releases; the one created last comes last.
     fn outlines(&self) -> Result<Vec<Outline>, StoreError>;
+
+    /// Reads at most so many outlines, the one created last first; with a position, those that come after it in
+    /// this order. Reads no more than it returns.
+    fn outlines_page(&self, after: Option<&ListPosition>, limit: usize) -> Result<Vec<Outline>, StoreError> {
+        let mut outlines = self.outlines()?;
+        outlines.reverse();
+        let follows = |it: &Outline| after.is_none_or(|after| ListPosition::of(it) < *after);
+        Ok(outlines.into_iter().filter(follows).take(limit).collect())
+    }
+
+    /// Lists the releases with work left to do, as their outlines say, without reading them.
+    fn open_releases(&self) -> Result<Vec<ReleaseId>, StoreError> {
+        let mut releases: Vec<ReleaseId> =
+            self.outlines()?.into_iter().filter(|it| it.open).map(|it| it.release).collect();
+        releases.sort();
+        Ok(releases)
+    }
 
     /// Reads the outline of a release.
     fn outline(&self, release: &ReleaseId) -> Result<Option<Outline>, StoreError>;
@@ -129,6 +146,22 @@ pub struct Outline {
     pub headline: String,
     /// Whether there is work left to do.
     pub open: bool,
+}
+
+/// A place in the list of releases, which is in the order of their creation.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct ListPosition {
+    /// When the release there was created.
+    pub created_at: Timestamp,
+    /// The release.
+    pub release: ReleaseId,
+}
+
+impl ListPosition {
+    /// The place of a release.
+    pub fn of(outline: &Outline) -> Self {
+        Self { created_at: outline.created_at, release: outline.release.clone() }
+    }
 }
 
 /// What a document is about. Each kind has names of its own.

@@ -6,6 +6,7 @@ use ::sled::IVec;
 use windlass_model::digest::Digest;
 use windlass_model::event::Record;
 use windlass_model::name::{ReleaseId, WorkflowName};
+use windlass_model::time::Timestamp;
 
 use super::{Shared, keys};
 use crate::format::{self, Place};
@@ -19,6 +20,12 @@ struct Audit {
     sound: BTreeSet<Digest>,
     named: BTreeSet<Digest>,
     journals: BTreeSet<ReleaseId>,
+    /// What the list of releases says, as far as no outline was found for it.
+    listed: BTreeSet<(Timestamp, ReleaseId)>,
+    /// Releases whose outlines say that they are open, as far as the list of those does not.
+    open: BTreeSet<ReleaseId>,
+    /// Releases whose outlines cannot be read.
+    unreadable: BTreeSet<ReleaseId>,
     /// The highest number of a release with a journal, by workflow.
     highest: BTreeMap<WorkflowName, u64>,
 }
@@ -117,11 +124,26 @@ impl Audit {
                     Some(&keys::OUTLINE) => self.outline(shared, &key, &value),
                     Some(&keys::NUMBER) => self.number(&key, &value),
                     Some(&keys::DOCUMENT) => self.document(shared, &key, &value),
+                    Some(&keys::CREATED) => match keys::created_of(&key) {
+                        Some(entry) => drop(self.listed.insert(entry)),
+                        None => self.no_key(&key),
+                    },
+                    Some(&keys::OPEN) => self.open(&key),
+                    Some(&keys::QUARANTINE) => self.quarantined(shared, &key, &value),
+                    Some(&keys::INDEX) if key == keys::lists() => {}
                     Some(_) | None => self.report.find(None, format!("a key of no kind: {}", hex::encode(&key))),
                 }
             }
             Ok(())
         })?;
+        for (_, release) in std::mem::take(&mut self.listed) {
+            if !self.unreadable.contains(&release) {
+                self.report.find(Some(&release), "an entry of the list of releases does not fit it");
+            }
+        }
+        for release in std::mem::take(&mut self.open) {
+            self.report.find(Some(&release), "it is open and not in the list of open releases");
+        }
         for workflow in std::mem::take(&mut self.highest).into_keys() {
             self.report.find(None, format!("the highest number of {workflow} is missing"));
         }
@@ -131,19 +153,56 @@ impl Audit {
     fn outline(&mut self, shared: &Shared, key: &[u8], value: &[u8]) {
         self.names(value);
         let Some(release) = keys::release(key) else {
-            return self.report.find(None, format!("a key that is none: {}", hex::encode(key)));
+            return self.no_key(key);
         };
         if !self.journals.contains(&release) {
             self.report.find(Some(&release), "it has an outline and no journal");
         }
-        if let Err(error) = shared.outline_of(&release, value) {
-            self.report.find(Some(&release), describe(&error));
+        match shared.outline_of(&release, value) {
+            Ok(outline) => {
+                if !self.listed.remove(&(outline.created_at, release.clone())) {
+                    self.report.find(Some(&release), "it is not in the list of releases");
+                }
+                if outline.open {
+                    self.open.insert(release);
+                }
+            }
+            Err(error) => {
+                self.report.find(Some(&release), describe(&error));
+                self.unreadable.insert(release);
+            }
         }
+    }
+
+    fn open(&mut self, key: &[u8]) {
+        let Some(release) = keys::release(key) else { return self.no_key(key) };
+        if !self.open.remove(&release) && !self.unreadable.contains(&release) {
+            self.report.find(Some(&release), "an entry of the list of open releases does not fit it");
+        }
+    }
+
+    fn quarantined(&mut self, shared: &Shared, key: &[u8], value: &[u8]) {
+        self.names(value);
+        match keys::quarantined_of(key) {
+            Some((_, b'r')) => self.report.quarantined += 1,
+            Some((release, b'j')) => {
+                // Its blobs are still its own, and that some are missing may be why it is here.
+                if let Ok(record) = shared.record(&release, 0, value) {
+                    self.named.extend(crate::check::named_blobs(&[record]).into_iter().map(|(_, digest)| digest));
+                }
+            }
+            Some(_) => {}
+            None => self.no_key(key),
+        }
+    }
+
+    fn no_key(&mut self, key: &[u8]) {
+        self.report.find(None, format!("a key that is none: {}", hex::encode(key)));
     }
 
     fn number(&mut self, key: &[u8], value: &[u8]) {
         let Some(workflow) = keys::workflow(key) else {
-            return self.report.find(None, format!("a key that is none: {}", hex::encode(key)));
+            return self.no_key(key);
         };
         let used = self.highest.remove(&workflow).unwrap_or(0);
         match format::decode_number(value) {
@@ -159,7 +218,7 @@ impl Audit {
         self.report.documents += 1;
         self.names(value);
         let Some((kind, name)) = keys::document_of(key) else {
-            return self.report.find(None, format!("a key that is none: {}", hex::encode(key)));
+            return self.no_key(key);
         };
         if let Err(error) = shared.document(kind, name, value) {
             self.report.find(None, describe(&error));

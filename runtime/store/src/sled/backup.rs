@@ -134,6 +134,9 @@ impl EntryCounts {
                     self.last = release;
                 }
             }
+            Some(&keys::QUARANTINE) => {
+                self.counts.records += u64::from(keys::quarantined_of(key).is_some_and(|(_, what)| what == b'j'));
+            }
             Some(&keys::DOCUMENT) => self.counts.documents += 1,
             Some(_) | None => {}
         }

@@ -27,6 +27,8 @@ mod blobs;
 mod database;
 mod keys;
 mod layout;
+mod lists;
+mod repair;
 mod snapshot;
 mod watch;
 mod writer;
@@ -43,12 +45,13 @@ use windlass_model::event::Record;
 use windlass_model::name::{ReleaseId, WorkflowName};
 
 use crate::format::{self, Place};
-use crate::{Append, AppendError, CheckReport, DocumentKind, Outline, Store, StoreError};
+use crate::{Append, AppendError, CheckReport, DocumentKind, ListPosition, Outline, Store, StoreError};
 pub(crate) use backup::EntryCounts;
 pub use backup::restore;
 use blobs::Blobs;
 use database::Database;
 use layout::Layout;
+use lists::{Listed, Place as ListPlace};
 use snapshot::Snapshots;
 use writer::{Work, Write};
 
@@ -99,6 +102,7 @@ impl SledStore {
             maintenance: Mutex::default(),
             layout,
         });
+        lists::ensure(&shared)?;
         let (queue, waiting) = mpsc::channel(QUEUE_MAX);
         let writer = std::thread::Builder::new()
             .name("store-writer".to_owned())
@@ -203,6 +207,40 @@ impl Shared {
         }
     }
 
+    fn journal(&self, release: &ReleaseId) -> Result<Vec<Record>, StoreError> {
+        self.database.read(|database| {
+            let mut records = Vec::new();
+            for pair in database.scan_prefix(keys::journal(release)) {
+                let (key, value) = pair.map_err(|it| StoreError::database("read a journal", it))?;
+                let expected = records.len() as u64;
+                let damaged = |what| StoreError::Corrupt { release: release.clone(), sequence: expected, what };
+                match keys::sequence(&key) {
+                    Some(sequence) if sequence == expected => {}
+                    Some(sequence) => return Err(damaged(format!("it is missing, record {sequence} follows"))),
+                    None => return Err(damaged("a key that is none".to_owned())),
+                }
+                records.push(self.record(release, expected, &value)?);
+            }
+            Ok(records)
+        })
+    }
+
+    /// An error if this release is in quarantine.
+    fn refuse_quarantined(&self, release: &ReleaseId) -> Result<(), StoreError> {
+        match self.database.get(&keys::reason(release))? {
+            None => Ok(()),
+            Some(value) => {
+                Err(StoreError::Quarantined { release: release.clone(), what: self.reason(release, &value)? })
+            }
+        }
+    }
+
+    /// The text of a reason for a quarantine.
+    fn reason(&self, release: &ReleaseId, value: &[u8]) -> Result<String, StoreError> {
+        let damaged = |what| StoreError::damaged(format!("the reason for the quarantine of {release}"), what);
+        self.resolve(value, |bytes| Ok(String::from_utf8_lossy(bytes).into_owned()), damaged)
+    }
+
     fn record(&self, release: &ReleaseId, sequence: u64, value: &[u8]) -> Result<Record, StoreError> {
         self.resolve(value, format::decode_record, |what| StoreError::Corrupt {
             release: release.clone(),
@@ -233,31 +271,25 @@ impl Store for SledStore {
             let Append { release, expected, record, outline } = append;
             let value = self.settle(format::encode_record(&record)).await?;
             let outline = match outline {
-                Some(outline) => Some(self.settle(format::encode_outline(&outline)).await?),
+                Some(outline) => {
+                    let value = self.settle(format::encode_outline(&outline)).await?;
+                    Some(Listed { value, place: ListPlace::of(&outline) })
+                }
                 None => None,
             };
-            let bytes = value.len() + outline.as_ref().map_or(0, Vec::len);
+            let bytes = value.len() + outline.as_ref().map_or(0, |it| it.value.len());
             self.write(|reply| Write::Append { release, expected, value, outline, reply }, bytes).await?
         }
         .boxed()
     }
 
     fn journal(&self, release: &ReleaseId) -> Result<Vec<Record>, StoreError> {
-        self.shared.database.read(|database| {
-            let mut records = Vec::new();
-            for pair in database.scan_prefix(keys::journal(release)) {
-                let (key, value) = pair.map_err(|it| StoreError::database("read a journal", it))?;
-                let expected = records.len() as u64;
-                let damaged = |what| StoreError::Corrupt { release: release.clone(), sequence: expected, what };
-                match keys::sequence(&key) {
-                    Some(sequence) if sequence == expected => {}
-                    Some(sequence) => return Err(damaged(format!("it is missing, record {sequence} follows"))),
-                    None => return Err(damaged("a key that is none".to_owned())),
-                }
-                records.push(self.shared.record(release, expected, &value)?);
-            }
-            Ok(records)
-        })
+        let read = self.shared.journal(release);
+        // Only where it may be: the look costs as much as reading a small journal.
+        if read.as_ref().map_or_else(StoreError::is_damage, Vec::is_empty) {
+            self.shared.refuse_quarantined(release)?;
+        }
+        read
     }
 
     fn outlines(&self) -> Result<Vec<Outline>, StoreError> {
@@ -274,6 +306,14 @@ impl Store for SledStore {
         })?;
         crate::sort_outlines(&mut outlines);
         Ok(outlines)
+    }
+
+    fn outlines_page(&self, after: Option<&ListPosition>, limit: usize) -> Result<Vec<Outline>, StoreError> {
+        lists::page(&self.shared, after, limit)
+    }
+
+    fn open_releases(&self) -> Result<Vec<ReleaseId>, StoreError> {
+        lists::open_releases(&self.shared)
     }
 
     fn outline(&self, release: &ReleaseId) -> Result<Option<Outline>, StoreError> {

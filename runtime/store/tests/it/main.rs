@@ -6,6 +6,7 @@ mod folder;
 mod full;
 mod golden;
 mod killed;
+mod repair;
 mod sample;
 mod suite;
 

@@ -29,6 +29,7 @@ mod keys;
 mod layout;
 mod lists;
 mod repair;
+mod retention;
 mod snapshot;
 mod watch;
 mod writer;
@@ -52,6 +53,7 @@ use blobs::Blobs;
 use database::Database;
 use layout::Layout;
 use lists::{Listed, Place as ListPlace};
+pub use retention::{Expired, Removed};
 use snapshot::Snapshots;
 use writer::{Work, Write};
 

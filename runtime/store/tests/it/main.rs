@@ -7,6 +7,7 @@ mod full;
 mod golden;
 mod killed;
 mod repair;
+mod retention;
 mod sample;
 mod suite;
 

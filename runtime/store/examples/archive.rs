@@ -40,6 +40,20 @@ async fn main() -> Result<(), Failure> {
         begun.elapsed()
     );
     show(folder.path())?;
+    {
+        let store = SledStore::open(folder.path())?;
+        let archived = timed("archived", || store.archive(Timestamp(u64::MAX)))?;
+        println!("  {archived:?}");
+        println!("then, archived:");
+    }
+    show(folder.path())?;
+    timed("compacted", || SledStore::compact(folder.path()))?;
+    println!("then, compacted:");
+    show(folder.path())?;
+    let store = SledStore::open(folder.path())?;
+    timed("backed up", || store.backup(folder.path().join("backup")))?;
+    timed("verified", || windlass_store::verify_backup(folder.path().join("backup")))?;
+    timed("restored", || windlass_store::restore(folder.path().join("backup"), folder.path().join("restored")))?;
     Ok(())
 }
 

@@ -222,7 +222,7 @@ pub(crate) fn read(
             let (kind, key, value, after) = frame(rest).ok_or_else(|| bad(format!("{name} holds half a frame")))?;
             match kind {
                 ENTRY => {
-                    counts.count(key);
+                    counts.count(key, value);
                     each(Frame::Entry(key, value))?;
                 }
                 BLOB => {

@@ -42,7 +42,7 @@ pub use crate::backup::{BACKUP_VERSION, BackupReport, verify_backup};
 pub use crate::check::{CheckReport, Derived, Finding, Quarantined, RepairReport};
 pub use crate::error::{AppendError, StoreError};
 pub use crate::memory::MemoryStore;
-pub use crate::sled::{Expired, Removed, SledStore, restore};
+pub use crate::sled::{Archived, Expired, Removed, SledStore, restore};
 
 /// The largest record, document or blob, in bytes as written.
 pub const VALUE_BYTES_MAX: usize = 256 << 20;

@@ -2,13 +2,12 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use ::sled::IVec;
 use windlass_model::digest::Digest;
 use windlass_model::event::Record;
 use windlass_model::name::{ReleaseId, WorkflowName};
 use windlass_model::time::Timestamp;
 
-use super::{Shared, keys};
+use super::{Shared, archive, keys, lists};
 use crate::format::{self, Place};
 use crate::{CheckReport, StoreError};
 
@@ -20,6 +19,8 @@ struct Audit {
     sound: BTreeSet<Digest>,
     named: BTreeSet<Digest>,
     journals: BTreeSet<ReleaseId>,
+    /// Releases that are archived, and how many records each.
+    archived: BTreeMap<ReleaseId, u64>,
     /// What the list of releases says, as far as no outline was found for it.
     listed: BTreeSet<(Timestamp, ReleaseId)>,
     /// Releases whose outlines say that they are open, as far as the list of those does not.
@@ -34,6 +35,7 @@ struct Audit {
 pub(super) fn check(shared: &Shared) -> Result<CheckReport, StoreError> {
     let mut audit = Audit::default();
     audit.blobs(shared)?;
+    audit.archive(shared)?;
     audit.journals(shared)?;
     audit.rest(shared)?;
     let Audit { mut report, sound, named, .. } = audit;
@@ -62,6 +64,39 @@ impl Audit {
         Ok(())
     }
 
+    fn archive(&mut self, shared: &Shared) -> Result<(), StoreError> {
+        let mut places: BTreeMap<Digest, Vec<ReleaseId>> = BTreeMap::new();
+        lists::each(&shared.database, keys::ARCHIVED, |key, value| {
+            let Some(release) = keys::release(key) else {
+                self.no_key(key);
+                return Ok(());
+            };
+            match archive::place(&release, value) {
+                Ok((digest, count)) => {
+                    self.archived.insert(release.clone(), count);
+                    places.entry(digest).or_default().push(release);
+                }
+                Err(error) => self.report.find(Some(&release), describe(&error)),
+            }
+            Ok(())
+        })?;
+        for (digest, releases) in places {
+            self.named.insert(digest);
+            for release in releases {
+                self.begin(&release);
+                match shared.whole_journal(&release, Vec::new()) {
+                    Ok(pairs) => {
+                        for (sequence, (_, value)) in (0..).zip(&pairs) {
+                            self.record(shared, &release, sequence, value);
+                        }
+                    }
+                    Err(error) => self.report.find(Some(&release), describe(&error)),
+                }
+            }
+        }
+        Ok(())
+    }
+
     fn journals(&mut self, shared: &Shared) -> Result<(), StoreError> {
         let mut release = None;
         let mut next = 0;
@@ -74,8 +109,14 @@ impl Audit {
                 };
                 if release.as_ref() != Some(&of) {
                     release = Some(of.clone());
-                    next = 0;
-                    self.begin(&of);
+                    next = self.archived.get(&of).copied().unwrap_or(0);
+                    if next == 0 {
+                        self.begin(&of);
+                    }
+                }
+                if self.archived.get(&of).is_some_and(|archived| sequence < *archived) {
+                    // It is in the archive as well: the power went before it was removed here.
+                    continue;
                 }
                 if sequence != next {
                     self.report.find(Some(&of), format!("records {next} to {} are missing", sequence - 1));
@@ -94,7 +135,7 @@ impl Audit {
         *highest = release.number().max(*highest);
     }
 
-    fn record(&mut self, shared: &Shared, release: &ReleaseId, sequence: u64, value: &IVec) {
+    fn record(&mut self, shared: &Shared, release: &ReleaseId, sequence: u64, value: &[u8]) {
         self.report.records += 1;
         self.names(value);
         let record: Record = match shared.record(release, sequence, value) {
@@ -120,7 +161,7 @@ impl Audit {
             for pair in database.iter() {
                 let (key, value) = pair.map_err(|it| StoreError::database("check the store", it))?;
                 match key.first() {
-                    Some(&keys::JOURNAL) => continue,
+                    Some(&(keys::JOURNAL | keys::ARCHIVED)) => continue,
                     Some(&keys::OUTLINE) => self.outline(shared, &key, &value),
                     Some(&keys::NUMBER) => self.number(&key, &value),
                     Some(&keys::DOCUMENT) => self.document(shared, &key, &value),
@@ -185,6 +226,10 @@ impl Audit {
         self.names(value);
         match keys::quarantined_of(key) {
             Some((_, b'r')) => self.report.quarantined += 1,
+            Some((release, b's')) => match archive::place(&release, value) {
+                Ok((digest, _)) => drop(self.named.insert(digest)),
+                Err(error) => self.report.find(Some(&release), describe(&error)),
+            },
             Some((release, b'j')) => {
                 // Its blobs are still its own, and that some are missing may be why it is here.
                 if let Ok(record) = shared.record(&release, 0, value) {

@@ -52,7 +52,7 @@ fn write(shared: &Shared, folder: &Path) -> Result<BackupReport, StoreError> {
         if keys::is_derived(key) {
             return Ok(());
         }
-        counted.count(key);
+        counted.count(key, value);
         writer.entry(key, value)
     })?;
     // What an entry names was put before the entry was written; blobs that came since do no harm.
@@ -124,14 +124,21 @@ pub(crate) struct EntryCounts {
 }
 
 impl EntryCounts {
-    pub(crate) fn count(&mut self, key: &[u8]) {
+    pub(crate) fn count(&mut self, key: &[u8], value: &[u8]) {
         match key.first() {
             Some(&keys::JOURNAL) => {
                 self.counts.records += 1;
                 let release = keys::release(key);
-                if release.is_some() && release != self.last {
+                // One that does not begin here is archived, and counted there.
+                if keys::sequence(key) == Some(0) && release != self.last {
                     self.counts.releases += 1;
                     self.last = release;
+                }
+            }
+            Some(&keys::ARCHIVED) => {
+                self.counts.releases += 1;
+                if let Some(release) = keys::release(key) {
+                    self.counts.records += super::archive::place(&release, value).map_or(0, |(_, count)| count);
                 }
             }
             Some(&keys::QUARANTINE) => {

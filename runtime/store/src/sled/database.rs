@@ -102,6 +102,25 @@ pub(super) fn create(path: &Path) -> Result<(), StoreError> {
     Ok(())
 }
 
+/// Copies a database; the caller syncs the files of the copy. What was removed takes no room there.
+pub(super) fn copy(from: &Path, to: &Path) -> Result<(), StoreError> {
+    let failed = |it| StoreError::database("compact the database", it);
+    let (from, to) = (open(from)?, open_sled(to)?);
+    let (mut batch, mut bytes) = (Batch::default(), 0);
+    for pair in from.iter() {
+        let (key, value) = pair.map_err(failed)?;
+        bytes += key.len() + value.len();
+        batch.insert(key, value);
+        if bytes >= super::GROUP_BYTES_MAX {
+            bytes = 0;
+            to.apply_batch(std::mem::take(&mut batch)).map_err(failed)?;
+        }
+    }
+    to.apply_batch(batch).map_err(failed)?;
+    to.flush().map_err(failed)?;
+    Ok(())
+}
+
 fn open(path: &Path) -> Result<Db, StoreError> {
     let database = open_sled(path)?;
     // What a process wrote and did not sync before it ended is still in the system's memory, and has

@@ -9,6 +9,8 @@
 //! | `q` | workflow, 0, number, `r` | why a release is quarantined: a text |
 //! | `q` | workflow, 0, number, `o` | its outline |
 //! | `q` | workflow, 0, number, `j`, sequence | one of its records |
+//! | `q` | workflow, 0, number, `s` | where it is archived |
+//! | `s` | workflow, 0, number | where its first records are archived: the SHA-256 of a segment, and how many |
 //! | `w` | workflow, 0, number | nothing: there is work left to do for the release. Derived |
 //! | `c` | time of creation, workflow, 0, number | nothing: the release is in the list. Derived |
 //! | `i` | `lists` | the version of `w` and `c`, as a number. Derived |
@@ -26,6 +28,7 @@ pub(super) const OUTLINE: u8 = b'o';
 pub(super) const NUMBER: u8 = b'n';
 pub(super) const DOCUMENT: u8 = b'd';
 pub(super) const QUARANTINE: u8 = b'q';
+pub(super) const ARCHIVED: u8 = b's';
 pub(super) const OPEN: u8 = b'w';
 pub(super) const CREATED: u8 = b'c';
 pub(super) const INDEX: u8 = b'i';
@@ -64,6 +67,11 @@ pub(super) fn created(at: Timestamp, release: &ReleaseId) -> Vec<u8> {
 
 pub(super) fn lists() -> Vec<u8> {
     [&[INDEX], &b"lists"[..]].concat()
+}
+
+/// The key of where a release is archived.
+pub(super) fn archived(release: &ReleaseId) -> Vec<u8> {
+    of_release(ARCHIVED, release)
 }
 
 /// What every key of a quarantined release starts with.
@@ -121,7 +129,7 @@ pub(super) fn release(key: &[u8]) -> Option<ReleaseId> {
     let numbers = &rest[end + 1..];
     let number = match *first {
         JOURNAL if numbers.len() == 16 => &numbers[..8],
-        OUTLINE | OPEN if numbers.len() == 8 => numbers,
+        OUTLINE | OPEN | ARCHIVED if numbers.len() == 8 => numbers,
         _ => return None,
     };
     Some(ReleaseId::new(workflow, u64::from_be_bytes(number.try_into().ok()?)))
@@ -140,14 +148,14 @@ pub(super) fn created_of(key: &[u8]) -> Option<(Timestamp, ReleaseId)> {
     Some((Timestamp(u64::from_be_bytes(*at)), release))
 }
 
-/// The release that a key in quarantine is about, and what of it: `r`, `o` or `j`.
+/// The release that a key in quarantine is about, and what of it: `r`, `o`, `s` or `j`.
 pub(super) fn quarantined_of(key: &[u8]) -> Option<(ReleaseId, u8)> {
     let rest = key.strip_prefix(&[QUARANTINE])?;
     let end = rest.iter().position(|it| *it == 0)? + 9;
     let (name, what) = rest.split_at_checked(end)?;
     let release = release(&[&[OUTLINE], name].concat())?;
     match what {
-        [b'r'] | [b'o'] => Some((release, what[0])),
+        [b'r'] | [b'o'] | [b's'] => Some((release, what[0])),
         [b'j', sequence @ ..] if sequence.len() == 8 => Some((release, b'j')),
         _ => None,
     }

@@ -42,6 +42,7 @@ impl Layout {
         }
         if layout.data().exists() {
             layout.check_format()?;
+            layout.remove_other_database()?;
         } else {
             create(&new)?;
             fs::rename(&new, layout.data()).map_err(|it| failed("name", &layout.data(), it))?;
@@ -120,6 +121,37 @@ impl Layout {
 
     pub(super) fn blobs(&self) -> PathBuf {
         self.data().join("blobs")
+    }
+
+    /// Where a compacted database is made, and then the one whose place it took.
+    fn other_database(&self) -> PathBuf {
+        self.data().join("sled.new")
+    }
+
+    /// Puts a database that `make` makes in the place of the one there is, as one step.
+    pub(super) fn replace_database(
+        &self,
+        make: impl FnOnce(&Path, &Path) -> Result<(), StoreError>,
+    ) -> Result<(), StoreError> {
+        let (old, new) = (self.database(), self.other_database());
+        self.remove_other_database()?;
+        let made = make(&old, &new).and_then(|()| sync_tree(&new)).and_then(|()| {
+            rustix::fs::renameat_with(rustix::fs::CWD, &new, rustix::fs::CWD, &old, rustix::fs::RenameFlags::EXCHANGE)
+                .map_err(|it| failed("name", &old, it.into()))?;
+            // Before the old one goes, or a power cut could leave its name to nothing.
+            sync_folder(&self.data())
+        });
+        // After an error it is half a new one, else the old one.
+        let removed = self.remove_other_database();
+        made.and(removed)
+    }
+
+    fn remove_other_database(&self) -> Result<(), StoreError> {
+        let other = self.other_database();
+        match fs::remove_dir_all(&other) {
+            Err(error) if error.kind() != ErrorKind::NotFound => Err(failed("remove", &other, error)),
+            Ok(()) | Err(_) => Ok(()),
+        }
     }
 
     fn data(&self) -> PathBuf {

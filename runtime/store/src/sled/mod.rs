@@ -21,6 +21,7 @@
 //! **Invariant:** after a failed write the database is closed and read anew from the disk before
 //! anything else is written; after a failed sync nothing is written any more.
 
+mod archive;
 mod audit;
 mod backup;
 mod blobs;
@@ -47,6 +48,8 @@ use windlass_model::name::{ReleaseId, WorkflowName};
 
 use crate::format::{self, Place};
 use crate::{Append, AppendError, CheckReport, DocumentKind, ListPosition, Outline, Store, StoreError};
+pub use archive::Archived;
+use archive::LastSegment;
 pub(crate) use backup::EntryCounts;
 pub use backup::restore;
 use blobs::Blobs;
@@ -86,6 +89,7 @@ struct Shared {
     database: Database,
     blobs: Arc<Blobs>,
     snapshots: Snapshots,
+    last_segment: LastSegment,
     /// Held by whatever works on the whole store: a backup while blobs are removed would lack some.
     maintenance: Mutex<()>,
     layout: Layout,
@@ -101,6 +105,7 @@ impl SledStore {
             database,
             blobs,
             snapshots: Snapshots::default(),
+            last_segment: LastSegment::default(),
             maintenance: Mutex::default(),
             layout,
         });
@@ -114,6 +119,12 @@ impl SledStore {
             })
             .map_err(|source| StoreError::io("start the store's writer", source))?;
         Ok(Self { shared, queue: Some(queue), writer: Some(writer) })
+    }
+
+    /// Writes the database of a store anew, without the room that what was archived or removed has left in its log,
+    /// which opening it reads past. Nobody may have the store open. Blocks.
+    pub fn compact(folder: impl AsRef<Path>) -> Result<(), StoreError> {
+        Layout::open(folder.as_ref())?.replace_database(database::copy)
     }
 
     /// Opens like [`SledStore::open`], but only if there is a store already.
@@ -210,21 +221,18 @@ impl Shared {
     }
 
     fn journal(&self, release: &ReleaseId) -> Result<Vec<Record>, StoreError> {
-        self.database.read(|database| {
-            let mut records = Vec::new();
-            for pair in database.scan_prefix(keys::journal(release)) {
-                let (key, value) = pair.map_err(|it| StoreError::database("read a journal", it))?;
-                let expected = records.len() as u64;
-                let damaged = |what| StoreError::Corrupt { release: release.clone(), sequence: expected, what };
-                match keys::sequence(&key) {
-                    Some(sequence) if sequence == expected => {}
-                    Some(sequence) => return Err(damaged(format!("it is missing, record {sequence} follows"))),
-                    None => return Err(damaged("a key that is none".to_owned())),
-                }
-                records.push(self.record(release, expected, &value)?);
+        let pairs = self.whole_journal(release, self.pairs(release)?)?;
+        let mut records = Vec::with_capacity(pairs.len());
+        for (expected, (key, value)) in (0..).zip(&pairs) {
+            let damaged = |what| StoreError::Corrupt { release: release.clone(), sequence: expected, what };
+            match keys::sequence(key) {
+                Some(sequence) if sequence == expected => {}
+                Some(sequence) => return Err(damaged(format!("it is missing, record {sequence} follows"))),
+                None => return Err(damaged("a key that is none".to_owned())),
             }
-            Ok(records)
-        })
+            records.push(self.record(release, expected, value)?);
+        }
+        Ok(records)
     }
 
     /// An error if this release is in quarantine.

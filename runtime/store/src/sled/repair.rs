@@ -13,8 +13,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use windlass_model::event::Record;
 use windlass_model::name::{ReleaseId, WorkflowName};
 
+use super::archive;
 use super::lists::{self, Change, Place};
-use super::writer::Write;
+use super::writer::{Mend, Write};
 use super::{GROUP_BYTES_MAX, Shared, SledStore, VALUE_IN_PLACE_BYTES_MAX, audit, keys};
 use crate::check::{Derived, Quarantined, RepairReport};
 use crate::{Outline, StoreError, format};
@@ -80,6 +81,7 @@ impl SledStore {
         self.each_quarantined(release, |key, value, what| {
             let original = [&key[keys::quarantine(release).len()..][..1], &keys::quarantine(release)[1..]].concat();
             match what {
+                b's' => records.push((key.to_vec(), original, value.to_vec())),
                 b'o' => outline = Some((key.to_vec(), original, value.to_vec())),
                 b'j' => {
                     let sequence = &key[key.len() - 8..];
@@ -111,6 +113,15 @@ impl SledStore {
             }
             Ok(())
         })?;
+        lists::each(&self.shared.database, keys::ARCHIVED, |key, value| {
+            if let Some(release) = keys::release(key) {
+                // A place that cannot be read is damage, which reading the journal finds.
+                let count = archive::place(&release, value).map_or(0, |(_, count)| count);
+                let length = lengths.entry(release).or_default();
+                *length = count.max(*length);
+            }
+            Ok(())
+        })?;
         Ok(lengths)
     }
 
@@ -135,6 +146,7 @@ impl SledStore {
                 match what {
                     b'r' => entry.what = self.shared.reason(&release, value).unwrap_or_else(|it| it.to_string()),
                     b'j' => entry.records += 1,
+                    b's' => entry.records += archive::place(&release, value).map_or(0, |(_, count)| count),
                     _ => {}
                 }
             }
@@ -217,12 +229,14 @@ impl SledStore {
 
     /// Moves what is left of a journal into quarantine; tells how many records.
     fn move_records(&self, release: &ReleaseId, length: u64) -> Result<u64, StoreError> {
-        let records: Vec<(Vec<u8>, Vec<u8>)> = self.shared.database.read(|database| {
-            let pairs = database.scan_prefix(keys::journal(release));
-            let pairs = pairs.map(|it| it.map(|(key, value)| (key.to_vec(), value.to_vec())));
-            pairs.collect::<Result<_, _>>().map_err(|it| StoreError::database("read a journal", it))
-        })?;
-        let count = records.len() as u64;
+        let mut records = self.shared.pairs(release)?;
+        let mut count = records.len() as u64;
+        let archived = keys::archived(release);
+        if let Some(value) = self.shared.database.get(&archived)? {
+            count += archive::place(release, &value).map_or(0, |(_, count)| count);
+            // Last, as it is what keeps the length if there are no records beside it.
+            records.push((archived, value.to_vec()));
+        }
         // From the front, so that the journal keeps its length up to the last group.
         for group in groups(records, |(key, value)| 2 * key.len() + value.len()) {
             let moved = |(key, value): (Vec<u8>, _)| [(keys::quarantined(release, &key), Some(value)), (key, None)];
@@ -265,7 +279,7 @@ impl SledStore {
 
     pub(super) fn mend(&self, release: &ReleaseId, expected: u64, changes: Vec<Change>) -> Result<bool, StoreError> {
         let release = release.clone();
-        self.write_blocking(|reply| Write::Mend { release, expected, changes, reply })?
+        Ok(self.mend_all(vec![Mend { release, expected, changes }])? == 1)
     }
 }
 
@@ -277,9 +291,13 @@ impl Shared {
             last.transpose().map_err(|it| StoreError::database("read a journal", it))
         })?;
         match last {
-            None => Ok(0),
+            None => Ok(self.archived(release)?.map_or(0, |(_, count)| count)),
             Some(key) => match keys::sequence(&key) {
-                Some(sequence) => Ok(sequence.saturating_add(1)),
+                // Those that are archived may not be removed yet.
+                Some(sequence) => {
+                    let archived = self.archived(release)?.map_or(0, |(_, count)| count);
+                    Ok(sequence.saturating_add(1).max(archived))
+                }
                 None => Err(StoreError::damaged(format!("the journal of {release}"), "a key that is none")),
             },
         }

@@ -14,6 +14,7 @@ use windlass_model::digest::Digest;
 use windlass_model::name::ReleaseId;
 use windlass_model::time::Timestamp;
 
+use super::archive;
 use super::lists::{self, Change, Place};
 use super::repair::groups;
 use super::{GROUP_BYTES_MAX, Shared, SledStore, keys};
@@ -64,9 +65,13 @@ impl SledStore {
         self.shared.each_named(|release, key, size, named| {
             match release.and_then(|it| expired.releases.get_mut(it)) {
                 Some(records) => {
-                    if key == keys::JOURNAL {
-                        *records += 1;
-                        expired.bytes += size;
+                    match key {
+                        keys::JOURNAL => {
+                            *records += 1;
+                            expired.bytes += size;
+                        }
+                        keys::ARCHIVED => *records += size,
+                        _ => {}
                     }
                     theirs.extend(named);
                 }
@@ -111,7 +116,7 @@ impl SledStore {
                 .map_err(|it| StoreError::database("read a journal", it))
         })?;
         let mut first: Vec<Change> = lists::moved(release, Some(Place::of(&outline)), None);
-        first.push((outline_key, None));
+        first.extend([(outline_key, None), (keys::archived(release), None)]);
         let remove = |keys: Vec<Vec<u8>>| keys.into_iter().map(|key| (key, None)).collect::<Vec<Change>>();
         // What goes away takes room in sled's log as well, by its keys.
         if journal.iter().map(Vec::len).sum::<usize>() <= GROUP_BYTES_MAX {
@@ -124,7 +129,8 @@ impl SledStore {
             return Ok(false);
         }
         for group in groups(journal, Vec::len) {
-            self.mend(release, records, remove(group))?;
+            let length = self.shared.length(release)?;
+            self.mend(release, length, remove(group))?;
         }
         self.mend(release, 0, vec![(keys::reason(release), None)])
     }
@@ -132,25 +138,56 @@ impl SledStore {
 
 impl Shared {
     /// Calls `each` for every entry with its release, the first byte of its key, its size, and the blobs it names.
+    /// The size of an archived journal is how many records it has; these follow as entries of no kind and size.
     fn each_named(&self, mut each: impl FnMut(Option<&ReleaseId>, u8, u64, Vec<Digest>)) -> Result<(), StoreError> {
+        let mut archived = BTreeMap::<Digest, u64>::new();
+        lists::each(&self.database, keys::ARCHIVED, |key, value| {
+            let Some(release) = keys::release(key) else { return Ok(()) };
+            let (digest, count) = archive::place(&release, value)?;
+            *archived.entry(digest).or_default() += 1;
+            each(Some(&release), keys::ARCHIVED, count, vec![digest]);
+            Ok(())
+        })?;
+        for digest in archived.into_keys() {
+            for (key, value) in &self.segment(&digest)?.pairs {
+                let Some(release) = keys::release(key) else { continue };
+                each(Some(&release), keys::INDEX, 0, self.named_by(&release, value));
+            }
+        }
         for kind in [keys::JOURNAL, keys::OUTLINE, keys::DOCUMENT, keys::QUARANTINE] {
             lists::each(&self.database, kind, |key, value| {
-                let mut named = Vec::new();
-                if let Ok(format::Place::InBlob(digest)) = format::open(value) {
-                    named.push(digest);
-                }
                 let release = keys::release(key).or_else(|| keys::quarantined_of(key).map(|(release, _)| release));
-                let is_record = kind == keys::JOURNAL || keys::quarantined_of(key).is_some_and(|(_, it)| it == b'j');
-                if is_record
-                    && let Some(release) = &release
-                    && let Ok(record) = self.record(release, 0, value)
-                {
-                    named.extend(check::named_blobs(&[record]).into_iter().map(|(_, digest)| digest));
+                let mut named = match &release {
+                    Some(release) if kind != keys::OUTLINE => self.named_by(release, value),
+                    Some(_) | None => named_directly(value),
+                };
+                if let Some((release, b's')) = keys::quarantined_of(key) {
+                    let (digest, _) = archive::place(&release, value)?;
+                    named.push(digest);
+                    for (_, value) in self.segment(&digest)?.of(&release) {
+                        named.extend(self.named_by(&release, value));
+                    }
                 }
                 each(release.as_ref(), kind, (key.len() + value.len()) as u64, named);
                 Ok(())
             })?;
         }
         Ok(())
+    }
+
+    /// The blobs that a record names, one that it is in included. Not each value is one.
+    fn named_by(&self, release: &ReleaseId, value: &[u8]) -> Vec<Digest> {
+        let mut named = named_directly(value);
+        if let Ok(record) = self.record(release, 0, value) {
+            named.extend(check::named_blobs(&[record]).into_iter().map(|(_, digest)| digest));
+        }
+        named
+    }
+}
+
+fn named_directly(value: &[u8]) -> Vec<Digest> {
+    match format::open(value) {
+        Ok(format::Place::InBlob(digest)) => vec![digest],
+        Ok(format::Place::Here(_)) | Err(_) => Vec::new(),
     }
 }

@@ -37,12 +37,10 @@ pub(super) enum Write {
         key: Vec<u8>,
         reply: oneshot::Sender<Result<bool, StoreError>>,
     },
-    /// Change what belongs to a release, if its journal is still so long; tells whether it was.
+    /// Change what belongs to releases, as far as their journals are still so long; tells for each whether it was.
     Mend {
-        release: ReleaseId,
-        expected: u64,
-        changes: Vec<Change>,
-        reply: oneshot::Sender<Result<bool, StoreError>>,
+        mends: Vec<Mend>,
+        reply: oneshot::Sender<Result<Vec<bool>, StoreError>>,
     },
     /// See to it that a release's number is never given again; tells whether something had to be written for that.
     Use {
@@ -53,6 +51,13 @@ pub(super) enum Write {
     Snapshot {
         reply: oneshot::Sender<()>,
     },
+}
+
+/// What to change about a release whose journal is so long.
+pub(super) struct Mend {
+    pub(super) release: ReleaseId,
+    pub(super) expected: u64,
+    pub(super) changes: Vec<Change>,
 }
 
 /// Writes until nobody can send any more.
@@ -94,6 +99,7 @@ enum Answer {
     Append(oneshot::Sender<Result<(), AppendError>>, Result<(), AppendError>),
     Put(oneshot::Sender<Result<(), StoreError>>),
     Done(oneshot::Sender<Result<bool, StoreError>>, bool),
+    Mended(oneshot::Sender<Result<Vec<bool>, StoreError>>, Vec<bool>),
 }
 
 impl Answer {
@@ -106,6 +112,8 @@ impl Answer {
             // Conflicts too: they were found in view of what the group would have written.
             (Self::Append(reply, _), Err(error)) => drop(reply.send(Err(AppendError::Store(error.clone())))),
             (Self::Put(reply), Err(error)) => drop(reply.send(Err(error.clone()))),
+            (Self::Mended(reply, mended), Ok(())) => drop(reply.send(Ok(mended))),
+            (Self::Mended(reply, _), Err(error)) => drop(reply.send(Err(error.clone()))),
             (Self::Done(reply, _), Err(error)) => drop(reply.send(Err(error.clone()))),
         }
     }
@@ -135,9 +143,10 @@ impl Writer<'_> {
                     }
                     Err(error) => drop(reply.send(Err(error))),
                 },
-                Write::Mend { release, expected, changes, reply } => {
-                    match self.mend(&mut group_batch, release, expected, changes) {
-                        Ok(mended) => answers.push(Answer::Done(reply, mended)),
+                Write::Mend { mends, reply } => {
+                    let mended = mends.into_iter().map(|it| self.mend(&mut group_batch, it));
+                    match mended.collect::<Result<Vec<bool>, StoreError>>() {
+                        Ok(mended) => answers.push(Answer::Mended(reply, mended)),
                         Err(error) => drop(reply.send(Err(error))),
                     }
                 }
@@ -226,13 +235,8 @@ impl Writer<'_> {
         Ok(())
     }
 
-    fn mend(
-        &mut self,
-        group: &mut Group,
-        release: ReleaseId,
-        expected: u64,
-        changes: Vec<Change>,
-    ) -> Result<bool, StoreError> {
+    fn mend(&mut self, group: &mut Group, mend: Mend) -> Result<bool, StoreError> {
+        let Mend { release, expected, changes } = mend;
         let length = match self.known.get(&release) {
             Some(known) => known.length,
             None => self.shared.length(&release)?,

@@ -1,5 +1,6 @@
 //! The tests of the store, one module per subject.
 
+mod archive;
 mod backup;
 mod damage;
 mod folder;

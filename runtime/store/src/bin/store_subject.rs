@@ -14,6 +14,7 @@
 //! | `payload` | 12 | 3 to 60 kB: nearly all go to blobs |
 //! | `creation` | 1 | one new store after the other, each with a few records |
 //! | `backup` | 8 | like `small`, and one backup after the other meanwhile, each acknowledged as `backup/NUMBER` |
+//! | `archive` | 8 | like `small`, of releases that say that they are finished, and are archived again and again meanwhile |
 //! | `full` | 4 | like `small`, but appends that fail are tried again, and `failed`, then `recovered`, is printed |
 //!
 //! All contents follow from the release and the sequence, so the check knows them.
@@ -62,7 +63,7 @@ async fn write() -> Result<(), Failure> {
     let acks = Arc::new(OpenOptions::new().append(true).open(std::env::var("ACKS")?)?);
     let work = Work { kind: std::env::var("KIND")?, acks };
     let callers = match work.kind.as_str() {
-        "small" | "backup" => 8,
+        "small" | "backup" | "archive" => 8,
         "large" => 400,
         "payload" => 12,
         "full" => 4,
@@ -73,13 +74,22 @@ async fn write() -> Result<(), Failure> {
     let tasks: Vec<_> =
         (0..callers).map(|caller| tokio::spawn(call(Arc::clone(&store), caller, work.clone()))).collect();
     if work.kind == "backup" {
-        let work = work.clone();
+        let (store, work) = (Arc::clone(&store), work.clone());
         tokio::task::spawn_blocking(move || back_up_for_ever(&state, &store, &work)).await??;
+    }
+    if work.kind == "archive" {
+        tokio::task::spawn_blocking(move || archive_for_ever(&store)).await??;
     }
     for task in tasks {
         task.await??;
     }
     Ok(())
+}
+
+fn archive_for_ever(store: &SledStore) -> Result<(), Failure> {
+    loop {
+        store.archive(Timestamp(u64::MAX))?;
+    }
 }
 
 fn back_up_for_ever(state: &Path, store: &SledStore, work: &Work) -> Result<(), Failure> {
@@ -104,7 +114,7 @@ async fn call(store: Arc<SledStore>, caller: u64, work: Work) -> Result<(), Fail
         let length = 1 + mix(release.number() ^ caller) % 60;
         for expected in 0..length {
             append(&store, &release, expected, &work).await?;
-            if matches!(work.kind.as_str(), "small" | "payload") && expected % 16 == 7 {
+            if matches!(work.kind.as_str(), "small" | "payload" | "archive" | "backup") && expected % 16 == 7 {
                 store.put_document(DocumentKind::Tool, &document_name(caller), document(caller, version)).await?;
                 work.acknowledge(&format!("document/{caller}/{version}"))?;
                 version += 1;
@@ -265,7 +275,7 @@ fn outline(release: &ReleaseId, sequence: u64) -> Outline {
         updated_at: Timestamp(sequence),
         requested_by: "ana".to_owned(),
         headline: text(sequence, 20 + (sequence % 50) as usize),
-        open: true,
+        open: !release.workflow().as_str().starts_with("archive"),
     }
 }
 

@@ -55,6 +55,11 @@ fn creations_survive() {
 }
 
 #[test]
+fn archived_releases_survive() {
+    check("archive", 6, 600);
+}
+
+#[test]
 fn backups_survive() {
     check("backup", 6, 600);
 }

@@ -1,11 +1,14 @@
 //! Fills a store with small finished releases and prints what it costs to open it again and to list them:
-//! `cargo run --release --example archive FOLDER [RELEASES [STEPS]]`.
+//! `cargo run --release --example archive FOLDER [RELEASES [STEPS [EVERY]]]`.
+//!
+//! With EVERY, what is finished is archived after each so many releases, as a server does it.
 //!
 //! The folder must be on the disk that is to be measured; what is written there is removed.
 #![expect(clippy::print_stdout, reason = "printing is what it is for")]
 
 use std::error::Error;
 use std::fs::File;
+use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -30,10 +33,19 @@ async fn main() -> Result<(), Failure> {
     let folder = PathBuf::from(arguments.next().ok_or("which folder?")?);
     let releases: u64 = arguments.next().and_then(|it| it.to_str()?.parse().ok()).unwrap_or(100_000);
     let steps: u64 = arguments.next().and_then(|it| it.to_str()?.parse().ok()).unwrap_or(1);
+    let every = arguments.next().and_then(|it| it.to_str()?.parse().ok()).unwrap_or(releases);
     let folder = tempfile::tempdir_in(folder)?;
 
     let begun = Instant::now();
-    fill(folder.path(), releases, steps).await?;
+    let store = Arc::new(SledStore::open(folder.path())?);
+    for first in (1..=releases).step_by(every as usize) {
+        fill(&store, first..(first + every).min(releases + 1), steps, releases).await?;
+        if every < releases {
+            let store = Arc::clone(&store);
+            tokio::task::spawn_blocking(move || store.archive(Timestamp(u64::MAX))).await??;
+        }
+    }
+    drop(store);
     println!(
         "{releases} releases of {} records written in {:.1?}, {OPEN} of them left open",
         2 * steps + 1,
@@ -111,14 +123,13 @@ fn forget_below(folder: &Path) -> std::io::Result<()> {
     Ok(())
 }
 
-async fn fill(folder: &Path, releases: u64, steps: u64) -> Result<(), Failure> {
-    let store = Arc::new(SledStore::open(folder)?);
+async fn fill(store: &Arc<SledStore>, numbers: Range<u64>, steps: u64, last: u64) -> Result<(), Failure> {
     let tasks: Vec<_> = (0..CALLERS)
         .map(|caller| {
-            let store = Arc::clone(&store);
+            let (store, numbers) = (Arc::clone(store), numbers.clone());
             tokio::spawn(async move {
-                for number in (1..=releases).filter(|it| it % CALLERS == caller) {
-                    release(&store, number, steps, number + OPEN > releases).await?;
+                for number in numbers.filter(|it| it % CALLERS == caller) {
+                    release(&store, number, steps, number + OPEN > last).await?;
                 }
                 Ok::<(), Failure>(())
             })

@@ -219,7 +219,8 @@ pub(crate) fn read(
         let bytes = read_part(&part_path(folder, number), part, &bad)?;
         let mut rest = &bytes[..];
         while !rest.is_empty() {
-            let (kind, key, value, after) = frame(rest).ok_or_else(|| bad(format!("{name} holds half a frame")))?;
+            let (found, after) = raw_frame(rest).ok_or_else(|| bad(format!("{name} holds half a frame")))?;
+            let RawFrame { kind, key, value } = found;
             match kind {
                 ENTRY => {
                     counts.count(key, value);
@@ -265,13 +266,20 @@ fn read_part(path: &Path, part: &Part, bad: &impl Fn(String) -> StoreError) -> R
     Ok(bytes)
 }
 
-/// Takes a frame off the front: its kind, key and value, and what follows.
-fn frame(bytes: &[u8]) -> Option<(u8, &[u8], &[u8], &[u8])> {
+/// A frame as it is written.
+struct RawFrame<'a> {
+    kind: u8,
+    key: &'a [u8],
+    value: &'a [u8],
+}
+
+/// Takes a frame off the front; the rest is what follows.
+fn raw_frame(bytes: &[u8]) -> Option<(RawFrame<'_>, &[u8])> {
     let (head, rest) = bytes.split_first_chunk::<FRAME_HEAD>()?;
     let length = |at: usize| Some(u32::from_be_bytes(*head.get(at..)?.first_chunk()?) as usize);
     let (key, rest) = rest.split_at_checked(length(1)?)?;
     let (value, rest) = rest.split_at_checked(length(5)?)?;
-    Some((head[0], key, value, rest))
+    Some((RawFrame { kind: head[0], key, value }, rest))
 }
 
 /// What the manifest says.

@@ -19,6 +19,10 @@
 //!
 //! Q: *Where do a release's plan and its components live?* As blobs ([`Store::put_blob`]), put
 //! before the record that names them; [`Store::check`] reads them too.
+//!
+//! Q: *What does a finished release cost?* Its outline and a compressed record of it, once somebody calls
+//! [`SledStore::archive`]; about a microsecond when the store is opened; nothing in lists that do not show it. Until then its
+//! records stay in the database's log, and opening reads that.
 
 mod backup;
 mod check;

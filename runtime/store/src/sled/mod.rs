@@ -4,7 +4,8 @@
 //! DIR/lock               held by the process that has the store open, with its id
 //! DIR/data/format        windlass-store 1
 //! DIR/data/sled/         keys and values of at most 4 KiB
-//! DIR/data/blobs/ab/…    larger ones, and what `put_blob` was given
+//! DIR/data/sled.new/     only while a database is compacted
+//! DIR/data/blobs/ab/…    larger ones, what `put_blob` was given, and segments of the archive
 //! ```
 //!
 //! One thread writes. It takes what is waiting, up to 64 KiB, writes it as one atomic batch, syncs once, and
@@ -15,6 +16,9 @@
 //! `durable_sync` (real syncs), [`VALUE_IN_PLACE_BYTES_MAX`] (pages stay out of sled's own, unsynced,
 //! blob files), [`GROUP_BYTES_MAX`] (a commit stays within a segment or two) and `layout` (a new store
 //! appears whole or not at all). The README has the measurements.
+//!
+//! What works on the whole store (backup, repair, archive, retention) reads in pieces, hands its changes to the
+//! writer with the length that it saw a journal have, and goes one at a time.
 //!
 //! **Invariant:** only the writer thread writes to sled.
 //! **Invariant:** a blob is durable before anything names it.

@@ -189,7 +189,8 @@ async fn a_repair_leaves_releases_alone_that_go_on() {
                 let id = release(&format!("payments-{number}"));
                 let mut at = 0;
                 while !stop.load(SeqCst) || at == 0 {
-                    let next = Append { outline: Some(outline(&id, at, at % 2 == 0)), ..append(&id, at, record(at)) };
+                    let next =
+                        Append { outline: Some(outline(&id, at, at.is_multiple_of(2))), ..append(&id, at, record(at)) };
                     store.append(next).await.expect("appended");
                     at += 1;
                 }
@@ -201,7 +202,7 @@ async fn a_repair_leaves_releases_alone_that_go_on() {
         let repair = move || {
             store.repair(|id, records| {
                 let at = records.len() as u64 - 1;
-                Derived::Outline(outline(id, at, at % 2 == 0))
+                Derived::Outline(outline(id, at, at.is_multiple_of(2)))
             })
         };
         let report = tokio::task::spawn_blocking(repair).await.expect("ended").expect("repaired");
@@ -213,7 +214,7 @@ async fn a_repair_leaves_releases_alone_that_go_on() {
     }
     for found in store.outlines().expect("read") {
         let at = store.journal(&found.release).expect("read").len() as u64 - 1;
-        assert_eq!(found, outline(&found.release, at, at % 2 == 0));
+        assert_eq!(found, outline(&found.release, at, at.is_multiple_of(2)));
     }
     assert_eq!(findings(&store), Vec::<String>::new());
 }

@@ -9,6 +9,7 @@ use windlass_model::name::ReleaseId;
 use windlass_model::time::Timestamp;
 use windlass_store::{Append, Archived, Derived, SledStore, Store, StoreError, restore};
 
+use crate::damage::{key, meddle};
 use crate::sample::{append, large_record, outline, record, release};
 
 const LENGTH: u64 = 5;
@@ -117,6 +118,33 @@ async fn an_archived_release_goes_on_and_is_archived_again() {
     assert_eq!(store.backup(folder.path().join("backup")).expect("backed up").releases, 40);
     assert_eq!(archived(&store, 1000).releases, 1);
     assert_eq!(store.journal(&id).expect("read"), whole);
+    assert!(store.check().expect("checked").is_sound());
+}
+
+#[tokio::test]
+async fn records_that_were_archived_and_not_yet_removed_count_once() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let store = filled(folder.path()).await;
+    drop(store);
+    let mut kept = Vec::new();
+    meddle(folder.path(), |it| {
+        kept.extend((1..4).map(|at| (key(b'j', 7, Some(at)), it.get(key(b'j', 7, Some(at))).expect("read"))));
+    });
+    archived(&open(folder.path()), 1000);
+    // As if the power had gone before these were removed.
+    meddle(folder.path(), |it| {
+        for (key, value) in kept {
+            assert!(it.insert(key, value.expect("there")).expect("inserted").is_none());
+        }
+    });
+    let store = open(folder.path());
+    assert_whole(&store);
+    let id = release("payments-7");
+    assert!(store.append(append(&id, 4, record(4))).await.is_err());
+    store.append(append(&id, LENGTH, record(LENGTH))).await.expect("appended");
+    assert_eq!(store.journal(&id).expect("read").len() as u64, LENGTH + 1);
+    assert_eq!(archived(&store, 1000).releases, 1);
+    assert_eq!(store.journal(&id).expect("read").len() as u64, LENGTH + 1);
     assert!(store.check().expect("checked").is_sound());
 }
 

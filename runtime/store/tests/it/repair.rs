@@ -177,6 +177,27 @@ async fn a_long_journal_is_moved_and_back_also_if_that_was_interrupted() {
     assert_eq!(findings(&store), Vec::<String>::new());
 }
 
+#[test]
+fn what_was_derived_from_a_journal_that_has_grown_since_is_not_written() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let store = open(&folder);
+    let id = release("payments-1");
+    let step = |at: u64| Append { outline: Some(outline(&id, at, true)), ..append(&id, at, record(at)) };
+    futures::executor::block_on(store.append(step(0))).expect("appended");
+    let report = store.repair(|_, records| {
+        futures::executor::block_on(store.append(step(records.len() as u64))).expect("appended");
+        Derived::Outline(outline(&id, 77, false))
+    });
+    assert_eq!(report.expect("repaired").outlines, 0);
+    assert_eq!(store.outline(&id).expect("read"), Some(outline(&id, 1, true)));
+    let report = store.repair(|_, records| {
+        futures::executor::block_on(store.append(step(records.len() as u64))).expect("appended");
+        Derived::Impossible("it was, then".to_owned())
+    });
+    // Then it is quarantined as it is now, with what came since.
+    assert_eq!(report.expect("repaired").quarantined[0].records, 3);
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_repair_leaves_releases_alone_that_go_on() {
     let folder = tempfile::tempdir().expect("a folder");

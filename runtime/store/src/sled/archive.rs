@@ -23,7 +23,7 @@ use windlass_model::time::Timestamp;
 
 use super::lists::{self, Change};
 use super::writer::Mend;
-use super::{GROUP_BYTES_MAX, Shared, SledStore, keys};
+use super::{GROUP_BYTES_MAX, Shared, SledStore, compact, keys};
 use crate::format::{self, Garbled};
 use crate::{StoreError, VALUE_BYTES_MAX};
 
@@ -91,6 +91,7 @@ impl SledStore {
             }
         }
         self.write_segment(&mut archived, segment)?;
+        compact::consider(&self.shared)?;
         Ok(archived)
     }
 

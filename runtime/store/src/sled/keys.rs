@@ -33,6 +33,9 @@ pub(super) const OPEN: u8 = b'w';
 pub(super) const CREATED: u8 = b'c';
 pub(super) const INDEX: u8 = b'i';
 
+/// The first bytes of all keys there are.
+pub(super) const ALL: [u8; 9] = [JOURNAL, OUTLINE, NUMBER, DOCUMENT, QUARANTINE, ARCHIVED, OPEN, CREATED, INDEX];
+
 /// Whether what a key holds follows from the rest.
 pub(super) fn is_derived(key: &[u8]) -> bool {
     matches!(key.first(), Some(&(OPEN | CREATED | INDEX)))

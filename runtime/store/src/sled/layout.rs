@@ -123,6 +123,11 @@ impl Layout {
         self.data().join("blobs")
     }
 
+    /// A file that says that the database is to be compacted when it is opened next.
+    pub(super) fn wish_to_compact(&self) -> PathBuf {
+        self.data().join("compact")
+    }
+
     /// Where a compacted database is made, and then the one whose place it took.
     fn other_database(&self) -> PathBuf {
         self.data().join("sled.new")

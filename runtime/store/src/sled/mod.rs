@@ -4,6 +4,7 @@
 //! DIR/lock               held by the process that has the store open, with its id
 //! DIR/data/format        windlass-store 1
 //! DIR/data/sled/         keys and values of at most 4 KiB
+//! DIR/data/compact       if the database is to be compacted when it is opened next
 //! DIR/data/sled.new/     only while a database is compacted
 //! DIR/data/blobs/ab/…    larger ones, what `put_blob` was given, and segments of the archive
 //! ```
@@ -29,6 +30,7 @@ mod archive;
 mod audit;
 mod backup;
 mod blobs;
+mod compact;
 mod database;
 mod keys;
 mod layout;
@@ -103,6 +105,7 @@ impl SledStore {
     /// Opens the store in this folder, and creates it (and the folder) if there is none. Blocks.
     pub fn open(folder: impl AsRef<Path>) -> Result<Self, StoreError> {
         let layout = Layout::open(folder.as_ref())?;
+        compact::if_wished(&layout);
         let blobs = Arc::new(Blobs::open(layout.blobs())?);
         let database = Database::open(layout.database())?;
         let shared = Arc::new(Shared {
@@ -127,8 +130,10 @@ impl SledStore {
 
     /// Writes the database of a store anew, without the room that what was archived or removed has left in its log,
     /// which opening it reads past. Nobody may have the store open. Blocks.
+    ///
+    /// Opening does this by itself when an archiving or a removal before has found that it is worth while.
     pub fn compact(folder: impl AsRef<Path>) -> Result<(), StoreError> {
-        Layout::open(folder.as_ref())?.replace_database(database::copy)
+        compact::now(&Layout::open(folder.as_ref())?)
     }
 
     /// Opens like [`SledStore::open`], but only if there is a store already.

@@ -17,7 +17,7 @@ use windlass_model::time::Timestamp;
 use super::archive;
 use super::lists::{self, Change, Place};
 use super::repair::groups;
-use super::{GROUP_BYTES_MAX, Shared, SledStore, keys};
+use super::{GROUP_BYTES_MAX, Shared, SledStore, compact, keys};
 use crate::format;
 use crate::{StoreError, check};
 
@@ -98,6 +98,7 @@ impl SledStore {
         for digest in expired.blobs.difference(&others) {
             removed.blobs += u64::from(self.shared.blobs.remove_if_idle(digest)?);
         }
+        compact::consider(&self.shared)?;
         Ok(removed)
     }
 

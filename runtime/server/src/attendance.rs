@@ -58,7 +58,8 @@ fn desk() -> (Handle, Desk) {
 impl Runtime {
     /// Takes over every open release, as another process left it.
     pub(crate) fn take_over(&self) -> Result<(), RuntimeError> {
-        for outline in self.inner.store.outlines()?.into_iter().filter(|it| it.open) {
+        for id in self.inner.store.open_releases()? {
+            let Some(outline) = self.inner.store.outline(&id)? else { continue };
             match outline.rest {
                 // Nothing was going on that could have been cut off.
                 Some(rest) => lock(&self.inner.attendance).parked.put(outline.release, rest.until()),

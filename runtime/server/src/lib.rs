@@ -8,6 +8,7 @@
 //! **Invariant:** a release is shown by one type, [`view::ReleaseView`], wherever it is shown.
 
 pub mod api;
+pub mod backup;
 pub mod catalog;
 pub mod client;
 pub mod driver;

@@ -47,6 +47,8 @@ pub struct Runtime {
 
 pub(crate) struct Inner {
     pub(crate) store: Arc<dyn Store>,
+    /// The same, where it is one on a disk.
+    pub(crate) disk: Option<Arc<SledStore>>,
     pub(crate) sandbox: Sandbox,
     pub(crate) catalog: RwLock<Catalog>,
     pub(crate) topics: Topics,
@@ -113,6 +115,12 @@ pub enum RuntimeError {
     /// An input was not taken.
     #[error(transparent)]
     NotTaken(#[from] NotTaken),
+    /// A backup could not be written or read.
+    #[error("the backup: {0}")]
+    Backup(#[source] std::io::Error),
+    /// There are no files to look after.
+    #[error("this store is in memory only")]
+    NotOnDisk,
     /// An output that somebody wrote is not what the action gives.
     #[error("the output is not what `{action}` gives: {problems}")]
     OutputBreaksSchema {
@@ -134,13 +142,23 @@ impl Runtime {
         let store = tokio::task::spawn_blocking(move || SledStore::open(&directory))
             .await
             .map_err(|error| RuntimeError::Sandbox(error.to_string()))??;
-        Self::with_store(state, Arc::new(store), options).await
+        let store = Arc::new(store);
+        Self::assemble(state, store.clone(), Some(store), options).await
     }
 
     /// As [`Self::open`], with a store of the caller's.
     pub async fn with_store(
         state: StateDirectory,
         store: Arc<dyn Store>,
+        options: RuntimeOptions,
+    ) -> Result<Self, RuntimeError> {
+        Self::assemble(state, store, None, options).await
+    }
+
+    async fn assemble(
+        state: StateDirectory,
+        store: Arc<dyn Store>,
+        disk: Option<Arc<SledStore>>,
         options: RuntimeOptions,
     ) -> Result<Self, RuntimeError> {
         let sandbox_options = SandboxOptions {
@@ -153,6 +171,7 @@ impl Runtime {
         let topics = Topics::new(state.topic_key().map_err(RuntimeError::State)?);
         let inner = Inner {
             store,
+            disk,
             sandbox,
             catalog: RwLock::new(catalog),
             topics,
@@ -407,7 +426,7 @@ impl Inner {
         Release::replay(plan, &records).map_err(|error| unreadable(error.to_string()))
     }
 
-    fn plan(&self, digest: Digest) -> Result<Option<Arc<Plan>>, RuntimeError> {
+    pub(crate) fn plan(&self, digest: Digest) -> Result<Option<Arc<Plan>>, RuntimeError> {
         if let Some(plan) = lock(&self.plans).get(&digest) {
             return Ok(Some(plan.clone()));
         }

@@ -236,7 +236,9 @@ fn step_view(release: &Release, index: StepIndex, waits: &[Wait], progress: &BTr
         | StepState::Held { .. }
         | StepState::Paused { .. }
         | StepState::RollbackBlocked { .. } => {
-            wait.map(|it| it.text.clone()).or_else(|| noted.and_then(|it| it.status.clone())).unwrap_or_default()
+            let failed = error.as_ref().map(ToString::to_string);
+            let noted = noted.and_then(|it| it.status.clone());
+            wait.map(|it| it.text.clone()).or(failed).or(noted).unwrap_or_default()
         }
         StepState::Waiting if run.passed_over.is_some() => "is skipped when its turn comes".to_owned(),
         StepState::Succeeded

@@ -1,10 +1,12 @@
-//! What a check of a whole store finds.
+//! What a check of a whole store finds, and what a repair does about it.
 
 use std::fmt;
 
 use windlass_model::digest::Digest;
 use windlass_model::event::{Event, Record};
 use windlass_model::name::ReleaseId;
+
+use crate::Outline;
 
 /// What was read, and what is wrong with it.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -15,6 +17,8 @@ pub struct CheckReport {
     pub records: u64,
     /// Documents of all kinds.
     pub documents: u64,
+    /// Releases in quarantine.
+    pub quarantined: u64,
     /// Blobs, those that hold large records and documents included.
     pub blobs: u64,
     /// Blobs that no record and no document names. Not a fault: a blob is written before what names
@@ -65,4 +69,41 @@ pub(crate) fn named_blobs(records: &[Record]) -> Vec<(String, Digest)> {
         }
     }
     named
+}
+
+/// What a journal says about its release, as far as whoever knows the events can tell.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Derived {
+    /// This follows from it.
+    Outline(Outline),
+    /// It cannot be told now; the outline stays as it is.
+    Unknown,
+    /// It is a journal that cannot have come about, and why.
+    Impossible(String),
+}
+
+/// A release that was taken out of use because its journal is damaged.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Quarantined {
+    /// The release.
+    pub release: ReleaseId,
+    /// What is wrong with it.
+    pub what: String,
+    /// How many records of it there are.
+    pub records: u64,
+}
+
+/// What a repair did.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct RepairReport {
+    /// Outlines that did not follow from their journals, and were written anew.
+    pub outlines: u64,
+    /// Workflows whose highest number was missing, damaged or too low.
+    pub numbers: u64,
+    /// Releases that were not in the lists as they should be.
+    pub listed: u64,
+    /// Releases that were put in quarantine now.
+    pub quarantined: Vec<Quarantined>,
+    /// What a check finds now.
+    pub after: CheckReport,
 }

@@ -53,6 +53,22 @@ pub enum StoreError {
         /// What is there.
         what: String,
     },
+    /// A backup is damaged, incomplete, from a newer Windlass, or none.
+    #[error("the backup {} cannot be used: {what}", path.display())]
+    BadBackup {
+        /// Where.
+        path: PathBuf,
+        /// What is wrong with it.
+        what: String,
+    },
+    /// Something is where a new backup or a restored store should go.
+    #[error("{} is in the way: {what}", path.display())]
+    InTheWay {
+        /// Where.
+        path: PathBuf,
+        /// What is there.
+        what: String,
+    },
     /// A record cannot be read.
     #[error("record {sequence} of release {release} is damaged: {what}")]
     Corrupt {
@@ -69,6 +85,14 @@ pub enum StoreError {
         /// What.
         item: String,
         /// In what way.
+        what: String,
+    },
+    /// The release was taken out of use because its journal is damaged; see [`SledStore::quarantined`](crate::SledStore::quarantined).
+    #[error("release {release} is quarantined: {what}")]
+    Quarantined {
+        /// Which release.
+        release: ReleaseId,
+        /// Why.
         what: String,
     },
     /// The store was given something it does not keep.
@@ -119,7 +143,10 @@ impl StoreError {
             Self::Locked { .. }
             | Self::NewerFormat { .. }
             | Self::NotAStore { .. }
+            | Self::BadBackup { .. }
+            | Self::InTheWay { .. }
             | Self::Corrupt { .. }
+            | Self::Quarantined { .. }
             | Self::CorruptItem { .. }
             | Self::Refused { .. }
             | Self::Database { .. }
@@ -127,6 +154,11 @@ impl StoreError {
             | Self::NotDurable
             | Self::Closed => false,
         }
+    }
+
+    /// Whether something that was written can no longer be read.
+    pub(crate) fn is_damage(&self) -> bool {
+        matches!(self, Self::Corrupt { .. } | Self::CorruptItem { .. })
     }
 
     /// An error of the operating system.

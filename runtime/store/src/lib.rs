@@ -19,7 +19,12 @@
 //!
 //! Q: *Where do a release's plan and its components live?* As blobs ([`Store::put_blob`]), put
 //! before the record that names them; [`Store::check`] reads them too.
+//!
+//! Q: *What does a finished release cost?* Its outline and a compressed record of it, once somebody calls
+//! [`SledStore::archive`]; about a microsecond when the store is opened; nothing in lists that do not show it. Until then its
+//! records stay in the database's log, and opening reads that.
 
+mod backup;
 mod check;
 #[cfg(target_os = "linux")]
 mod durable_sync;
@@ -37,10 +42,11 @@ use windlass_model::event::Record;
 use windlass_model::name::{ReleaseId, WorkflowName};
 use windlass_model::time::Timestamp;
 
-pub use crate::check::{CheckReport, Finding};
+pub use crate::backup::{BACKUP_VERSION, BackupReport, verify_backup};
+pub use crate::check::{CheckReport, Derived, Finding, Quarantined, RepairReport};
 pub use crate::error::{AppendError, StoreError};
 pub use crate::memory::MemoryStore;
-pub use crate::sled::SledStore;
+pub use crate::sled::{Archived, Expired, Removed, SledStore, restore};
 
 /// The largest record, document or blob, in bytes as written.
 pub const VALUE_BYTES_MAX: usize = 256 << 20;
@@ -62,6 +68,23 @@ pub trait Store: Send + Sync + 'static {
 
     /// Reads the outlines of all releases; the one created last comes last.
     fn outlines(&self) -> Result<Vec<Outline>, StoreError>;
+
+    /// Reads at most so many outlines, the one created last first; with a position, those that come after it in
+    /// this order. Reads no more than it returns.
+    fn outlines_page(&self, after: Option<&ListPosition>, limit: usize) -> Result<Vec<Outline>, StoreError> {
+        let mut outlines = self.outlines()?;
+        outlines.reverse();
+        let follows = |it: &Outline| after.is_none_or(|after| ListPosition::of(it) < *after);
+        Ok(outlines.into_iter().filter(follows).take(limit).collect())
+    }
+
+    /// Lists the releases with work left to do, as their outlines say, without reading them.
+    fn open_releases(&self) -> Result<Vec<ReleaseId>, StoreError> {
+        let mut releases: Vec<ReleaseId> =
+            self.outlines()?.into_iter().filter(|it| it.open).map(|it| it.release).collect();
+        releases.sort();
+        Ok(releases)
+    }
 
     /// Reads the outline of a release.
     fn outline(&self, release: &ReleaseId) -> Result<Option<Outline>, StoreError>;
@@ -147,6 +170,22 @@ impl Rest {
             Self::Until(at) => Some(at),
             Self::ForInput => None,
         }
+    }
+}
+
+/// A place in the list of releases, which is in the order of their creation.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct ListPosition {
+    /// When the release there was created.
+    pub created_at: Timestamp,
+    /// The release.
+    pub release: ReleaseId,
+}
+
+impl ListPosition {
+    /// The place of a release.
+    pub fn of(outline: &Outline) -> Self {
+        Self { created_at: outline.created_at, release: outline.release.clone() }
     }
 }
 

@@ -1,5 +1,6 @@
 //! The commands, one file each.
 
+mod backup;
 mod bench;
 mod completions;
 mod connection;
@@ -63,6 +64,8 @@ enum Command {
     /// Declare groups of people
     #[command(subcommand)]
     Group(group::GroupCommand),
+    Backup(backup::BackupArgs),
+    Restore(backup::RestoreArgs),
     /// Look after the store
     #[command(subcommand)]
     Store(store::StoreCommand),
@@ -77,6 +80,11 @@ pub(crate) struct Context<'a> {
 }
 
 impl Context<'_> {
+    /// The state directory, if there is one.
+    pub(crate) fn existing_state(&self) -> anyhow::Result<Option<StateDirectory>> {
+        if self.state.is_dir() { self.state().map(Some) } else { Ok(None) }
+    }
+
     /// The state directory, made if it is not there.
     pub(crate) fn state(&self) -> anyhow::Result<StateDirectory> {
         StateDirectory::open(&self.state)
@@ -106,6 +114,8 @@ pub(crate) async fn run(arguments: Arguments, output: &Output) -> anyhow::Result
         Command::Connection(command) => connection::connection(command, &context).await,
         Command::Tool(command) => tool::tool(command, &context).await,
         Command::Group(command) => group::group(command, &context).await,
+        Command::Backup(args) => backup::backup(args, &context).await,
+        Command::Restore(args) => backup::restore(args, &context).await,
         Command::Store(command) => store::store(command, &context).await,
         Command::Bench(args) => bench::bench(args, &context).await,
         Command::Completions(args) => completions::completions(&args, &context),

@@ -3,6 +3,7 @@
 //!
 //! **Invariant:** no test waits for a time to pass; it waits for a condition, until a deadline.
 
+mod backup;
 mod crash;
 mod crash_helm;
 mod every_position;

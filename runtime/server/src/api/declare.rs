@@ -13,7 +13,7 @@ use windlass_store::DocumentKind;
 
 use super::{Answer, ApiError};
 use crate::catalog::{Declaration, Installed};
-use crate::runtime::{InstallError, Runtime};
+use crate::runtime::{InstallError, Runtime, RuntimeError};
 
 /// An installed plugin.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -162,6 +162,42 @@ pub(super) async fn add_group(State(runtime): State<Runtime>, Json(body): Json<G
     }
     runtime.declare(Declaration::Group(body.name.clone(), body.members.clone())).await?;
     Ok(Json(body))
+}
+
+/// Where a backup goes.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct BackupBody {
+    /// An absolute path at which there is nothing yet.
+    pub folder: std::path::PathBuf,
+}
+
+pub(super) async fn back_up(State(runtime): State<Runtime>, Json(body): Json<BackupBody>) -> Answer<serde_json::Value> {
+    if !body.folder.is_absolute() {
+        return Err(ApiError::new(StatusCode::BAD_REQUEST, "`folder` is an absolute path"));
+    }
+    let report = runtime.backup(body.folder).await.map_err(|error| match error {
+        RuntimeError::Backup(_) => ApiError::new(StatusCode::UNPROCESSABLE_ENTITY, error),
+        other => other.into(),
+    })?;
+    Ok(Json(backup_view(&report)))
+}
+
+/// What a backup holds.
+pub fn backup_view(report: &windlass_store::BackupReport) -> serde_json::Value {
+    serde_json::json!({
+        "releases": report.releases, "records": report.records, "documents": report.documents, "blobs": report.blobs,
+        "bytes": report.bytes, "digest": report.digest.to_string(), "left_out": report.left_out,
+    })
+}
+
+pub(super) async fn repair_store(State(runtime): State<Runtime>) -> Answer<serde_json::Value> {
+    let report = runtime.repair().await?;
+    let quarantined = report.quarantined.iter().map(|it| format!("{}: {}", it.release, it.what));
+    Ok(Json(serde_json::json!({
+        "outlines": report.outlines, "numbers": report.numbers, "listed": report.listed,
+        "quarantined": quarantined.collect::<Vec<_>>(),
+    })))
 }
 
 pub(super) async fn check_store(State(runtime): State<Runtime>) -> Answer<serde_json::Value> {

@@ -23,7 +23,7 @@ use tokio::net::UnixListener;
 use windlass_model::actor::Actor;
 use windlass_model::name::ReleaseId;
 
-pub use declare::{ConnectionTest, GroupBody, PluginView};
+pub use declare::{BackupBody, ConnectionTest, GroupBody, PluginView, backup_view};
 pub use intervention::{Asked, InterventionBody};
 pub use release::{JournalBody, OutlineView, ProblemsBody, StartBody, Started, VoteBody};
 pub use serve::{Serving, serve};
@@ -127,6 +127,8 @@ pub fn router(runtime: Runtime) -> axum::Router {
         .route("/v1/tools/{name}", axum::routing::delete(declare::remove_tool))
         .route("/v1/groups", get(declare::groups).post(declare::add_group))
         .route("/v1/store/check", get(declare::check_store))
+        .route("/v1/store/repair", post(declare::repair_store))
+        .route("/v1/backup", post(declare::back_up))
         .fallback(async || ApiError::new(StatusCode::NOT_FOUND, "there is nothing at this path"))
         .layer(axum::extract::DefaultBodyLimit::max(64 * 1024 * 1024))
         .layer(axum::middleware::from_fn(to_its_end))

@@ -13,6 +13,8 @@
 //! | `large` | 400 | 50 to 3,900 bytes: groups of 64 KiB, many appends each |
 //! | `payload` | 12 | 3 to 60 kB: nearly all go to blobs |
 //! | `creation` | 1 | one new store after the other, each with a few records |
+//! | `backup` | 8 | like `small`, and one backup after the other meanwhile, each acknowledged as `backup/NUMBER` |
+//! | `archive` | 8 | like `small`, of releases that say that they are finished, and are archived again and again meanwhile |
 //! | `full` | 4 | like `small`, but appends that fail are tried again, and `failed`, then `recovered`, is printed |
 //!
 //! All contents follow from the release and the sequence, so the check knows them.
@@ -61,7 +63,7 @@ async fn write() -> Result<(), Failure> {
     let acks = Arc::new(OpenOptions::new().append(true).open(std::env::var("ACKS")?)?);
     let work = Work { kind: std::env::var("KIND")?, acks };
     let callers = match work.kind.as_str() {
-        "small" => 8,
+        "small" | "backup" | "archive" => 8,
         "large" => 400,
         "payload" => 12,
         "full" => 4,
@@ -71,8 +73,30 @@ async fn write() -> Result<(), Failure> {
     let store = Arc::new(SledStore::open(state.join("store"))?);
     let tasks: Vec<_> =
         (0..callers).map(|caller| tokio::spawn(call(Arc::clone(&store), caller, work.clone()))).collect();
+    if work.kind == "backup" {
+        let (store, work) = (Arc::clone(&store), work.clone());
+        tokio::task::spawn_blocking(move || back_up_for_ever(&state, &store, &work)).await??;
+    }
+    if work.kind == "archive" {
+        tokio::task::spawn_blocking(move || archive_for_ever(&store)).await??;
+    }
     for task in tasks {
         task.await??;
+    }
+    Ok(())
+}
+
+fn archive_for_ever(store: &SledStore) -> Result<(), Failure> {
+    loop {
+        store.archive(Timestamp(u64::MAX))?;
+    }
+}
+
+fn back_up_for_ever(state: &Path, store: &SledStore, work: &Work) -> Result<(), Failure> {
+    let first = below(state, "backup-")?.len();
+    for number in first.. {
+        store.backup(state.join(format!("backup-{number:06}")))?;
+        work.acknowledge(&format!("backup/{number}"))?;
     }
     Ok(())
 }
@@ -90,7 +114,7 @@ async fn call(store: Arc<SledStore>, caller: u64, work: Work) -> Result<(), Fail
         let length = 1 + mix(release.number() ^ caller) % 60;
         for expected in 0..length {
             append(&store, &release, expected, &work).await?;
-            if matches!(work.kind.as_str(), "small" | "payload") && expected % 16 == 7 {
+            if matches!(work.kind.as_str(), "small" | "payload" | "archive" | "backup") && expected % 16 == 7 {
                 store.put_document(DocumentKind::Tool, &document_name(caller), document(caller, version)).await?;
                 work.acknowledge(&format!("document/{caller}/{version}"))?;
                 version += 1;
@@ -149,6 +173,12 @@ async fn create_for_ever(state: &Path, work: &Work) -> Result<(), Failure> {
 
 /// Checks every store in a folder; creation leaves several.
 fn check(state: &Path) -> Result<(), Failure> {
+    for (number, path) in below(state, "backup-")?.iter().enumerate() {
+        match windlass_store::verify_backup(path) {
+            Ok(_) => say(&format!("backup/{number}"))?,
+            Err(error) => say(&format!("TORN {error}"))?,
+        }
+    }
     for path in stores(state)? {
         let store = SledStore::open(&path)?;
         let report = store.check()?;
@@ -198,10 +228,15 @@ fn check_release(store: &dyn Store, found: &Outline) -> Result<(), Failure> {
 
 /// The folders of stores, in order.
 fn stores(state: &Path) -> Result<Vec<PathBuf>, Failure> {
+    below(state, "store")
+}
+
+/// What is in a folder under names that begin so, in order.
+fn below(state: &Path, begin: &str) -> Result<Vec<PathBuf>, Failure> {
     let mut found = Vec::new();
     for entry in std::fs::read_dir(state)? {
         let path = entry?.path();
-        if path.file_name().and_then(|it| it.to_str()).is_some_and(|it| it.starts_with("store")) {
+        if path.file_name().and_then(|it| it.to_str()).is_some_and(|it| it.starts_with(begin)) {
             found.push(path);
         }
     }
@@ -240,7 +275,7 @@ fn outline(release: &ReleaseId, sequence: u64) -> Outline {
         updated_at: Timestamp(sequence),
         requested_by: "ana".to_owned(),
         headline: text(sequence, 20 + (sequence % 50) as usize),
-        open: true,
+        open: !release.workflow().as_str().starts_with("archive"),
         rest: None,
     }
 }

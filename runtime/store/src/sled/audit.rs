@@ -2,12 +2,12 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use ::sled::IVec;
 use windlass_model::digest::Digest;
 use windlass_model::event::Record;
 use windlass_model::name::{ReleaseId, WorkflowName};
+use windlass_model::time::Timestamp;
 
-use super::{Shared, keys};
+use super::{Shared, archive, keys, lists};
 use crate::format::{self, Place};
 use crate::{CheckReport, StoreError};
 
@@ -19,6 +19,14 @@ struct Audit {
     sound: BTreeSet<Digest>,
     named: BTreeSet<Digest>,
     journals: BTreeSet<ReleaseId>,
+    /// Releases that are archived, and how many records each.
+    archived: BTreeMap<ReleaseId, u64>,
+    /// What the list of releases says, as far as no outline was found for it.
+    listed: BTreeSet<(Timestamp, ReleaseId)>,
+    /// Releases whose outlines say that they are open, as far as the list of those does not.
+    open: BTreeSet<ReleaseId>,
+    /// Releases whose outlines cannot be read.
+    unreadable: BTreeSet<ReleaseId>,
     /// The highest number of a release with a journal, by workflow.
     highest: BTreeMap<WorkflowName, u64>,
 }
@@ -27,6 +35,7 @@ struct Audit {
 pub(super) fn check(shared: &Shared) -> Result<CheckReport, StoreError> {
     let mut audit = Audit::default();
     audit.blobs(shared)?;
+    audit.archive(shared)?;
     audit.journals(shared)?;
     audit.rest(shared)?;
     let Audit { mut report, sound, named, .. } = audit;
@@ -55,6 +64,39 @@ impl Audit {
         Ok(())
     }
 
+    fn archive(&mut self, shared: &Shared) -> Result<(), StoreError> {
+        let mut places: BTreeMap<Digest, Vec<ReleaseId>> = BTreeMap::new();
+        lists::each(&shared.database, keys::ARCHIVED, |key, value| {
+            let Some(release) = keys::release(key) else {
+                self.no_key(key);
+                return Ok(());
+            };
+            match archive::place(&release, value) {
+                Ok((digest, count)) => {
+                    self.archived.insert(release.clone(), count);
+                    places.entry(digest).or_default().push(release);
+                }
+                Err(error) => self.report.find(Some(&release), describe(&error)),
+            }
+            Ok(())
+        })?;
+        for (digest, releases) in places {
+            self.named.insert(digest);
+            for release in releases {
+                self.begin(&release);
+                match shared.whole_journal(&release, Vec::new()) {
+                    Ok(pairs) => {
+                        for (sequence, (_, value)) in (0..).zip(&pairs) {
+                            self.record(shared, &release, sequence, value);
+                        }
+                    }
+                    Err(error) => self.report.find(Some(&release), describe(&error)),
+                }
+            }
+        }
+        Ok(())
+    }
+
     fn journals(&mut self, shared: &Shared) -> Result<(), StoreError> {
         let mut release = None;
         let mut next = 0;
@@ -67,8 +109,14 @@ impl Audit {
                 };
                 if release.as_ref() != Some(&of) {
                     release = Some(of.clone());
-                    next = 0;
-                    self.begin(&of);
+                    next = self.archived.get(&of).copied().unwrap_or(0);
+                    if next == 0 {
+                        self.begin(&of);
+                    }
+                }
+                if self.archived.get(&of).is_some_and(|archived| sequence < *archived) {
+                    // It is in the archive as well: the power went before it was removed here.
+                    continue;
                 }
                 if sequence != next {
                     self.report.find(Some(&of), format!("records {next} to {} are missing", sequence - 1));
@@ -87,7 +135,7 @@ impl Audit {
         *highest = release.number().max(*highest);
     }
 
-    fn record(&mut self, shared: &Shared, release: &ReleaseId, sequence: u64, value: &IVec) {
+    fn record(&mut self, shared: &Shared, release: &ReleaseId, sequence: u64, value: &[u8]) {
         self.report.records += 1;
         self.names(value);
         let record: Record = match shared.record(release, sequence, value) {
@@ -113,15 +161,30 @@ impl Audit {
             for pair in database.iter() {
                 let (key, value) = pair.map_err(|it| StoreError::database("check the store", it))?;
                 match key.first() {
-                    Some(&keys::JOURNAL) => continue,
+                    Some(&(keys::JOURNAL | keys::ARCHIVED)) => continue,
                     Some(&keys::OUTLINE) => self.outline(shared, &key, &value),
                     Some(&keys::NUMBER) => self.number(&key, &value),
                     Some(&keys::DOCUMENT) => self.document(shared, &key, &value),
+                    Some(&keys::CREATED) => match keys::created_of(&key) {
+                        Some(entry) => drop(self.listed.insert(entry)),
+                        None => self.no_key(&key),
+                    },
+                    Some(&keys::OPEN) => self.open(&key),
+                    Some(&keys::QUARANTINE) => self.quarantined(shared, &key, &value),
+                    Some(&keys::INDEX) if key == keys::lists() => {}
                     Some(_) | None => self.report.find(None, format!("a key of no kind: {}", hex::encode(&key))),
                 }
             }
             Ok(())
         })?;
+        for (_, release) in std::mem::take(&mut self.listed) {
+            if !self.unreadable.contains(&release) {
+                self.report.find(Some(&release), "an entry of the list of releases does not fit it");
+            }
+        }
+        for release in std::mem::take(&mut self.open) {
+            self.report.find(Some(&release), "it is open and not in the list of open releases");
+        }
         for workflow in std::mem::take(&mut self.highest).into_keys() {
             self.report.find(None, format!("the highest number of {workflow} is missing"));
         }
@@ -131,19 +194,60 @@ impl Audit {
     fn outline(&mut self, shared: &Shared, key: &[u8], value: &[u8]) {
         self.names(value);
         let Some(release) = keys::release(key) else {
-            return self.report.find(None, format!("a key that is none: {}", hex::encode(key)));
+            return self.no_key(key);
         };
         if !self.journals.contains(&release) {
             self.report.find(Some(&release), "it has an outline and no journal");
         }
-        if let Err(error) = shared.outline_of(&release, value) {
-            self.report.find(Some(&release), describe(&error));
+        match shared.outline_of(&release, value) {
+            Ok(outline) => {
+                if !self.listed.remove(&(outline.created_at, release.clone())) {
+                    self.report.find(Some(&release), "it is not in the list of releases");
+                }
+                if outline.open {
+                    self.open.insert(release);
+                }
+            }
+            Err(error) => {
+                self.report.find(Some(&release), describe(&error));
+                self.unreadable.insert(release);
+            }
         }
+    }
+
+    fn open(&mut self, key: &[u8]) {
+        let Some(release) = keys::release(key) else { return self.no_key(key) };
+        if !self.open.remove(&release) && !self.unreadable.contains(&release) {
+            self.report.find(Some(&release), "an entry of the list of open releases does not fit it");
+        }
+    }
+
+    fn quarantined(&mut self, shared: &Shared, key: &[u8], value: &[u8]) {
+        self.names(value);
+        match keys::quarantined_of(key) {
+            Some((_, b'r')) => self.report.quarantined += 1,
+            Some((release, b's')) => match archive::place(&release, value) {
+                Ok((digest, _)) => drop(self.named.insert(digest)),
+                Err(error) => self.report.find(Some(&release), describe(&error)),
+            },
+            Some((release, b'j')) => {
+                // Its blobs are still its own, and that some are missing may be why it is here.
+                if let Ok(record) = shared.record(&release, 0, value) {
+                    self.named.extend(crate::check::named_blobs(&[record]).into_iter().map(|(_, digest)| digest));
+                }
+            }
+            Some(_) => {}
+            None => self.no_key(key),
+        }
+    }
+
+    fn no_key(&mut self, key: &[u8]) {
+        self.report.find(None, format!("a key that is none: {}", hex::encode(key)));
     }
 
     fn number(&mut self, key: &[u8], value: &[u8]) {
         let Some(workflow) = keys::workflow(key) else {
-            return self.report.find(None, format!("a key that is none: {}", hex::encode(key)));
+            return self.no_key(key);
         };
         let used = self.highest.remove(&workflow).unwrap_or(0);
         match format::decode_number(value) {
@@ -159,7 +263,7 @@ impl Audit {
         self.report.documents += 1;
         self.names(value);
         let Some((kind, name)) = keys::document_of(key) else {
-            return self.report.find(None, format!("a key that is none: {}", hex::encode(key)));
+            return self.no_key(key);
         };
         if let Err(error) = shared.document(kind, name, value) {
             self.report.find(None, describe(&error));
@@ -168,7 +272,7 @@ impl Audit {
 }
 
 /// An error with its cause, in one line.
-fn describe(error: &StoreError) -> String {
+pub(super) fn describe(error: &StoreError) -> String {
     match std::error::Error::source(error) {
         Some(source) => format!("{error}: {source}"),
         None => error.to_string(),

@@ -1,14 +1,16 @@
 //! Files named by what is in them.
 //!
 //! **Invariant:** a file gets its name after its contents are on disk, so a name never stands for half a file.
-//! **Invariant:** nothing is removed, and a file is replaced only by what its name says.
+//! **Invariant:** a file is replaced only by what its name says, and removed only if nobody asked for it to be kept
+//! lately: who did may be about to write what names it.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::fs::{self, File};
 use std::io::{ErrorKind, Write};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
 
 use windlass_model::digest::Digest;
 
@@ -17,6 +19,9 @@ use crate::StoreError;
 
 /// How many digests are remembered as durable: two megabytes' worth.
 const KNOWN_MAX: usize = 1 << 16;
+
+/// How long a blob is not removed after somebody asked for it to be kept.
+const IDLE: Duration = Duration::from_secs(60 * 60);
 
 /// The blobs of a store.
 #[derive(Debug)]
@@ -28,6 +33,8 @@ pub(super) struct Blobs {
     folders: Mutex<HashSet<u8>>,
     /// Blobs known to be durable since this store was opened.
     known: Mutex<HashSet<Digest>>,
+    /// When each was last asked to be kept since this store was opened. Held while one is removed.
+    asked: Mutex<HashMap<Digest, Instant>>,
 }
 
 impl Blobs {
@@ -37,12 +44,21 @@ impl Blobs {
             Err(error) if error.kind() != ErrorKind::NotFound => return Err(failed("remove", &new, error)),
             Ok(()) | Err(_) => {}
         }
-        Ok(Self { root, new, counter: AtomicU64::new(0), folders: Mutex::default(), known: Mutex::default() })
+        Ok(Self {
+            root,
+            new,
+            counter: AtomicU64::new(0),
+            folders: Mutex::default(),
+            known: Mutex::default(),
+            asked: Mutex::default(),
+        })
     }
 
     /// Keeps bytes; returns when they and their name are on disk. Blocks.
     pub(super) fn put(&self, bytes: &[u8]) -> Result<Digest, StoreError> {
         let digest = Digest::of(bytes);
+        // First: from here on it is not removed, and if it just was, it is not known below.
+        self.ask(digest);
         if held(&self.known).contains(&digest) {
             return Ok(digest);
         }
@@ -59,6 +75,29 @@ impl Blobs {
         }
         known.insert(digest);
         Ok(digest)
+    }
+
+    fn ask(&self, digest: Digest) {
+        let mut asked = held(&self.asked);
+        if asked.len() >= KNOWN_MAX && !asked.contains_key(&digest) {
+            asked.retain(|_, at| at.elapsed() < IDLE);
+        }
+        asked.insert(digest, Instant::now());
+    }
+
+    /// Removes a blob unless somebody asked for it to be kept within the last hour; tells whether it did.
+    pub(super) fn remove_if_idle(&self, digest: &Digest) -> Result<bool, StoreError> {
+        let asked = held(&self.asked);
+        if asked.get(digest).is_some_and(|at| at.elapsed() < IDLE) {
+            return Ok(false);
+        }
+        held(&self.known).remove(digest);
+        let (_, path) = self.place(digest);
+        match fs::remove_file(&path) {
+            Ok(()) => Ok(true),
+            Err(error) if error.kind() == ErrorKind::NotFound => Ok(false),
+            Err(error) => Err(failed("remove", &path, error)),
+        }
     }
 
     /// Reads bytes and checks them. Blocks.

@@ -102,6 +102,25 @@ pub(super) fn create(path: &Path) -> Result<(), StoreError> {
     Ok(())
 }
 
+/// Copies a database; the caller syncs the files of the copy. What was removed takes no room there.
+pub(super) fn copy(from: &Path, to: &Path) -> Result<(), StoreError> {
+    let failed = |it| StoreError::database("compact the database", it);
+    let (from, to) = (open(from)?, open_sled(to)?);
+    let (mut batch, mut bytes) = (Batch::default(), 0);
+    for pair in from.iter() {
+        let (key, value) = pair.map_err(failed)?;
+        bytes += key.len() + value.len();
+        batch.insert(key, value);
+        if bytes >= super::GROUP_BYTES_MAX {
+            bytes = 0;
+            to.apply_batch(std::mem::take(&mut batch)).map_err(failed)?;
+        }
+    }
+    to.apply_batch(batch).map_err(failed)?;
+    to.flush().map_err(failed)?;
+    Ok(())
+}
+
 fn open(path: &Path) -> Result<Db, StoreError> {
     let database = open_sled(path)?;
     // What a process wrote and did not sync before it ended is still in the system's memory, and has
@@ -111,7 +130,7 @@ fn open(path: &Path) -> Result<Db, StoreError> {
     Ok(database)
 }
 
-fn open_sled(path: &Path) -> Result<Db, StoreError> {
+pub(super) fn open_sled(path: &Path) -> Result<Db, StoreError> {
     // sled 0.34.7 has a `mode` and does not look at it. Its segment size stays the default: pages of
     // values up to `VALUE_IN_PLACE_BYTES_MAX` stay below the quarter of a segment from which sled puts a page into a file it does
     // not sync. No `flush_every_ms`: its thread would only repeat what every commit does; pages are

@@ -6,11 +6,20 @@
 //! | `o` | workflow, 0, number | an outline |
 //! | `n` | workflow | the highest number ever used |
 //! | `d` | the kind's byte, name | a document |
+//! | `q` | workflow, 0, number, `r` | why a release is quarantined: a text |
+//! | `q` | workflow, 0, number, `o` | its outline |
+//! | `q` | workflow, 0, number, `j`, sequence | one of its records |
+//! | `q` | workflow, 0, number, `s` | where it is archived |
+//! | `s` | workflow, 0, number | where its first records are archived: the SHA-256 of a segment, and how many |
+//! | `w` | workflow, 0, number | nothing: there is work left to do for the release. Derived |
+//! | `c` | time of creation, workflow, 0, number | nothing: the release is in the list. Derived |
+//! | `i` | `lists` | the version of `w` and `c`, as a number. Derived |
 //!
-//! Numbers are eight bytes, big-endian, so that keys sort like what they name; a workflow's name never
+//! Numbers and times are eight bytes, big-endian, so that keys sort like what they name; a workflow's name never
 //! holds a 0.
 
 use windlass_model::name::{ReleaseId, WorkflowName};
+use windlass_model::time::Timestamp;
 
 use crate::DocumentKind;
 
@@ -18,6 +27,19 @@ pub(super) const JOURNAL: u8 = b'j';
 pub(super) const OUTLINE: u8 = b'o';
 pub(super) const NUMBER: u8 = b'n';
 pub(super) const DOCUMENT: u8 = b'd';
+pub(super) const QUARANTINE: u8 = b'q';
+pub(super) const ARCHIVED: u8 = b's';
+pub(super) const OPEN: u8 = b'w';
+pub(super) const CREATED: u8 = b'c';
+pub(super) const INDEX: u8 = b'i';
+
+/// The first bytes of all keys there are.
+pub(super) const ALL: [u8; 9] = [JOURNAL, OUTLINE, NUMBER, DOCUMENT, QUARANTINE, ARCHIVED, OPEN, CREATED, INDEX];
+
+/// Whether what a key holds follows from the rest.
+pub(super) fn is_derived(key: &[u8]) -> bool {
+    matches!(key.first(), Some(&(OPEN | CREATED | INDEX)))
+}
 
 /// What every key of a release's journal starts with.
 pub(super) fn journal(release: &ReleaseId) -> Vec<u8> {
@@ -33,6 +55,42 @@ pub(super) fn record(release: &ReleaseId, sequence: u64) -> Vec<u8> {
 
 pub(super) fn outline(release: &ReleaseId) -> Vec<u8> {
     of_release(OUTLINE, release)
+}
+
+pub(super) fn open(release: &ReleaseId) -> Vec<u8> {
+    of_release(OPEN, release)
+}
+
+pub(super) fn created(at: Timestamp, release: &ReleaseId) -> Vec<u8> {
+    let mut key = vec![CREATED];
+    key.extend(at.0.to_be_bytes());
+    key.extend(&of_release(CREATED, release)[1..]);
+    key
+}
+
+pub(super) fn lists() -> Vec<u8> {
+    [&[INDEX], &b"lists"[..]].concat()
+}
+
+/// The key of where a release is archived.
+pub(super) fn archived(release: &ReleaseId) -> Vec<u8> {
+    of_release(ARCHIVED, release)
+}
+
+/// What every key of a quarantined release starts with.
+pub(super) fn quarantine(release: &ReleaseId) -> Vec<u8> {
+    of_release(QUARANTINE, release)
+}
+
+/// The key of the reason for which a release is quarantined.
+pub(super) fn reason(release: &ReleaseId) -> Vec<u8> {
+    [quarantine(release), vec![b'r']].concat()
+}
+
+/// Where the key of a record or an outline goes when its release is quarantined.
+pub(super) fn quarantined(release: &ReleaseId, key: &[u8]) -> Vec<u8> {
+    let rest = &key[journal(release).len().min(key.len())..];
+    [&quarantine(release), &key[..1], rest].concat()
 }
 
 pub(super) fn number(workflow: &WorkflowName) -> Vec<u8> {
@@ -74,7 +132,7 @@ pub(super) fn release(key: &[u8]) -> Option<ReleaseId> {
     let numbers = &rest[end + 1..];
     let number = match *first {
         JOURNAL if numbers.len() == 16 => &numbers[..8],
-        OUTLINE if numbers.len() == 8 => numbers,
+        OUTLINE | OPEN | ARCHIVED if numbers.len() == 8 => numbers,
         _ => return None,
     };
     Some(ReleaseId::new(workflow, u64::from_be_bytes(number.try_into().ok()?)))
@@ -84,6 +142,26 @@ pub(super) fn release(key: &[u8]) -> Option<ReleaseId> {
 pub(super) fn sequence(key: &[u8]) -> Option<u64> {
     release(key)?;
     Some(u64::from_be_bytes(*key.last_chunk()?))
+}
+
+/// The time and the release that an entry of the list is about.
+pub(super) fn created_of(key: &[u8]) -> Option<(Timestamp, ReleaseId)> {
+    let (at, rest) = key.strip_prefix(&[CREATED])?.split_first_chunk()?;
+    let release = release(&[&[OUTLINE], rest].concat())?;
+    Some((Timestamp(u64::from_be_bytes(*at)), release))
+}
+
+/// The release that a key in quarantine is about, and what of it: `r`, `o`, `s` or `j`.
+pub(super) fn quarantined_of(key: &[u8]) -> Option<(ReleaseId, u8)> {
+    let rest = key.strip_prefix(&[QUARANTINE])?;
+    let end = rest.iter().position(|it| *it == 0)? + 9;
+    let (name, what) = rest.split_at_checked(end)?;
+    let release = release(&[&[OUTLINE], name].concat())?;
+    match what {
+        [b'r'] | [b'o'] | [b's'] => Some((release, what[0])),
+        [b'j', sequence @ ..] if sequence.len() == 8 => Some((release, b'j')),
+        _ => None,
+    }
 }
 
 /// The workflow that the key of a number is about.
@@ -116,6 +194,14 @@ mod tests {
         let mut last = Vec::new();
         for id in &releases {
             assert_eq!(release(&outline(id)).as_ref(), Some(id));
+            assert_eq!(release(&open(id)).as_ref(), Some(id));
+            for at in [Timestamp(0), Timestamp(u64::MAX)] {
+                assert_eq!(created_of(&created(at, id)), Some((at, id.clone())));
+            }
+            for (key, what) in [(reason(id), b'r'), (quarantined(id, &outline(id)), b'o')] {
+                assert_eq!(quarantined_of(&key), Some((id.clone(), what)));
+            }
+            assert_eq!(quarantined_of(&quarantined(id, &record(id, 256))), Some((id.clone(), b'j')));
             for at in [0, 1, 255, 256, u64::MAX] {
                 let key = record(id, at);
                 assert_eq!((release(&key).as_ref(), sequence(&key)), (Some(id), Some(at)));
@@ -144,10 +230,16 @@ mod tests {
             b"o\x00\x00\x00\x00\x00\x00\x00\x00\x01",
             b"x",
             b"dz",
+            b"c1234",
+            b"c12345678a\x0012345678z",
+            b"qa\x0012345678",
+            b"qa\x0012345678j1",
+            b"qa\x0012345678x",
             b"jA\x0012345678abcdefgh",
         ] {
             assert_eq!((release(bad), sequence(bad)), (None, None), "{bad:?}");
             assert_eq!(document_of(bad), None);
+            assert_eq!((created_of(bad), quarantined_of(bad)), (None, None), "{bad:?}");
         }
     }
 }

@@ -42,6 +42,7 @@ impl Layout {
         }
         if layout.data().exists() {
             layout.check_format()?;
+            layout.remove_other_database()?;
         } else {
             create(&new)?;
             fs::rename(&new, layout.data()).map_err(|it| failed("name", &layout.data(), it))?;
@@ -55,6 +56,54 @@ impl Layout {
             }
         }
         Ok(layout)
+    }
+
+    /// Makes a store in a folder that has none, with what `fill` puts into it; `fill` is given the folder of an
+    /// empty one. When it fails the folder is as it was.
+    pub(super) fn create_filled<T>(
+        root: &Path,
+        fill: impl FnOnce(&Path) -> Result<T, StoreError>,
+    ) -> Result<T, StoreError> {
+        let made: Vec<PathBuf> = root.ancestors().take_while(|it| !it.exists()).map(Path::to_owned).collect();
+        let had_lock = root.join("lock").exists();
+        if Self::exists(root) {
+            return Err(StoreError::InTheWay { path: root.to_owned(), what: "there is a store in it".to_owned() });
+        }
+        DirBuilder::new().recursive(true).mode(0o700).create(root).map_err(|it| failed("create", root, it))?;
+        let lock = lock(root)?;
+        let (new, data) = (root.join("data.new"), root.join("data"));
+        let make = || {
+            if new.exists() {
+                fs::remove_dir_all(&new).map_err(|it| failed("remove", &new, it))?;
+            }
+            create(&new)?;
+            let filled = fill(&new)?;
+            sync_tree(&new)?;
+            // Somebody may have made one before the lock was taken; a name is never taken from what has it.
+            if data.exists() {
+                return Err(StoreError::InTheWay { path: root.to_owned(), what: "there is a store in it".to_owned() });
+            }
+            fs::rename(&new, &data).map_err(|it| failed("name", &data, it))?;
+            Ok(filled)
+        };
+        let filled = make();
+        if filled.is_err() {
+            let mut left = fs::remove_dir_all(&new);
+            if !had_lock {
+                left = left.and(fs::remove_file(root.join("lock")));
+            }
+            for folder in &made {
+                left = left.and(fs::remove_dir(folder));
+            }
+            if let Err(error) = left {
+                tracing::warn!(%error, folder = %root.display(), "what is left of a store that was not made");
+            }
+        }
+        let filled = filled?;
+        drop(lock);
+        // Opening it syncs the names, of the folders above too.
+        drop(Self::open(root)?);
+        Ok(filled)
     }
 
     /// Whether there is a store in this folder.
@@ -72,6 +121,42 @@ impl Layout {
 
     pub(super) fn blobs(&self) -> PathBuf {
         self.data().join("blobs")
+    }
+
+    /// A file that says that the database is to be compacted when it is opened next.
+    pub(super) fn wish_to_compact(&self) -> PathBuf {
+        self.data().join("compact")
+    }
+
+    /// Where a compacted database is made, and then the one whose place it took.
+    fn other_database(&self) -> PathBuf {
+        self.data().join("sled.new")
+    }
+
+    /// Puts a database that `make` makes in the place of the one there is, as one step.
+    pub(super) fn replace_database(
+        &self,
+        make: impl FnOnce(&Path, &Path) -> Result<(), StoreError>,
+    ) -> Result<(), StoreError> {
+        let (old, new) = (self.database(), self.other_database());
+        self.remove_other_database()?;
+        let made = make(&old, &new).and_then(|()| sync_tree(&new)).and_then(|()| {
+            rustix::fs::renameat_with(rustix::fs::CWD, &new, rustix::fs::CWD, &old, rustix::fs::RenameFlags::EXCHANGE)
+                .map_err(|it| failed("name", &old, it.into()))?;
+            // Before the old one goes, or a power cut could leave its name to nothing.
+            sync_folder(&self.data())
+        });
+        // After an error it is half a new one, else the old one.
+        let removed = self.remove_other_database();
+        made.and(removed)
+    }
+
+    fn remove_other_database(&self) -> Result<(), StoreError> {
+        let other = self.other_database();
+        match fs::remove_dir_all(&other) {
+            Err(error) if error.kind() != ErrorKind::NotFound => Err(failed("remove", &other, error)),
+            Ok(()) | Err(_) => Ok(()),
+        }
     }
 
     fn data(&self) -> PathBuf {

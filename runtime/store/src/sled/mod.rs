@@ -4,7 +4,9 @@
 //! DIR/lock               held by the process that has the store open, with its id
 //! DIR/data/format        windlass-store 1
 //! DIR/data/sled/         keys and values of at most 4 KiB
-//! DIR/data/blobs/ab/…    larger ones, and what `put_blob` was given
+//! DIR/data/compact       if the database is to be compacted when it is opened next
+//! DIR/data/sled.new/     only while a database is compacted
+//! DIR/data/blobs/ab/…    larger ones, what `put_blob` was given, and segments of the archive
 //! ```
 //!
 //! One thread writes. It takes what is waiting, up to 64 KiB, writes it as one atomic batch, syncs once, and
@@ -16,21 +18,31 @@
 //! blob files), [`GROUP_BYTES_MAX`] (a commit stays within a segment or two) and `layout` (a new store
 //! appears whole or not at all). The README has the measurements.
 //!
+//! What works on the whole store (backup, repair, archive, retention) reads in pieces, hands its changes to the
+//! writer with the length that it saw a journal have, and goes one at a time.
+//!
 //! **Invariant:** only the writer thread writes to sled.
 //! **Invariant:** a blob is durable before anything names it.
 //! **Invariant:** after a failed write the database is closed and read anew from the disk before
 //! anything else is written; after a failed sync nothing is written any more.
 
+mod archive;
 mod audit;
+mod backup;
 mod blobs;
+mod compact;
 mod database;
 mod keys;
 mod layout;
+mod lists;
+mod repair;
+mod retention;
+mod snapshot;
 mod watch;
 mod writer;
 
 use std::path::Path;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 
 use futures::FutureExt;
@@ -41,10 +53,17 @@ use windlass_model::event::Record;
 use windlass_model::name::{ReleaseId, WorkflowName};
 
 use crate::format::{self, Place};
-use crate::{Append, AppendError, CheckReport, DocumentKind, Outline, Store, StoreError};
+use crate::{Append, AppendError, CheckReport, DocumentKind, ListPosition, Outline, Store, StoreError};
+pub use archive::Archived;
+use archive::LastSegment;
+pub(crate) use backup::EntryCounts;
+pub use backup::restore;
 use blobs::Blobs;
 use database::Database;
 use layout::Layout;
+use lists::{Listed, Place as ListPlace};
+pub use retention::{Expired, Removed};
+use snapshot::Snapshots;
 use writer::{Work, Write};
 
 /// The largest value that goes into sled; larger ones become blobs.
@@ -75,6 +94,10 @@ struct Shared {
     // The order matters: the lock goes last.
     database: Database,
     blobs: Arc<Blobs>,
+    snapshots: Snapshots,
+    last_segment: LastSegment,
+    /// Held by whatever works on the whole store: a backup while blobs are removed would lack some.
+    maintenance: Mutex<()>,
     layout: Layout,
 }
 
@@ -82,9 +105,18 @@ impl SledStore {
     /// Opens the store in this folder, and creates it (and the folder) if there is none. Blocks.
     pub fn open(folder: impl AsRef<Path>) -> Result<Self, StoreError> {
         let layout = Layout::open(folder.as_ref())?;
+        compact::if_wished(&layout);
         let blobs = Arc::new(Blobs::open(layout.blobs())?);
         let database = Database::open(layout.database())?;
-        let shared = Arc::new(Shared { database, blobs, layout });
+        let shared = Arc::new(Shared {
+            database,
+            blobs,
+            snapshots: Snapshots::default(),
+            last_segment: LastSegment::default(),
+            maintenance: Mutex::default(),
+            layout,
+        });
+        lists::ensure(&shared)?;
         let (queue, waiting) = mpsc::channel(QUEUE_MAX);
         let writer = std::thread::Builder::new()
             .name("store-writer".to_owned())
@@ -94,6 +126,14 @@ impl SledStore {
             })
             .map_err(|source| StoreError::io("start the store's writer", source))?;
         Ok(Self { shared, queue: Some(queue), writer: Some(writer) })
+    }
+
+    /// Writes the database of a store anew, without the room that what was archived or removed has left in its log,
+    /// which opening it reads past. Nobody may have the store open. Blocks.
+    ///
+    /// Opening does this by itself when an archiving or a removal before has found that it is worth while.
+    pub fn compact(folder: impl AsRef<Path>) -> Result<(), StoreError> {
+        compact::now(&Layout::open(folder.as_ref())?)
     }
 
     /// Opens like [`SledStore::open`], but only if there is a store already.
@@ -113,6 +153,24 @@ impl SledStore {
         let work = Work { bytes, write: write(reply) };
         queue.send(work).await.map_err(|_| StoreError::Closed)?;
         answer.await.map_err(|_| StoreError::Closed)
+    }
+
+    /// Like `write`, for callers that block. They may be on a thread of an async runtime, which must not wait for a
+    /// channel; a thread of one's own may.
+    fn write_blocking<T: Send>(&self, write: impl FnOnce(oneshot::Sender<T>) -> Write + Send) -> Result<T, StoreError> {
+        let queue = self.queue.as_ref().ok_or(StoreError::Closed)?;
+        let ask = move || {
+            let (reply, answer) = oneshot::channel();
+            queue.blocking_send(Work { bytes: 0, write: write(reply) }).map_err(|_| StoreError::Closed)?;
+            answer.blocking_recv().map_err(|_| StoreError::Closed)
+        };
+        std::thread::scope(|scope| {
+            let asking = std::thread::Builder::new()
+                .name("store-asks".to_owned())
+                .spawn_scoped(scope, ask)
+                .map_err(|it| StoreError::io("start a thread", it))?;
+            asking.join().map_err(|_| StoreError::Closed)?
+        })
     }
 
     /// Makes a value small enough for sled, by way of a blob where needed.
@@ -147,6 +205,11 @@ impl Drop for SledStore {
 }
 
 impl Shared {
+    /// Waits until nothing else works on the whole store.
+    fn maintain(&self) -> MutexGuard<'_, ()> {
+        self.maintenance.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     /// Reads a value to its end, by way of a blob where needed. `item` is for errors.
     fn resolve<T>(
         &self,
@@ -164,6 +227,37 @@ impl Shared {
                 Err(error) => Err(error),
             },
         }
+    }
+
+    fn journal(&self, release: &ReleaseId) -> Result<Vec<Record>, StoreError> {
+        let pairs = self.whole_journal(release, self.pairs(release)?)?;
+        let mut records = Vec::with_capacity(pairs.len());
+        for (expected, (key, value)) in (0..).zip(&pairs) {
+            let damaged = |what| StoreError::Corrupt { release: release.clone(), sequence: expected, what };
+            match keys::sequence(key) {
+                Some(sequence) if sequence == expected => {}
+                Some(sequence) => return Err(damaged(format!("it is missing, record {sequence} follows"))),
+                None => return Err(damaged("a key that is none".to_owned())),
+            }
+            records.push(self.record(release, expected, value)?);
+        }
+        Ok(records)
+    }
+
+    /// An error if this release is in quarantine.
+    fn refuse_quarantined(&self, release: &ReleaseId) -> Result<(), StoreError> {
+        match self.database.get(&keys::reason(release))? {
+            None => Ok(()),
+            Some(value) => {
+                Err(StoreError::Quarantined { release: release.clone(), what: self.reason(release, &value)? })
+            }
+        }
+    }
+
+    /// The text of a reason for a quarantine.
+    fn reason(&self, release: &ReleaseId, value: &[u8]) -> Result<String, StoreError> {
+        let damaged = |what| StoreError::damaged(format!("the reason for the quarantine of {release}"), what);
+        self.resolve(value, |bytes| Ok(String::from_utf8_lossy(bytes).into_owned()), damaged)
     }
 
     fn record(&self, release: &ReleaseId, sequence: u64, value: &[u8]) -> Result<Record, StoreError> {
@@ -196,31 +290,25 @@ impl Store for SledStore {
             let Append { release, expected, record, outline } = append;
             let value = self.settle(format::encode_record(&record)).await?;
             let outline = match outline {
-                Some(outline) => Some(self.settle(format::encode_outline(&outline)).await?),
+                Some(outline) => {
+                    let value = self.settle(format::encode_outline(&outline)).await?;
+                    Some(Listed { value, place: ListPlace::of(&outline) })
+                }
                 None => None,
             };
-            let bytes = value.len() + outline.as_ref().map_or(0, Vec::len);
+            let bytes = value.len() + outline.as_ref().map_or(0, |it| it.value.len());
             self.write(|reply| Write::Append { release, expected, value, outline, reply }, bytes).await?
         }
         .boxed()
     }
 
     fn journal(&self, release: &ReleaseId) -> Result<Vec<Record>, StoreError> {
-        self.shared.database.read(|database| {
-            let mut records = Vec::new();
-            for pair in database.scan_prefix(keys::journal(release)) {
-                let (key, value) = pair.map_err(|it| StoreError::database("read a journal", it))?;
-                let expected = records.len() as u64;
-                let damaged = |what| StoreError::Corrupt { release: release.clone(), sequence: expected, what };
-                match keys::sequence(&key) {
-                    Some(sequence) if sequence == expected => {}
-                    Some(sequence) => return Err(damaged(format!("it is missing, record {sequence} follows"))),
-                    None => return Err(damaged("a key that is none".to_owned())),
-                }
-                records.push(self.shared.record(release, expected, &value)?);
-            }
-            Ok(records)
-        })
+        let read = self.shared.journal(release);
+        // Only where it may be: the look costs as much as reading a small journal.
+        if read.as_ref().map_or_else(StoreError::is_damage, Vec::is_empty) {
+            self.shared.refuse_quarantined(release)?;
+        }
+        read
     }
 
     fn outlines(&self) -> Result<Vec<Outline>, StoreError> {
@@ -237,6 +325,14 @@ impl Store for SledStore {
         })?;
         crate::sort_outlines(&mut outlines);
         Ok(outlines)
+    }
+
+    fn outlines_page(&self, after: Option<&ListPosition>, limit: usize) -> Result<Vec<Outline>, StoreError> {
+        lists::page(&self.shared, after, limit)
+    }
+
+    fn open_releases(&self) -> Result<Vec<ReleaseId>, StoreError> {
+        lists::open_releases(&self.shared)
     }
 
     fn outline(&self, release: &ReleaseId) -> Result<Option<Outline>, StoreError> {

@@ -3,10 +3,11 @@
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
 
-use ::sled::Batch;
+use ::sled::{Batch, IVec};
 use tokio::sync::{mpsc, oneshot};
 use windlass_model::name::{ReleaseId, WorkflowName};
 
+use super::lists::{self, Change, Listed, Place};
 use super::{GROUP_APPENDS_MAX, GROUP_BYTES_MAX, Shared, keys};
 use crate::format;
 use crate::{AppendError, StoreError};
@@ -24,7 +25,7 @@ pub(super) enum Write {
         release: ReleaseId,
         expected: u64,
         value: Vec<u8>,
-        outline: Option<Vec<u8>>,
+        outline: Option<Listed>,
         reply: oneshot::Sender<Result<(), AppendError>>,
     },
     Put {
@@ -36,16 +37,39 @@ pub(super) enum Write {
         key: Vec<u8>,
         reply: oneshot::Sender<Result<bool, StoreError>>,
     },
+    /// Change what belongs to releases, as far as their journals are still so long; tells for each whether it was.
+    Mend {
+        mends: Vec<Mend>,
+        reply: oneshot::Sender<Result<Vec<bool>, StoreError>>,
+    },
+    /// See to it that a release's number is never given again; tells whether something had to be written for that.
+    Use {
+        release: ReleaseId,
+        reply: oneshot::Sender<Result<bool, StoreError>>,
+    },
+    /// Begin a snapshot; all that was answered before is in it.
+    Snapshot {
+        reply: oneshot::Sender<()>,
+    },
+}
+
+/// What to change about a release whose journal is so long.
+pub(super) struct Mend {
+    pub(super) release: ReleaseId,
+    pub(super) expected: u64,
+    pub(super) changes: Vec<Change>,
 }
 
 /// Writes until nobody can send any more.
 pub(super) fn run(shared: &Shared, mut waiting: mpsc::Receiver<Work>) {
-    let mut writer = Writer { shared, lengths: HashMap::new(), highest: HashMap::new() };
+    let mut writer = Writer { shared, known: HashMap::new(), highest: HashMap::new() };
     let mut group = Vec::new();
     while let Some(first) = waiting.blocking_recv() {
         let mut bytes = first.bytes;
         group.push(first.write);
-        while bytes < GROUP_BYTES_MAX && group.len() < GROUP_APPENDS_MAX {
+        // What a group mends is not in the database before the group is, where the writer looks for it.
+        let mends = |group: &[Write]| matches!(group.last(), Some(Write::Mend { .. } | Write::Use { .. }));
+        while bytes < GROUP_BYTES_MAX && group.len() < GROUP_APPENDS_MAX && !mends(&group) {
             let Ok(next) = waiting.try_recv() else { break };
             bytes += next.bytes;
             group.push(next.write);
@@ -56,16 +80,26 @@ pub(super) fn run(shared: &Shared, mut waiting: mpsc::Receiver<Work>) {
 
 struct Writer<'a> {
     shared: &'a Shared,
-    /// How many records the journals of open releases hold, as far as somebody asked.
-    lengths: HashMap<ReleaseId, u64>,
+    /// What is known of releases that somebody appended to.
+    known: HashMap<ReleaseId, Known>,
     highest: HashMap<WorkflowName, u64>,
+}
+
+/// What the writer knows of a release.
+#[derive(Debug, Clone, Copy)]
+struct Known {
+    /// How many records its journal holds.
+    length: u64,
+    /// Where it is in the lists.
+    place: Option<Place>,
 }
 
 /// An answer that waits for the group to be durable.
 enum Answer {
     Append(oneshot::Sender<Result<(), AppendError>>, Result<(), AppendError>),
     Put(oneshot::Sender<Result<(), StoreError>>),
-    Remove(oneshot::Sender<Result<bool, StoreError>>, bool),
+    Done(oneshot::Sender<Result<bool, StoreError>>, bool),
+    Mended(oneshot::Sender<Result<Vec<bool>, StoreError>>, Vec<bool>),
 }
 
 impl Answer {
@@ -74,11 +108,13 @@ impl Answer {
         match (self, committed) {
             (Self::Append(reply, answer), Ok(())) => drop(reply.send(answer)),
             (Self::Put(reply), Ok(())) => drop(reply.send(Ok(()))),
-            (Self::Remove(reply, was_there), Ok(())) => drop(reply.send(Ok(was_there))),
+            (Self::Done(reply, was_there), Ok(())) => drop(reply.send(Ok(was_there))),
             // Conflicts too: they were found in view of what the group would have written.
             (Self::Append(reply, _), Err(error)) => drop(reply.send(Err(AppendError::Store(error.clone())))),
             (Self::Put(reply), Err(error)) => drop(reply.send(Err(error.clone()))),
-            (Self::Remove(reply, _), Err(error)) => drop(reply.send(Err(error.clone()))),
+            (Self::Mended(reply, mended), Ok(())) => drop(reply.send(Ok(mended))),
+            (Self::Mended(reply, _), Err(error)) => drop(reply.send(Err(error.clone()))),
+            (Self::Done(reply, _), Err(error)) => drop(reply.send(Err(error.clone()))),
         }
     }
 }
@@ -87,6 +123,7 @@ impl Writer<'_> {
     fn write(&mut self, group: impl ExactSizeIterator<Item = Write>) {
         let mut answers = Vec::with_capacity(group.len());
         let mut group_batch = Group::default();
+        let mut snapshots = Vec::new();
         for write in group {
             match write {
                 Write::Append { release, expected, value, outline, reply } => {
@@ -101,26 +138,75 @@ impl Writer<'_> {
                 Write::Remove { key, reply } => match self.is_there(&group_batch, &key) {
                     Ok(was_there) => {
                         group_batch.documents.insert(key.clone(), false);
-                        group_batch.batch.remove(key);
-                        group_batch.is_empty = false;
-                        answers.push(Answer::Remove(reply, was_there));
+                        group_batch.remove(key);
+                        answers.push(Answer::Done(reply, was_there));
                     }
                     Err(error) => drop(reply.send(Err(error))),
                 },
+                Write::Mend { mends, reply } => {
+                    let mended = mends.into_iter().map(|it| self.mend(&mut group_batch, it));
+                    match mended.collect::<Result<Vec<bool>, StoreError>>() {
+                        Ok(mended) => answers.push(Answer::Mended(reply, mended)),
+                        Err(error) => drop(reply.send(Err(error))),
+                    }
+                }
+                Write::Use { release, reply } => {
+                    let used = match self.use_number(&mut group_batch, &release) {
+                        // Nobody could create a release since it was damaged, so the number is the highest.
+                        Err(StoreError::CorruptItem { .. }) => {
+                            group_batch
+                                .insert(keys::number(release.workflow()), format::encode_number(release.number()));
+                            Ok(true)
+                        }
+                        used => used,
+                    };
+                    match used {
+                        Ok(used) => answers.push(Answer::Done(reply, used)),
+                        Err(error) => drop(reply.send(Err(error))),
+                    }
+                }
+                Write::Snapshot { reply } => snapshots.push(reply),
             }
         }
-        let committed = if group_batch.is_empty { Ok(()) } else { self.shared.database.commit(group_batch.batch) };
+        let committed = self.commit(group_batch);
         if committed.is_err() {
-            self.lengths.clear();
+            self.known.clear();
             self.highest.clear();
         }
         for answer in answers {
             answer.give(&committed);
         }
-        // What is known of a journal is a convenience; this bounds it without a clock or a list.
-        if self.lengths.len() > LENGTHS_MAX {
-            self.lengths.clear();
+        for reply in snapshots {
+            self.shared.snapshots.begin();
+            // Whoever asked has gone; nobody else would end it.
+            if reply.send(()).is_err() {
+                self.shared.snapshots.end();
+            }
         }
+        // What is known of a journal is a convenience; this bounds it without a clock or a list.
+        if self.known.len() > KNOWN_MAX {
+            self.known.clear();
+        }
+    }
+
+    /// Makes a group durable, and sees to it that a snapshot still finds what was there before.
+    fn commit(&self, group: Group) -> Result<(), StoreError> {
+        if group.writes.is_empty() {
+            return Ok(());
+        }
+        let changed = self.shared.snapshots.wanted(group.writes.keys().map(Vec::as_slice));
+        if !changed.is_empty() {
+            let before = changed.into_iter().map(|key| Ok((IVec::from(key), self.shared.database.get(key)?)));
+            self.shared.snapshots.before(before.collect::<Result<_, StoreError>>()?);
+        }
+        let mut batch = Batch::default();
+        for (key, value) in group.writes {
+            match value {
+                Some(value) => batch.insert(key, value),
+                None => batch.remove(key),
+            }
+        }
+        self.shared.database.commit(batch)
     }
 
     fn append(
@@ -129,45 +215,57 @@ impl Writer<'_> {
         release: &ReleaseId,
         expected: u64,
         value: Vec<u8>,
-        outline: Option<Vec<u8>>,
+        outline: Option<Listed>,
     ) -> Result<(), AppendError> {
-        let actual = self.length(release)?;
-        if actual != expected {
-            return Err(AppendError::Conflict { expected, actual });
+        let known = self.known(release)?;
+        if known.length != expected {
+            return Err(AppendError::Conflict { expected, actual: known.length });
         }
         if expected == 0 {
             self.use_number(group, release)?;
         }
         group.insert(keys::record(release, expected), value);
+        let mut place = known.place;
         if let Some(outline) = outline {
-            group.insert(keys::outline(release), outline);
+            group.insert(keys::outline(release), outline.value);
+            group.change(lists::moved(release, known.place, Some(outline.place)));
+            place = Some(outline.place);
         }
-        self.lengths.insert(release.clone(), expected + 1);
+        self.known.insert(release.clone(), Known { length: expected + 1, place });
         Ok(())
     }
 
-    fn length(&mut self, release: &ReleaseId) -> Result<u64, StoreError> {
-        if let Some(length) = self.lengths.get(release) {
-            return Ok(*length);
-        }
-        let prefix = keys::journal(release);
-        let last = self.shared.database.read(|database| {
-            let last = database.scan_prefix(prefix).keys().next_back();
-            last.transpose().map_err(|it| StoreError::database("read a journal", it))
-        })?;
-        let length = match last {
-            None => 0,
-            Some(key) => match keys::sequence(&key) {
-                Some(sequence) => sequence + 1,
-                None => return Err(StoreError::damaged(format!("the journal of {release}"), "a key that is none")),
-            },
+    fn mend(&mut self, group: &mut Group, mend: Mend) -> Result<bool, StoreError> {
+        let Mend { release, expected, changes } = mend;
+        let length = match self.known.get(&release) {
+            Some(known) => known.length,
+            None => self.shared.length(&release)?,
         };
-        self.lengths.insert(release.clone(), length);
-        Ok(length)
+        if length != expected {
+            return Ok(false);
+        }
+        self.known.remove(&release);
+        group.change(changes);
+        Ok(true)
     }
 
-    /// Sees to it that the release's number is never given again.
-    fn use_number(&mut self, group: &mut Group, release: &ReleaseId) -> Result<(), StoreError> {
+    /// What is in the database about a release; not what the group will write.
+    fn known(&mut self, release: &ReleaseId) -> Result<Known, StoreError> {
+        if let Some(known) = self.known.get(release) {
+            return Ok(*known);
+        }
+        self.shared.refuse_quarantined(release)?;
+        let length = self.shared.length(release)?;
+        let outline = if length == 0 { None } else { self.shared.database.get(&keys::outline(release))? };
+        // Of one that cannot be read nobody knows the place; readers of the lists pass over what is left there.
+        let place = outline.and_then(|it| self.shared.outline_of(release, &it).ok()).map(|it| Place::of(&it));
+        let known = Known { length, place };
+        self.known.insert(release.clone(), known);
+        Ok(known)
+    }
+
+    /// Sees to it that the release's number is never given again; tells whether that takes a write.
+    fn use_number(&mut self, group: &mut Group, release: &ReleaseId) -> Result<bool, StoreError> {
         let workflow = release.workflow();
         let highest = match self.highest.entry(workflow.clone()) {
             Entry::Occupied(entry) => entry.into_mut(),
@@ -177,11 +275,12 @@ impl Writer<'_> {
                 entry.insert(written.map_or(Ok(0), |it| format::decode_number(&it)).map_err(damaged)?)
             }
         };
-        if release.number() > *highest {
+        let is_higher = release.number() > *highest;
+        if is_higher {
             *highest = release.number();
             group.insert(keys::number(workflow), format::encode_number(*highest));
         }
-        Ok(())
+        Ok(is_higher)
     }
 
     fn is_there(&self, group: &Group, key: &[u8]) -> Result<bool, StoreError> {
@@ -192,26 +291,28 @@ impl Writer<'_> {
     }
 }
 
-/// How many journals' lengths are kept at hand.
-const LENGTHS_MAX: usize = 200_000;
+/// How many releases are kept at hand.
+const KNOWN_MAX: usize = 200_000;
 
 /// What is going to be written as one.
+#[derive(Default)]
 struct Group {
-    batch: Batch,
-    is_empty: bool,
+    /// Values, or nothing for keys that go away.
+    writes: HashMap<Vec<u8>, Option<Vec<u8>>>,
     /// Documents this group writes (true) or removes.
     documents: HashMap<Vec<u8>, bool>,
 }
 
-impl Default for Group {
-    fn default() -> Self {
-        Self { batch: Batch::default(), is_empty: true, documents: HashMap::new() }
-    }
-}
-
 impl Group {
     fn insert(&mut self, key: Vec<u8>, value: Vec<u8>) {
-        self.batch.insert(key, value);
-        self.is_empty = false;
+        self.writes.insert(key, Some(value));
+    }
+
+    fn remove(&mut self, key: Vec<u8>) {
+        self.writes.insert(key, None);
+    }
+
+    fn change(&mut self, changes: Vec<Change>) {
+        self.writes.extend(changes);
     }
 }

@@ -9,7 +9,7 @@ use windlass_store::{DocumentKind, SledStore, Store, StoreError};
 use crate::sample::{append, large_record, outline, record, release};
 
 /// A store with two releases of three records each; the last is large.
-async fn store() -> tempfile::TempDir {
+pub(crate) async fn store() -> tempfile::TempDir {
     let folder = tempfile::tempdir().expect("a folder");
     let store = SledStore::open(folder.path()).expect("opened");
     for id in [release("payments-1"), release("payments-2")] {
@@ -26,7 +26,7 @@ async fn store() -> tempfile::TempDir {
 }
 
 /// Changes sled's contents behind the store's back.
-fn meddle(folder: &Path, meddle: impl Fn(&sled::Db)) {
+pub(crate) fn meddle(folder: &Path, meddle: impl FnOnce(&sled::Db)) {
     // sled lets go of its own lock a moment after the store was dropped; the store waits for that, and so must this.
     let since = Instant::now();
     let database = loop {
@@ -40,7 +40,7 @@ fn meddle(folder: &Path, meddle: impl Fn(&sled::Db)) {
     database.flush().expect("flushed");
 }
 
-fn key(prefix: u8, number: u64, sequence: Option<u64>) -> Vec<u8> {
+pub(crate) fn key(prefix: u8, number: u64, sequence: Option<u64>) -> Vec<u8> {
     let mut key = vec![prefix];
     key.extend(b"payments\0");
     key.extend(number.to_be_bytes());
@@ -48,7 +48,7 @@ fn key(prefix: u8, number: u64, sequence: Option<u64>) -> Vec<u8> {
     key
 }
 
-fn findings(store: &SledStore) -> Vec<String> {
+pub(crate) fn findings(store: &SledStore) -> Vec<String> {
     store.check().expect("checked").findings.iter().map(ToString::to_string).collect()
 }
 

@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 
 use windlass_model::event::Record;
 use windlass_model::time::Timestamp;
-use windlass_store::format;
+use windlass_store::{Append, DocumentKind, SledStore, Store, format, restore};
 
 use crate::sample;
 
@@ -59,6 +59,39 @@ fn outlines_references_and_numbers_are_written_as_ever() {
 
     check("number", &format::encode_number(17));
     assert_eq!(format::decode_number(&read("number")), Ok(17));
+}
+
+/// A backup that was written once is verified and restored by every later Windlass, and written the same way.
+#[tokio::test]
+async fn a_backup_is_written_as_ever_and_restored() {
+    let golden = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden/backup-1");
+    let folder = tempfile::tempdir().expect("a folder");
+    let id = sample::release("payments-17");
+    let journal = [sample::record(0), sample::large_record(1, 4200)];
+    {
+        let store = SledStore::open(folder.path().join("store")).expect("opened");
+        for (at, record) in (0..).zip(&journal) {
+            let outline = Some(sample::outline(&id, 5, true));
+            let append = Append { outline, ..sample::append(&id, at, record.clone()) };
+            store.append(append).await.expect("appended");
+        }
+        store.put_document(DocumentKind::Tool, "helm", b"helm".to_vec()).await.expect("put");
+        store.backup(folder.path().join("backup")).expect("backed up");
+        if !golden.exists() && std::env::var("WINDLASS_GOLDEN").is_ok_and(|it| it == "create") {
+            store.backup(&golden).expect("written");
+        }
+    }
+    for name in ["manifest", "part-000001"] {
+        let (once, now) = (fs::read(golden.join(name)), fs::read(folder.path().join("backup").join(name)));
+        assert!(once.expect("a golden file") == now.expect("written"), "{name} is written in another way");
+    }
+    restore(&golden, folder.path().join("restored")).expect("restored");
+    let store = SledStore::open(folder.path().join("restored")).expect("opened");
+    assert_eq!(store.journal(&id).expect("read"), journal);
+    assert_eq!(store.outline(&id).expect("read"), Some(sample::outline(&id, 5, true)));
+    assert_eq!(store.next_number(id.workflow()).expect("read"), 18);
+    assert_eq!(store.document(DocumentKind::Tool, "helm").expect("read").as_deref(), Some(&b"helm"[..]));
+    assert!(store.check().expect("checked").is_sound());
 }
 
 #[test]

@@ -54,6 +54,16 @@ fn creations_survive() {
     check("creation", 6, 20);
 }
 
+#[test]
+fn archived_releases_survive() {
+    check("archive", 6, 600);
+}
+
+#[test]
+fn backups_survive() {
+    check("backup", 6, 600);
+}
+
 fn subject() -> Command {
     Command::new(env!("CARGO_BIN_EXE_store_subject"))
 }

@@ -1,10 +1,14 @@
 //! The tests of the store, one module per subject.
 
+mod archive;
+mod backup;
 mod damage;
 mod folder;
 mod full;
 mod golden;
 mod killed;
+mod repair;
+mod retention;
 mod sample;
 mod suite;
 

@@ -1,0 +1,99 @@
+//! What is old and finished goes away, and nothing else.
+
+use std::collections::BTreeSet;
+use std::path::Path;
+
+use windlass_model::actor::Actor;
+use windlass_model::digest::Digest;
+use windlass_model::event::{Created, Event, Record};
+use windlass_model::time::Timestamp;
+use windlass_store::{Append, DocumentKind, Removed, SledStore, Store};
+
+use crate::sample::{append, large_record, outline, record, release};
+
+fn open(folder: &Path) -> SledStore {
+    SledStore::open(folder).expect("opened")
+}
+
+/// A release of a plan, a component and a large record, that ended at a time or is open.
+async fn fill(store: &SledStore, id: &str, at: u64, open: bool, plan: &[u8], component: &[u8]) {
+    let id = release(id);
+    let created = Created {
+        release: id.clone(),
+        plan: store.put_blob(plan.to_vec()).await.expect("put"),
+        components: vec![("jenkins 0.1.3".to_owned(), store.put_blob(component.to_vec()).await.expect("put"))],
+        parameters: serde_json::Value::Null,
+        requested_by: Actor::windlass(),
+        salt: [0; 16],
+    };
+    let first = Record { at: Timestamp(at), events: vec![Event::ReleaseCreated(Box::new(created))] };
+    store.append(append(&id, 0, first)).await.expect("appended");
+    store.append(append(&id, 1, large_record(at, 9000))).await.expect("appended");
+    let last = Append { outline: Some(outline(&id, at, open)), ..append(&id, 2, record(at)) };
+    store.append(last).await.expect("appended");
+}
+
+#[tokio::test]
+async fn what_is_old_and_finished_goes_with_its_blobs_and_nothing_else() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let component = Digest::of(b"component");
+    {
+        let store = open(folder.path());
+        fill(&store, "payments-1", 10, false, b"plan 1", b"component").await;
+        fill(&store, "payments-2", 10, false, b"plan 2", b"old component").await;
+        fill(&store, "payments-3", 20, true, b"plan 2", b"component").await;
+        fill(&store, "web-1", 90, false, b"plan 3", b"component 3").await;
+        fill(&store, "web-2", 30, false, b"plan 4", b"component 4").await;
+        store.put_document(DocumentKind::Tool, "helm", vec![7; 9000]).await.expect("put");
+    }
+    let store = open(folder.path());
+    let before = store.check().expect("checked");
+    let needed = BTreeSet::from([Digest::of(b"component 4")]);
+    let expired = store.expired(Timestamp(50), &needed).expect("listed");
+    let listed: Vec<String> = expired.releases.iter().map(|(id, records)| format!("{id}: {records}")).collect();
+    assert_eq!(listed, ["payments-1: 3", "payments-2: 3", "web-2: 3"]);
+    // The plan of 1 and 4, the old component, and the large records of 10 (both have the same) and 30.
+    assert_eq!(expired.blobs.len(), 5);
+    assert!(!expired.blobs.contains(&component) && !expired.blobs.contains(&Digest::of(b"plan 2")));
+    assert_eq!(store.check().expect("checked"), before);
+
+    // Somebody takes one of them up again, and somebody is about to make a release of a plan that was listed.
+    let again =
+        Append { outline: Some(outline(&release("web-2"), 30, true)), ..append(&release("web-2"), 3, record(7)) };
+    store.append(again).await.expect("appended");
+    store.put_blob(b"plan 1".to_vec()).await.expect("put");
+    let removed = store.remove_expired(&expired, &needed).expect("removed");
+    assert_eq!(removed, Removed { releases: 2, changed: 1, blobs: 2 });
+    let there = |bytes: &[u8]| store.blob(&Digest::of(bytes)).expect("read").is_some();
+    assert!(there(b"plan 1") && there(b"plan 4") && there(b"component") && there(b"plan 2"));
+    assert!(!there(b"old component"));
+    let left: Vec<String> = store.outlines().expect("read").iter().map(|it| it.release.to_string()).collect();
+    assert_eq!(left, ["payments-3", "web-2", "web-1"]);
+    assert_eq!(store.outlines_page(None, 9).expect("read").len(), 3);
+    assert_eq!(store.journal(&release("payments-1")).expect("read"), []);
+    assert_eq!(store.journal(&release("web-2")).expect("read").len(), 4);
+    assert_eq!(store.next_number(release("payments-1").workflow()).expect("read"), 4);
+    let after = store.check().expect("checked");
+    assert!(after.is_sound(), "{:?}", after.findings);
+    assert_eq!((after.releases, after.records), (3, 10));
+}
+
+#[tokio::test]
+async fn a_journal_too_long_for_one_batch_goes_too() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let store = open(folder.path());
+    let id = release("payments-1");
+    for at in 0..3000 {
+        let next = Append { outline: Some(outline(&id, 5, at < 2999)), ..append(&id, at, record(at)) };
+        store.append(next).await.expect("appended");
+    }
+    let expired = store.expired(Timestamp(50), &BTreeSet::new()).expect("listed");
+    assert_eq!(expired.releases.get(&id), Some(&3000));
+    let removed = store.remove_expired(&expired, &BTreeSet::new()).expect("removed");
+    assert_eq!(removed, Removed { releases: 1, changed: 0, blobs: 0 });
+    assert_eq!(store.journal(&id).expect("read"), []);
+    assert_eq!(store.quarantined().expect("read"), []);
+    let after = store.check().expect("checked");
+    assert!(after.is_sound(), "{:?}", after.findings);
+    assert_eq!(store.remove_expired(&expired, &BTreeSet::new()).expect("removed").changed, 1);
+}

@@ -76,12 +76,14 @@ impl Release {
             Event::FailingStarted { step, rollback } => match self.state {
                 ReleaseState::Running | ReleaseState::Failing { .. } => {
                     self.state = ReleaseState::Failing { step: step.clone(), rollback: *rollback };
+                    self.end_pause();
                 }
                 _ => return Err(self.illegal("the start of failing")),
             },
             Event::CancelingStarted { rollback } => match self.state {
                 ReleaseState::Running | ReleaseState::Failing { .. } => {
                     self.state = ReleaseState::Canceling { rollback: *rollback };
+                    self.end_pause();
                 }
                 _ => return Err(self.illegal("the start of canceling")),
             },
@@ -91,6 +93,7 @@ impl Release {
                 | ReleaseState::Canceling { .. }
                 | ReleaseState::Ended { outcome: Outcome::Succeeded | Outcome::Failed | Outcome::Canceled, .. } => {
                     self.state = ReleaseState::RollingBack { trigger: trigger.clone() };
+                    self.end_pause();
                     self.begin_rollback();
                 }
                 _ => return Err(self.illegal("the start of a rollback")),
@@ -213,6 +216,13 @@ impl Release {
         self.ready = plan.graph().steps().filter(is_ready).collect();
         self.unmet = unmet;
         Ok(())
+    }
+
+    /// A pause holds forward work; a release that goes another way has none.
+    fn end_pause(&mut self) {
+        if self.pause.take().is_some() {
+            self.set_all_timers();
+        }
     }
 
     fn set_all_timers(&mut self) {

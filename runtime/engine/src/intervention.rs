@@ -1,15 +1,239 @@
 //! What people may ask of a release, and what they are told when they may not.
 
 use serde_json::Value;
-use windlass_model::event::{Operation, Outcome};
+use windlass_model::actor::Actor;
+use windlass_model::event::{AfterFailure, Event, Intervention, Operation, Outcome, SkipReason};
+use windlass_model::failure::{FailureClass, StepError};
 use windlass_model::graph::StepIndex;
 use windlass_model::name::StepName;
+use windlass_model::time::Timestamp;
+use windlass_model::workflow::OnFailure;
 
+use crate::approval;
 use crate::input::Rejected;
 use crate::release::{Release, ReleaseState};
-use crate::step::{Stage, StepState};
+use crate::step::{Activity, Stage, StepState};
 
 impl Release {
+    pub(crate) fn vote(
+        &mut self,
+        step: StepName,
+        actor: Actor,
+        approved: bool,
+        comment: String,
+        now: Timestamp,
+    ) -> Result<Vec<Event>, Rejected> {
+        let index = self.find_step(&step)?;
+        let run = &self.steps[index.as_usize()];
+        if !matches!(run.state, StepState::Held { .. }) || self.state != ReleaseState::Running {
+            return Err(Rejected::NotHeld { step, state: run.state.name() });
+        }
+        let definition = self.plan.step(index);
+        let requester = &self.created.requested_by;
+        if !approval::gates(definition).any(|gate| approval::is_eligible(gate, &actor, requester)) {
+            let own = approval::gates(definition).all(|it| !it.requester_may_approve) && actor.name == requester.name;
+            let who = approval::gates(definition).map(approval::who).collect::<Vec<_>>().join(", and ");
+            let reason = if own { format!("they started this release; {who} may") } else { format!("{who} may") };
+            return Err(Rejected::NotEligible { actor: actor.name, step, reason });
+        }
+        if run.votes.iter().any(|it| it.actor.name == actor.name) {
+            return Err(Rejected::AlreadyVoted { actor: actor.name, step });
+        }
+        if !approved && comment.trim().is_empty() {
+            return Err(Rejected::NoReason);
+        }
+        let mut events = Vec::new();
+        let voted = Event::Voted { step: step.clone(), actor: actor.clone(), approved, comment: comment.clone() };
+        self.record(&mut events, voted, now);
+        // When it is approved it starts as anything does whose turn it is.
+        if !approved {
+            let error = StepError::engine(
+                FailureClass::Rejected,
+                "approval-rejected",
+                format!("{actor} rejected it: {comment}"),
+            );
+            let tolerated = self.plan.step(index).on_failure == OnFailure::Continue;
+            let next = if tolerated { AfterFailure::Continue } else { AfterFailure::Fail };
+            self.record(&mut events, Event::AttemptFailed { step, error, next }, now);
+            if !tolerated {
+                self.begin_failing(&mut events, index, now);
+            }
+        }
+        Ok(events)
+    }
+
+    pub(crate) fn skip(
+        &mut self,
+        events: &mut Vec<Event>,
+        step: StepName,
+        by: &Actor,
+        reason: String,
+        output: Option<Value>,
+        now: Timestamp,
+    ) {
+        let reason = SkipReason::Person { by: by.to_string(), reason };
+        self.record(events, Event::StepSkipped { step: step.clone(), reason }, now);
+        if let Some(output) = output {
+            self.record(events, Event::OutputGiven { step, output }, now);
+        }
+    }
+
+    /// Whether a step is held and has the votes that its gates ask for.
+    pub(crate) fn is_approved(&self, index: StepIndex) -> bool {
+        let run = &self.steps[index.as_usize()];
+        if !matches!(run.state, StepState::Held { .. }) {
+            return false;
+        }
+        let missing = approval::missing(self.plan.step(index), &run.votes, &self.created.requested_by);
+        missing.iter().all(|it| *it == 0)
+    }
+
+    pub(crate) fn intervene(
+        &mut self,
+        actor: Actor,
+        reason: String,
+        intervention: Intervention,
+        now: Timestamp,
+    ) -> Result<Vec<Event>, Rejected> {
+        if reason.trim().is_empty() {
+            return Err(Rejected::NoReason);
+        }
+        let mut events = Vec::new();
+        let intervened =
+            Event::Intervened { actor: actor.clone(), reason: reason.clone(), intervention: intervention.clone() };
+        match intervention {
+            Intervention::RunAgain { step } => {
+                let steps = self.to_run_again(&step)?;
+                self.record(&mut events, intervened, now);
+                self.record(&mut events, Event::StepsReset { steps }, now);
+            }
+            Intervention::Skip { step, output } => {
+                let index = self.to_skip(&step, output.as_ref())?;
+                self.record(&mut events, intervened, now);
+                // One that waits is skipped when its turn comes: what it needs must have ended for those after it.
+                if self.steps[index.as_usize()].state != StepState::Waiting {
+                    self.skip(&mut events, step, &actor, reason, output, now);
+                }
+            }
+            Intervention::ReplaceOutput { step, output } => {
+                let index = self.find_step(&step)?;
+                let state = &self.steps[index.as_usize()].state;
+                if self.state != ReleaseState::Running || !state.lets_dependents_run() {
+                    return Err(Rejected::NoOutput { step, state: state.name() });
+                }
+                self.record(&mut events, intervened, now);
+                self.record(&mut events, Event::OutputGiven { step, output }, now);
+            }
+            Intervention::Pause => {
+                if self.state != ReleaseState::Running || self.pause.is_some() {
+                    let state = if self.pause.is_some() { "paused" } else { self.state.name() };
+                    return Err(Rejected::WrongState { state, reason: "a release can be paused while it runs" });
+                }
+                self.record(&mut events, intervened, now);
+            }
+            Intervention::Resume => {
+                if self.pause().is_none() {
+                    let state = self.state.name();
+                    return Err(Rejected::WrongState {
+                        state,
+                        reason: "only a release that somebody paused can be resumed",
+                    });
+                }
+                self.record(&mut events, intervened, now);
+            }
+            Intervention::SettleRollback { step, done } => {
+                let index = self.find_step(&step)?;
+                let state = &self.steps[index.as_usize()].state;
+                if !matches!(state, StepState::RollbackBlocked { .. }) {
+                    return Err(Rejected::NotBlocked { step, state: state.name() });
+                }
+                self.record(&mut events, intervened, now);
+                self.record(&mut events, Event::RollbackSettled { step, done }, now);
+            }
+            Intervention::Retry { step } => {
+                if self.pause().is_some() {
+                    return Err(Rejected::WrongState { state: "paused", reason: "resume it first" });
+                }
+                let index = self.find_step(&step)?;
+                let (activity, error) = match (&self.state, &self.steps[index.as_usize()].state) {
+                    (ReleaseState::Running, StepState::Paused { activity, error })
+                    | (ReleaseState::RollingBack { .. }, StepState::RollbackBlocked { activity, error }) => {
+                        (activity.clone(), error.clone())
+                    }
+                    (_, other) => return Err(Rejected::NotPaused { step, state: other.name() }),
+                };
+                if error.is_of_expression() {
+                    return Err(Rejected::NoInput { step });
+                }
+                self.record(&mut events, intervened, now);
+                self.try_again(&mut events, index, &activity, &error, now);
+            }
+            Intervention::Cancel { rollback } => match &self.state {
+                ReleaseState::Running | ReleaseState::Failing { .. } => {
+                    self.record(&mut events, intervened, now);
+                    self.record(&mut events, Event::CancelingStarted { rollback }, now);
+                    self.stop_active_steps(&mut events, now);
+                }
+                ReleaseState::RollingBack { .. } if self.active.is_empty() && !rollback => {
+                    self.record(&mut events, intervened, now);
+                    self.end(&mut events, Outcome::PartiallyRolledBack, now);
+                }
+                other => {
+                    return Err(Rejected::WrongState {
+                        state: other.name(),
+                        reason: "a release can be canceled while it runs, and a blocked rollback can be given up",
+                    });
+                }
+            },
+            Intervention::Rollback => match &self.state {
+                ReleaseState::Running | ReleaseState::Failing { .. } => {
+                    self.record(&mut events, intervened, now);
+                    self.record(&mut events, Event::CancelingStarted { rollback: true }, now);
+                    self.stop_active_steps(&mut events, now);
+                }
+                ReleaseState::Ended { outcome: Outcome::Succeeded | Outcome::Failed | Outcome::Canceled, .. } => {
+                    self.record(&mut events, intervened, now);
+                    self.record(&mut events, Event::RollbackStarted { trigger: format!("{actor}: {reason}") }, now);
+                }
+                other => {
+                    return Err(Rejected::WrongState {
+                        state: other.name(),
+                        reason: "a release can be rolled back while it runs and after it ended, once",
+                    });
+                }
+            },
+        }
+        Ok(events)
+    }
+
+    /// Stopping what a step does. A step can be stopped more than once, when attempts are too slow.
+    pub(crate) fn cancel(&self, index: StepIndex, activity: &Activity) -> Event {
+        Event::AttemptStarted {
+            step: self.name(index),
+            operation: Operation::Cancel,
+            attempt: self.steps[index.as_usize()].cancels + 1,
+            round: activity.round,
+            input: None,
+        }
+    }
+
+    pub(crate) fn stop_active_steps(&mut self, events: &mut Vec<Event>, now: Timestamp) {
+        for index in self.active.clone() {
+            let step = self.name(index);
+            let Some(activity) = self.steps[index.as_usize()].state.activity() else { continue };
+            if activity.operation == Operation::Cancel {
+                continue;
+            }
+            let is_going_on = matches!(activity.stage, Stage::Calling(_) | Stage::Suspended { .. });
+            if is_going_on && self.plan.pin(index).cancel {
+                let started = self.cancel(index, activity);
+                self.record(events, started, now);
+            } else {
+                self.record(events, Event::StepCanceled { step }, now);
+            }
+        }
+    }
+
     /// The steps that run again with `step`: itself, all after it, and in a release that has ended all that kept
     /// it from succeeding, for else it could not end well.
     pub(crate) fn to_run_again(&self, step: &StepName) -> Result<Vec<StepName>, Rejected> {

@@ -20,6 +20,7 @@ mod intervention;
 mod release;
 mod retry;
 mod rollback;
+mod settle;
 mod step;
 mod wait;
 

@@ -244,7 +244,7 @@ impl Release {
 
     /// The pause that holds it, if there is one. Only forward work is held.
     pub fn pause(&self) -> Option<&Pause> {
-        self.pause.as_ref().filter(|_| self.state == ReleaseState::Running)
+        self.pause.as_ref()
     }
 
     /// How it ended, if it has.

@@ -17,44 +17,46 @@ fn help_says_what_there_is() {
     check(
         &site.good(&["--help"]).stdout,
         &expect![[r#"
-        Runs release workflows durably: every step a sandboxed WebAssembly component.
+            Runs release workflows durably: every step a sandboxed WebAssembly component.
 
-        Start with `windlass demo`.
+            Start with `windlass demo`.
 
-        Usage: windlass [OPTIONS] <COMMAND>
+            Usage: windlass [OPTIONS] <COMMAND>
 
-        Commands:
-          demo         Run a whole release: build, change, approval, deployment, verification
-          validate     Check workflow files; print every problem with its place
-          graph        Draw a workflow
-          run          Start a release and watch it to its end
-          serve        Go on with all open releases and answer other commands, until stopped
-          release      Show releases and act on them
-          plugin       Build, install and look at plugins
-          connection   Declare endpoints and how to authenticate there
-          tool         Declare native tools that plugins may run
-          group        Declare groups of people
-          store        Look after the store
-          bench        Measure this machine with real releases of steps that do nothing
-          completions  Print completions for a shell
-          help         Print this message or the help of the given subcommand(s)
+            Commands:
+              demo         Run a whole release: build, change, approval, deployment, verification
+              validate     Check workflow files; print every problem with its place
+              graph        Draw a workflow
+              run          Start a release and watch it to its end
+              serve        Go on with all open releases and answer other commands, until stopped
+              release      Show releases and act on them
+              plugin       Build, install and look at plugins
+              connection   Declare endpoints and how to authenticate there
+              tool         Declare native tools that plugins may run
+              group        Declare groups of people
+              backup       Write everything to a new folder, while releases go on
+              restore      Make an installation of a backup, or only check the backup
+              store        Look after the store
+              bench        Measure this machine with real releases of steps that do nothing
+              completions  Print completions for a shell
+              help         Print this message or the help of the given subcommand(s)
 
-        Options:
-              --state <DIR>
-                  Where everything is kept
+            Options:
+                  --state <DIR>
+                      Where everything is kept
 
-                  [env: WINDLASS_STATE=]
-                  [default: .windlass]
+                      [env: WINDLASS_STATE=]
+                      [default: .windlass]
 
-              --json
-                  Print JSON for programs
+                  --json
+                      Print JSON for programs
 
-          -h, --help
-                  Print help (see a summary with '-h')
+              -h, --help
+                      Print help (see a summary with '-h')
 
-          -V, --version
-                  Print version
-    "#]],
+              -V, --version
+                      Print version
+        "#]],
     );
     assert!(!site.state().exists(), "help makes nothing");
 }

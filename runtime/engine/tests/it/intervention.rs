@@ -164,6 +164,47 @@ fn a_pause_holds_the_next_attempt_and_an_approved_start() {
 }
 
 #[test]
+fn a_pause_ends_with_the_forward_work_it_holds() {
+    // A sibling fails the paused release: what is left to end, ends, other attempts included.
+    let mut failing = workflow("a; b");
+    failing.steps[0].on_failure = OnFailure::Pause;
+    let script = [
+        ("a", vec![Does::Fails(FailureClass::Transient)]),
+        ("b", vec![Does::Suspends(1), Does::Fails(FailureClass::Rejected)]),
+    ];
+    let mut world = World::new(failing, Pins::default(), &script);
+    for _ in 0..4 {
+        world.turn();
+    }
+    world.intervene(Intervention::Pause).expect("accepted");
+    world.run();
+    assert_eq!(world.release.outcome().map(|it| it.name()), Some("failed"), "{}", world.story());
+    assert!(world.release.pause().is_none());
+}
+
+#[test]
+fn what_was_approved_during_a_pause_starts_however_the_pause_ends() {
+    let mut gated = workflow("a; b");
+    gated.steps[1].gates = vec![Gate::Approval(ApprovalGate {
+        from: vec![Approver::User("ben".to_owned())],
+        min: 1,
+        requester_may_approve: false,
+        message: None,
+    })];
+    let mut world =
+        World::new(gated, Pins::default(), &[("a", vec![Does::Suspends(1), Does::Fails(FailureClass::Rejected)])]);
+    world.turn();
+    world.turn();
+    world.intervene(Intervention::Pause).expect("accepted");
+    world.vote("b", actor("ben", &[]), true).expect("counted");
+    world.run();
+    world.script.clear();
+    world.intervene(Intervention::RunAgain { step: name("a") }).expect("accepted");
+    world.run();
+    assert_eq!(world.story().lines().last(), Some("succeeded"), "{}", world.story());
+}
+
+#[test]
 fn a_rollback_is_not_held_by_a_pause() {
     let mut world = World::new(pausing("a -> b"), Pins::default(), &[("b", fails(FailureClass::Rejected))]);
     world.run();

@@ -3,6 +3,7 @@
 mod approval;
 mod flow;
 mod intervention;
+mod meddling;
 mod prefixes;
 mod rollback;
 mod workflows;

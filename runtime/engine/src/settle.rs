@@ -1,0 +1,166 @@
+//! Going on as far as possible without anything coming in: what starts, what is skipped or held, when it ends.
+
+use serde_json::Value;
+use windlass_model::event::{Event, Operation, Outcome, SkipReason};
+use windlass_model::expression::EvaluationError;
+use windlass_model::failure::StepError;
+use windlass_model::graph::StepIndex;
+use windlass_model::name::StepName;
+use windlass_model::time::Timestamp;
+
+use crate::approval;
+use crate::release::{Release, ReleaseState};
+use crate::step::{PassedOver, StepState};
+
+impl Release {
+    /// Goes on as far as it can without anything coming in.
+    pub(crate) fn settle(&mut self, now: Timestamp) -> Vec<Event> {
+        let mut events = Vec::new();
+        loop {
+            match &self.state {
+                ReleaseState::Running if self.pause.is_some() && self.unfinished > 0 => return events,
+                ReleaseState::Running => match (self.ready.first().copied(), self.approved()) {
+                    (Some(index), _) => self.visit(&mut events, index, now),
+                    (None, Some(index)) => self.start(&mut events, index, now),
+                    (None, None) if self.unfinished == 0 => self.end(&mut events, Outcome::Succeeded, now),
+                    (None, None) => return events,
+                },
+                ReleaseState::Failing { step, rollback } if self.active.is_empty() => {
+                    let trigger = format!("step {step} failed");
+                    if *rollback {
+                        self.record(&mut events, Event::RollbackStarted { trigger }, now);
+                    } else {
+                        self.end(&mut events, Outcome::Failed, now);
+                    }
+                }
+                ReleaseState::Canceling { rollback } if self.active.is_empty() => {
+                    if *rollback {
+                        self.record(&mut events, Event::RollbackStarted { trigger: "canceled".to_owned() }, now);
+                    } else {
+                        self.end(&mut events, Outcome::Canceled, now);
+                    }
+                }
+                ReleaseState::RollingBack { .. } => match self.rollback_ready.first().copied() {
+                    Some(index) => {
+                        let step = self.name(index);
+                        let started = Event::AttemptStarted {
+                            step,
+                            operation: Operation::Rollback,
+                            attempt: 1,
+                            round: 1,
+                            input: None,
+                        };
+                        self.record(&mut events, started, now);
+                    }
+                    None if self.active.is_empty() && !self.has_blocked_rollback() => {
+                        let all = !self.steps.iter().any(|it| it.state == StepState::LeftInPlace);
+                        let outcome = if all { Outcome::RolledBack } else { Outcome::PartiallyRolledBack };
+                        self.end(&mut events, outcome, now)
+                    }
+                    None => return events,
+                },
+                ReleaseState::Failing { .. } | ReleaseState::Canceling { .. } | ReleaseState::Ended { .. } => {
+                    return events;
+                }
+            }
+        }
+    }
+
+    /// A held step that may start.
+    fn approved(&self) -> Option<StepIndex> {
+        self.attention.iter().copied().find(|it| self.is_approved(*it))
+    }
+
+    fn has_blocked_rollback(&self) -> bool {
+        self.attention.iter().any(|it| matches!(self.steps[it.as_usize()].state, StepState::RollbackBlocked { .. }))
+    }
+
+    /// Looks at a step whose needs are met: skips it, holds it or starts it.
+    fn visit(&mut self, events: &mut Vec<Event>, index: StepIndex, now: Timestamp) {
+        let plan = self.plan.clone();
+        let step = plan.step(index);
+        let name = step.name.clone();
+        if let Some(PassedOver { by, reason, output }) = self.steps[index.as_usize()].passed_over.clone() {
+            return self.skip(events, name, &by, reason, output.as_deref().cloned(), now);
+        }
+        // Who skips a step by hand says that its work is done or not needed, not that nothing after it is.
+        let is_skipped = |it: &StepName| {
+            let state = plan.index_of(it).map(|it| &self.steps[it.as_usize()].state);
+            matches!(
+                state,
+                Some(StepState::Skipped { reason: SkipReason::Condition { .. } | SkipReason::NeedsSkipped })
+            )
+        };
+        if !step.needs.is_empty() && step.needs.iter().all(is_skipped) {
+            return self.record(events, Event::StepSkipped { step: name, reason: SkipReason::NeedsSkipped }, now);
+        }
+        if let Some(condition) = &step.when {
+            match self.with_scope(|scope| condition.holds(scope)) {
+                Ok(true) => {}
+                Ok(false) => {
+                    let reason = SkipReason::Condition {
+                        expression: condition.source().to_owned(),
+                        values: self.with_scope(|scope| condition.values(scope)),
+                    };
+                    return self.record(events, Event::StepSkipped { step: name, reason }, now);
+                }
+                Err(error) => return self.fail_unstarted(events, index, &error, now),
+            }
+        }
+        if step.gates.is_empty() {
+            return self.start(events, index, now);
+        }
+        let questions = approval::gates(step).map(|gate| match &gate.message {
+            None => Ok(String::new()),
+            Some(message) => self.with_scope(|scope| message.evaluate(scope)).map(|it| match it {
+                Value::String(text) => text,
+                other => other.to_string(),
+            }),
+        });
+        match questions.collect::<Result<Vec<_>, _>>() {
+            Ok(questions) => self.record(events, Event::StepHeld { step: name, questions }, now),
+            Err(error) => self.fail_unstarted(events, index, &error, now),
+        }
+    }
+
+    pub(crate) fn start(&mut self, events: &mut Vec<Event>, index: StepIndex, now: Timestamp) {
+        let plan = self.plan.clone();
+        match self.with_scope(|scope| plan.step(index).with.evaluate(scope)) {
+            Ok(input) => self.start_with(events, index, input, now),
+            Err(error) => self.fail_unstarted(events, index, &error, now),
+        }
+    }
+
+    fn start_with(&mut self, events: &mut Vec<Event>, index: StepIndex, input: Value, now: Timestamp) {
+        let step = self.name(index);
+        let run = &self.steps[index.as_usize()];
+        // A step that runs again is another logical call: the other side must not take it for the first one.
+        let (attempt, round) = (run.attempts + 1, run.rounds + 1);
+        let started = Event::AttemptStarted { step, operation: Operation::Start, attempt, round, input: Some(input) };
+        self.record(events, started, now);
+    }
+
+    /// An expression of a step has no value: its only attempt fails before any call is made.
+    pub(crate) fn fail_unstarted(
+        &mut self,
+        events: &mut Vec<Event>,
+        index: StepIndex,
+        error: &EvaluationError,
+        now: Timestamp,
+    ) {
+        self.start_with(events, index, Value::Null, now);
+        let error = StepError::expression(error.to_string());
+        self.fail(events, index, error, now, 0);
+    }
+
+    pub(crate) fn end(&mut self, events: &mut Vec<Event>, outcome: Outcome, now: Timestamp) {
+        let plan = self.plan.clone();
+        let outputs = &plan.workflow().outputs;
+        let outputs = outputs.iter().filter(|_| outcome == Outcome::Succeeded).map(|(name, template)| {
+            let value = self.with_scope(|scope| template.evaluate(scope)).unwrap_or(Value::Null);
+            (name.clone(), value)
+        });
+        let outputs = Value::Object(outputs.collect());
+        self.record(events, Event::ReleaseEnded { outcome, outputs }, now);
+    }
+}

@@ -1,0 +1,184 @@
+//! People who ask for everything at every moment, on random workflows: whatever they do, the journal tells the same
+//! as the release, no step runs before what it needs, and the release ends once they let it.
+
+use serde_json::json;
+use windlass_engine::{Input, Rejected, StepState, WaitCause};
+use windlass_model::event::{Intervention, Operation};
+use windlass_model::failure::FailureClass;
+use windlass_model::manifest::Effect;
+use windlass_model::name::StepName;
+use windlass_model::workflow::{ApprovalGate, Approver, Gate, OnFailure, Workflow};
+
+use crate::world::{Does, Pins, World, actor, workflow};
+
+/// As many in every run; 120,000 were tried once, and found what the tests of `intervention` now say.
+const SEEDS: u64 = 3_000;
+
+/// Numbers that follow from a seed (SplitMix64).
+struct Dice(u64);
+
+impl Dice {
+    fn below(&mut self, bound: usize) -> usize {
+        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mut mixed = self.0;
+        mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        ((mixed ^ (mixed >> 31)) % bound as u64) as usize
+    }
+
+    fn one_in(&mut self, bound: usize) -> bool {
+        self.below(bound) == 0
+    }
+}
+
+fn a_workflow(dice: &mut Dice) -> Workflow {
+    let count = 2 + dice.below(6);
+    let names: Vec<String> = (0..count).map(|it| format!("s{it}")).collect();
+    let mut made = workflow(&names.join("; "));
+    for at in 0..count {
+        for before in &names[..at] {
+            if dice.one_in(3) {
+                made.steps[at].needs.push(before.parse().expect("a name"));
+            }
+        }
+        let step = &mut made.steps[at];
+        step.on_failure =
+            [OnFailure::Pause, OnFailure::Pause, OnFailure::Fail, OnFailure::Rollback, OnFailure::Continue]
+                [dice.below(5)];
+        step.mandatory = dice.one_in(6);
+        if dice.one_in(4) {
+            step.gates = vec![Gate::Approval(ApprovalGate {
+                from: vec![Approver::User("ben".to_owned())],
+                min: 1,
+                requester_may_approve: false,
+                message: None,
+            })];
+        }
+    }
+    made
+}
+
+fn a_script(dice: &mut Dice) -> Vec<Does> {
+    let classes = [FailureClass::Transient, FailureClass::Rejected, FailureClass::TimedOut, FailureClass::Invalid];
+    (0..dice.below(4))
+        .map(|_| match dice.below(5) {
+            0 => Does::Suspends(1 + dice.below(100) as u64),
+            1 => Does::Done(json!({ "any": true })),
+            _ => Does::Fails(classes[dice.below(classes.len())]),
+        })
+        .collect()
+}
+
+fn an_intervention(dice: &mut Dice, step: StepName) -> Intervention {
+    match dice.below(12) {
+        0 | 1 => Intervention::Retry { step },
+        2 | 3 => Intervention::RunAgain { step },
+        4 => Intervention::Skip { step, output: dice.one_in(2).then(|| json!({ "by": "hand" })) },
+        5 => Intervention::ReplaceOutput { step, output: json!({ "other": 1 }) },
+        6 => Intervention::Pause,
+        7 | 8 => Intervention::Resume,
+        9 => Intervention::SettleRollback { step, done: dice.one_in(2) },
+        10 => Intervention::Cancel { rollback: dice.one_in(2) },
+        _ => Intervention::Rollback,
+    }
+}
+
+/// Every step that runs forward, or ran to a good end, has what it needs.
+fn needs_are_met(world: &World, seed: u64) {
+    for step in &world.plan.workflow().steps {
+        let runs = world.state(step.name.as_str()).activity().is_some_and(|it| it.operation == Operation::Start);
+        if !runs {
+            continue;
+        }
+        for need in &step.needs {
+            let state = world.state(need.as_str());
+            let met = matches!(
+                state,
+                StepState::Succeeded | StepState::Skipped { .. } | StepState::Failed { tolerated: true, .. }
+            );
+            assert!(met, "seed {seed}: {} runs though {need} is {}: {}", step.name, state.name(), world.story());
+        }
+    }
+}
+
+/// Lets people do what they are asked for, and the world work.
+fn let_it_end(world: &mut World, seed: u64) {
+    world.script.clear();
+    for _ in 0..1_000 {
+        if world.turn() {
+            continue;
+        }
+        if world.release.outcome().is_some() {
+            return;
+        }
+        let wait = world.release.waits().into_iter().next();
+        let wait = wait.unwrap_or_else(|| panic!("seed {seed}: it waits for nothing: {}", world.story()));
+        let answered = match (wait.cause, wait.step) {
+            (WaitCause::Pause, _) => world.intervene(Intervention::Resume),
+            (WaitCause::Approval, Some(step)) => world.vote(step.as_str(), actor("ben", &[]), true),
+            (WaitCause::Decision, Some(step)) => world.intervene(Intervention::Retry { step }),
+            (cause, step) => panic!("seed {seed}: nobody can end {cause:?} of {step:?}: {}", world.story()),
+        };
+        answered.unwrap_or_else(|error| panic!("seed {seed}: what a wait asks for is refused: {error}"));
+    }
+    panic!("seed {seed}: it never ends: {}", world.story());
+}
+
+#[test]
+fn whatever_people_do_the_release_makes_sense_and_ends() {
+    let mut accepted = std::collections::BTreeMap::<&str, usize>::new();
+    for seed in 0..SEEDS {
+        let mut dice = Dice(seed);
+        let made = a_workflow(&mut dice);
+        let names: Vec<StepName> = made.steps.iter().map(|it| it.name.clone()).collect();
+        let pins = Pins {
+            effect: [Effect::Read, Effect::IdempotentWrite, Effect::Write][dice.below(3)],
+            cancel: dice.one_in(2),
+            rollback: !dice.one_in(3),
+            find: true,
+        };
+        let mut world = World::new(made, pins, &[]);
+        for name in &names {
+            for key in [name.to_string(), format!("{name}:rollback"), format!("{name}:cancel")] {
+                world.script.insert(key, a_script(&mut dice).into());
+            }
+        }
+        for _ in 0..60 {
+            let step = names[dice.below(names.len())].clone();
+            let told = match dice.below(10) {
+                0 => {
+                    let intervention = an_intervention(&mut dice, step);
+                    let name = match &intervention {
+                        Intervention::Retry { .. } => "retry",
+                        Intervention::RunAgain { .. } => "run again",
+                        Intervention::Skip { .. } => "skip",
+                        Intervention::ReplaceOutput { .. } => "replace output",
+                        Intervention::Pause => "pause",
+                        Intervention::Resume => "resume",
+                        Intervention::SettleRollback { .. } => "settle",
+                        Intervention::Cancel { .. } => "cancel",
+                        Intervention::Rollback => "rollback",
+                    };
+                    let told = world.intervene(intervention);
+                    *accepted.entry(name).or_default() += usize::from(told.is_ok());
+                    told
+                }
+                1 => world.vote(step.as_str(), actor("ben", &[]), !dice.one_in(5)),
+                2 if dice.one_in(4) => {
+                    world.crash();
+                    Ok(())
+                }
+                3 if dice.one_in(4) => world.tell(Input::Tick { dice: dice.below(1 << 30) as u64 }),
+                _ => {
+                    world.turn();
+                    Ok(())
+                }
+            };
+            assert!(!matches!(told, Err(Rejected::LateAnswer)), "seed {seed}");
+            needs_are_met(&world, seed);
+        }
+        let_it_end(&mut world, seed);
+    }
+    assert_eq!(accepted.len(), 9, "{accepted:?}");
+    assert!(accepted.values().all(|it| *it > 20), "everything was done often enough: {accepted:?}");
+}

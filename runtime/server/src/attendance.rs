@@ -25,6 +25,9 @@ const PARK_MIN: Duration = Duration::from_secs(1);
 /// How long a release whose record could not be written waits before it tries again.
 const STORE_RETRY: Duration = Duration::from_secs(5);
 
+/// How many drivers are asked to take an input: one may be leaving, several in a row are not.
+const TELL_ATTEMPTS_MAX: usize = 8;
+
 /// Parked releases that are brought back at the same time.
 const AWAKENING_MAX: usize = 64;
 
@@ -40,6 +43,13 @@ struct Handle {
     inbox: mpsc::UnboundedSender<Message>,
     /// Those who watch the release subscribe to it.
     change: watch::Sender<u64>,
+}
+
+impl Handle {
+    /// Whether its driver is there. One that panicked has left its handle behind.
+    fn is_attended(&self) -> bool {
+        !self.inbox.is_closed()
+    }
 }
 
 /// What a new driver needs beside its release.
@@ -138,10 +148,10 @@ impl Runtime {
     /// Who drives a release; brings it back if it is parked or has ended.
     fn handle(&self, id: &ReleaseId) -> Handle {
         let mut attendance = lock(&self.inner.attendance);
-        if let Some(handle) = attendance.driven.get(id) {
+        attendance.parked.take(id);
+        if let Some(handle) = attendance.driven.get(id).filter(|it| it.is_attended()) {
             return handle.clone();
         }
-        attendance.parked.take(id);
         let (handle, desk) = desk();
         attendance.driven.insert(id.clone(), handle.clone());
         drop(attendance);
@@ -182,7 +192,7 @@ impl Runtime {
             let mut release = self.inner.replay(id)?;
             return Ok(driver::take_unattended(&self.inner, &mut release, input).await?.map_err(NotTaken::from)?);
         }
-        loop {
+        for _ in 0..TELL_ATTEMPTS_MAX {
             let (answer, answered) = oneshot::channel();
             let sent = self.handle(id).inbox.send(Message::Input { input: input.clone(), answer });
             // A driver that left meanwhile drops what it did not look at; then another one is asked.
@@ -192,6 +202,8 @@ impl Runtime {
                 return Ok(answer?);
             }
         }
+        let text = "the host itself fails at this release; please report it".to_owned();
+        Err(NotTaken::NotRecorded(text).into())
     }
 
     /// The release as its driver has it; none when nobody drives it.
@@ -206,7 +218,7 @@ impl Runtime {
     pub(crate) fn changes(&self, id: &ReleaseId) -> Option<watch::Receiver<u64>> {
         let is_parked = {
             let attendance = lock(&self.inner.attendance);
-            if let Some(handle) = attendance.driven.get(id) {
+            if let Some(handle) = attendance.driven.get(id).filter(|it| it.is_attended()) {
                 return Some(handle.change.subscribe());
             }
             attendance.parked.has(id)

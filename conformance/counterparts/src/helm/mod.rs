@@ -15,6 +15,7 @@ mod cluster;
 mod command;
 mod overrides;
 mod print;
+mod query;
 mod release;
 mod resource;
 mod template;

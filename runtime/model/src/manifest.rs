@@ -3,7 +3,7 @@
 //! The written form is JSON, embedded in the component; its published schema is
 //! `wit/0.1/manifest.schema.json`, made from these types by a test.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -188,6 +188,12 @@ pub struct InvalidManifest(pub Vec<String>);
 pub const CONTRACT: &str = "0.1";
 
 impl Manifest {
+    /// The subcommands of a tool that any of its actions asks for, each once and in order.
+    pub fn subcommands_of(&self, tool: &ToolName) -> BTreeSet<String> {
+        let needs = self.actions.values().filter_map(|it| it.tools.get(tool));
+        needs.flat_map(|it| it.subcommands.iter().cloned()).collect()
+    }
+
     /// Reads and checks a manifest; all problems at once.
     pub fn parse(json: &[u8]) -> Result<Self, InvalidManifest> {
         let manifest: Self = serde_json::from_slice(json).map_err(|error| InvalidManifest(vec![error.to_string()]))?;

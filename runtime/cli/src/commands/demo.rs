@@ -84,7 +84,10 @@ pub(crate) async fn demo(args: DemoArgs, context: &Context<'_>) -> anyhow::Resul
     let built = author::build(&folders, None, &sandbox, output).await?;
     drop(sandbox);
 
-    let counterparts = counterparts::start(&root, &state, &args, output).await?;
+    let helm = built.iter().find(|it| it.plugin == "helm").context("the plugin `helm` was not built")?;
+    let helm = std::fs::read(&helm.file).with_context(|| format!("{} cannot be read", helm.file.display()))?;
+    let helm = Sandbox::inspect(&helm).context("the plugin `helm`")?.manifest;
+    let counterparts = counterparts::start(&root, &state, &args, &helm, output).await?;
     let runtime = Runtime::open(state.clone(), RuntimeOptions::default()).await?;
     let serving = serve(runtime.clone()).await?;
     let client = Client::Here(runtime);

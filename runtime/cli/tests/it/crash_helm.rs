@@ -43,20 +43,13 @@ impl Cluster {
         site.good(&["connection", "add", "cluster", "--auth", "kubeconfig", "--kubeconfig", &reference]);
         let helm = standin_helm().display().to_string();
         let mut add = vec!["tool", "add", "helm", "--path", &helm, "--connection", "cluster"];
-        for subcommand in [
-            "version",
-            "lint",
-            "template",
-            "upgrade",
-            "install",
-            "status",
-            "history",
-            "rollback",
-            "uninstall",
-            "test",
-            "get",
-            "list",
-        ] {
+        // All that the plugin asks for.
+        let inspected = site.json(&["plugin", "inspect", "helm"]);
+        let actions = inspected["manifest"]["actions"].as_object().expect("actions").values();
+        let asked = actions.flat_map(|it| it["tools"]["helm"]["subcommands"].as_array().into_iter().flatten());
+        let asked: std::collections::BTreeSet<&str> = asked.map(|it| it.as_str().expect("a name")).collect();
+        assert!(asked.contains("upgrade"), "{inspected}");
+        for subcommand in asked {
             add.extend(["--subcommand", subcommand]);
         }
         site.good(&add);

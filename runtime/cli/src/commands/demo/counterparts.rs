@@ -13,6 +13,7 @@ use serde::Deserialize;
 use tokio::process::Command;
 use windlass_model::connection::{Authentication, Connection, SecretReference, Tool};
 use windlass_model::digest::Digest;
+use windlass_model::manifest::Manifest;
 use windlass_server::StateDirectory;
 
 use super::DemoArgs;
@@ -36,26 +37,12 @@ struct Ready {
     pid: u32,
 }
 
-const HELM_SUBCOMMANDS: [&str; 12] = [
-    "version",
-    "lint",
-    "template",
-    "upgrade",
-    "install",
-    "status",
-    "history",
-    "rollback",
-    "uninstall",
-    "test",
-    "get",
-    "list",
-];
-
 /// Starts what is not running yet.
 pub(super) async fn start(
     root: &Path,
     state: &StateDirectory,
     args: &DemoArgs,
+    helm_plugin: &Manifest,
     output: &Output,
 ) -> anyhow::Result<Counterparts> {
     let folder = state.root().join("demo");
@@ -150,7 +137,7 @@ pub(super) async fn start(
         name: "helm".parse()?,
         path: helm,
         digest: Digest::of(&bytes),
-        subcommands: HELM_SUBCOMMANDS.iter().map(ToString::to_string).collect(),
+        subcommands: helm_plugin.subcommands_of(&"helm".parse()?).into_iter().collect(),
         connections: vec!["cluster".parse()?],
         plugins: vec!["helm".parse()?],
         wall_ms: Tool::default_wall_ms(),

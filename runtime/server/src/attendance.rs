@@ -3,7 +3,7 @@
 //! A release that waits for a time or for somebody is dropped from memory; its journal is all that is left of it,
 //! and an entry that says when to look again. An input or the time brings it back.
 //!
-//! **Invariant:** an entry in `releases` is made, and taken away, under its lock together with the parking's.
+//! **Invariant:** an entry in `driven` is made, and taken away, under its lock together with the parking's.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Weak};
@@ -12,7 +12,8 @@ use std::time::Duration;
 use tokio::sync::{mpsc, oneshot, watch};
 use windlass_engine::{Input, Release};
 use windlass_model::name::ReleaseId;
-use windlass_model::time::Timestamp;
+use windlass_model::time::{Span, Timestamp};
+use windlass_store::StoreError;
 
 use crate::clock::now;
 use crate::driver::{self, Beginning, Message, NotTaken};
@@ -25,11 +26,11 @@ const PARK_MIN: Duration = Duration::from_secs(1);
 /// How long a release whose record could not be written waits before it tries again.
 const STORE_RETRY: Duration = Duration::from_secs(5);
 
-/// How many drivers are asked to take an input: one may be leaving, several in a row are not.
+/// How many drivers are asked to take an input: one may have failed, several in a row have not by chance.
 const TELL_ATTEMPTS_MAX: usize = 8;
 
 /// Parked releases that are brought back at the same time.
-const AWAKENING_MAX: usize = 64;
+pub(crate) const AWAKENING_MAX: usize = 64;
 
 /// Which releases are driven and which only wait.
 #[derive(Default)]
@@ -145,19 +146,23 @@ impl Runtime {
         true
     }
 
-    /// Who drives a release; brings it back if it is parked or has ended.
-    fn handle(&self, id: &ReleaseId) -> Handle {
+    /// Does something with who drives a release; brings it back if it is parked or has ended.
+    ///
+    /// It is done under the lock, so that a driver that is about to leave sees it: one that had just been brought
+    /// back for this would otherwise find nothing to do, and be gone before it is told what.
+    fn reach<T>(&self, id: &ReleaseId, act: impl FnOnce(&Handle) -> T) -> T {
         let mut attendance = lock(&self.inner.attendance);
         attendance.parked.take(id);
         if let Some(handle) = attendance.driven.get(id).filter(|it| it.is_attended()) {
-            return handle.clone();
+            return act(handle);
         }
         let (handle, desk) = desk();
-        attendance.driven.insert(id.clone(), handle.clone());
+        let done = act(&handle);
+        attendance.driven.insert(id.clone(), handle);
         drop(attendance);
         let (runtime, id) = (self.clone(), id.clone());
         tokio::spawn(async move { runtime.bring_back(id, desk).await });
-        handle
+        done
     }
 
     async fn bring_back(self, id: ReleaseId, mut desk: Desk) {
@@ -171,7 +176,14 @@ impl Runtime {
             }
             Err(error) => {
                 tracing::error!(release = %id, %error, "this release cannot go on");
-                lock(&self.inner.attendance).driven.remove(&id);
+                {
+                    let mut attendance = lock(&self.inner.attendance);
+                    attendance.driven.remove(&id);
+                    if passes(&error) {
+                        attendance.parked.put(id.clone(), Some(now() + span(STORE_RETRY)));
+                        self.inner.timer.notify_one();
+                    }
+                }
                 desk.messages.close();
                 while let Some(message) = desk.messages.recv().await {
                     if let Message::Input { answer, .. } = message {
@@ -194,11 +206,10 @@ impl Runtime {
         }
         for _ in 0..TELL_ATTEMPTS_MAX {
             let (answer, answered) = oneshot::channel();
-            let sent = self.handle(id).inbox.send(Message::Input { input: input.clone(), answer });
-            // A driver that left meanwhile drops what it did not look at; then another one is asked.
-            if sent.is_ok()
-                && let Ok(answer) = answered.await
-            {
+            let message = Message::Input { input: input.clone(), answer };
+            let sent = self.reach(id, |handle| handle.inbox.send(message).is_ok());
+            // A driver that failed drops what it did not look at; then another one is asked.
+            if sent && let Ok(answer) = answered.await {
                 return Ok(answer?);
             }
         }
@@ -223,7 +234,7 @@ impl Runtime {
             }
             attendance.parked.has(id)
         };
-        is_parked.then(|| self.handle(id).change.subscribe())
+        is_parked.then(|| self.reach(id, |handle| handle.change.subscribe()))
     }
 
     /// How many open releases are driven, and how many are parked.
@@ -247,6 +258,11 @@ impl Runtime {
     }
 }
 
+/// Whether reading a release may work later: the disk failed, and nothing that was written is damaged.
+fn passes(error: &RuntimeError) -> bool {
+    matches!(error, RuntimeError::Store(StoreError::Io { .. } | StoreError::Database { .. }))
+}
+
 /// Whether a driver may leave a release: it rests long enough, and nobody watches it.
 pub(crate) fn may_park(release: &Release, change: &watch::Sender<u64>) -> bool {
     is_unwatched(change)
@@ -257,8 +273,8 @@ pub(crate) fn is_unwatched(change: &watch::Sender<u64>) -> bool {
     change.receiver_count() == 0
 }
 
-fn span(duration: Duration) -> windlass_model::time::Span {
-    windlass_model::time::Span(u64::try_from(duration.as_millis()).unwrap_or(u64::MAX))
+fn span(duration: Duration) -> Span {
+    Span(u64::try_from(duration.as_millis()).unwrap_or(u64::MAX))
 }
 
 /// Brings parked releases back when their time has come, the one that is due first being the first, for as long
@@ -272,7 +288,7 @@ async fn keep_time(inner: Weak<Inner>) {
         };
         match next {
             Next::Due(release) => {
-                let _ = Runtime { inner: strong }.handle(&release);
+                Runtime { inner: strong }.reach(&release, |_| ());
             }
             Next::At(at) => {
                 let timer = strong.timer.clone();
@@ -302,7 +318,192 @@ enum Next {
     At(Option<Timestamp>),
 }
 
-/// As many releases are brought back at once.
-pub(crate) fn awakening() -> tokio::sync::Semaphore {
-    tokio::sync::Semaphore::new(AWAKENING_MAX)
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicBool, Ordering};
+
+    use futures::FutureExt as _;
+    use futures::future::BoxFuture;
+    use serde_json::json;
+    use windlass_model::actor::Actor;
+    use windlass_model::digest::Digest;
+    use windlass_model::event::Record;
+    use windlass_model::manifest::Effect;
+    use windlass_model::name::WorkflowName;
+    use windlass_model::plan::{Pin, Plan};
+    use windlass_model::template::Template;
+    use windlass_model::workflow::{
+        ApprovalGate, Approver, Connections, Gate, OnFailure, RetryPolicy, RollbackPart, Step, Uses, Workflow,
+    };
+    use windlass_store::{Append, AppendError, CheckReport, DocumentKind, MemoryStore, Outline, Store};
+
+    use super::*;
+    use crate::runtime::RuntimeOptions;
+    use crate::state_directory::StateDirectory;
+
+    /// A store whose disk fails as long as it is broken.
+    #[derive(Default)]
+    struct Failing {
+        store: MemoryStore,
+        is_broken: AtomicBool,
+    }
+
+    impl Failing {
+        fn works(&self) -> Result<(), StoreError> {
+            match self.is_broken.load(Ordering::SeqCst) {
+                false => Ok(()),
+                true => Err(StoreError::Io {
+                    doing: "read".to_owned(),
+                    source: Arc::new(std::io::ErrorKind::StorageFull.into()),
+                }),
+            }
+        }
+    }
+
+    impl Store for Failing {
+        fn append(&self, append: Append) -> BoxFuture<'_, Result<(), AppendError>> {
+            match self.works() {
+                Ok(()) => self.store.append(append),
+                Err(error) => async move { Err(error.into()) }.boxed(),
+            }
+        }
+        fn journal(&self, release: &ReleaseId) -> Result<Vec<Record>, StoreError> {
+            self.works().and_then(|()| self.store.journal(release))
+        }
+        fn outlines(&self) -> Result<Vec<Outline>, StoreError> {
+            self.store.outlines()
+        }
+        fn outline(&self, release: &ReleaseId) -> Result<Option<Outline>, StoreError> {
+            self.store.outline(release)
+        }
+        fn next_number(&self, workflow: &WorkflowName) -> Result<u64, StoreError> {
+            self.store.next_number(workflow)
+        }
+        fn put_document(
+            &self,
+            kind: DocumentKind,
+            name: &str,
+            bytes: Vec<u8>,
+        ) -> BoxFuture<'_, Result<(), StoreError>> {
+            self.store.put_document(kind, name, bytes)
+        }
+        fn document(&self, kind: DocumentKind, name: &str) -> Result<Option<Vec<u8>>, StoreError> {
+            self.store.document(kind, name)
+        }
+        fn documents(&self, kind: DocumentKind) -> Result<Vec<(String, Vec<u8>)>, StoreError> {
+            self.store.documents(kind)
+        }
+        fn remove_document(&self, kind: DocumentKind, name: &str) -> BoxFuture<'_, Result<bool, StoreError>> {
+            self.store.remove_document(kind, name)
+        }
+        fn put_blob(&self, bytes: Vec<u8>) -> BoxFuture<'_, Result<Digest, StoreError>> {
+            self.store.put_blob(bytes)
+        }
+        fn blob(&self, digest: &Digest) -> Result<Option<Vec<u8>>, StoreError> {
+            self.store.blob(digest)
+        }
+        fn check(&self) -> Result<CheckReport, StoreError> {
+            self.store.check()
+        }
+    }
+
+    /// One step that two people have to approve.
+    fn plan() -> Plan {
+        let approval = ApprovalGate {
+            from: vec![Approver::User("ana".to_owned()), Approver::User("ben".to_owned())],
+            min: 2,
+            requester_may_approve: false,
+            message: None,
+        };
+        let step = Step {
+            name: "deploy".parse().expect("a name"),
+            phase: None,
+            needs: Vec::new(),
+            uses: Uses {
+                plugin: "helm".parse().expect("a name"),
+                action: "upgrade".parse().expect("a name"),
+                version: semver::VersionReq::STAR,
+            },
+            connections: Connections::Unbound,
+            with: Template::Plain(json!({})),
+            when: None,
+            retry: RetryPolicy::default(),
+            timeout: None,
+            gates: vec![Gate::Approval(approval)],
+            on_failure: OnFailure::Pause,
+            rollback: RollbackPart::Automatic,
+            mandatory: false,
+        };
+        let workflow = Workflow {
+            name: "held".parse().expect("a name"),
+            description: None,
+            parameters: std::collections::BTreeMap::new(),
+            phases: Vec::new(),
+            steps: vec![step],
+            outputs: std::collections::BTreeMap::new(),
+        };
+        let pin = Pin {
+            component: Digest::of(b"helm"),
+            version: semver::Version::new(0, 1, 0),
+            effect: Effect::Write,
+            cancel: false,
+            rollback: false,
+            find: false,
+            connections: std::collections::BTreeMap::new(),
+        };
+        Plan::new(workflow, vec![pin]).expect("a plan")
+    }
+
+    fn person(name: &str) -> Actor {
+        Actor { name: name.to_owned(), groups: Vec::new(), authenticated: "test".to_owned() }
+    }
+
+    async fn until(runtime: &Runtime, wanted: (usize, usize)) {
+        let so = async {
+            while runtime.attended() != wanted {
+                tokio::task::yield_now().await;
+            }
+        };
+        let in_time = tokio::time::timeout(Duration::from_secs(20), so).await;
+        assert!(in_time.is_ok(), "{:?} are attended, not {wanted:?}", runtime.attended());
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn a_release_whose_store_fails_is_not_forgotten() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let state = StateDirectory::open(folder.path()).expect("a state directory");
+        let store = Arc::new(Failing::default());
+        let runtime = Runtime::with_store(state, store.clone(), RuntimeOptions::default()).await.expect("a runtime");
+        let plan = runtime.keep_plan(plan()).await.expect("kept");
+        let id = runtime.begin(&plan, json!({}), person("zoe")).await.expect("begun");
+        until(&runtime, (0, 1)).await;
+        let vote = |name: &str| Input::Vote {
+            step: "deploy".parse().expect("a name"),
+            actor: person(name),
+            approved: true,
+            comment: String::new(),
+        };
+
+        // It cannot be read.
+        store.is_broken.store(true, Ordering::SeqCst);
+        let refused = runtime.tell(&id, vote("ana")).await.expect_err("it is not recorded");
+        assert!(matches!(refused, RuntimeError::NotTaken(NotTaken::NotRecorded(_))), "{refused:?}");
+        until(&runtime, (0, 1)).await;
+
+        // It is in memory and cannot be recorded: who watches it keeps it there.
+        store.is_broken.store(false, Ordering::SeqCst);
+        let watching = runtime.changes(&id).expect("it is open");
+        runtime.tell(&id, vote("ana")).await.expect("recorded");
+        store.is_broken.store(true, Ordering::SeqCst);
+        let refused = runtime.tell(&id, vote("ben")).await.expect_err("it is not recorded");
+        assert!(matches!(refused, RuntimeError::NotTaken(NotTaken::NotRecorded(_))), "{refused:?}");
+        drop(watching);
+        until(&runtime, (0, 1)).await;
+
+        // There is room again; what was acknowledged is there, what was not is not.
+        store.is_broken.store(false, Ordering::SeqCst);
+        let release = runtime.release(&id).await.expect("readable");
+        let index = release.plan().index_of(&"deploy".parse().expect("a name")).expect("a step");
+        assert_eq!(release.step(index).votes.len(), 1);
+    }
 }

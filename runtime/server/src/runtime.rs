@@ -183,7 +183,7 @@ impl Runtime {
             numbers: Mutex::default(),
             attendance: Mutex::default(),
             timer: Arc::default(),
-            awakening: crate::attendance::awakening(),
+            awakening: Semaphore::new(crate::attendance::AWAKENING_MAX),
             logs: Mutex::default(),
             changed: Notify::new(),
         };

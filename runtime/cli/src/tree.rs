@@ -11,7 +11,8 @@ use crate::output::{BAD, BUSY, DIM, GOOD, STRONG, WAIT, styled};
 /// Draws a release. `now` is what running steps are timed against.
 pub(crate) fn draw(view: &ReleaseView, now: Timestamp) -> String {
     let mut lines = vec![head(view, now)];
-    let wide = view.steps.iter().map(|it| it.name.len()).max().unwrap_or(0);
+    let names = view.steps.iter().chain(view.steps.iter().flat_map(|it| &it.items)).map(|it| it.name.len());
+    let wide = names.max().unwrap_or(0);
     let phases: Vec<Option<&str>> = if view.phases.is_empty() {
         vec![None]
     } else {
@@ -31,8 +32,13 @@ pub(crate) fn draw(view: &ReleaseView, now: Timestamp) -> String {
             None => "",
         };
         for (at, step) in steps.iter().enumerate() {
-            let branch = if at + 1 == steps.len() { "└─ " } else { "├─ " };
+            let (branch, below) = if at + 1 == steps.len() { ("└─ ", "   ") } else { ("├─ ", "│  ") };
             lines.push(format!("{}{}", styled(DIM, format!("{trunk}{branch}")), line(step, wide, now)));
+            let items: Vec<&StepView> = worth_showing(&step.items);
+            for (at, item) in items.iter().enumerate() {
+                let branch = if at + 1 == items.len() { "└─ " } else { "├─ " };
+                lines.push(format!("{}{}", styled(DIM, format!("{trunk}{below}{branch}")), line(item, wide, now)));
+            }
         }
     }
     for wait in view.waits.iter().filter(|it| !it.command.is_empty()) {
@@ -41,6 +47,29 @@ pub(crate) fn draw(view: &ReleaseView, now: Timestamp) -> String {
         lines.push(format!("  {}", styled(DIM, &wait.command)));
     }
     lines.join("\n") + "\n"
+}
+
+/// How many items of a step are drawn.
+const ITEMS_MAX: usize = 12;
+
+/// The items of a step that somebody wants to see: all when they are few, else those that are not simply done or
+/// to come, as many as fit.
+fn worth_showing(items: &[StepView]) -> Vec<&StepView> {
+    if items.len() <= ITEMS_MAX {
+        return items.iter().collect();
+    }
+    items.iter().filter(|it| !matches!(it.state.as_str(), "succeeded" | "waiting")).take(ITEMS_MAX).collect()
+}
+
+/// What an item of a step is, for people: `eu`, `linux, 18`.
+fn item_label(item: &serde_json::Value) -> String {
+    use serde_json::Value;
+    match item {
+        Value::Null => String::new(),
+        Value::String(text) => text.clone(),
+        Value::Object(fields) => fields.values().map(item_label).collect::<Vec<_>>().join(", "),
+        Value::Bool(_) | Value::Number(_) | Value::Array(_) => item.to_string(),
+    }
 }
 
 fn head(view: &ReleaseView, now: Timestamp) -> String {
@@ -76,8 +105,12 @@ fn line(step: &StepView, wide: usize, now: Timestamp) -> String {
     let mut text = format!("{state}{percent}{}", step.status);
     text = text.trim_end_matches([':', ' ']).replace('\n', " ");
     let attempt = if step.attempt > 1 { format!(" (attempt {})", step.attempt) } else { String::new() };
+    let what = match item_label(&step.item) {
+        label if label.is_empty() => step.uses.clone(),
+        label => label.chars().take(28).collect(),
+    };
     let mut line =
-        format!("{} {:wide$}  {}", styled(style, sign), step.name, styled(DIM, format!("{:28} {time:>7}", step.uses)),);
+        format!("{} {:wide$}  {}", styled(style, sign), step.name, styled(DIM, format!("{what:28} {time:>7}")),);
     if !text.is_empty() {
         line.push_str(&format!("  {}{attempt}", styled(style, text)));
     }
@@ -158,7 +191,7 @@ struct Teller {
 impl Teller {
     fn tell(&mut self, view: &ReleaseView) -> Vec<String> {
         let mut lines = Vec::new();
-        for step in &view.steps {
+        for step in view.steps.iter().flat_map(|it| it.items.iter().chain([it])) {
             // A step that waits outside is woken to look again and again; that is no news.
             let state = if step.state == "suspended" { "running" } else { step.state.as_str() };
             let before = self.states.insert(step.name.clone(), state.to_owned());

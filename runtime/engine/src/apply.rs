@@ -57,7 +57,7 @@ impl Release {
                     self.set_all_timers();
                 }
                 Intervention::Skip { step, output } => {
-                    let index = self.plan.index_of(step).ok_or_else(|| IllegalEvent::UnknownStep(step.clone()))?;
+                    let index = self.index_of(step).ok_or_else(|| IllegalEvent::UnknownStep(step.clone()))?;
                     let run = &mut self.steps[index.as_usize()];
                     if run.state == StepState::Waiting {
                         let output = output.clone().map(Arc::new);
@@ -122,6 +122,8 @@ impl Release {
             | Event::AttemptTimedOut { .. }
             | Event::OutputGiven { .. }
             | Event::RollbackSettled { .. }
+            | Event::FannedOut { .. }
+            | Event::Joined { .. }
             | Event::StepCanceled { .. } => self.apply_to_step(event, at)?,
         }
         Ok(())
@@ -133,8 +135,19 @@ impl Release {
 
     fn apply_to_step(&mut self, event: &Event, at: Timestamp) -> Result<(), IllegalEvent> {
         let name = event.step().expect("only events about a step come here");
-        let index = self.plan.index_of(name).ok_or_else(|| IllegalEvent::UnknownStep(name.clone()))?;
+        let index = self.index_of(name).ok_or_else(|| IllegalEvent::UnknownStep(name.clone()))?;
+        if let Event::FannedOut { items, .. } = event {
+            if self.is_item(index) || self.definition(index).for_each.is_none() {
+                return Err(IllegalEvent::Step { step: name.clone(), state: "one run", event: name_of(event) });
+            }
+            self.begin_fan(index, items);
+        }
+        let joined = match event {
+            Event::Joined { output: None, .. } => Some(self.joined(index)),
+            _ => None,
+        };
         let run = &mut self.steps[index.as_usize()];
+        run.output = joined.map(Arc::new).or(run.output.take());
         let before = run.state.name();
         let ran_on = run.state.lets_dependents_run();
         let old = std::mem::replace(&mut run.state, StepState::Waiting);
@@ -159,6 +172,7 @@ impl Release {
         };
         keep(&mut self.active, run.state.activity().is_some());
         keep(&mut self.attention, run.state.needs_a_person());
+        keep(&mut self.open_fans, run.state == StepState::FannedOut);
         self.ready.remove(&index);
         self.rollback_ready.remove(&index);
         self.set_timers(index);
@@ -167,6 +181,10 @@ impl Release {
         let rolled_back = matches!(run.state, StepState::RolledBack | StepState::LeftInPlace);
         if runs_on && !ran_on {
             run.ended_at = Some(at);
+        }
+        if self.is_item(index) {
+            self.place_item(index);
+        } else if runs_on && !ran_on {
             self.unfinished -= 1;
             for child in self.plan.clone().graph().children(index) {
                 let unmet = &mut self.unmet[child.as_usize()];
@@ -189,20 +207,19 @@ impl Release {
         }
         self.state = ReleaseState::Running;
         for name in names {
-            let index = self.plan.index_of(name).ok_or_else(|| IllegalEvent::UnknownStep(name.clone()))?;
+            let index = self.index_of(name).ok_or_else(|| IllegalEvent::UnknownStep(name.clone()))?;
             let run = &mut self.steps[index.as_usize()];
             if run.state.activity().is_some() {
                 let (step, state) = (name.clone(), run.state.name());
                 return Err(IllegalEvent::Step { step, state, event: "a new run" });
             }
-            *run = StepRun {
-                output: run.output.take(),
-                called: run.called,
-                attempts: run.attempts,
-                rounds: run.rounds,
-                ..StepRun::new()
-            };
+            run.begin_anew();
             self.attention.remove(&index);
+            if self.is_item(index) {
+                self.reopen_fan(index);
+            } else {
+                self.reset_fan(index);
+            }
         }
         let plan = self.plan.clone();
         let lets_run = |index: StepIndex| self.steps[index.as_usize()].state.lets_dependents_run();
@@ -256,7 +273,8 @@ impl Release {
 /// The state of a step after an event about it, or the name of an event that cannot follow.
 fn after(run: &mut StepRun, state: StepState, event: &Event, at: Timestamp) -> Result<StepState, &'static str> {
     use StepState::{
-        Active, Canceled, Failed, Held, LeftInPlace, Paused, RollbackBlocked, RolledBack, Skipped, Succeeded, Waiting,
+        Active, Canceled, Failed, FannedOut, Held, LeftInPlace, Paused, RollbackBlocked, RolledBack, Skipped,
+        Succeeded, Waiting,
     };
     match (state, event) {
         (Waiting, Event::StepHeld { questions, .. }) => {
@@ -266,6 +284,14 @@ fn after(run: &mut StepRun, state: StepState, event: &Event, at: Timestamp) -> R
         (state @ Held { .. }, Event::Voted { actor, approved, comment, .. }) => {
             run.votes.push(Vote { actor: actor.clone(), approved: *approved, comment: comment.clone(), at });
             Ok(state)
+        }
+        (Waiting | Held { .. }, Event::FannedOut { .. }) => {
+            run.began_at = run.began_at.or(Some(at));
+            Ok(FannedOut)
+        }
+        (FannedOut, Event::Joined { output, .. }) => {
+            run.output = output.clone().map(Arc::new).or(run.output.take());
+            Ok(Succeeded)
         }
         (Waiting, Event::StepSkipped { reason, .. }) => Ok(Skipped { reason: reason.clone() }),
         (Held { .. } | Paused { .. }, Event::StepSkipped { reason: reason @ SkipReason::Person { .. }, .. }) => {
@@ -453,13 +479,13 @@ fn after(run: &mut StepRun, state: StepState, event: &Event, at: Timestamp) -> R
             })
         }
         (
-            Held { .. },
+            Held { .. } | FannedOut,
             Event::AttemptFailed { error, next: next @ (AfterFailure::Fail | AfterFailure::Continue), .. },
         ) => {
             run.ended_at = Some(at);
             Ok(Failed { error: error.clone(), tolerated: *next == AfterFailure::Continue })
         }
-        (Waiting | Held { .. } | Active(_) | Paused { .. }, Event::StepCanceled { .. }) => {
+        (Waiting | Held { .. } | FannedOut | Active(_) | Paused { .. }, Event::StepCanceled { .. }) => {
             run.ended_at = Some(at);
             Ok(Canceled)
         }
@@ -495,6 +521,8 @@ fn name_of(event: &Event) -> &'static str {
         Event::AttemptFailed { .. } => "a failure",
         Event::AttemptTimedOut { .. } => "a timeout",
         Event::StepCanceled { .. } => "canceling",
+        Event::FannedOut { .. } => "running for items",
+        Event::Joined { .. } => "joining items",
         Event::OutputGiven { .. } => "another output",
         Event::RollbackSettled { .. } => "the end of a blocked rollback",
         Event::AttemptStarted { .. } => "the start of an attempt",

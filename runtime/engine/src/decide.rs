@@ -73,12 +73,8 @@ impl Release {
         events.push(event);
     }
 
-    pub(crate) fn name(&self, step: StepIndex) -> StepName {
-        self.plan.step(step).name.clone()
-    }
-
     pub(crate) fn find_step(&self, step: &StepName) -> Result<StepIndex, Rejected> {
-        self.plan.index_of(step).ok_or_else(|| Rejected::UnknownStep {
+        self.index_of(step).ok_or_else(|| Rejected::UnknownStep {
             step: step.clone(),
             steps: self.plan.workflow().steps.iter().map(|it| it.name.to_string()).collect(),
         })
@@ -98,7 +94,7 @@ impl Release {
         let mut events = Vec::new();
         for call in calls {
             let Ok(activity) = self.activity(call) else { continue };
-            let pin = self.plan.pin(call.step);
+            let pin = self.pin(call.step);
             let next = if left_alone {
                 AfterInterruption::Repeat
             } else {
@@ -111,7 +107,7 @@ impl Release {
                     (Operation::Start, _, Effect::Write) => AfterInterruption::Pause,
                 }
             };
-            let step = self.name(call.step);
+            let step = self.name_of(call.step);
             self.record(&mut events, Event::CallInterrupted { step, next }, now);
         }
         events
@@ -125,7 +121,7 @@ impl Release {
         dice: u64,
     ) -> Result<Vec<Event>, Rejected> {
         let was_find = self.activity(call)?.stage == Stage::Calling(Call::Find);
-        let step = self.name(call.step);
+        let step = self.name_of(call.step);
         let mut events = Vec::new();
         match result {
             Ok(CallResult::Done(output)) => {
@@ -159,7 +155,7 @@ impl Release {
     ) -> Result<Vec<Event>, Rejected> {
         self.activity(call)?;
         let mut events = Vec::new();
-        let step = self.name(call.step);
+        let step = self.name_of(call.step);
         self.record(&mut events, Event::CheckpointRecorded { step, name, value }, now);
         Ok(events)
     }
@@ -174,19 +170,20 @@ impl Release {
         dice: u64,
     ) {
         let Some(activity) = self.steps[index.as_usize()].state.activity() else { return };
-        let next = retry::after(self.plan.step(index), activity, &error, now, dice);
+        let next = retry::after(self.definition(index), activity, &error, now, dice);
+        let next = self.within_allowance(index, &error, next);
         let operation = activity.operation;
-        let step = self.name(index);
+        let step = self.name_of(index);
         self.record(events, Event::AttemptFailed { step: step.clone(), error, next }, now);
         self.after_cancel(events, index, now, dice);
-        if operation == Operation::Start && next == AfterFailure::Fail {
+        if operation == Operation::Start && next == AfterFailure::Fail && !self.fails_later(index) {
             self.begin_failing(events, index, now);
         }
     }
 
     pub(crate) fn begin_failing(&mut self, events: &mut Vec<Event>, index: StepIndex, now: Timestamp) {
-        let rollback = self.plan.step(index).on_failure == OnFailure::Rollback;
-        let step = self.name(index);
+        let rollback = self.definition(index).on_failure == OnFailure::Rollback;
+        let step = self.name_of(index);
         match &self.state {
             ReleaseState::Running => self.record(events, Event::FailingStarted { step, rollback }, now),
             ReleaseState::Failing { rollback: false, .. } if rollback => {
@@ -204,7 +201,7 @@ impl Release {
     fn after_cancel(&mut self, events: &mut Vec<Event>, index: StepIndex, now: Timestamp, dice: u64) {
         let run = &self.steps[index.as_usize()];
         let Some(Activity { stage: Stage::Stopped, .. }) = run.state.activity() else { return };
-        let (step, timed_out) = (self.name(index), run.timing_out);
+        let (step, timed_out) = (self.name_of(index), run.timing_out);
         if timed_out && !matches!(self.state, ReleaseState::Canceling { .. }) {
             let error = self.timed_out(index);
             self.fail(events, index, error, now, dice);
@@ -214,7 +211,7 @@ impl Release {
     }
 
     fn timed_out(&self, index: StepIndex) -> StepError {
-        let timeout = self.plan.step(index).timeout.unwrap_or(CANCEL_TIMEOUT);
+        let timeout = self.definition(index).timeout.unwrap_or(CANCEL_TIMEOUT);
         StepError::engine(
             FailureClass::TimedOut,
             "timed-out",
@@ -237,7 +234,7 @@ impl Release {
     }
 
     fn wake(&mut self, events: &mut Vec<Event>, index: StepIndex, wake: Wake, now: Timestamp) {
-        let step = self.name(index);
+        let step = self.name_of(index);
         let Some(activity) = self.steps[index.as_usize()].state.activity().cloned() else { return };
         match &activity.stage {
             Stage::Suspended { .. } => self.record(events, Event::Resumed { step, wake }, now),
@@ -258,7 +255,7 @@ impl Release {
         error: &StepError,
         now: Timestamp,
     ) {
-        let step = self.name(index);
+        let step = self.name_of(index);
         let definite = error.class.is_definite();
         let started = Event::AttemptStarted {
             step: step.clone(),
@@ -268,20 +265,20 @@ impl Release {
             input: None,
         };
         self.record(events, started, now);
-        let pin = self.plan.pin(index);
+        let pin = self.pin(index);
         if before.operation == Operation::Start && !definite && pin.find && pin.effect == Effect::Write {
             self.record(events, Event::CallInterrupted { step, next: AfterInterruption::Find }, now);
         }
     }
 
     fn deadline_passed(&mut self, events: &mut Vec<Event>, index: StepIndex, now: Timestamp, dice: u64) {
-        let step = self.name(index);
+        let step = self.name_of(index);
         let Some(activity) = self.steps[index.as_usize()].state.activity().cloned() else { return };
         if !matches!(activity.stage, Stage::Calling(_) | Stage::Suspended { .. }) {
             return;
         }
         self.record(events, Event::AttemptTimedOut { step: step.clone() }, now);
-        if activity.operation == Operation::Start && self.plan.pin(index).cancel {
+        if activity.operation == Operation::Start && self.pin(index).cancel {
             let started = self.cancel(index, &activity);
             self.record(events, started, now);
         } else {

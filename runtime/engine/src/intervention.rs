@@ -28,7 +28,7 @@ impl Release {
         if !matches!(run.state, StepState::Held { .. }) || self.state != ReleaseState::Running {
             return Err(Rejected::NotHeld { step, state: run.state.name() });
         }
-        let definition = self.plan.step(index);
+        let definition = self.definition(index);
         let requester = &self.created.requested_by;
         if !approval::gates(definition).any(|gate| approval::is_eligible(gate, &actor, requester)) {
             let own = approval::gates(definition).all(|it| !it.requester_may_approve) && actor.name == requester.name;
@@ -52,7 +52,7 @@ impl Release {
                 "approval-rejected",
                 format!("{actor} rejected it: {comment}"),
             );
-            let tolerated = self.plan.step(index).on_failure == OnFailure::Continue;
+            let tolerated = self.definition(index).on_failure == OnFailure::Continue;
             let next = if tolerated { AfterFailure::Continue } else { AfterFailure::Fail };
             self.record(&mut events, Event::AttemptFailed { step, error, next }, now);
             if !tolerated {
@@ -84,7 +84,7 @@ impl Release {
         if !matches!(run.state, StepState::Held { .. }) {
             return false;
         }
-        let missing = approval::missing(self.plan.step(index), &run.votes, &self.created.requested_by);
+        let missing = approval::missing(self.definition(index), &run.votes, &self.created.requested_by);
         missing.iter().all(|it| *it == 0)
     }
 
@@ -118,7 +118,8 @@ impl Release {
             Intervention::ReplaceOutput { step, output } => {
                 let index = self.find_step(&step)?;
                 let state = &self.steps[index.as_usize()].state;
-                if self.state != ReleaseState::Running || !state.lets_dependents_run() {
+                let is_joined = self.is_item(index) && !self.open_fans.contains(&self.definition_index(index));
+                if self.state != ReleaseState::Running || !state.lets_dependents_run() || is_joined {
                     return Err(Rejected::NoOutput { step, state: state.name() });
                 }
                 self.record(&mut events, intervened, now);
@@ -209,7 +210,7 @@ impl Release {
     /// Stopping what a step does. A step can be stopped more than once, when attempts are too slow.
     pub(crate) fn cancel(&self, index: StepIndex, activity: &Activity) -> Event {
         Event::AttemptStarted {
-            step: self.name(index),
+            step: self.name_of(index),
             operation: Operation::Cancel,
             attempt: self.steps[index.as_usize()].cancels + 1,
             round: activity.round,
@@ -219,13 +220,13 @@ impl Release {
 
     pub(crate) fn stop_active_steps(&mut self, events: &mut Vec<Event>, now: Timestamp) {
         for index in self.active.clone() {
-            let step = self.name(index);
+            let step = self.name_of(index);
             let Some(activity) = self.steps[index.as_usize()].state.activity() else { continue };
             if activity.operation == Operation::Cancel {
                 continue;
             }
             let is_going_on = matches!(activity.stage, Stage::Calling(_) | Stage::Suspended { .. });
-            if is_going_on && self.plan.pin(index).cancel {
+            if is_going_on && self.pin(index).cancel {
                 let started = self.cancel(index, activity);
                 self.record(events, started, now);
             } else {
@@ -249,7 +250,10 @@ impl Release {
                         StepState::Failed { tolerated: false, .. } | StepState::Canceled | StepState::Paused { .. }
                     )
                 };
-                open.extend(self.plan.graph().steps().filter(kept));
+                for step in self.plan.graph().steps().filter(kept) {
+                    let items = self.items_that_failed(step);
+                    if items.is_empty() { open.push(step) } else { open.extend(items) }
+                }
             }
             other => {
                 return Err(Rejected::WrongState {
@@ -261,18 +265,28 @@ impl Release {
         if self.steps[first.as_usize()].state == StepState::Waiting {
             return Err(Rejected::HasNotRun { step: step.clone() });
         }
-        let mut again = vec![false; self.plan.graph().len()];
+        let mut again = vec![false; self.steps.len()];
         while let Some(index) = open.pop() {
             if !std::mem::replace(&mut again[index.as_usize()], true) {
-                open.extend(self.plan.graph().children(index));
+                open.extend(self.plan.graph().children(self.definition_index(index)));
             }
         }
-        let again: Vec<StepIndex> = self.plan.graph().steps().filter(|it| again[it.as_usize()]).collect();
-        let running = again.iter().copied().find(|it| self.steps[it.as_usize()].state.activity().is_some());
+        let steps = self.plan.graph().steps().flat_map(|step| {
+            let items = self.items(step).into_iter().flatten().map(|(item, _)| item);
+            // An item runs again with its step, or by itself.
+            let items = items.filter(|it| again[it.as_usize()] && !again[step.as_usize()]);
+            std::iter::once(step).chain(items.collect::<Vec<_>>())
+        });
+        let again: Vec<StepIndex> = steps.filter(|it| again[it.as_usize()]).collect();
+        let mut runs = again.iter().flat_map(|it| {
+            let items = self.items(*it).into_iter().flatten().map(|(item, _)| item);
+            std::iter::once(*it).chain(items.collect::<Vec<_>>())
+        });
+        let running = runs.find(|it| self.steps[it.as_usize()].state.activity().is_some());
         if let Some(running) = running {
-            return Err(Rejected::StillRuns { step: self.plan.step(running).name.clone() });
+            return Err(Rejected::StillRuns { step: self.name_of(running) });
         }
-        Ok(again.into_iter().map(|it| self.plan.step(it).name.clone()).collect())
+        Ok(again.into_iter().map(|it| self.name_of(it)).collect())
     }
 
     /// A step that may be skipped, with this output.
@@ -293,12 +307,12 @@ impl Release {
         if !may {
             return Err(Rejected::NotSkippable { step: step.clone(), state: run.state.name() });
         }
-        if self.plan.step(index).mandatory {
+        if self.definition(index).mandatory {
             return Err(Rejected::Mandatory { step: step.clone() });
         }
-        let users = self.plan.users_of(index);
+        let users = self.plan.users_of(self.definition_index(index));
         if output.is_none() && !users.is_empty() {
-            let users = users.into_iter().map(|it| self.plan.step(it).name.to_string()).collect();
+            let users = users.into_iter().map(|it| self.name_of(it).to_string()).collect();
             return Err(Rejected::OutputNeeded { step: step.clone(), users });
         }
         Ok(index)

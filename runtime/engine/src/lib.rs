@@ -15,6 +15,7 @@
 mod apply;
 mod approval;
 mod decide;
+mod fan_out;
 mod input;
 mod intervention;
 mod release;
@@ -25,6 +26,7 @@ mod step;
 mod wait;
 
 pub use apply::IllegalEvent;
+pub use fan_out::RUNS_MAX;
 pub use input::{CallId, CallOrder, CallResult, Due, Input, Rejected, Suspension, WakeCondition};
 pub use release::{Pause, Release, ReleaseState, ReplayError};
 pub use step::{Activity, Call, PassedOver, Stage, StepRun, StepState, Vote};

@@ -14,6 +14,7 @@ use windlass_model::plan::Plan;
 use windlass_model::time::Timestamp;
 
 use crate::apply::IllegalEvent;
+use crate::fan_out::Fan;
 use crate::input::{CallId, CallOrder, Due};
 use crate::step::{Activity, Stage, StepRun, StepState};
 
@@ -28,6 +29,12 @@ pub struct Release {
     pub(crate) steps: Vec<StepRun>,
     /// What expressions see of the release.
     pub(crate) facts: Value,
+    /// Of steps that run for items: these.
+    pub(crate) fans: BTreeMap<StepIndex, Fan>,
+    /// Of the runs beyond the workflow's steps: which item of which step.
+    pub(crate) item_runs: Vec<(StepIndex, usize)>,
+    /// Steps whose items run.
+    pub(crate) open_fans: BTreeSet<StepIndex>,
     /// How many steps each step still waits for.
     pub(crate) unmet: Vec<u32>,
     /// Steps whose needs are met and which nobody has looked at since.
@@ -172,6 +179,9 @@ impl Release {
             state: ReleaseState::Running,
             steps: (0..count).map(|_| StepRun::new()).collect(),
             facts,
+            fans: BTreeMap::new(),
+            item_runs: Vec::new(),
+            open_fans: BTreeSet::new(),
             unmet,
             ready,
             active: BTreeSet::new(),
@@ -260,7 +270,7 @@ impl Release {
         self.records
     }
 
-    /// A step.
+    /// A step, or an item of one.
     pub fn step(&self, index: StepIndex) -> &StepRun {
         &self.steps[index.as_usize()]
     }
@@ -278,11 +288,10 @@ impl Release {
         let run = &self.steps[id.step.as_usize()];
         let activity = run.state.activity().filter(|it| call_id(id.step, it) == id)?;
         let Stage::Calling(call) = &activity.stage else { return None };
-        let step = self.plan.step(id.step);
         Some(CallOrder {
             id,
             call: call.clone(),
-            idempotency_key: self.idempotency_key(&step.name, activity),
+            idempotency_key: self.idempotency_key(&self.name_of(id.step), activity),
             deadline: self.deadline(id.step, activity),
             input: run.input.clone().unwrap_or_default(),
             output: run.output.clone().filter(|_| id.operation != Operation::Start),
@@ -317,7 +326,7 @@ impl Release {
 
     pub(crate) fn deadline(&self, step: StepIndex, activity: &Activity) -> Option<Timestamp> {
         let timeout = match activity.operation {
-            Operation::Start | Operation::Rollback => self.plan.step(step).timeout,
+            Operation::Start | Operation::Rollback => self.definition(step).timeout,
             Operation::Cancel => Some(crate::decide::CANCEL_TIMEOUT),
         };
         timeout.map(|it| activity.attempt_began_at + it)
@@ -334,7 +343,7 @@ impl Release {
     /// Evaluates something in the release as it stands.
     pub fn with_scope<T>(&self, evaluate: impl FnOnce(&Scope<'_>) -> T) -> T {
         let step = |name: &str| {
-            let index = self.plan.index_of(&name.parse().ok()?)?;
+            let index = self.index_of(&name.parse().ok()?)?;
             let run = &self.steps[index.as_usize()];
             let mut facts = serde_json::Map::from_iter([("state".to_owned(), json!(run.state.name()))]);
             if let Some(output) = &run.output {
@@ -342,7 +351,13 @@ impl Release {
             }
             Some(Value::Object(facts))
         };
-        evaluate(&Scope { parameters: &self.created.parameters, release: &self.facts, step: &step })
+        evaluate(&Scope::new(&self.created.parameters, &self.facts, &step))
+    }
+
+    /// Evaluates something for a step, or for an item of one.
+    pub(crate) fn with_scope_of<T>(&self, index: StepIndex, evaluate: impl FnOnce(&Scope<'_>) -> T) -> T {
+        let each = self.each(index);
+        self.with_scope(|scope| evaluate(&Scope { each: each.as_ref(), ..*scope }))
     }
 
     /// The outputs of the steps so far, by name.

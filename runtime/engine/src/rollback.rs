@@ -6,7 +6,6 @@
 
 use windlass_model::event::Operation;
 use windlass_model::graph::StepIndex;
-use windlass_model::manifest::Effect;
 use windlass_model::workflow::RollbackPart;
 
 use crate::release::Release;
@@ -14,9 +13,8 @@ use crate::step::StepState;
 
 impl Release {
     /// Whether a step may have had an effect that its plugin can roll back.
-    fn is_to_be_rolled_back(&self, index: StepIndex) -> bool {
+    pub(crate) fn is_to_be_rolled_back(&self, index: StepIndex) -> bool {
         let run = &self.steps[index.as_usize()];
-        let pin = self.plan.pin(index);
         let ran = match &run.state {
             // One that waits or is skipped may have run before: then its effect is still there.
             StepState::Succeeded
@@ -28,9 +26,9 @@ impl Release {
             | StepState::Skipped { .. } => run.called,
             StepState::RollbackBlocked { .. } => true,
             StepState::Active(activity) => activity.operation == Operation::Rollback,
-            StepState::RolledBack | StepState::LeftInPlace => false,
+            StepState::FannedOut | StepState::RolledBack | StepState::LeftInPlace => false,
         };
-        ran && pin.rollback && pin.effect != Effect::Read && self.plan.step(index).rollback == RollbackPart::Automatic
+        ran && self.can_be_rolled_back(index) && self.definition(index).rollback == RollbackPart::Automatic
     }
 
     pub(crate) fn begin_rollback(&mut self) {
@@ -50,6 +48,12 @@ impl Release {
     fn reach_in_rollback(&mut self, step: StepIndex) {
         let mut reached = vec![step];
         while let Some(step) = reached.pop() {
+            let items = self.items_to_roll_back(step);
+            if !items.is_empty() {
+                self.unsettled[step.as_usize()] = items.len() as u32;
+                self.rollback_ready.extend(items);
+                continue;
+            }
             if self.is_to_be_rolled_back(step) {
                 self.rollback_ready.insert(step);
                 continue;
@@ -59,7 +63,16 @@ impl Release {
     }
 
     /// The effect of `step` is gone.
-    pub(crate) fn settle_in_rollback(&mut self, step: StepIndex) {
+    pub(crate) fn settle_in_rollback(&mut self, index: StepIndex) {
+        let step = self.definition_index(index);
+        if step != index {
+            // Of a step that ran for items: all of them.
+            let unsettled = &mut self.unsettled[step.as_usize()];
+            *unsettled -= 1;
+            if *unsettled > 0 {
+                return;
+            }
+        }
         for parent in self.settled_parents(step) {
             self.reach_in_rollback(parent);
         }

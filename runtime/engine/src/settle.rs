@@ -2,13 +2,13 @@
 
 use serde_json::Value;
 use windlass_model::event::{Event, Operation, Outcome, SkipReason};
-use windlass_model::expression::EvaluationError;
 use windlass_model::failure::StepError;
 use windlass_model::graph::StepIndex;
 use windlass_model::name::StepName;
 use windlass_model::time::Timestamp;
 
 use crate::approval;
+use crate::fan_out::FanTurn;
 use crate::release::{Release, ReleaseState};
 use crate::step::{PassedOver, StepState};
 
@@ -19,12 +19,20 @@ impl Release {
         loop {
             match &self.state {
                 ReleaseState::Running if self.pause.is_some() && self.unfinished > 0 => return events,
-                ReleaseState::Running => match (self.ready.first().copied(), self.approved()) {
-                    (Some(index), _) => self.visit(&mut events, index, now),
-                    (None, Some(index)) => self.start(&mut events, index, now),
-                    (None, None) if self.unfinished == 0 => self.end(&mut events, Outcome::Succeeded, now),
-                    (None, None) => return events,
+                ReleaseState::Running => match (self.ready.first().copied(), self.approved(), self.fan_turn()) {
+                    (Some(index), ..) => self.visit(&mut events, index, now),
+                    (None, Some(index), _) => self.start(&mut events, index, now),
+                    (None, None, Some(FanTurn::Start(item))) => self.start_item(&mut events, item, now),
+                    (None, None, Some(FanTurn::Close(step))) => self.close_fan(&mut events, step, now),
+                    (None, None, None) if self.unfinished == 0 => self.end(&mut events, Outcome::Succeeded, now),
+                    (None, None, None) => return events,
                 },
+                ReleaseState::Failing { .. } | ReleaseState::Canceling { .. }
+                    if self.active.is_empty()
+                        && let Some(step) = self.fan_left_open() =>
+                {
+                    self.close_fan(&mut events, step, now);
+                }
                 ReleaseState::Failing { step, rollback } if self.active.is_empty() => {
                     let trigger = format!("step {step} failed");
                     if *rollback {
@@ -42,7 +50,7 @@ impl Release {
                 }
                 ReleaseState::RollingBack { .. } => match self.rollback_ready.first().copied() {
                     Some(index) => {
-                        let step = self.name(index);
+                        let step = self.name_of(index);
                         let started = Event::AttemptStarted {
                             step,
                             operation: Operation::Rollback,
@@ -123,16 +131,28 @@ impl Release {
         }
     }
 
+    /// Starts an item, or passes it over where somebody said so.
+    fn start_item(&mut self, events: &mut Vec<Event>, item: StepIndex, now: Timestamp) {
+        match self.steps[item.as_usize()].passed_over.clone() {
+            Some(PassedOver { by, reason, output }) => {
+                self.skip(events, self.name_of(item), &by, reason, output.as_deref().cloned(), now);
+            }
+            None => self.start(events, item, now),
+        }
+    }
+
     pub(crate) fn start(&mut self, events: &mut Vec<Event>, index: StepIndex, now: Timestamp) {
-        let plan = self.plan.clone();
-        match self.with_scope(|scope| plan.step(index).with.evaluate(scope)) {
+        if !self.is_item(index) && self.definition(index).for_each.is_some() {
+            return self.fan_out(events, index, now);
+        }
+        match self.with_scope_of(index, |scope| self.definition(index).with.evaluate(scope)) {
             Ok(input) => self.start_with(events, index, input, now),
             Err(error) => self.fail_unstarted(events, index, &error, now),
         }
     }
 
     fn start_with(&mut self, events: &mut Vec<Event>, index: StepIndex, input: Value, now: Timestamp) {
-        let step = self.name(index);
+        let step = self.name_of(index);
         let run = &self.steps[index.as_usize()];
         // A step that runs again is another logical call: the other side must not take it for the first one.
         let (attempt, round) = (run.attempts + 1, run.rounds + 1);
@@ -145,7 +165,7 @@ impl Release {
         &mut self,
         events: &mut Vec<Event>,
         index: StepIndex,
-        error: &EvaluationError,
+        error: &impl std::fmt::Display,
         now: Timestamp,
     ) {
         self.start_with(events, index, Value::Null, now);

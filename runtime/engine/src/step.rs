@@ -74,6 +74,8 @@ pub enum StepState {
         /// What each approval gate asks.
         questions: Vec<String>,
     },
+    /// Its items run.
+    FannedOut,
     /// An operation is in progress.
     Active(Activity),
     /// Its attempts failed or ended in doubt; a person decides.
@@ -208,6 +210,17 @@ impl StepRun {
             ended_at: None,
         }
     }
+
+    /// Takes it back to its beginning; what it did stays done, and is still known.
+    pub(crate) fn begin_anew(&mut self) {
+        *self = Self {
+            output: self.output.take(),
+            called: self.called,
+            attempts: self.attempts,
+            rounds: self.rounds,
+            ..Self::new()
+        };
+    }
 }
 
 impl StepState {
@@ -216,6 +229,7 @@ impl StepState {
         match self {
             Self::Waiting => "waiting",
             Self::Held { .. } => "held",
+            Self::FannedOut => "running",
             Self::Active(activity) => activity.name(),
             Self::Paused { .. } => "paused",
             Self::Succeeded => "succeeded",
@@ -235,6 +249,7 @@ impl StepState {
             Self::Failed { tolerated, .. } => *tolerated,
             Self::Waiting
             | Self::Held { .. }
+            | Self::FannedOut
             | Self::Active(_)
             | Self::Paused { .. }
             | Self::Canceled

@@ -67,8 +67,8 @@ impl Release {
     }
 
     fn wait(&self, index: StepIndex) -> Option<Wait> {
-        let definition = self.plan.step(index);
-        let name = definition.name.clone();
+        let definition = self.definition(index);
+        let name = self.name_of(index);
         let step = Some(name.clone());
         let run = &self.steps[index.as_usize()];
         let id = self.id();
@@ -159,6 +159,7 @@ impl Release {
             | StepState::Paused { .. }
             | StepState::RollbackBlocked { .. }
             | StepState::Waiting
+            | StepState::FannedOut
             | StepState::Succeeded
             | StepState::Failed { .. }
             | StepState::Skipped { .. }
@@ -176,7 +177,7 @@ impl Release {
                 None => wait.text,
             };
         }
-        let running: Vec<String> = self.active.iter().map(|it| self.plan.step(*it).name.to_string()).collect();
+        let running: Vec<String> = self.active.iter().map(|it| self.name_of(*it).to_string()).collect();
         if running.is_empty() {
             self.state.name().to_owned()
         } else {

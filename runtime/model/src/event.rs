@@ -196,6 +196,20 @@ pub enum Event {
         /// Whether its effect is gone; else it stays in place.
         done: bool,
     },
+    /// The turn of a step that runs for items has come, and these are they.
+    FannedOut {
+        /// The step.
+        step: StepName,
+        /// What it runs for, in order; the `n`-th run is the step `NAME.n`.
+        items: Vec<Value>,
+    },
+    /// All items of a step have ended, well enough.
+    Joined {
+        /// The step.
+        step: StepName,
+        /// What it gives; the list of what the items gave when it is not said.
+        output: Option<Value>,
+    },
     /// Whoever recorded this drives no releases: the calls that are to be made now were not begun.
     LeftAlone,
     /// The last event.
@@ -396,6 +410,8 @@ impl Event {
             | Self::FailingStarted { step, .. }
             | Self::OutputGiven { step, .. }
             | Self::RollbackSettled { step, .. }
+            | Self::FannedOut { step, .. }
+            | Self::Joined { step, .. }
             | Self::StepCanceled { step } => Some(step),
             Self::Intervened { intervention, .. } => intervention.step(),
             Self::ReleaseCreated(_)

@@ -1,7 +1,8 @@
 //! Expressions in workflow files: the Common Expression Language over parameters and outputs.
 //!
 //! What can be named: `parameters.NAME`, `steps.NAME.output…`, `steps.NAME.state`, `release.id`,
-//! `release.workflow`, `release.requested_by`. A step whose name holds `-` is written
+//! `release.workflow`, `release.requested_by`; in a step with `for_each` also `each.value`, `each.number`
+//! and `each.count`, and where its outputs are reduced `outputs`. A step whose name holds `-` is written
 //! `steps['create-change'].output…`. Source: <https://cel.dev>.
 //!
 //! **Invariant:** an expression's value depends on nothing but its [`Scope`].
@@ -17,6 +18,8 @@ use cel::common::ast::{EntryExpr, Expr, LiteralValue, operators};
 use cel::{Context, Env, IdedExpr, Program};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
+
+pub(crate) mod functions;
 
 /// The longest expression, in bytes.
 pub const EXPRESSION_BYTES_MAX: usize = 2000;
@@ -42,6 +45,28 @@ pub struct Scope<'a> {
     pub release: &'a Value,
     /// What is known of a step: `{"state": …, "output": …}`; none when there is no such step.
     pub step: &'a dyn Fn(&str) -> Option<Value>,
+    /// What is known of the item that a step runs for, an object.
+    pub each: Option<&'a Value>,
+    /// The outputs of all items, a list.
+    pub outputs: Option<&'a Value>,
+}
+
+impl<'a> Scope<'a> {
+    /// What expressions see outside of a step that runs for items.
+    pub fn new(parameters: &'a Value, release: &'a Value, step: &'a dyn Fn(&str) -> Option<Value>) -> Self {
+        Self { parameters, release, step, each: None, outputs: None }
+    }
+
+    /// A root other than `steps`.
+    fn root(&self, name: &str) -> Option<&'a Value> {
+        match name {
+            "parameters" => Some(self.parameters),
+            "release" => Some(self.release),
+            "each" => self.each,
+            "outputs" => self.outputs,
+            _ => None,
+        }
+    }
 }
 
 /// An expression that cannot be read.
@@ -290,11 +315,16 @@ impl Expression {
                 steps.insert(name.clone(), step);
             }
         }
-        for (name, value) in
-            [("parameters", scope.parameters), ("release", scope.release), ("steps", &Value::Object(steps))]
-        {
-            if references.iter().any(|it| it.path[0] == name) {
+        if functions::NAMES.iter().any(|it| self.source.contains(it)) {
+            functions::add(&mut context);
+        }
+        let steps = Value::Object(steps);
+        let mut added: Vec<&str> = Vec::new();
+        for name in references.iter().map(|it| it.path[0].as_str()) {
+            let value = if name == "steps" { Some(&steps) } else { scope.root(name) };
+            if let Some(value) = value.filter(|_| !added.contains(&name)) {
                 context.add_variable_from_value(name, to_cel(value));
+                added.push(name);
             }
         }
         let value = self.program.execute(&context).map_err(|error| refuse(error.to_string()))?;
@@ -321,10 +351,8 @@ impl Expression {
                 continue;
             }
             let root = match reference.path[0].as_str() {
-                "parameters" => Some((scope.parameters.clone(), 1)),
-                "release" => Some((scope.release.clone(), 1)),
                 "steps" => reference.path.get(1).and_then(|it| (scope.step)(it)).map(|it| (it, 2)),
-                _ => None,
+                other => scope.root(other).map(|it| (it.clone(), 1)),
             };
             let value = root.and_then(|(root, from)| {
                 reference.path[from.min(reference.path.len())..]
@@ -464,8 +492,12 @@ mod tests {
         let step = |name: &str| {
             (name == "build").then(|| json!({"state": "succeeded", "output": {"number": 7, "tests": [1, 2]}}))
         };
-        let scope =
-            Scope { parameters: &json!({"version": "1.2.3", "count": 2}), release: &json!({"id": "r-1"}), step: &step };
+        let (parameters, release) = (json!({"version": "1.2.3", "count": 2}), json!({"id": "r-1"}));
+        let scope = Scope {
+            each: Some(&json!({"value": {"os": "linux"}, "number": 2})),
+            outputs: Some(&json!([{"n": 1}, null, {"n": 4}])),
+            ..Scope::new(&parameters, &release, &step)
+        };
         Expression::parse(source).map_err(|it| it.to_string())?.evaluate(&scope).map_err(|it| it.message)
     }
 
@@ -484,6 +516,23 @@ mod tests {
         assert!(evaluate("parameters.version + 1").is_err());
         assert!(evaluate("1 +").is_err());
         assert!(evaluate("  ").is_err());
+    }
+
+    #[test]
+    fn the_outputs_of_many_items_are_joined_with_functions() {
+        assert_eq!(evaluate("each.value.os + string(each.number)"), Ok(json!("linux2")));
+        assert_eq!(evaluate("sum(outputs.filter(it, it != null).map(it, it.n))"), Ok(json!(5)));
+        assert_eq!(evaluate("sum([1, null, 2])"), Ok(json!(3)));
+        assert_eq!(evaluate("sum([1.5, 2.0])"), Ok(json!(3.5)));
+        assert_eq!(evaluate("sum([])"), Ok(json!(0)));
+        assert_eq!(evaluate("[min([3, 1, 2]), max([3, 1, 2])]"), Ok(json!([1, 3])));
+        assert_eq!(evaluate("max(['a', 'c', 'b'])"), Ok(json!("c")));
+        assert_eq!(evaluate("flatten([[1], [], [2, 3]])"), Ok(json!([1, 2, 3])));
+        for wrong in
+            ["sum(['a'])", "sum([9223372036854775807, 1])", "min([])", "max([1, 'a'])", "flatten([1])", "sum(1)"]
+        {
+            assert!(evaluate(wrong).is_err(), "{wrong}");
+        }
     }
 
     #[test]

@@ -21,6 +21,11 @@ impl StepIndex {
         self.0 as usize
     }
 
+    /// A place beyond the steps of a workflow, for what an execution adds to them: the items of a step.
+    pub fn beyond(at: usize) -> Self {
+        Self(at as u32)
+    }
+
     fn node(self) -> NodeIndex<u32> {
         NodeIndex::new(self.0 as usize)
     }

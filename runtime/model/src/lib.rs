@@ -14,6 +14,7 @@ pub mod draw;
 pub mod event;
 pub mod expression;
 pub mod failure;
+pub mod fan_out;
 pub mod grant;
 pub mod graph;
 pub mod manifest;

@@ -30,8 +30,19 @@ fn is_name(text: &str) -> bool {
         && text.bytes().all(|it| it.is_ascii_lowercase() || it.is_ascii_digit() || it == b'-' || it == b'_')
 }
 
+/// A name, or that of one of the items that a step runs for: `test.3`.
+fn is_step_name(text: &str) -> bool {
+    match text.split_once('.') {
+        None => is_name(text),
+        Some((step, item)) => {
+            let is_number = (1..=9).contains(&item.len()) && item.bytes().all(|it| it.is_ascii_digit());
+            is_name(step) && is_number && !item.starts_with('0')
+        }
+    }
+}
+
 macro_rules! names {
-    ($($(#[$doc:meta])* $name:ident, $what:literal;)*) => {$(
+    ($($(#[$doc:meta])* $name:ident, $what:literal, $accepts:path;)*) => {$(
         $(#[$doc])*
         #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
         #[serde(try_from = "String", into = "String")]
@@ -47,7 +58,7 @@ macro_rules! names {
         impl FromStr for $name {
             type Err = InvalidName;
             fn from_str(text: &str) -> Result<Self, InvalidName> {
-                if is_name(text) {
+                if $accepts(text) {
                     Ok(Self(text.into()))
                 } else {
                     Err(InvalidName { given: text.to_owned(), what: $what, rule: RULE })
@@ -90,21 +101,38 @@ macro_rules! names {
 
 names! {
     /// A workflow's name.
-    WorkflowName, "workflow name";
-    /// A step's name, unique in its workflow.
-    StepName, "step name";
+    WorkflowName, "workflow name", is_name;
+    /// A step's name, unique in its workflow; or that of one of its items, `test.3`.
+    StepName, "step name", is_step_name;
     /// A phase's name, unique in its workflow.
-    PhaseName, "phase name";
+    PhaseName, "phase name", is_name;
     /// A plugin's name.
-    PluginName, "plugin name";
+    PluginName, "plugin name", is_name;
     /// An action's name, unique in its plugin.
-    ActionName, "action name";
+    ActionName, "action name", is_name;
     /// The name a plugin gives to a connection it needs.
-    RoleName, "connection role";
+    RoleName, "connection role", is_name;
     /// A connection's name in this installation.
-    ConnectionName, "connection name";
+    ConnectionName, "connection name", is_name;
     /// A native tool's name.
-    ToolName, "tool name";
+    ToolName, "tool name", is_name;
+}
+
+impl StepName {
+    /// The name of the `number`-th of the items that the step runs for, from 1.
+    pub fn of_item(&self, number: usize) -> Self {
+        Self(format!("{}.{number}", self.of_step()).into())
+    }
+
+    /// The number of the item, if it is the name of one.
+    pub fn item(&self) -> Option<usize> {
+        self.0.split_once('.')?.1.parse().ok()
+    }
+
+    /// The name that stands in the workflow.
+    pub fn of_step(&self) -> &str {
+        self.0.split_once('.').map_or(&*self.0, |(step, _)| step)
+    }
 }
 
 /// Identifies one release: its workflow and a number that is never used again, `payments-17`.
@@ -190,6 +218,18 @@ mod tests {
         for bad in ["", "1a", "Build", "a b", "ä", "-a", "a/b", &"x".repeat(64)] {
             assert!(bad.parse::<StepName>().is_err(), "{bad}");
         }
+    }
+
+    #[test]
+    fn items_of_a_step_have_names_of_their_own() {
+        let test: StepName = "test".parse().expect("a name");
+        let third = test.of_item(3);
+        assert_eq!((third.as_str(), third.item(), third.of_step()), ("test.3", Some(3), "test"));
+        assert_eq!((third.of_item(12).as_str(), test.item()), ("test.12", None));
+        for bad in ["test.", "test.0", "test.03", "test.x", "test.1.2", ".1", "test.+1", "test.9999999999"] {
+            assert!(bad.parse::<StepName>().is_err(), "{bad}");
+        }
+        assert!("phase.1".parse::<PhaseName>().is_err());
     }
 
     #[test]

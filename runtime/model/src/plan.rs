@@ -111,7 +111,8 @@ impl Plan {
         let users = self.graph.steps().filter(|it| {
             let step = self.step(*it);
             let messages = step.gates.iter().filter_map(|Gate::Approval(it)| it.message.as_ref());
-            let templates = std::iter::once(&step.with).chain(messages);
+            let items = step.for_each.iter().flat_map(|it| it.templates().into_iter().chain(&it.reduce));
+            let templates = std::iter::once(&step.with).chain(messages).chain(items);
             templates.flat_map(Template::expressions).chain(&step.when).any(uses)
         });
         users.collect()

@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::expression::Expression;
 use crate::failure::FailureClass;
+use crate::fan_out::ForEach;
 use crate::name::{ActionName, ConnectionName, PhaseName, PluginName, RoleName, StepName, WorkflowName};
 use crate::template::Template;
 use crate::time::Span;
@@ -56,6 +57,9 @@ pub struct Step {
     pub connections: Connections,
     /// Its input, with expressions.
     pub with: Template,
+    /// Whether it runs once for each item of a list.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub for_each: Option<ForEach>,
     /// Whether it runs at all.
     pub when: Option<Expression>,
     /// How failures are retried.

@@ -9,9 +9,9 @@ use windlass_engine::{Call, CallOrder, CallResult, Input, Release, Suspension, W
 use windlass_model::digest::Digest;
 use windlass_model::event::{Created, Event, Operation, Record};
 use windlass_model::failure::{FailureClass, StepError};
-use windlass_model::graph::StepIndex;
 use windlass_model::name::{ReleaseId, StepName, WorkflowName};
-use windlass_model::plan::Plan;
+use windlass_model::plan::{Pin, Plan};
+use windlass_model::workflow::Step;
 use windlass_sandbox::{Access, CallKind, CallOutcome, CallRequest, Plugin, Sandbox, SandboxOptions, WakeUp};
 use windlass_store::{AppendError, DocumentKind, SledStore, Store, StoreError};
 
@@ -121,6 +121,12 @@ pub enum RuntimeError {
     /// There are no files to look after.
     #[error("this store is in memory only")]
     NotOnDisk,
+    /// An output that somebody wrote is no list, and the step runs for items.
+    #[error("step `{step}` gives a list with the output of each of its items; null for one that gave none")]
+    NotOneOutputPerItem {
+        /// The step.
+        step: StepName,
+    },
     /// An output that somebody wrote is not what the action gives.
     #[error("the output is not what `{action}` gives: {problems}")]
     OutputBreaksSchema {
@@ -311,13 +317,24 @@ impl Runtime {
         output: &serde_json::Value,
     ) -> Result<(), RuntimeError> {
         let release = self.release(id).await?;
-        let plan = release.plan();
         // The engine says which steps there are.
-        let Some(index) = plan.index_of(step) else { return Ok(()) };
-        let plugin = self.inner.plugin(plan.pin(index).component).await;
+        let Some(index) = release.index_of(step) else { return Ok(()) };
+        let outputs = match &release.definition(index).for_each {
+            Some(for_each) if step.item().is_none() => {
+                if for_each.reduce.is_some() {
+                    return Ok(());
+                }
+                match output {
+                    serde_json::Value::Array(items) => items.iter().filter(|it| !it.is_null()).collect(),
+                    _ => return Err(RuntimeError::NotOneOutputPerItem { step: step.clone() }),
+                }
+            }
+            _ => vec![output],
+        };
+        let plugin = self.inner.plugin(release.pin(index).component).await;
         let plugin = plugin.map_err(|error| RuntimeError::Sandbox(error.to_string()))?;
-        let uses = &plan.step(index).uses;
-        match plugin.output_problems(uses.action.as_str(), output) {
+        let uses = &release.definition(index).uses;
+        match outputs.into_iter().find_map(|it| plugin.output_problems(uses.action.as_str(), it)) {
             Some(problems) => {
                 Err(RuntimeError::OutputBreaksSchema { action: format!("{}/{}", uses.plugin, uses.action), problems })
             }
@@ -454,9 +471,8 @@ impl Inner {
     }
 
     /// What the operator lets a step reach, as of now.
-    fn access(&self, plan: &Plan, index: StepIndex, plugin: &Plugin) -> Result<Access, StepError> {
+    fn access(&self, step: &Step, pin: &Pin, plugin: &Plugin) -> Result<Access, StepError> {
         let catalog = self.catalog.read().unwrap_or_else(PoisonError::into_inner);
-        let (step, pin) = (plan.step(index), plan.pin(index));
         let mut connections = BTreeMap::new();
         for (role, name) in &pin.connections {
             let connection = catalog.connections.get(name).ok_or_else(|| {
@@ -485,13 +501,14 @@ pub(crate) fn make_call(
     let plan = release.plan().clone();
     let id = release.id().clone();
     let index = order.id.step;
-    let step: StepName = plan.step(index).name.clone();
+    let (at, step) = (release.definition_index(index), release.name_of(index));
     let checkpoints = release.step(index).checkpoints.clone();
     let context = vec![("actor".to_owned(), release.created().requested_by.name.clone())];
     async move {
         let _permit = inner.permits.acquire().await;
-        let plugin = inner.plugin(plan.pin(index).component).await?;
-        let access = inner.access(&plan, index, &plugin)?;
+        let (definition, pin) = (plan.step(at), plan.pin(at));
+        let plugin = inner.plugin(pin.component).await?;
+        let access = inner.access(definition, pin, &plugin)?;
         let log = inner.log(&id);
         let host = CallHost {
             release: id.clone(),
@@ -514,7 +531,7 @@ pub(crate) fn make_call(
         let request = CallRequest {
             kind,
             operation: order.id.operation,
-            action: plan.step(index).uses.action.clone(),
+            action: definition.uses.action.clone(),
             release: id.to_string(),
             step: step.to_string(),
             attempt: order.id.attempt,

@@ -96,6 +96,12 @@ pub struct StepView {
     /// Answers to its approval gates.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub votes: Vec<VoteView>,
+    /// Of an item: what the step runs for here.
+    #[serde(default, skip_serializing_if = "Value::is_null")]
+    pub item: Value,
+    /// Of a step that runs once for each item of a list: these, once they are known.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub items: Vec<StepView>,
 }
 
 /// An answer to an approval gate.
@@ -215,10 +221,16 @@ pub fn state_name(release: &Release) -> String {
 }
 
 fn step_view(release: &Release, index: StepIndex, waits: &[Wait], progress: &BTreeMap<StepName, Progress>) -> StepView {
-    let plan = release.plan();
-    let (definition, pin, run) = (plan.step(index), plan.pin(index), release.step(index));
-    let noted = progress.get(&definition.name);
-    let wait = waits.iter().find(|it| it.step.as_ref() == Some(&definition.name));
+    let (definition, pin, run) = (release.definition(index), release.pin(index), release.step(index));
+    let name = release.name_of(index);
+    let noted = progress.get(&name);
+    let wait = waits.iter().find(|it| it.step.as_ref() == Some(&name));
+    let items: Vec<StepView> = release
+        .items(index)
+        .into_iter()
+        .flatten()
+        .map(|(index, item)| StepView { item: item.clone(), ..step_view(release, index, waits, progress) })
+        .collect();
     let error = match &run.state {
         StepState::Failed { error, .. }
         | StepState::Paused { error, .. }
@@ -240,6 +252,7 @@ fn step_view(release: &Release, index: StepIndex, waits: &[Wait], progress: &BTr
             let noted = noted.and_then(|it| it.status.clone());
             wait.map(|it| it.text.clone()).or(failed).or(noted).unwrap_or_default()
         }
+        StepState::FannedOut => items_text(&items),
         StepState::Waiting if run.passed_over.is_some() => "is skipped when its turn comes".to_owned(),
         StepState::Succeeded
         | StepState::Waiting
@@ -251,7 +264,7 @@ fn step_view(release: &Release, index: StepIndex, waits: &[Wait], progress: &BTr
     let mut uses = definition.uses.clone();
     uses.version = semver_star();
     StepView {
-        name: definition.name.to_string(),
+        name: name.to_string(),
         phase: definition.phase.as_ref().map(ToString::to_string),
         needs: definition.needs.iter().map(ToString::to_string).collect(),
         uses: uses.to_string(),
@@ -285,7 +298,17 @@ fn step_view(release: &Release, index: StepIndex, waits: &[Wait], progress: &BTr
                 at: it.at,
             })
             .collect(),
+        item: Value::Null,
+        items,
     }
+}
+
+/// `12 of 40 have ended, 1 failed`
+fn items_text(items: &[StepView]) -> String {
+    let ended = items.iter().filter(|it| it.ended_at.is_some()).count();
+    let failed = items.iter().filter(|it| it.state == "failed").count();
+    let failed = if failed > 0 { format!(", {failed} failed") } else { String::new() };
+    format!("{ended} of {} have ended{failed}", items.len())
 }
 
 fn semver_star() -> semver::VersionReq {
@@ -405,6 +428,9 @@ fn tell(event: &Event) -> String {
         }
         Event::RollbackSettled { done: true, .. } => "its effect is gone, by other means".to_owned(),
         Event::RollbackSettled { done: false, .. } => "its effect stays".to_owned(),
+        Event::FannedOut { items, .. } => format!("runs for {} items", items.len()),
+        Event::Joined { output: None, .. } => "all items have ended".to_owned(),
+        Event::Joined { output: Some(output), .. } => format!("all items have ended; it gives {output}"),
         Event::LeftAlone => "nothing runs; what is to be done waits for the next start".to_owned(),
         Event::ReleaseEnded { outcome, .. } => format!("the release ended: {}", outcome.name()),
     }

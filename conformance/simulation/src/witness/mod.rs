@@ -280,7 +280,7 @@ impl Witness {
             }
             Some(Value::Object(facts))
         };
-        evaluate(&Scope { parameters: &self.created.parameters, release: &self.facts, step: &step })
+        evaluate(&Scope::new(&self.created.parameters, &self.facts, &step))
     }
 
     /// What holds after every record.

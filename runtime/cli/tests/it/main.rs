@@ -7,6 +7,7 @@ mod backup;
 mod crash;
 mod crash_helm;
 mod every_position;
+mod fan_out;
 mod first_plugin;
 mod hostile;
 mod https;

@@ -5,8 +5,10 @@ use serde_json::json;
 use windlass_engine::{Input, Rejected, StepState, WaitCause};
 use windlass_model::event::{Intervention, Operation};
 use windlass_model::failure::FailureClass;
+use windlass_model::fan_out::{Allowance, ForEach, Items};
 use windlass_model::manifest::Effect;
 use windlass_model::name::StepName;
+use windlass_model::template::Template;
 use windlass_model::workflow::{ApprovalGate, Approver, Gate, OnFailure, Workflow};
 
 use crate::world::{Does, Pins, World, actor, workflow};
@@ -47,6 +49,14 @@ fn a_workflow(dice: &mut Dice) -> Workflow {
                 [dice.below(5)];
         step.mandatory = dice.one_in(6);
         if dice.one_in(4) {
+            let items: Vec<usize> = (0..dice.below(4)).collect();
+            let mut for_each = ForEach::of(Items::List(Template::Plain(json!(items))));
+            for_each.max_parallel = dice.one_in(2).then_some(1);
+            for_each.fail_fast = dice.one_in(2);
+            for_each.failures_allowed = Allowance::Count(dice.below(2) as u32);
+            step.for_each = Some(for_each);
+        }
+        if dice.one_in(4) {
             step.gates = vec![Gate::Approval(ApprovalGate {
                 from: vec![Approver::User("ben".to_owned())],
                 min: 1,
@@ -83,10 +93,28 @@ fn an_intervention(dice: &mut Dice, step: StepName) -> Intervention {
     }
 }
 
+/// No more items run side by side than may, unless people start some, and only while their step runs for them.
+fn items_are_bounded(world: &World, retries: usize, seed: u64) {
+    for step in &world.plan.workflow().steps {
+        let Some(for_each) = &step.for_each else { continue };
+        let index = world.release.index_of(&step.name).expect("a step");
+        let going = |(item, _): &(_, _)| {
+            world.release.step(*item).state.activity().is_some_and(|it| it.operation == Operation::Start)
+        };
+        let going = world.release.items(index).into_iter().flatten().filter(going).count();
+        let most = for_each.max_parallel.map_or(usize::MAX, |it| it as usize + retries);
+        assert!(going <= most, "seed {seed}: {going} items of {}: {}", step.name, world.story());
+        let is_open = *world.state(step.name.as_str()) == StepState::FannedOut;
+        assert!(going == 0 || is_open, "seed {seed}: items of {} run: {}", step.name, world.story());
+    }
+}
+
 /// Every step that runs forward, or ran to a good end, has what it needs.
 fn needs_are_met(world: &World, seed: u64) {
     for step in &world.plan.workflow().steps {
-        let runs = world.state(step.name.as_str()).activity().is_some_and(|it| it.operation == Operation::Start);
+        let state = world.state(step.name.as_str());
+        let runs =
+            state.activity().is_some_and(|it| it.operation == Operation::Start) || *state == StepState::FannedOut;
         if !runs {
             continue;
         }
@@ -130,7 +158,11 @@ fn whatever_people_do_the_release_makes_sense_and_ends() {
     for seed in 0..SEEDS {
         let mut dice = Dice(seed);
         let made = a_workflow(&mut dice);
-        let names: Vec<StepName> = made.steps.iter().map(|it| it.name.clone()).collect();
+        let names = made.steps.iter().flat_map(|it| {
+            let items = if it.for_each.is_some() { 3 } else { 0 };
+            std::iter::once(it.name.clone()).chain((1..=items).map(|item| it.name.of_item(item)))
+        });
+        let names: Vec<StepName> = names.collect();
         let pins = Pins {
             effect: [Effect::Read, Effect::IdempotentWrite, Effect::Write][dice.below(3)],
             cancel: dice.one_in(2),
@@ -143,6 +175,7 @@ fn whatever_people_do_the_release_makes_sense_and_ends() {
                 world.script.insert(key, a_script(&mut dice).into());
             }
         }
+        let mut retries = 0;
         for _ in 0..60 {
             let step = names[dice.below(names.len())].clone();
             let told = match dice.below(10) {
@@ -160,6 +193,7 @@ fn whatever_people_do_the_release_makes_sense_and_ends() {
                         Intervention::Rollback => "rollback",
                     };
                     let told = world.intervene(intervention);
+                    retries += usize::from(name == "retry" && told.is_ok());
                     *accepted.entry(name).or_default() += usize::from(told.is_ok());
                     told
                 }
@@ -176,6 +210,7 @@ fn whatever_people_do_the_release_makes_sense_and_ends() {
             };
             assert!(!matches!(told, Err(Rejected::LateAnswer)), "seed {seed}");
             needs_are_met(&world, seed);
+            items_are_bounded(&world, retries, seed);
         }
         let_it_end(&mut world, seed);
     }

@@ -82,6 +82,7 @@ fn step(name: &str) -> Step {
         },
         connections: Connections::Unbound,
         with: Template::Plain(json!({})),
+        for_each: None,
         when: None,
         retry: retry(),
         timeout: None,
@@ -243,7 +244,7 @@ impl World {
 
     /// Under which name the script says what a call does; what is looked for is the step's own.
     fn key(&self, id: CallId) -> String {
-        let name = self.plan.step(id.step).name.to_string();
+        let name = self.release.name_of(id.step).to_string();
         match id.operation {
             Operation::Start => name,
             Operation::Cancel => format!("{name}:cancel"),
@@ -253,7 +254,7 @@ impl World {
 
     fn begin(&mut self, id: CallId) {
         let order = self.release.order(id).expect("a wanted call has an order");
-        let name = self.plan.step(id.step).name.to_string();
+        let name = self.release.name_of(id.step).to_string();
         let verb = match (&order.call, id.operation) {
             (Call::Find, _) => "find",
             (Call::Resume { .. }, Operation::Start) => "resume",
@@ -274,7 +275,7 @@ impl World {
             _ => output(),
         };
         let does = self.script.get_mut(&key).and_then(VecDeque::pop_front).unwrap_or(default);
-        let acts = self.plan.pin(id.step).effect != Effect::Read;
+        let acts = self.release.pin(id.step).effect != Effect::Read;
         if verb == "run" && acts && !matches!(does, Does::Fails(_) | Does::FailsFor(..)) {
             done.push(order.idempotency_key.clone());
         }
@@ -325,12 +326,14 @@ impl World {
     }
 
     pub(crate) fn state(&self, step: &str) -> &StepState {
-        let index = self.plan.index_of(&step.parse().expect("a name")).expect("a step");
+        let index = self.release.index_of(&step.parse().expect("a name")).expect("a step");
         &self.release.step(index).state
     }
 
     pub(crate) fn is_suspended(&self, step: &str) -> bool {
-        self.state(step).activity().is_some_and(|it| matches!(it.stage, Stage::Suspended { .. }))
+        let index = self.release.index_of(&step.parse().expect("a name"));
+        let state = index.map(|it| &self.release.step(it).state);
+        state.and_then(StepState::activity).is_some_and(|it| matches!(it.stage, Stage::Suspended { .. }))
     }
 
     pub(crate) fn story(&self) -> String {

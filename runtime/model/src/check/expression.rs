@@ -35,9 +35,9 @@ pub(crate) fn check<'s>(
     thoroughness: Thoroughness,
     report: &mut Report<'_>,
 ) {
-    let mut check = |step: Option<&'s DraftStep>, expression: &'s PlacedExpression, use_: Use| {
+    let mut check = |step: Option<&'s DraftStep>, place: Place, expression: &'s PlacedExpression, use_: Use| {
         let mut checker =
-            Checker { draft, order, outputs, step, placed: expression, found: Vec::new(), uses_outputs: false };
+            Checker { draft, order, outputs, step, place, placed: expression, found: Vec::new(), uses_outputs: false };
         checker.whole(use_);
         let known = thoroughness == Thoroughness::OutputsOnly && !checker.uses_outputs;
         for (extent, problem) in checker.found.into_iter().filter(|_| !known) {
@@ -47,19 +47,32 @@ pub(crate) fn check<'s>(
     };
     for step in &draft.steps {
         if let Some(when) = &step.when {
-            check(Some(step), when, Use::Condition);
+            check(Some(step), Place::Step, when, Use::Condition);
         }
+        let own = if step.for_each.is_some() { Place::Item } else { Place::Step };
         for expression in step.with.iter().flat_map(|it| &it.expressions) {
-            check(Some(step), expression, Use::in_template(expression));
+            check(Some(step), own, expression, Use::in_template(expression));
+        }
+        if let Some(for_each) = &step.for_each {
+            for template in for_each.templates() {
+                for expression in &template.expressions {
+                    let is_list = expression.node_extent == template.node.extent;
+                    let use_ = if is_list { Use::List } else { Use::in_template(expression) };
+                    check(Some(step), Place::Step, expression, use_);
+                }
+            }
+            for expression in for_each.reduce.iter().flat_map(|it| &it.expressions) {
+                check(Some(step), Place::Reduce, expression, Use::in_template(expression));
+            }
         }
         for message in step.gates.iter().filter_map(|it| it.message.as_ref()) {
             for expression in &message.expressions {
-                check(Some(step), expression, Use::Text);
+                check(Some(step), Place::Step, expression, Use::Text);
             }
         }
     }
     for expression in draft.outputs.iter().flat_map(|(_, it)| &it.expressions) {
-        check(None, expression, Use::in_template(expression));
+        check(None, Place::Step, expression, Use::in_template(expression));
     }
 }
 
@@ -71,9 +84,29 @@ pub(crate) fn type_of<'s>(
     step: &'s DraftStep,
     expression: &'s PlacedExpression,
 ) -> Type<'s> {
-    let mut checker =
-        Checker { draft, order, outputs, step: Some(step), placed: expression, found: Vec::new(), uses_outputs: false };
+    let place = if step.for_each.is_some() { Place::Item } else { Place::Step };
+    let mut checker = Checker {
+        draft,
+        order,
+        outputs,
+        step: Some(step),
+        place,
+        placed: expression,
+        found: Vec::new(),
+        uses_outputs: false,
+    };
     checker.infer(expression.expression.syntax(), &mut Vec::new())
+}
+
+/// Where an expression stands, which decides what it can name.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Place {
+    /// In something that is evaluated once.
+    Step,
+    /// In the input of a step with `for_each`: once for each item.
+    Item,
+    /// Where the items' outputs are joined.
+    Reduce,
 }
 
 /// What an expression's value is for.
@@ -82,6 +115,7 @@ enum Use {
     Condition,
     Text,
     Value,
+    List,
 }
 
 impl Use {
@@ -129,6 +163,7 @@ struct Checker<'s, 'f> {
     order: &'s Order,
     outputs: Outputs<'s, 'f>,
     step: Option<&'s DraftStep>,
+    place: Place,
     placed: &'s PlacedExpression,
     found: Vec<(Extent, Problem)>,
     uses_outputs: bool,
@@ -146,6 +181,7 @@ impl<'s> Checker<'s, '_> {
                 (Kinds::TEXT.or(Kinds::NUMBER).or(Kinds::BOOLEAN), "a text can hold texts, numbers and booleans")
             }
             Use::Value => (Kinds::JSON, "a value is what JSON can hold"),
+            Use::List => (Kinds::LIST, "this is to be a list"),
         };
         if !value.kinds.meets(wanted) && !value.kinds.is_none() {
             let described = value.kinds.describe();

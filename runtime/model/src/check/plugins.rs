@@ -1,9 +1,10 @@
 //! A workflow against what is installed: plugins, their actions' schemas, connections, tools.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 
 use semver::{Version, VersionReq};
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use crate::connection::{Connection, Tool};
 use crate::digest::Digest;
@@ -119,10 +120,13 @@ struct Resolved<'c> {
 /// Checks a workflow against a catalog; pins in the order of the file when every step has one.
 pub(crate) fn against(draft: &Draft, catalog: &dyn Catalog, report: &mut Report<'_>) -> Option<Vec<Pin>> {
     let resolved: Vec<Option<Resolved<'_>>> = draft.steps.iter().map(|it| resolve(it, catalog, report)).collect();
-    let outputs = |name: &str| -> Option<&Value> {
-        let at = draft.steps.iter().position(|it| it.name.value == name)?;
-        resolved[at].as_ref().map(|it| &it.action.output)
-    };
+    let given: BTreeMap<&str, Cow<'_, Value>> = draft
+        .steps
+        .iter()
+        .zip(&resolved)
+        .filter_map(|(step, it)| Some((step.name.value.as_str(), output_of(step, &it.as_ref()?.action.output))))
+        .collect();
+    let outputs = |name: &str| -> Option<&Value> { given.get(name).map(AsRef::as_ref) };
     // What is wrong with the order has been said; here it only tells what an expression can name.
     let mut said = Report::new(report.source);
     let order = order::check(draft, &mut said);
@@ -148,6 +152,16 @@ pub(crate) fn against(draft: &Draft, catalog: &dyn Catalog, report: &mut Report<
         }));
     }
     (pins.len() == draft.steps.len()).then_some(pins)
+}
+
+/// The schema of what a step gives: of a step that runs for items their list, or what it is reduced to.
+fn output_of<'c>(step: &DraftStep, action: &'c Value) -> Cow<'c, Value> {
+    match &step.for_each {
+        None => Cow::Borrowed(action),
+        Some(for_each) if for_each.reduce.is_some() => Cow::Owned(json!({})),
+        // An item that failed and was allowed to gives nothing.
+        Some(_) => Cow::Owned(json!({ "type": "array", "items": action })),
+    }
 }
 
 fn resolve<'c>(step: &DraftStep, catalog: &'c dyn Catalog, report: &mut Report<'_>) -> Option<Resolved<'c>> {

@@ -6,6 +6,7 @@
 use serde_json::Value;
 
 use crate::expression::Expression;
+use crate::fan_out::Allowance;
 use crate::name::{ActionName, ConnectionName, PhaseName, PluginName, RoleName, WorkflowName};
 use crate::problem::Extent;
 use crate::template::Template;
@@ -54,6 +55,7 @@ pub(crate) struct DraftStep {
     pub(crate) with_is_broken: bool,
     /// The key `with`, or the step's name when it has none.
     pub(crate) with_extent: Extent,
+    pub(crate) for_each: Option<DraftForEach>,
     pub(crate) when: Option<PlacedExpression>,
     pub(crate) retry: RetryPolicy,
     pub(crate) timeout: Option<Span>,
@@ -77,6 +79,46 @@ pub(crate) enum DraftConnections {
     ByRole(Vec<(At<RoleName>, At<ConnectionName>)>),
     /// Something that could not be read; nothing is said about missing ones.
     Unreadable,
+}
+
+/// What a step runs for.
+#[derive(Debug, Clone)]
+pub(crate) struct DraftForEach {
+    pub(crate) items: DraftItems,
+    pub(crate) exclude: Vec<serde_json::Map<String, Value>>,
+    pub(crate) include: Vec<serde_json::Map<String, Value>>,
+    pub(crate) max_parallel: Option<u32>,
+    pub(crate) fail_fast: bool,
+    pub(crate) failures_allowed: Allowance,
+    pub(crate) reduce: Option<DraftTemplate>,
+}
+
+#[derive(Debug, Clone)]
+pub(crate) enum DraftItems {
+    List(DraftTemplate),
+    Matrix(Vec<(At<String>, DraftTemplate)>),
+}
+
+impl DraftForEach {
+    pub(crate) fn of(items: DraftItems) -> Self {
+        Self {
+            items,
+            exclude: Vec::new(),
+            include: Vec::new(),
+            max_parallel: None,
+            fail_fast: true,
+            failures_allowed: Allowance::NONE,
+            reduce: None,
+        }
+    }
+
+    /// What is evaluated before the items run.
+    pub(crate) fn templates(&self) -> Vec<&DraftTemplate> {
+        match &self.items {
+            DraftItems::List(it) => vec![it],
+            DraftItems::Matrix(axes) => axes.iter().map(|(_, it)| it).collect(),
+        }
+    }
 }
 
 /// An approval gate; its message, if any, with places.

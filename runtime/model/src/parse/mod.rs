@@ -7,6 +7,7 @@
 
 mod draft;
 mod fields;
+mod for_each;
 mod node;
 mod parameter;
 mod step;
@@ -16,7 +17,9 @@ use std::collections::BTreeMap;
 
 use serde_json::Value;
 
-pub(crate) use draft::{At, Draft, DraftConnections, DraftStep, DraftTemplate, DraftUses, PlacedExpression};
+pub(crate) use draft::{
+    At, Draft, DraftConnections, DraftItems, DraftStep, DraftTemplate, DraftUses, PlacedExpression,
+};
 pub(crate) use fields::one_of;
 pub use node::{DEPTH_MAX, NODES_MAX};
 pub(crate) use node::{Kind, Node};
@@ -178,6 +181,7 @@ fn complete_step(step: &DraftStep) -> Option<Step> {
             Some(it) => it.template.clone(),
             None => Template::Plain(Value::Object(serde_json::Map::new())),
         },
+        for_each: step.for_each.as_ref().map(for_each::complete),
         when: step.when.as_ref().map(|it| it.expression.clone()),
         retry: step.retry.clone(),
         timeout: step.timeout,

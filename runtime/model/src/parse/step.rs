@@ -9,6 +9,7 @@ use crate::workflow::{ApprovalGate, Approver, OnFailure, RetryPolicy, RollbackPa
 
 use super::draft::{At, DraftConnections, DraftGate, DraftStep, DraftTemplate, DraftUses, PlacedExpression};
 use super::fields::{Fields, one_of};
+use super::for_each;
 use super::node::{Field, Kind, Node};
 use super::workflow::{Defaults, read_description};
 
@@ -20,6 +21,7 @@ const KEYS: &[&str] = &[
     "connection",
     "connections",
     "with",
+    "for_each",
     "when",
     "retry",
     "timeout",
@@ -34,7 +36,13 @@ const ATTEMPTS_MAX: u32 = 100;
 
 pub(super) fn read(report: &mut Report<'_>, field: &Field, defaults: &Defaults) -> DraftStep {
     let name = At { value: field.name.clone(), extent: field.name_extent };
-    report.parsed_text::<StepName>(&name, "name");
+    if let Some(name) = report.parsed_text::<StepName>(&name, "name")
+        && name.value.item().is_some()
+    {
+        report
+            .error(name.extent, "name", format!("`{}` is no name for a step", name.value))
+            .note("a name with a dot is that of one of the items that a step runs for");
+    }
     let what = format!("step `{}`", field.name);
     let mut step = DraftStep {
         with_extent: name.extent,
@@ -46,6 +54,7 @@ pub(super) fn read(report: &mut Report<'_>, field: &Field, defaults: &Defaults) 
         connections: DraftConnections::Unbound,
         with: None,
         with_is_broken: false,
+        for_each: None,
         when: None,
         retry: defaults.retry.clone().unwrap_or_default(),
         timeout: defaults.timeout,
@@ -72,6 +81,7 @@ pub(super) fn read(report: &mut Report<'_>, field: &Field, defaults: &Defaults) 
         step.with = read_with(report, &field.value);
         step.with_is_broken = step.with.is_none() && field.value.kind != Kind::Null;
     }
+    step.for_each = fields.get("for_each").and_then(|it| for_each::read(report, it));
     step.when = fields.value("when").and_then(|it| read_when(report, it));
     if let Some(field) = fields.get("retry") {
         step.retry = read_retry(report, field, defaults.retry.as_ref());

@@ -74,7 +74,9 @@ impl From<RuntimeError> for ApiError {
         let status = match &error {
             RuntimeError::UnknownRelease(_) => StatusCode::NOT_FOUND,
             RuntimeError::NotTaken(NotTaken::Rejected(_)) => StatusCode::CONFLICT,
-            RuntimeError::OutputBreaksSchema { .. } => StatusCode::UNPROCESSABLE_ENTITY,
+            RuntimeError::OutputBreaksSchema { .. } | RuntimeError::NotOneOutputPerItem { .. } => {
+                StatusCode::UNPROCESSABLE_ENTITY
+            }
             _ => StatusCode::INTERNAL_SERVER_ERROR,
         };
         Self::new(status, error)

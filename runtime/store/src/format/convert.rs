@@ -80,6 +80,10 @@ fn from_event(event: &Event) -> v1::Event<'_> {
         Event::OutputGiven { step, output } => W::OutputGiven { step: step.as_str(), output: from_json(output) },
         Event::StepsReset { steps } => W::StepsReset { steps: steps.iter().map(StepName::as_str).collect() },
         Event::RollbackSettled { step, done } => W::RollbackSettled { step: step.as_str(), done: *done },
+        Event::FannedOut { step, items } => {
+            W::FannedOut { step: step.as_str(), items: items.iter().map(from_json).collect() }
+        }
+        Event::Joined { step, output } => W::Joined { step: step.as_str(), output: output.as_ref().map(from_json) },
     }
 }
 
@@ -139,6 +143,13 @@ fn to_event(event: v1::Event<'_>) -> Result<Event, Garbled> {
             Event::StepsReset { steps: steps.into_iter().map(to_name).collect::<Result<_, _>>()? }
         }
         W::RollbackSettled { step, done } => Event::RollbackSettled { step: to_name(step)?, done },
+        W::FannedOut { step, items } => Event::FannedOut {
+            step: to_name(step)?,
+            items: items.iter().map(|it| to_json(it)).collect::<Result<_, _>>()?,
+        },
+        W::Joined { step, output } => {
+            Event::Joined { step: to_name(step)?, output: output.map(|it| to_json(&it)).transpose()? }
+        }
     })
 }
 

@@ -142,6 +142,8 @@ pub fn is_shallow(event: &Event) -> bool {
         }
         Event::Intervened { intervention: Intervention::ReplaceOutput { output, .. }, .. } => shallow(output),
         Event::ReleaseEnded { outputs, .. } => shallow(outputs),
+        Event::FannedOut { items, .. } => items.iter().all(shallow),
+        Event::Joined { output, .. } => output.as_ref().is_none_or(shallow),
         Event::StepSkipped { reason: SkipReason::NeedsSkipped | SkipReason::Person { .. }, .. }
         | Event::StepsReset { .. }
         | Event::RollbackSettled { .. }

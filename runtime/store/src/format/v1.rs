@@ -187,6 +187,20 @@ pub enum Event<'a> {
         #[n(1)]
         done: bool,
     },
+    #[n(23)]
+    FannedOut {
+        #[b(0)]
+        step: &'a str,
+        #[b(1)]
+        items: Vec<Json<'a>>,
+    },
+    #[n(24)]
+    Joined {
+        #[b(0)]
+        step: &'a str,
+        #[b(1)]
+        output: Option<Json<'a>>,
+    },
 }
 
 #[derive(Debug, Encode, Decode)]

@@ -59,7 +59,7 @@ pub(crate) fn outline(release: &ReleaseId, created_at: u64, open: bool) -> Outli
 }
 
 /// The number of variants of [`Event`].
-const EVENTS: usize = 23;
+const EVENTS: usize = 25;
 
 /// Which variant it is. A new one does not compile until it is here, and then fails until it is in [`one_of_each`].
 fn variant(event: &Event) -> usize {
@@ -86,6 +86,8 @@ fn variant(event: &Event) -> usize {
         Event::OutputGiven { .. } => 20,
         Event::StepsReset { .. } => 21,
         Event::RollbackSettled { .. } => 22,
+        Event::FannedOut { .. } => 23,
+        Event::Joined { .. } => 24,
         Event::ReleaseEnded { .. } => 18,
     }
 }
@@ -187,6 +189,22 @@ pub(crate) fn one_of_each() -> Vec<(String, Event)> {
         ("left-alone".to_owned(), Event::LeftAlone),
         ("output-given".to_owned(), Event::OutputGiven { step: build(), output: json!({ "number": 12 }) }),
         ("steps-reset".to_owned(), Event::StepsReset { steps: vec![build(), "deploy".parse().expect("a name")] }),
+        (
+            "fanned-out".to_owned(),
+            Event::FannedOut { step: build(), items: vec![json!("eu"), json!({ "os": "linux" })] },
+        ),
+        ("joined".to_owned(), Event::Joined { step: build(), output: None }),
+        ("joined-reduced".to_owned(), Event::Joined { step: build(), output: Some(json!({ "passed": 12 })) }),
+        (
+            "item-started".to_owned(),
+            Event::AttemptStarted {
+                step: "build.2".parse().expect("a name"),
+                operation: Operation::Start,
+                attempt: 1,
+                round: 1,
+                input: Some(json!({})),
+            },
+        ),
         ("rollback-settled".to_owned(), Event::RollbackSettled { step: build(), done: true }),
         (
             "skipped-by-person".to_owned(),

@@ -1,12 +1,14 @@
 //! What expressions can name: parameters, steps, the release, functions.
 
 use cel::IdedExpr;
+use serde_json::Value;
 
 use crate::expression::ENDED_STATES;
-use crate::parse::DraftStep;
+use crate::parse::{DraftItems, DraftStep};
 use crate::problem::{Problem, did_you_mean, listed};
+use crate::template::Template;
 
-use super::{Bound, Checker, Kinds, Schema, Type};
+use super::{Bound, Checker, Kinds, Place, Schema, Type};
 
 /// Functions with how many arguments they take, and whether they are written after a value:
 /// `a.contains(b)`.
@@ -20,6 +22,10 @@ const FUNCTIONS: &[Function] = &[
     Function { name: "int", member: None, global: Some(1), target: Kinds::ANY, gives: Kinds::INTEGER },
     Function { name: "double", member: None, global: Some(1), target: Kinds::ANY, gives: Kinds::FRACTION },
     Function { name: "bool", member: None, global: Some(1), target: Kinds::ANY, gives: Kinds::BOOLEAN },
+    Function { name: "sum", member: None, global: Some(1), target: Kinds::LIST, gives: Kinds::NUMBER },
+    Function { name: "min", member: None, global: Some(1), target: Kinds::LIST, gives: Kinds::ANY },
+    Function { name: "max", member: None, global: Some(1), target: Kinds::LIST, gives: Kinds::ANY },
+    Function { name: "flatten", member: None, global: Some(1), target: Kinds::LIST, gives: Kinds::LIST },
     Function { name: "dyn", member: None, global: Some(1), target: Kinds::ANY, gives: Kinds::ANY },
     Function { name: "type", member: None, global: Some(1), target: Kinds::ANY, gives: Kinds::ANY },
     Function { name: "orValue", member: Some(1), global: None, target: Kinds::ANY, gives: Kinds::ANY },
@@ -74,6 +80,8 @@ impl<'s> Checker<'s, '_> {
             "parameters" => self.parameter(node, path),
             "steps" => self.step(node, path, presence),
             "release" => self.release(node, path),
+            "each" if self.place == Place::Item => self.each(node, path),
+            "outputs" if self.place == Place::Reduce => self.item_outputs(node, path),
             _ => {
                 self.unknown_root(node, root);
                 Type::any()
@@ -103,7 +111,12 @@ impl<'s> Checker<'s, '_> {
     }
 
     fn unknown_root(&mut self, node: &IdedExpr, root: &str) {
-        let roots = ["parameters", "steps", "release"];
+        let roots = match self.place {
+            Place::Step => vec!["parameters", "steps", "release"],
+            Place::Item => vec!["parameters", "steps", "release", "each"],
+            Place::Reduce => vec!["parameters", "steps", "release", "outputs"],
+        };
+        let place = self.place;
         let draft = self.draft;
         let is_parameter = draft.parameters.iter().any(|it| it.name.value == root);
         let is_step = draft.step(root).is_some();
@@ -113,6 +126,13 @@ impl<'s> Checker<'s, '_> {
             problem.suggest(format!("did you mean `parameters.{root}`?"));
         } else if is_step {
             problem.suggest(format!("did you mean `steps.{root}.output`?"));
+        } else if root == "each" {
+            problem.note("`each` is known in the `with` of a step that has `for_each`");
+            if place == Place::Reduce {
+                problem.suggest("`outputs` is the list of what the items gave");
+            }
+        } else if root == "item" && place == Place::Item {
+            problem.suggest("did you mean `each.value`?");
         } else if matches!(root, "secrets" | "secret" | "credentials") {
             problem.note("secrets are in connections, which the host applies; no expression and no plugin sees them");
             problem.suggest("bind a connection with `connection:`");
@@ -120,12 +140,14 @@ impl<'s> Checker<'s, '_> {
             problem.note("a release depends on its parameters and on nothing around it");
             problem.suggest("declare a parameter and give it when the release starts");
         } else {
-            problem.note("an expression names `parameters`, `steps` and `release`; a text is quoted");
+            let names = roots.iter().map(|it| format!("`{it}`")).collect::<Vec<_>>();
+            let (last, first) = names.split_last().expect("there are roots");
+            problem.note(format!("an expression names {} and {last}; a text is quoted", first.join(", ")));
             let translated = OTHER_ROOTS
                 .iter()
                 .find(|(theirs, _)| *theirs == root)
                 .map(|(_, ours)| format!("did you mean `{ours}`?"));
-            problem.suggest_some(translated.or_else(|| did_you_mean(root, roots)));
+            problem.suggest_some(translated.or_else(|| did_you_mean(root, roots.iter().copied())));
         }
     }
 
@@ -167,6 +189,75 @@ impl<'s> Checker<'s, '_> {
                 Type::any()
             }
         }
+    }
+
+    /// What the step runs for: `each.value`, `each.number`, `each.count`.
+    fn each(&mut self, node: &IdedExpr, path: &[String]) -> Type<'s> {
+        let known = ["value", "number", "count"];
+        let type_ = match path.get(1).map(String::as_str) {
+            None => return Type::of(Kinds::OBJECT),
+            Some("number" | "count") => Type::of(Kinds::INTEGER),
+            Some("value") => return self.item(node, &path[2..]),
+            Some(other) => {
+                let suggestion =
+                    did_you_mean(other, known).or_else(|| Some(format!("did you mean `each.value.{other}`?")));
+                let problem = self.part_error(node, path, 1, "unknown-name", format!("`each` has no `{other}`"));
+                problem.note(format!("it has {}", listed(known)));
+                problem.suggest_some(suggestion);
+                return Type::any();
+            }
+        };
+        path[2..].iter().fold(type_, |type_, part| self.field(node, type_, part))
+    }
+
+    /// A part of an item.
+    fn item(&mut self, node: &IdedExpr, parts: &[String]) -> Type<'s> {
+        let step = self.step;
+        let type_ = match step.and_then(|it| it.for_each.as_ref()).map(|it| &it.items) {
+            Some(DraftItems::Matrix(axes)) => {
+                let Some((name, rest)) = parts.split_first() else { return Type::of(Kinds::OBJECT) };
+                let beside = step.and_then(|it| it.for_each.as_ref()).is_some_and(|it| !it.include.is_empty());
+                let Some((_, values)) = axes.iter().find(|(it, _)| it.value == *name) else {
+                    if !beside {
+                        let names = || axes.iter().map(|(it, _)| it.value.as_str());
+                        let suggestion = did_you_mean(name, names());
+                        let problem = self.error(node, "unknown-field", format!("the matrix has no axis `{name}`"));
+                        problem.note(format!("its axes are {}", listed(names())));
+                        problem.suggest_some(suggestion);
+                    }
+                    return Type::any();
+                };
+                let type_ = if beside { Type::any() } else { self.item_of(&values.template) };
+                return rest.iter().fold(type_, |type_, part| self.field(node, type_, part));
+            }
+            Some(DraftItems::List(list)) => self.item_of(&list.template),
+            None => Type::any(),
+        };
+        parts.iter().fold(type_, |type_, part| self.field(node, type_, part))
+    }
+
+    /// What a list's items can be.
+    fn item_of(&mut self, list: &'s Template) -> Type<'s> {
+        match list {
+            Template::Plain(Value::Array(items)) => {
+                let kinds = items.iter().map(Kinds::of).fold(Kinds::NONE, Kinds::or);
+                if kinds.is_none() { Type::any() } else { Type::of(kinds) }
+            }
+            Template::Whole(expression) => {
+                // What is wrong with it is said where it stands.
+                let mut quiet = Checker { found: Vec::new(), place: Place::Step, ..*self };
+                let items = quiet.infer(expression.syntax(), &mut Vec::new()).items();
+                self.uses_outputs |= quiet.uses_outputs;
+                items
+            }
+            _ => Type::any(),
+        }
+    }
+
+    /// The list of what the items gave.
+    fn item_outputs(&mut self, node: &IdedExpr, path: &[String]) -> Type<'s> {
+        let type_ = Type::of(Kinds::LIST);
+        path[1..].iter().fold(type_, |type_, part| self.field(node, type_, part))
     }
 
     fn step(&mut self, node: &IdedExpr, path: &[String], presence: bool) -> Type<'s> {

@@ -161,6 +161,8 @@ impl Simulation {
                 | Rejected::OutputNeeded { .. }
                 | Rejected::NoOutput { .. }
                 | Rejected::NotBlocked { .. }
+                | Rejected::RunsLast { .. }
+                | Rejected::PastPivot { .. }
                 | Rejected::WrongState { .. }
                 | Rejected::NoReason => "intervention: refused",
                 Rejected::LateAnswer | Rejected::UnknownTopic(_) | Rejected::UnknownStep { .. } => "input: refused",

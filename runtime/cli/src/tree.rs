@@ -75,7 +75,7 @@ fn item_label(item: &serde_json::Value) -> String {
 fn head(view: &ReleaseView, now: Timestamp) -> String {
     let style = match view.state.as_str() {
         "succeeded" => GOOD,
-        "running" => BUSY,
+        "running" | "finishing" => BUSY,
         "paused" => WAIT,
         _ => BAD,
     };

@@ -72,11 +72,26 @@ impl Release {
                 | Intervention::Cancel { .. }
                 | Intervention::Rollback => {}
             },
-            Event::StepsReset { steps } => self.reset(steps)?,
+            Event::StepsReset { steps } => self.reset(steps, at)?,
+            Event::DeadlinePassed { phase } => {
+                let place = |it| self.plan.workflow().phases.iter().position(|phase| phase == it);
+                match (self.state == ReleaseState::Running, phase.as_ref().map(place)) {
+                    (false, _) | (true, Some(None)) => return Err(self.illegal("the passing of a deadline")),
+                    (true, phase) => self.take_overdue(phase.flatten(), at),
+                }
+            }
+            Event::FinallyStarted { outcome } => match self.state {
+                ReleaseState::Running
+                | ReleaseState::Failing { .. }
+                | ReleaseState::Canceling { .. }
+                | ReleaseState::RollingBack { .. } => self.begin_finally(*outcome),
+                _ => return Err(self.illegal("what runs last")),
+            },
             Event::FailingStarted { step, rollback } => match self.state {
                 ReleaseState::Running | ReleaseState::Failing { .. } => {
                     self.state = ReleaseState::Failing { step: step.clone(), rollback: *rollback };
                     self.end_pause();
+                    self.set_deadlines();
                 }
                 _ => return Err(self.illegal("the start of failing")),
             },
@@ -84,6 +99,10 @@ impl Release {
                 ReleaseState::Running | ReleaseState::Failing { .. } => {
                     self.state = ReleaseState::Canceling { rollback: *rollback };
                     self.end_pause();
+                    self.set_deadlines();
+                }
+                ReleaseState::Finishing { outcome, .. } if !rollback => {
+                    self.state = ReleaseState::Finishing { outcome, canceled: true };
                 }
                 _ => return Err(self.illegal("the start of canceling")),
             },
@@ -94,6 +113,7 @@ impl Release {
                 | ReleaseState::Ended { outcome: Outcome::Succeeded | Outcome::Failed | Outcome::Canceled, .. } => {
                     self.state = ReleaseState::RollingBack { trigger: trigger.clone() };
                     self.end_pause();
+                    self.set_deadlines();
                     self.begin_rollback();
                 }
                 _ => return Err(self.illegal("the start of a rollback")),
@@ -109,6 +129,7 @@ impl Release {
                 }
             },
             Event::StepHeld { .. }
+            | Event::DelayOver { .. }
             | Event::Voted { .. }
             | Event::StepSkipped { .. }
             | Event::AttemptStarted { .. }
@@ -178,6 +199,7 @@ impl Release {
         self.set_timers(index);
         let run = &mut self.steps[index.as_usize()];
         let runs_on = run.state.lets_dependents_run();
+        let began = run.began_at == Some(at);
         let rolled_back = matches!(run.state, StepState::RolledBack | StepState::LeftInPlace);
         if runs_on && !ran_on {
             run.ended_at = Some(at);
@@ -185,7 +207,10 @@ impl Release {
         if self.is_item(index) {
             self.place_item(index);
         } else if runs_on && !ran_on {
-            self.unfinished -= 1;
+            if !self.definition(index).finally {
+                self.unfinished -= 1;
+            }
+            self.phase_goes_on(index);
             for child in self.plan.clone().graph().children(index) {
                 let unmet = &mut self.unmet[child.as_usize()];
                 *unmet -= 1;
@@ -194,13 +219,17 @@ impl Release {
                 }
             }
         }
+        if began {
+            self.phase_begins(index, at);
+        }
         if rolled_back {
             self.settle_in_rollback(index);
         }
     }
 
     /// Takes steps back to their beginning; what they did stays done.
-    fn reset(&mut self, names: &[StepName]) -> Result<(), IllegalEvent> {
+    fn reset(&mut self, names: &[StepName], at: Timestamp) -> Result<(), IllegalEvent> {
+        let had_ended = self.outcome().is_some();
         match self.state {
             ReleaseState::Running | ReleaseState::Ended { outcome: Outcome::Failed | Outcome::Canceled, .. } => {}
             _ => return Err(self.illegal("a new run of steps")),
@@ -208,13 +237,12 @@ impl Release {
         self.state = ReleaseState::Running;
         for name in names {
             let index = self.index_of(name).ok_or_else(|| IllegalEvent::UnknownStep(name.clone()))?;
-            let run = &mut self.steps[index.as_usize()];
+            let run = &self.steps[index.as_usize()];
             if run.state.activity().is_some() {
                 let (step, state) = (name.clone(), run.state.name());
                 return Err(IllegalEvent::Step { step, state, event: "a new run" });
             }
-            run.begin_anew();
-            self.attention.remove(&index);
+            self.begin_anew(index);
             if self.is_item(index) {
                 self.reopen_fan(index);
             } else {
@@ -227,22 +255,48 @@ impl Release {
         for step in plan.graph().steps() {
             unmet[step.as_usize()] = plan.graph().parents(step).filter(|it| !lets_run(*it)).count() as u32;
         }
-        self.unfinished = plan.graph().steps().filter(|it| !lets_run(*it)).count();
+        let forward = || plan.graph().steps().filter(|it| !plan.step(*it).finally);
+        self.unfinished = forward().filter(|it| !lets_run(*it)).count();
         let is_ready =
             |it: &StepIndex| unmet[it.as_usize()] == 0 && self.steps[it.as_usize()].state == StepState::Waiting;
-        self.ready = plan.graph().steps().filter(is_ready).collect();
+        self.ready = forward().filter(is_ready).collect();
         self.unmet = unmet;
+        if let Some(facts) = self.facts.as_object_mut() {
+            facts.remove("outcome");
+        }
+        // An end took all timers away; a step that is held goes on waiting.
+        for index in self.attention.clone() {
+            self.set_timers(index);
+        }
+        // While it runs, the time of its deadlines goes on.
+        let (since, overdue, phases) = (self.running_since, self.overdue.take(), std::mem::take(&mut self.phases));
+        self.begin_phases(at);
+        if !had_ended {
+            self.running_since = since;
+            self.overdue = overdue;
+            for (now, before) in self.phases.iter_mut().zip(phases) {
+                (now.began_at, now.overdue) = (before.began_at, before.overdue);
+            }
+            self.set_deadlines();
+        }
         Ok(())
     }
 
+    /// Takes a step back to its beginning, and nobody waits for it any more.
+    pub(crate) fn begin_anew(&mut self, index: StepIndex) {
+        self.steps[index.as_usize()].begin_anew();
+        self.attention.remove(&index);
+        self.set_timers(index);
+    }
+
     /// A pause holds forward work; a release that goes another way has none.
-    fn end_pause(&mut self) {
+    pub(crate) fn end_pause(&mut self) {
         if self.pause.take().is_some() {
             self.set_all_timers();
         }
     }
 
-    fn set_all_timers(&mut self) {
+    pub(crate) fn set_all_timers(&mut self) {
         for index in self.active.clone() {
             self.set_timers(index);
         }
@@ -251,6 +305,11 @@ impl Release {
     fn set_timers(&mut self, index: StepIndex) {
         for timer in self.timers_of.remove(&index).into_iter().flatten() {
             self.timers.remove(&timer);
+        }
+        if let StepState::Held { until: Some(until), .. } = &self.steps[index.as_usize()].state {
+            let timer = (*until, DueKey::Wake(index));
+            self.timers.insert(timer);
+            self.timers_of.insert(index, vec![timer]);
         }
         let Some(activity) = self.steps[index.as_usize()].state.activity() else { return };
         let wake = match &activity.stage {
@@ -277,9 +336,10 @@ fn after(run: &mut StepRun, state: StepState, event: &Event, at: Timestamp) -> R
         Succeeded, Waiting,
     };
     match (state, event) {
-        (Waiting, Event::StepHeld { questions, .. }) => {
+        (Held { questions, .. }, Event::DelayOver { .. }) => Ok(Held { questions, until: None }),
+        (Waiting, Event::StepHeld { questions, until, .. }) => {
             run.began_at = Some(at);
-            Ok(Held { questions: questions.clone() })
+            Ok(Held { questions: questions.clone(), until: *until })
         }
         (state @ Held { .. }, Event::Voted { actor, approved, comment, .. }) => {
             run.votes.push(Vote { actor: actor.clone(), approved: *approved, comment: comment.clone(), at });
@@ -521,6 +581,7 @@ fn name_of(event: &Event) -> &'static str {
         Event::AttemptFailed { .. } => "a failure",
         Event::AttemptTimedOut { .. } => "a timeout",
         Event::StepCanceled { .. } => "canceling",
+        Event::DelayOver { .. } => "the end of a delay",
         Event::FannedOut { .. } => "running for items",
         Event::Joined { .. } => "joining items",
         Event::OutputGiven { .. } => "another output",
@@ -530,6 +591,8 @@ fn name_of(event: &Event) -> &'static str {
         | Event::Intervened { .. }
         | Event::FailingStarted { .. }
         | Event::CancelingStarted { .. }
+        | Event::DeadlinePassed { .. }
+        | Event::FinallyStarted { .. }
         | Event::RollbackStarted { .. }
         | Event::StepsReset { .. }
         | Event::LeftAlone

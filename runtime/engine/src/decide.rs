@@ -11,7 +11,7 @@ use windlass_model::workflow::OnFailure;
 use crate::input::{CallId, CallResult, Input, Rejected, Suspension, WakeCondition};
 use crate::release::{DueKey, Release, ReleaseState, call_id};
 use crate::retry;
-use crate::step::{Activity, Call, Stage};
+use crate::step::{Activity, Call, Stage, StepState};
 
 /// How long a plugin may take to stop what it does before it is left alone.
 pub(crate) const CANCEL_TIMEOUT: Span = Span::seconds(300);
@@ -172,6 +172,16 @@ impl Release {
         let Some(activity) = self.steps[index.as_usize()].state.activity() else { return };
         let next = retry::after(self.definition(index), activity, &error, now, dice);
         let next = self.within_allowance(index, &error, next);
+        // Past a point of no return nothing is rolled back by itself: a person says how to go forward.
+        let wants_rollback = self.definition(index).on_failure == OnFailure::Rollback;
+        let next = match next {
+            AfterFailure::Fail
+                if activity.operation == Operation::Start && wants_rollback && self.is_past_pivot(index, &error) =>
+            {
+                AfterFailure::Pause
+            }
+            other => other,
+        };
         let operation = activity.operation;
         let step = self.name_of(index);
         self.record(events, Event::AttemptFailed { step: step.clone(), error, next }, now);
@@ -179,10 +189,30 @@ impl Release {
         if operation == Operation::Start && next == AfterFailure::Fail && !self.fails_later(index) {
             self.begin_failing(events, index, now);
         }
+        if operation == Operation::Start && next == AfterFailure::Continue {
+            self.check_threshold(events, index, now);
+        }
+    }
+
+    /// Whether a point of no return is passed when this step has failed so.
+    fn is_past_pivot(&self, index: StepIndex, error: &StepError) -> bool {
+        let own = self.definition_index(index);
+        self.pivot_passed().is_some_and(|it| it != own || !error.class.is_definite())
+    }
+
+    /// A failure that is tolerated may be one too many for its phase.
+    fn check_threshold(&mut self, events: &mut Vec<Event>, index: StepIndex, now: Timestamp) {
+        if self.state != ReleaseState::Running {
+            return;
+        }
+        if let Some((_, rollback)) = self.threshold_crossed(index) {
+            let rollback = rollback && self.pivot_passed().is_none();
+            self.record(events, Event::FailingStarted { step: self.name_of(index), rollback }, now);
+        }
     }
 
     pub(crate) fn begin_failing(&mut self, events: &mut Vec<Event>, index: StepIndex, now: Timestamp) {
-        let rollback = self.definition(index).on_failure == OnFailure::Rollback;
+        let rollback = self.definition(index).on_failure == OnFailure::Rollback && self.pivot_passed().is_none();
         let step = self.name_of(index);
         match &self.state {
             ReleaseState::Running => self.record(events, Event::FailingStarted { step, rollback }, now),
@@ -192,6 +222,7 @@ impl Release {
             ReleaseState::Failing { .. }
             | ReleaseState::Canceling { .. }
             | ReleaseState::RollingBack { .. }
+            | ReleaseState::Finishing { .. }
             | ReleaseState::Ended { .. } => {}
         }
     }
@@ -227,6 +258,8 @@ impl Release {
                 match timer.1 {
                     DueKey::Wake(index) => self.wake(&mut events, index, Wake::Timer, now),
                     DueKey::Deadline(index) => self.deadline_passed(&mut events, index, now, dice),
+                    DueKey::PhaseDeadline(phase) => self.overdue(&mut events, Some(phase), now),
+                    DueKey::ReleaseDeadline => self.overdue(&mut events, None, now),
                 }
             }
         }
@@ -235,6 +268,9 @@ impl Release {
 
     fn wake(&mut self, events: &mut Vec<Event>, index: StepIndex, wake: Wake, now: Timestamp) {
         let step = self.name_of(index);
+        if matches!(self.steps[index.as_usize()].state, StepState::Held { .. }) {
+            return self.record(events, Event::DelayOver { step }, now);
+        }
         let Some(activity) = self.steps[index.as_usize()].state.activity().cloned() else { return };
         match &activity.stage {
             Stage::Suspended { .. } => self.record(events, Event::Resumed { step, wake }, now),

@@ -303,8 +303,7 @@ impl Release {
         let runs = fan.runs.clone();
         *fan = Fan { runs: runs.clone(), ..Fan::default() };
         for run in runs {
-            self.steps[run.as_usize()].begin_anew();
-            self.attention.remove(&run);
+            self.begin_anew(run);
         }
         self.open_fans.remove(&step);
     }

@@ -141,6 +141,8 @@ pub enum Due {
     Wake(StepIndex),
     /// An attempt is over its time.
     Deadline(StepIndex),
+    /// A phase, or the release, is over its time.
+    Overdue,
 }
 
 /// An input that changes nothing, and why.
@@ -252,6 +254,20 @@ pub enum Rejected {
     )]
     NoInput {
         /// Which step.
+        step: StepName,
+    },
+    /// It runs at the end, whatever happens.
+    #[error("step `{step}` runs when the release ends; it runs again when the release ends again")]
+    RunsLast {
+        /// Which step.
+        step: StepName,
+    },
+    /// There is no way back.
+    #[error(
+        "there is no way back: step `{step}` is a point of no return, and it may have had its effect; cancel without a rollback, or go forward"
+    )]
+    PastPivot {
+        /// The step.
         step: StepName,
     },
     /// It is too late for that.

@@ -25,7 +25,7 @@ impl Release {
     ) -> Result<Vec<Event>, Rejected> {
         let index = self.find_step(&step)?;
         let run = &self.steps[index.as_usize()];
-        if !matches!(run.state, StepState::Held { .. }) || self.state != ReleaseState::Running {
+        if !matches!(run.state, StepState::Held { .. }) || !self.goes_forward(index) {
             return Err(Rejected::NotHeld { step, state: run.state.name() });
         }
         let definition = self.definition(index);
@@ -84,6 +84,9 @@ impl Release {
         if !matches!(run.state, StepState::Held { .. }) {
             return false;
         }
+        if matches!(run.state, StepState::Held { until: Some(_), .. }) || !self.goes_forward(index) {
+            return false;
+        }
         let missing = approval::missing(self.definition(index), &run.votes, &self.created.requested_by);
         missing.iter().all(|it| *it == 0)
     }
@@ -119,7 +122,7 @@ impl Release {
                 let index = self.find_step(&step)?;
                 let state = &self.steps[index.as_usize()].state;
                 let is_joined = self.is_item(index) && !self.open_fans.contains(&self.definition_index(index));
-                if self.state != ReleaseState::Running || !state.lets_dependents_run() || is_joined {
+                if !self.goes_forward(index) || !state.lets_dependents_run() || is_joined {
                     return Err(Rejected::NoOutput { step, state: state.name() });
                 }
                 self.record(&mut events, intervened, now);
@@ -157,8 +160,10 @@ impl Release {
                 }
                 let index = self.find_step(&step)?;
                 let (activity, error) = match (&self.state, &self.steps[index.as_usize()].state) {
-                    (ReleaseState::Running, StepState::Paused { activity, error })
-                    | (ReleaseState::RollingBack { .. }, StepState::RollbackBlocked { activity, error }) => {
+                    (_, StepState::Paused { activity, error }) if self.goes_forward(index) => {
+                        (activity.clone(), error.clone())
+                    }
+                    (ReleaseState::RollingBack { .. }, StepState::RollbackBlocked { activity, error }) => {
                         (activity.clone(), error.clone())
                     }
                     (_, other) => return Err(Rejected::NotPaused { step, state: other.name() }),
@@ -169,7 +174,16 @@ impl Release {
                 self.record(&mut events, intervened, now);
                 self.try_again(&mut events, index, &activity, &error, now);
             }
+            Intervention::Cancel { rollback: true } | Intervention::Rollback if self.pivot_passed().is_some() => {
+                let pivot = self.pivot_passed().expect("just seen");
+                return Err(Rejected::PastPivot { step: self.name_of(pivot) });
+            }
             Intervention::Cancel { rollback } => match &self.state {
+                ReleaseState::Finishing { canceled: false, .. } if !rollback => {
+                    self.record(&mut events, intervened, now);
+                    self.record(&mut events, Event::CancelingStarted { rollback }, now);
+                    self.stop_active_steps(&mut events, now);
+                }
                 ReleaseState::Running | ReleaseState::Failing { .. } => {
                     self.record(&mut events, intervened, now);
                     self.record(&mut events, Event::CancelingStarted { rollback }, now);
@@ -177,7 +191,7 @@ impl Release {
                 }
                 ReleaseState::RollingBack { .. } if self.active.is_empty() && !rollback => {
                     self.record(&mut events, intervened, now);
-                    self.end(&mut events, Outcome::PartiallyRolledBack, now);
+                    self.finish(&mut events, Outcome::PartiallyRolledBack, now);
                 }
                 other => {
                     return Err(Rejected::WrongState {
@@ -239,6 +253,9 @@ impl Release {
     /// it from succeeding, for else it could not end well.
     pub(crate) fn to_run_again(&self, step: &StepName) -> Result<Vec<StepName>, Rejected> {
         let first = self.find_step(step)?;
+        if self.definition(first).finally {
+            return Err(Rejected::RunsLast { step: step.clone() });
+        }
         let mut open = vec![first];
         match &self.state {
             ReleaseState::Running => {}
@@ -250,7 +267,7 @@ impl Release {
                         StepState::Failed { tolerated: false, .. } | StepState::Canceled | StepState::Paused { .. }
                     )
                 };
-                for step in self.plan.graph().steps().filter(kept) {
+                for step in self.plan.graph().steps().filter(|it| !self.plan.step(*it).finally).filter(kept) {
                     let items = self.items_that_failed(step);
                     if items.is_empty() { open.push(step) } else { open.extend(items) }
                 }
@@ -292,7 +309,11 @@ impl Release {
     /// A step that may be skipped, with this output.
     pub(crate) fn to_skip(&self, step: &StepName, output: Option<&Value>) -> Result<StepIndex, Rejected> {
         let index = self.find_step(step)?;
-        if self.state != ReleaseState::Running {
+        let too_late = match self.state {
+            ReleaseState::Running => false,
+            _ => !self.goes_forward(index),
+        };
+        if too_late {
             let reason = "steps can be skipped while the release runs";
             return Err(Rejected::WrongState { state: self.state.name(), reason });
         }

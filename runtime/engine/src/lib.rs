@@ -14,8 +14,10 @@
 
 mod apply;
 mod approval;
+mod deadline;
 mod decide;
 mod fan_out;
+mod finally;
 mod input;
 mod intervention;
 mod release;

@@ -14,6 +14,7 @@ use windlass_model::plan::Plan;
 use windlass_model::time::Timestamp;
 
 use crate::apply::IllegalEvent;
+use crate::deadline::PhaseRun;
 use crate::fan_out::Fan;
 use crate::input::{CallId, CallOrder, Due};
 use crate::step::{Activity, Stage, StepRun, StepState};
@@ -52,6 +53,11 @@ pub struct Release {
     /// Timers, in order.
     pub(crate) timers: BTreeSet<(Timestamp, DueKey)>,
     pub(crate) timers_of: BTreeMap<StepIndex, Vec<(Timestamp, DueKey)>>,
+    /// Since when it runs: its beginning, or when steps last ran again after its end.
+    pub(crate) running_since: Timestamp,
+    pub(crate) phases: Vec<PhaseRun>,
+    /// The last deadline that passed, in words.
+    pub(crate) overdue: Option<String>,
     /// Whether somebody wants nothing new to start.
     pub(crate) pause: Option<Pause>,
     /// Whether the last who recorded something drives no releases.
@@ -75,6 +81,8 @@ pub struct Pause {
 pub(crate) enum DueKey {
     Wake(StepIndex),
     Deadline(StepIndex),
+    PhaseDeadline(usize),
+    ReleaseDeadline,
 }
 
 /// Where a release stands.
@@ -99,6 +107,13 @@ pub enum ReleaseState {
         /// What caused it.
         trigger: String,
     },
+    /// All is decided; what runs last runs.
+    Finishing {
+        /// How it will end.
+        outcome: Outcome,
+        /// Whether somebody has had enough of it.
+        canceled: bool,
+    },
     /// Over.
     Ended {
         /// How.
@@ -116,6 +131,7 @@ impl ReleaseState {
             Self::Failing { .. } => "failing",
             Self::Canceling { .. } => "canceling",
             Self::RollingBack { .. } => "rolling back",
+            Self::Finishing { .. } => "finishing",
             Self::Ended { outcome, .. } => outcome.name(),
         }
     }
@@ -164,7 +180,7 @@ impl Release {
         let mut ready = BTreeSet::new();
         for step in graph.steps() {
             unmet[step.as_usize()] = graph.parents(step).count() as u32;
-            if unmet[step.as_usize()] == 0 {
+            if unmet[step.as_usize()] == 0 && !plan.step(step).finally {
                 ready.insert(step);
             }
         }
@@ -173,7 +189,7 @@ impl Release {
             "workflow": created.release.workflow().as_str(),
             "requested_by": created.requested_by.name,
         });
-        Self {
+        let mut release = Self {
             created_at: now,
             updated_at: now,
             state: ReleaseState::Running,
@@ -186,17 +202,22 @@ impl Release {
             ready,
             active: BTreeSet::new(),
             attention: BTreeSet::new(),
-            unfinished: count,
+            unfinished: graph.steps().filter(|it| !plan.step(*it).finally).count(),
             unsettled: Vec::new(),
             rollback_ready: BTreeSet::new(),
             timers: BTreeSet::new(),
             timers_of: BTreeMap::new(),
+            running_since: now,
+            phases: Vec::new(),
+            overdue: None,
             pause: None,
             left_alone: false,
             records: 1,
-            plan,
+            plan: plan.clone(),
             created,
-        }
+        };
+        release.begin_phases(now);
+        release
     }
 
     /// The release that a journal tells of.
@@ -308,6 +329,7 @@ impl Release {
         let due = self.timers_due(now).into_iter().map(|(_, key)| match key {
             DueKey::Wake(step) => Due::Wake(step),
             DueKey::Deadline(step) => Due::Deadline(step),
+            DueKey::PhaseDeadline(_) | DueKey::ReleaseDeadline => Due::Overdue,
         });
         due.collect()
     }

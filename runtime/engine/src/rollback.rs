@@ -28,7 +28,10 @@ impl Release {
             StepState::Active(activity) => activity.operation == Operation::Rollback,
             StepState::FannedOut | StepState::RolledBack | StepState::LeftInPlace => false,
         };
-        ran && self.can_be_rolled_back(index) && self.definition(index).rollback == RollbackPart::Automatic
+        !self.definition(index).finally
+            && ran
+            && self.can_be_rolled_back(index)
+            && self.definition(index).rollback == RollbackPart::Automatic
     }
 
     pub(crate) fn begin_rollback(&mut self) {
@@ -36,7 +39,8 @@ impl Release {
         self.ready.clear();
         self.unsettled = vec![0; plan.graph().len()];
         for step in plan.graph().steps() {
-            self.unsettled[step.as_usize()] = plan.graph().children(step).count() as u32;
+            let before = plan.graph().children(step).count() + plan.graph().rolled_back_before(step).count();
+            self.unsettled[step.as_usize()] = before as u32;
         }
         let last: Vec<StepIndex> = plan.graph().steps().filter(|it| self.unsettled[it.as_usize()] == 0).collect();
         for step in last {
@@ -82,7 +86,7 @@ impl Release {
     fn settled_parents(&mut self, step: StepIndex) -> Vec<StepIndex> {
         let plan = self.plan.clone();
         let mut reached = Vec::new();
-        for parent in plan.graph().parents(step) {
+        for parent in plan.graph().parents(step).chain(plan.graph().rolled_back_after(step)) {
             let unsettled = &mut self.unsettled[parent.as_usize()];
             *unsettled -= 1;
             if *unsettled == 0 {

@@ -24,8 +24,24 @@ impl Release {
                     (None, Some(index), _) => self.start(&mut events, index, now),
                     (None, None, Some(FanTurn::Start(item))) => self.start_item(&mut events, item, now),
                     (None, None, Some(FanTurn::Close(step))) => self.close_fan(&mut events, step, now),
-                    (None, None, None) if self.unfinished == 0 => self.end(&mut events, Outcome::Succeeded, now),
+                    (None, None, None) if self.unfinished == 0 => self.finish(&mut events, Outcome::Succeeded, now),
                     (None, None, None) => return events,
+                },
+                ReleaseState::Finishing { canceled: true, .. } if !self.active.is_empty() => return events,
+                ReleaseState::Finishing { canceled: true, outcome } => match self.fan_left_open() {
+                    Some(step) => self.close_fan(&mut events, step, now),
+                    None => self.end(&mut events, *outcome, now),
+                },
+                ReleaseState::Finishing { .. } => match (self.ready.first().copied(), self.approved(), self.fan_turn())
+                {
+                    (Some(index), ..) => self.visit(&mut events, index, now),
+                    (None, Some(index), _) => self.start(&mut events, index, now),
+                    (None, None, Some(FanTurn::Start(item))) => self.start_item(&mut events, item, now),
+                    (None, None, Some(FanTurn::Close(step))) => self.close_fan(&mut events, step, now),
+                    (None, None, None) => match self.finished() {
+                        Some(outcome) => self.end(&mut events, outcome, now),
+                        None => return events,
+                    },
                 },
                 ReleaseState::Failing { .. } | ReleaseState::Canceling { .. }
                     if self.active.is_empty()
@@ -34,18 +50,20 @@ impl Release {
                     self.close_fan(&mut events, step, now);
                 }
                 ReleaseState::Failing { step, rollback } if self.active.is_empty() => {
-                    let trigger = format!("step {step} failed");
+                    let trigger = self.failure_trigger(step);
                     if *rollback {
                         self.record(&mut events, Event::RollbackStarted { trigger }, now);
                     } else {
-                        self.end(&mut events, Outcome::Failed, now);
+                        self.finish(&mut events, Outcome::Failed, now);
                     }
                 }
                 ReleaseState::Canceling { rollback } if self.active.is_empty() => {
                     if *rollback {
-                        self.record(&mut events, Event::RollbackStarted { trigger: "canceled".to_owned() }, now);
+                        let trigger = self.overdue.clone().unwrap_or_else(|| "canceled".to_owned());
+                        self.record(&mut events, Event::RollbackStarted { trigger }, now);
                     } else {
-                        self.end(&mut events, Outcome::Canceled, now);
+                        let outcome = if self.overdue.is_some() { Outcome::Failed } else { Outcome::Canceled };
+                        self.finish(&mut events, outcome, now);
                     }
                 }
                 ReleaseState::RollingBack { .. } => match self.rollback_ready.first().copied() {
@@ -63,7 +81,7 @@ impl Release {
                     None if self.active.is_empty() && !self.has_blocked_rollback() => {
                         let all = !self.steps.iter().any(|it| it.state == StepState::LeftInPlace);
                         let outcome = if all { Outcome::RolledBack } else { Outcome::PartiallyRolledBack };
-                        self.end(&mut events, outcome, now)
+                        self.finish(&mut events, outcome, now)
                     }
                     None => return events,
                 },
@@ -72,6 +90,15 @@ impl Release {
                 }
             }
         }
+    }
+
+    /// Why a failing release is rolled back.
+    fn failure_trigger(&self, step: &StepName) -> String {
+        let index = self.index_of(step);
+        let tolerated =
+            |it: &StepIndex| matches!(self.steps[it.as_usize()].state, StepState::Failed { tolerated: true, .. });
+        let crossed = index.filter(tolerated).and_then(|it| self.threshold_crossed(it));
+        crossed.map_or_else(|| format!("step {step} failed"), |(text, _)| text)
     }
 
     /// A held step that may start.
@@ -115,9 +142,10 @@ impl Release {
                 Err(error) => return self.fail_unstarted(events, index, &error, now),
             }
         }
-        if step.gates.is_empty() {
+        if step.gates.is_empty() && step.delay.is_none() {
             return self.start(events, index, now);
         }
+        let until = step.delay.map(|it| now + it);
         let questions = approval::gates(step).map(|gate| match &gate.message {
             None => Ok(String::new()),
             Some(message) => self.with_scope(|scope| message.evaluate(scope)).map(|it| match it {
@@ -126,7 +154,7 @@ impl Release {
             }),
         });
         match questions.collect::<Result<Vec<_>, _>>() {
-            Ok(questions) => self.record(events, Event::StepHeld { step: name, questions }, now),
+            Ok(questions) => self.record(events, Event::StepHeld { step: name, questions, until }, now),
             Err(error) => self.fail_unstarted(events, index, &error, now),
         }
     }

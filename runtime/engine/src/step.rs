@@ -73,6 +73,8 @@ pub enum StepState {
     Held {
         /// What each approval gate asks.
         questions: Vec<String>,
+        /// It does not start before.
+        until: Option<Timestamp>,
     },
     /// Its items run.
     FannedOut,

@@ -43,6 +43,8 @@ pub enum WaitCause {
     Decision,
     /// Somebody paused the release.
     Pause,
+    /// The workflow lets it wait.
+    Delay,
 }
 
 impl Release {
@@ -61,7 +63,7 @@ impl Release {
             WaitCause::Pause => 0,
             WaitCause::Decision => 1,
             WaitCause::Approval => 2,
-            WaitCause::Outside | WaitCause::Backoff => 3,
+            WaitCause::Outside | WaitCause::Backoff | WaitCause::Delay => 3,
         });
         waits
     }
@@ -72,11 +74,23 @@ impl Release {
         let step = Some(name.clone());
         let run = &self.steps[index.as_usize()];
         let id = self.id();
-        let is_running = self.state == ReleaseState::Running;
+        let is_running = self.goes_forward(index);
         let is_rolling_back = matches!(self.state, ReleaseState::RollingBack { .. });
         Some(match &run.state {
-            StepState::Held { questions } if is_running => {
+            StepState::Held { questions, until } if is_running => {
                 let missing = approval::missing(definition, &run.votes, &self.created.requested_by);
+                if let Some(until) = until.filter(|_| missing.iter().all(|it| *it == 0)) {
+                    let text = format!("starts {} after its turn has come", definition.delay.unwrap_or_default());
+                    let owner = "the workflow".to_owned();
+                    return Some(Wait {
+                        step,
+                        cause: WaitCause::Delay,
+                        text,
+                        owner,
+                        until: Some(until),
+                        action: String::new(),
+                    });
+                }
                 if missing.iter().all(|it| *it == 0) {
                     // It starts when the pause is over, and that wait is told once for all steps.
                     return None;
@@ -87,11 +101,9 @@ impl Release {
                     .collect::<Vec<_>>()
                     .join(", and ");
                 let question = questions.iter().filter(|it| !it.is_empty()).cloned().collect::<Vec<_>>().join("; ");
-                let text = if question.is_empty() {
-                    format!("approval by {owner}")
-                } else {
-                    format!("approval by {owner}: {question}")
-                };
+                let colon = if question.is_empty() { "" } else { ": " };
+                let pivot = if definition.pivot { " (after this there is no way back)" } else { "" };
+                let text = format!("approval by {owner}{colon}{question}{pivot}");
                 let action = format!("approve {id} --step {name}");
                 Wait { step, cause: WaitCause::Approval, text, owner, until: None, action }
             }

@@ -7,7 +7,7 @@ use serde_json::Value;
 use crate::actor::Actor;
 use crate::digest::Digest;
 use crate::failure::StepError;
-use crate::name::{ReleaseId, StepName};
+use crate::name::{PhaseName, ReleaseId, StepName};
 use crate::time::Timestamp;
 
 /// One append: facts that became true together.
@@ -52,6 +52,23 @@ pub enum Event {
         step: StepName,
         /// What each approval gate asks, in the order of the workflow; empty texts where it asks nothing.
         questions: Vec<String>,
+        /// It does not start before.
+        until: Option<Timestamp>,
+    },
+    /// The time that a step was to wait is over.
+    DelayOver {
+        /// The step.
+        step: StepName,
+    },
+    /// Something took longer than it may.
+    DeadlinePassed {
+        /// Which phase; the release when there is none.
+        phase: Option<PhaseName>,
+    },
+    /// All is decided; what runs last, however a release ends, begins.
+    FinallyStarted {
+        /// How the release would end now.
+        outcome: Outcome,
     },
     /// Somebody answered an approval gate.
     Voted {
@@ -385,6 +402,11 @@ impl Outcome {
         (Outcome::PartiallyRolledBack, "partially rolled back"),
     ];
 
+    /// Its name in expressions.
+    pub fn word(self) -> String {
+        self.name().replace(' ', "_")
+    }
+
     /// Its name on screens.
     pub fn name(self) -> &'static str {
         Self::ALL.into_iter().find_map(|(it, name)| (it == self).then_some(name)).expect("every outcome is in ALL")
@@ -396,6 +418,7 @@ impl Event {
     pub fn step(&self) -> Option<&StepName> {
         match self {
             Self::StepHeld { step, .. }
+            | Self::DelayOver { step }
             | Self::Voted { step, .. }
             | Self::StepSkipped { step, .. }
             | Self::AttemptStarted { step, .. }
@@ -417,6 +440,8 @@ impl Event {
             Self::ReleaseCreated(_)
             | Self::StepsReset { .. }
             | Self::CancelingStarted { .. }
+            | Self::DeadlinePassed { .. }
+            | Self::FinallyStarted { .. }
             | Self::RollbackStarted { .. }
             | Self::LeftAlone
             | Self::ReleaseEnded { .. } => None,

@@ -1,7 +1,7 @@
 //! Expressions in workflow files: the Common Expression Language over parameters and outputs.
 //!
 //! What can be named: `parameters.NAME`, `steps.NAME.output…`, `steps.NAME.state`, `release.id`,
-//! `release.workflow`, `release.requested_by`; in a step with `for_each` also `each.value`, `each.number`
+//! `release.workflow`, `release.requested_by`; in a step of `finally` also `release.outcome`; in a step with `for_each` also `each.value`, `each.number`
 //! and `each.count`, and where its outputs are reduced `outputs`. A step whose name holds `-` is written
 //! `steps['create-change'].output…`. Source: <https://cel.dev>.
 //!
@@ -26,6 +26,13 @@ pub const EXPRESSION_BYTES_MAX: usize = 2000;
 
 /// How deep an expression may be nested, chains of operators included.
 pub const EXPRESSION_DEPTH_MAX: usize = 200;
+
+/// What `steps.NAME.state` may be for a step that runs when the release is about to end.
+pub const FINAL_STATES: [&str; 9] =
+    ["succeeded", "failed", "skipped", "canceled", "rolled_back", "waiting", "held", "paused", "left_in_place"];
+
+/// What `release.outcome` may be for a step that runs when the release is about to end.
+pub const OUTCOMES: [&str; 5] = ["succeeded", "failed", "canceled", "rolled_back", "partially_rolled_back"];
 
 /// What `steps.NAME.state` may be once the step has ended.
 pub const ENDED_STATES: [&str; 5] = ["succeeded", "failed", "skipped", "canceled", "rolled_back"];

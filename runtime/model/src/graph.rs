@@ -36,6 +36,8 @@ impl StepIndex {
 pub struct Graph {
     edges: DiGraph<(), (), u32>,
     order: Vec<StepIndex>,
+    /// Pairs of steps: the second is rolled back after the first, beside what follows from the edges.
+    rollback_first: Vec<(StepIndex, StepIndex)>,
 }
 
 impl PartialEq for Graph {
@@ -47,7 +49,7 @@ impl PartialEq for Graph {
                 .map(|(a, b)| (a.index(), b.index()))
                 .collect()
         };
-        self.order == other.order && edges(self) == edges(other)
+        self.order == other.order && self.rollback_first == other.rollback_first && edges(self) == edges(other)
     }
 }
 
@@ -61,6 +63,16 @@ pub enum InvalidGraph {
         step: StepName,
         /// What is needed.
         needed: StepName,
+    },
+    /// A rollback would have no order.
+    #[error("step `{step}` is to be rolled back after `{first}`, and that cannot be: {why}")]
+    RollbackOrder {
+        /// Which step.
+        step: StepName,
+        /// After which.
+        first: StepName,
+        /// Why not.
+        why: &'static str,
     },
     /// Steps need each other in a circle, each the next, the last the first.
     #[error("steps need each other in a circle: {}", .0.iter().map(|it| format!("`{it}`")).collect::<Vec<_>>().join(" needs "))]
@@ -90,7 +102,8 @@ impl Graph {
         match petgraph::algo::toposort(&edges, None) {
             Ok(order) => {
                 let order = order.into_iter().map(|it| StepIndex(it.index() as u32)).collect();
-                Ok(Self { edges, order })
+                let rollback_first = rollback_order(workflow, &places, &edges)?;
+                Ok(Self { edges, order, rollback_first })
             }
             Err(_) => Err(InvalidGraph::Cycle(shortest_cycle(workflow, &edges))),
         }
@@ -116,10 +129,52 @@ impl Graph {
         self.edges.neighbors_directed(step.node(), Direction::Incoming).map(|it| StepIndex(it.index() as u32))
     }
 
+    /// The steps whose rollback `step` asks to wait for, beside those that follow it.
+    pub fn rolled_back_before(&self, step: StepIndex) -> impl Iterator<Item = StepIndex> + '_ {
+        self.rollback_first.iter().filter(move |(_, later)| *later == step).map(|(first, _)| *first)
+    }
+
+    /// The steps that ask to be rolled back after `step`, beside those that it needs.
+    pub fn rolled_back_after(&self, step: StepIndex) -> impl Iterator<Item = StepIndex> + '_ {
+        self.rollback_first.iter().filter(move |(first, _)| *first == step).map(|(_, later)| *later)
+    }
+
     /// The steps that wait for `step`.
     pub fn children(&self, step: StepIndex) -> impl Iterator<Item = StepIndex> + '_ {
         self.edges.neighbors_directed(step.node(), Direction::Outgoing).map(|it| StepIndex(it.index() as u32))
     }
+}
+
+/// What `rollback_after` asks for, when a rollback then still has an order.
+fn rollback_order(
+    workflow: &Workflow,
+    places: &BTreeMap<&StepName, NodeIndex<u32>>,
+    edges: &DiGraph<(), (), u32>,
+) -> Result<Vec<(StepIndex, StepIndex)>, InvalidGraph> {
+    let mut pairs = Vec::new();
+    let mut order = edges.clone();
+    order.reverse();
+    for step in &workflow.steps {
+        for first in &step.rollback_after {
+            let from = *places
+                .get(first)
+                .ok_or_else(|| InvalidGraph::UnknownStep { step: step.name.clone(), needed: first.clone() })?;
+            let to = places[&step.name];
+            if from == to || petgraph::algo::has_path_connecting(&order, to, from, None) {
+                let why = if from == to {
+                    "it is the step itself"
+                } else if petgraph::algo::has_path_connecting(edges, from, to, None) {
+                    "it runs after that step, so its effect goes first"
+                } else {
+                    "that step waits for it in a rollback"
+                };
+                return Err(InvalidGraph::RollbackOrder { step: step.name.clone(), first: first.clone(), why });
+            }
+            order.update_edge(from, to, ());
+            pairs.push((StepIndex(from.index() as u32), StepIndex(to.index() as u32)));
+        }
+    }
+    Ok(pairs)
 }
 
 fn add_phase_boundaries(workflow: &Workflow, edges: &mut DiGraph<(), (), u32>) {

@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::expression::Expression;
 use crate::failure::FailureClass;
-use crate::fan_out::ForEach;
+use crate::fan_out::{Allowance, ForEach};
 use crate::name::{ActionName, ConnectionName, PhaseName, PluginName, RoleName, StepName, WorkflowName};
 use crate::template::Template;
 use crate::time::Span;
@@ -25,10 +25,58 @@ pub struct Workflow {
     pub parameters: BTreeMap<String, Parameter>,
     /// Phases in order; empty when the file names none.
     pub phases: Vec<PhaseName>,
-    /// Steps in the order of the file.
+    /// What phases have beside their name.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub phase_rules: BTreeMap<PhaseName, PhaseRules>,
+    /// How long a release may take, counted from its beginning.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub deadline: Option<Deadline>,
+    /// Steps in the order of the file, those that run last included.
     pub steps: Vec<Step>,
     /// What a release gives.
     pub outputs: BTreeMap<String, Template>,
+}
+
+/// What a phase has beside its name.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PhaseRules {
+    /// How long it may take, counted from the start of its first step.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub deadline: Option<Deadline>,
+    /// How many of its steps and items may fail with `on_failure: continue` or within an allowance of their own.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub threshold: Option<Threshold>,
+}
+
+/// How many failures a phase tolerates.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Threshold {
+    /// So many.
+    pub failures_allowed: Allowance,
+    /// Whether the release is rolled back when there are more; else it fails.
+    pub rollback: bool,
+}
+
+/// A time by which something is to have ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Deadline {
+    /// So long after its beginning.
+    pub within: Span,
+    /// What happens then.
+    pub then: OnDeadline,
+}
+
+/// What happens when a deadline passes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum OnDeadline {
+    /// Running steps are stopped; the release has failed.
+    #[default]
+    Fail,
+    /// Running steps are stopped, and what ran is rolled back.
+    Rollback,
+    /// Nothing new starts until somebody resumes the release.
+    Pause,
 }
 
 /// Something a release is started with.
@@ -66,6 +114,9 @@ pub struct Step {
     pub retry: RetryPolicy,
     /// How long one attempt may take, waits included.
     pub timeout: Option<Span>,
+    /// How long it waits when its turn has come.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub delay: Option<Span>,
     /// What must be open before it starts.
     pub gates: Vec<Gate>,
     /// What happens when retries are exhausted.
@@ -75,6 +126,15 @@ pub struct Step {
     /// Whether nobody may skip it.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub mandatory: bool,
+    /// Whether there is no way back once it may have had its effect.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub pivot: bool,
+    /// Steps whose effects are rolled back before this one's.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub rollback_after: Vec<StepName>,
+    /// Whether it runs when the release is about to end, however it ends.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub finally: bool,
 }
 
 /// `plugin/action@version`.
@@ -213,6 +273,11 @@ impl std::str::FromStr for Approver {
 }
 
 impl Workflow {
+    /// What a phase has beside its name.
+    pub fn rules(&self, phase: &PhaseName) -> Option<&PhaseRules> {
+        self.phase_rules.get(phase)
+    }
+
     /// The step of this name.
     pub fn step(&self, name: &StepName) -> Option<&Step> {
         self.steps.iter().find(|it| it.name == *name)

@@ -331,10 +331,7 @@ mod tests {
     use windlass_model::manifest::Effect;
     use windlass_model::name::WorkflowName;
     use windlass_model::plan::{Pin, Plan};
-    use windlass_model::template::Template;
-    use windlass_model::workflow::{
-        ApprovalGate, Approver, Connections, Gate, OnFailure, RetryPolicy, RollbackPart, Step, Uses, Workflow,
-    };
+    use windlass_model::workflow::{ApprovalGate, Approver, Gate, RetryPolicy, Workflow};
     use windlass_store::{Append, AppendError, CheckReport, DocumentKind, MemoryStore, Outline, Store};
 
     use super::*;
@@ -415,33 +412,15 @@ mod tests {
             requester_may_approve: false,
             message: None,
         };
-        let step = Step {
-            name: "deploy".parse().expect("a name"),
-            phase: None,
-            needs: Vec::new(),
-            uses: Uses {
-                plugin: "helm".parse().expect("a name"),
-                action: "upgrade".parse().expect("a name"),
-                version: semver::VersionReq::STAR,
-            },
-            connections: Connections::Unbound,
-            with: Template::Plain(json!({})),
-            when: None,
-            retry: RetryPolicy::default(),
-            timeout: None,
-            gates: vec![Gate::Approval(approval)],
-            on_failure: OnFailure::Pause,
-            rollback: RollbackPart::Automatic,
-            mandatory: false,
-        };
-        let workflow = Workflow {
-            name: "held".parse().expect("a name"),
-            description: None,
-            parameters: std::collections::BTreeMap::new(),
-            phases: Vec::new(),
-            steps: vec![step],
-            outputs: std::collections::BTreeMap::new(),
-        };
+        let workflow = serde_json::json!({
+            "name": "held", "description": null, "parameters": {}, "phases": [], "outputs": {},
+            "steps": [{
+                "name": "deploy", "phase": null, "needs": [], "connections": "unbound", "with": {}, "when": null,
+                "uses": { "plugin": "helm", "action": "upgrade", "version": "*" }, "retry": RetryPolicy::default(),
+                "timeout": null, "gates": [Gate::Approval(approval)], "on_failure": "pause", "rollback": "automatic",
+            }],
+        });
+        let workflow: Workflow = serde_json::from_value(workflow).expect("a workflow");
         let pin = Pin {
             component: Digest::of(b"helm"),
             version: semver::Version::new(0, 1, 0),

@@ -124,7 +124,7 @@ pub struct VoteView {
 pub struct WaitView {
     /// Which step; empty when it is the release as a whole.
     pub step: String,
-    /// `approval`, `outside`, `backoff`, `decision` or `pause`.
+    /// `approval`, `outside`, `backoff`, `delay`, `decision` or `pause`.
     pub cause: String,
     /// In a sentence.
     pub text: String,
@@ -155,9 +155,10 @@ impl ReleaseView {
         let (rollback_trigger, outputs) = match release.state() {
             ReleaseState::RollingBack { trigger } => (Some(trigger.clone()), Value::Null),
             ReleaseState::Ended { outputs, .. } => (None, outputs.clone()),
-            ReleaseState::Running | ReleaseState::Failing { .. } | ReleaseState::Canceling { .. } => {
-                (None, Value::Null)
-            }
+            ReleaseState::Running
+            | ReleaseState::Failing { .. }
+            | ReleaseState::Canceling { .. }
+            | ReleaseState::Finishing { .. } => (None, Value::Null),
         };
         let outcome = release.outcome();
         let waits = release.waits();
@@ -192,6 +193,7 @@ impl ReleaseView {
                         WaitCause::Backoff => "backoff",
                         WaitCause::Decision => "decision",
                         WaitCause::Pause => "pause",
+                        WaitCause::Delay => "delay",
                     }
                     .to_owned(),
                     text: it.text,
@@ -214,7 +216,7 @@ pub fn state_name(release: &Release) -> String {
     let waits = release.waits();
     let waits_for_decision = waits.first().is_some_and(|it| matches!(it.cause, WaitCause::Decision | WaitCause::Pause));
     match release.state() {
-        ReleaseState::Running if waits_for_decision => "paused".to_owned(),
+        ReleaseState::Running | ReleaseState::Finishing { .. } if waits_for_decision => "paused".to_owned(),
         ReleaseState::RollingBack { .. } if waits_for_decision => "rollback blocked".to_owned(),
         state => state.name().to_owned(),
     }
@@ -352,9 +354,11 @@ fn tell(event: &Event) -> String {
                 components.join(", ")
             )
         }
-        Event::StepHeld { questions, .. } => {
+        Event::StepHeld { questions, until, .. } => {
             let asked: Vec<&str> = questions.iter().map(String::as_str).filter(|it| !it.is_empty()).collect();
-            if asked.is_empty() {
+            if let Some(until) = until.filter(|_| questions.is_empty()) {
+                format!("waits until {until}")
+            } else if asked.is_empty() {
                 "waits for approval".to_owned()
             } else {
                 format!("waits for approval: {}", asked.join("; "))
@@ -428,6 +432,10 @@ fn tell(event: &Event) -> String {
         }
         Event::RollbackSettled { done: true, .. } => "its effect is gone, by other means".to_owned(),
         Event::RollbackSettled { done: false, .. } => "its effect stays".to_owned(),
+        Event::DelayOver { .. } => "has waited long enough".to_owned(),
+        Event::DeadlinePassed { phase: Some(phase) } => format!("phase {phase} took longer than its deadline"),
+        Event::DeadlinePassed { phase: None } => "the release took longer than its deadline".to_owned(),
+        Event::FinallyStarted { outcome } => format!("what runs last begins; it will have {}", outcome.name()),
         Event::FannedOut { items, .. } => format!("runs for {} items", items.len()),
         Event::Joined { output: None, .. } => "all items have ended".to_owned(),
         Event::Joined { output: Some(output), .. } => format!("all items have ended; it gives {output}"),

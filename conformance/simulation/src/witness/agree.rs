@@ -120,7 +120,7 @@ impl Witness {
         for wait in &waits {
             let ends = match wait.cause {
                 WaitCause::Approval | WaitCause::Decision | WaitCause::Pause => !wait.action.is_empty(),
-                WaitCause::Backoff => wait.until.is_some(),
+                WaitCause::Backoff | WaitCause::Delay => wait.until.is_some(),
                 WaitCause::Outside => true,
             };
             if !ends || wait.owner.is_empty() || wait.text.is_empty() {

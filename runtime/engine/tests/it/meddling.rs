@@ -6,14 +6,18 @@ use windlass_engine::{Input, Rejected, StepState, WaitCause};
 use windlass_model::event::{Intervention, Operation};
 use windlass_model::failure::FailureClass;
 use windlass_model::fan_out::{Allowance, ForEach, Items};
+use windlass_model::graph::Graph;
 use windlass_model::manifest::Effect;
-use windlass_model::name::StepName;
+use windlass_model::name::{PhaseName, StepName};
 use windlass_model::template::Template;
-use windlass_model::workflow::{ApprovalGate, Approver, Gate, OnFailure, Workflow};
+use windlass_model::time::Span;
+use windlass_model::workflow::{
+    ApprovalGate, Approver, Deadline, Gate, OnDeadline, OnFailure, PhaseRules, Threshold, Workflow,
+};
 
 use crate::world::{Does, Pins, World, actor, workflow};
 
-/// As many in every run; 120,000 were tried once, and found what the tests of `intervention` now say.
+/// As many in every run; 60,000 were tried after each thing that was added, and found what the tests of `intervention` now say.
 const SEEDS: u64 = 3_000;
 
 /// Numbers that follow from a seed (SplitMix64).
@@ -56,6 +60,8 @@ fn a_workflow(dice: &mut Dice) -> Workflow {
             for_each.failures_allowed = Allowance::Count(dice.below(2) as u32);
             step.for_each = Some(for_each);
         }
+        step.delay = dice.one_in(8).then(|| Span::seconds(1 + dice.below(50) as u64));
+        step.pivot = dice.one_in(12);
         if dice.one_in(4) {
             step.gates = vec![Gate::Approval(ApprovalGate {
                 from: vec![Approver::User("ben".to_owned())],
@@ -63,6 +69,43 @@ fn a_workflow(dice: &mut Dice) -> Workflow {
                 requester_may_approve: false,
                 message: None,
             })];
+        }
+    }
+    if dice.one_in(3) {
+        let mut last = workflow("z0 -> z1; z2").steps;
+        last.truncate(1 + dice.below(3));
+        for step in &mut last {
+            step.finally = true;
+            step.on_failure = [OnFailure::Pause, OnFailure::Fail, OnFailure::Continue][dice.below(3)];
+        }
+        made.steps.extend(last);
+    }
+    let then = |dice: &mut Dice| [OnDeadline::Fail, OnDeadline::Rollback, OnDeadline::Pause][dice.below(3)];
+    if dice.one_in(4) {
+        made.deadline = Some(Deadline { within: Span::seconds(20 + dice.below(300) as u64), then: then(dice) });
+    }
+    if dice.one_in(3) {
+        let phases = ["p0", "p1"].map(|it| it.parse::<PhaseName>().expect("a name"));
+        made.phases = phases.to_vec();
+        for at in 0..count {
+            made.steps[at].phase = Some(phases[usize::from(at * 2 >= count)].clone());
+        }
+        let within = Span::seconds(20 + dice.below(200) as u64);
+        let rules = PhaseRules {
+            deadline: dice.one_in(3).then(|| Deadline { within, then: then(dice) }),
+            threshold: dice.one_in(2).then(|| Threshold {
+                failures_allowed: Allowance::Count(dice.below(2) as u32),
+                rollback: dice.one_in(2),
+            }),
+        };
+        made.phase_rules.insert(phases[dice.below(2)].clone(), rules);
+    }
+    // Backwards it may wait for what stands after it in the file: what runs after it does so, too.
+    if dice.one_in(3) {
+        let later = made.steps[count - 1].name.clone();
+        made.steps[0].rollback_after = vec![later];
+        if Graph::of(&made).is_err() {
+            made.steps[0].rollback_after.clear();
         }
     }
     made

@@ -59,6 +59,8 @@ pub(crate) fn workflow(text: &str) -> Workflow {
         description: None,
         parameters: BTreeMap::new(),
         phases: Vec::new(),
+        phase_rules: BTreeMap::new(),
+        deadline: None,
         steps,
         outputs: BTreeMap::new(),
     }
@@ -89,7 +91,11 @@ fn step(name: &str) -> Step {
         gates: Vec::new(),
         on_failure: OnFailure::Fail,
         rollback: RollbackPart::Automatic,
+        delay: None,
         mandatory: false,
+        pivot: false,
+        rollback_after: Vec::new(),
+        finally: false,
     })
 }
 

@@ -91,6 +91,18 @@ pub(super) fn check(draft: &Draft, report: &mut Report<'_>) -> Order {
                     .suggest("leave it out");
                 continue;
             }
+            if step.finally != draft.steps[needed].finally {
+                let message = if step.finally {
+                    format!(
+                        "`{}` runs when all of `steps` is over, and need not wait for `{}`",
+                        step.name.value, need.value
+                    )
+                } else {
+                    format!("`{}` needs `{}`, which runs only when all is over", step.name.value, need.value)
+                };
+                report.error(need.extent, "finally", message).suggest("leave it out");
+                continue;
+            }
             needs[at].push(needed);
             if let (Some(own), Some(other)) = (phase_of[at], phase_of[needed])
                 && other > own
@@ -109,12 +121,71 @@ pub(super) fn check(draft: &Draft, report: &mut Report<'_>) -> Order {
             }
         }
     }
+    check_rollback_order(draft, &places, &needs, &phase_of, report);
     for circle in circles(&needs) {
         report_circle(draft, &circle, report);
     }
     let before = steps_before(&needs, &phase_of);
     let skipped_with = skipped_with(&needs);
     Order { places, before, skipped_with }
+}
+
+/// `rollback_after` names other steps, and leaves a rollback an order.
+fn check_rollback_order(
+    draft: &Draft,
+    places: &BTreeMap<String, usize>,
+    needs: &[Vec<usize>],
+    phase_of: &[Option<usize>],
+    report: &mut Report<'_>,
+) {
+    if draft.steps.iter().all(|it| it.rollback_after.is_empty()) {
+        return;
+    }
+    let before = steps_before(needs, phase_of);
+    // Who is rolled back before whom: what runs after a step, and what it asks for.
+    let mut first: Vec<Vec<usize>> = vec![Vec::new(); draft.steps.len()];
+    for (at, before) in before.iter().enumerate() {
+        (0..draft.steps.len()).filter(|it| before.has(*it)).for_each(|it| first[it].push(at));
+    }
+    for (at, step) in draft.steps.iter().enumerate() {
+        for asked in &step.rollback_after {
+            let name = &asked.value;
+            let Some(other) = places.get(name).copied().filter(|it| !draft.steps[*it].finally) else {
+                let problem =
+                    report.error(asked.extent, "unknown-step", format!("there is no step `{name}` to roll back"));
+                problem.suggest_some(did_you_mean(name, draft.step_names()));
+                continue;
+            };
+            if other == at {
+                report.error(
+                    asked.extent,
+                    "rollback-order",
+                    format!("step `{name}` cannot be rolled back after itself"),
+                );
+            } else if before[at].has(other) {
+                report
+                    .error(
+                        asked.extent,
+                        "rollback-order",
+                        format!("`{}` runs after `{name}`, so it is rolled back before it", step.name.value),
+                    )
+                    .suggest("leave it out");
+            } else {
+                let mut with = first.clone();
+                with[at].push(other);
+                let own = circles(&with).into_iter().any(|it| it.contains(&at) && it.contains(&other));
+                if own {
+                    report.error(
+                        asked.extent,
+                        "rollback-order",
+                        format!("`{name}` waits for `{}` in a rollback already", step.name.value),
+                    );
+                } else {
+                    first = with;
+                }
+            }
+        }
+    }
 }
 
 fn check_phase(draft: &Draft, step: &DraftStep, report: &mut Report<'_>) -> Option<usize> {
@@ -135,7 +206,7 @@ fn check_phase(draft: &Draft, step: &DraftStep, report: &mut Report<'_>) -> Opti
             found
         }
         None => {
-            if !draft.phases.is_empty() {
+            if !draft.phases.is_empty() && !step.finally {
                 report
                     .error(
                         step.name.extent,

@@ -3,6 +3,8 @@
 //! A draft holds as much as could be read, so that one mistake does not hide the others; a
 //! [`crate::workflow::Workflow`] is made of it only when there is no error.
 
+use std::collections::BTreeMap;
+
 use serde_json::Value;
 
 use crate::expression::Expression;
@@ -11,7 +13,7 @@ use crate::name::{ActionName, ConnectionName, PhaseName, PluginName, RoleName, W
 use crate::problem::Extent;
 use crate::template::Template;
 use crate::time::Span;
-use crate::workflow::{ApprovalGate, OnFailure, RetryPolicy, RollbackPart};
+use crate::workflow::{ApprovalGate, Deadline, OnFailure, PhaseRules, RetryPolicy, RollbackPart};
 
 use super::node::Node;
 
@@ -28,6 +30,8 @@ pub(crate) struct Draft {
     pub(crate) description: Option<String>,
     pub(crate) parameters: Vec<DraftParameter>,
     pub(crate) phases: Vec<At<PhaseName>>,
+    pub(crate) phase_rules: BTreeMap<PhaseName, PhaseRules>,
+    pub(crate) deadline: Option<Deadline>,
     pub(crate) phases_extent: Option<Extent>,
     pub(crate) steps: Vec<DraftStep>,
     pub(crate) outputs: Vec<(At<String>, DraftTemplate)>,
@@ -59,10 +63,14 @@ pub(crate) struct DraftStep {
     pub(crate) when: Option<PlacedExpression>,
     pub(crate) retry: RetryPolicy,
     pub(crate) timeout: Option<Span>,
+    pub(crate) delay: Option<Span>,
     pub(crate) gates: Vec<DraftGate>,
     pub(crate) on_failure: OnFailure,
     pub(crate) rollback: RollbackPart,
     pub(crate) mandatory: bool,
+    pub(crate) pivot: bool,
+    pub(crate) rollback_after: Vec<At<String>>,
+    pub(crate) finally: bool,
 }
 
 #[derive(Debug, Clone)]

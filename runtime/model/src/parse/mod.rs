@@ -10,6 +10,7 @@ mod fields;
 mod for_each;
 mod node;
 mod parameter;
+mod phase;
 mod step;
 mod workflow;
 
@@ -151,6 +152,8 @@ fn complete(draft: &Draft) -> Option<Workflow> {
             })
             .collect(),
         phases: draft.phases.iter().map(|it| it.value.clone()).collect(),
+        phase_rules: draft.phase_rules.clone(),
+        deadline: draft.deadline,
         steps: draft.steps.iter().map(complete_step).collect::<Option<_>>()?,
         outputs: draft.outputs.iter().map(|(name, it)| (name.value.clone(), it.template.clone())).collect(),
     })
@@ -185,9 +188,13 @@ fn complete_step(step: &DraftStep) -> Option<Step> {
         when: step.when.as_ref().map(|it| it.expression.clone()),
         retry: step.retry.clone(),
         timeout: step.timeout,
+        delay: step.delay,
         gates: step.gates.iter().map(|it| Gate::Approval(it.gate.clone())).collect(),
         on_failure: step.on_failure,
         rollback: step.rollback,
         mandatory: step.mandatory,
+        pivot: step.pivot,
+        rollback_after: step.rollback_after.iter().map(|it| it.value.parse().ok()).collect::<Option<_>>()?,
+        finally: step.finally,
     })
 }

@@ -25,16 +25,36 @@ const KEYS: &[&str] = &[
     "when",
     "retry",
     "timeout",
+    "delay",
     "gates",
     "on_failure",
     "rollback",
+    "rollback_after",
+    "pivot",
     "mandatory",
+];
+
+/// What a step has that runs when the release is about to end.
+const FINALLY_KEYS: &[&str] = &[
+    "description",
+    "needs",
+    "uses",
+    "connection",
+    "connections",
+    "with",
+    "for_each",
+    "when",
+    "retry",
+    "timeout",
+    "delay",
+    "on_failure",
 ];
 
 /// The most attempts of a step.
 const ATTEMPTS_MAX: u32 = 100;
 
-pub(super) fn read(report: &mut Report<'_>, field: &Field, defaults: &Defaults) -> DraftStep {
+/// Reads a step of `steps`, or of `finally`.
+pub(super) fn read(report: &mut Report<'_>, field: &Field, defaults: &Defaults, finally: bool) -> DraftStep {
     let name = At { value: field.name.clone(), extent: field.name_extent };
     if let Some(name) = report.parsed_text::<StepName>(&name, "name")
         && name.value.item().is_some()
@@ -58,12 +78,20 @@ pub(super) fn read(report: &mut Report<'_>, field: &Field, defaults: &Defaults) 
         when: None,
         retry: defaults.retry.clone().unwrap_or_default(),
         timeout: defaults.timeout,
+        delay: None,
         gates: Vec::new(),
         on_failure: defaults.on_failure,
         rollback: RollbackPart::default(),
         mandatory: false,
+        pivot: false,
+        rollback_after: Vec::new(),
+        finally,
     };
-    let Some(fields) = report.fields(&field.value, &what, KEYS) else { return step };
+    if finally && step.on_failure == OnFailure::Rollback {
+        step.on_failure = OnFailure::Pause;
+    }
+    let keys = if finally { FINALLY_KEYS } else { KEYS };
+    let Some(fields) = report.fields(&field.value, &what, keys) else { return step };
     step.description = read_description(report, &fields);
     step.phase = fields.value("phase").and_then(|it| report.text(it, "`phase`"));
     step.needs = fields.value("needs").map(|it| read_needs(report, it)).unwrap_or_default();
@@ -89,11 +117,19 @@ pub(super) fn read(report: &mut Report<'_>, field: &Field, defaults: &Defaults) 
     if let Some(node) = fields.value("timeout") {
         step.timeout = report.span(node, "`timeout`");
     }
+    if let Some(node) = fields.value("delay") {
+        step.delay = report.span(node, "`delay`");
+    }
     if let Some(node) = fields.value("gates") {
         step.gates = read_gates(report, node);
     }
     if let Some(node) = fields.value("on_failure") {
         step.on_failure = read_on_failure(report, node).unwrap_or_default();
+        if finally && step.on_failure == OnFailure::Rollback {
+            report
+                .error(node.extent, "finally", "a step that runs last rolls nothing back: by then all is decided")
+                .suggest("write `pause`, `fail` or `continue`");
+        }
     }
     if let Some(node) = fields.value("rollback") {
         let words = [("automatic", RollbackPart::Automatic), ("skip", RollbackPart::Skip)];
@@ -102,6 +138,13 @@ pub(super) fn read(report: &mut Report<'_>, field: &Field, defaults: &Defaults) 
     if let Some(node) = fields.value("mandatory") {
         step.mandatory = report.flag(node, "`mandatory`").unwrap_or_default();
     }
+    if let Some(node) = fields.value("pivot") {
+        step.pivot = report.flag(node, "`pivot`").unwrap_or_default();
+    }
+    step.rollback_after = fields
+        .value("rollback_after")
+        .map(|it| report.texts(it, "`rollback_after`", "a step's name"))
+        .unwrap_or_default();
     step
 }
 

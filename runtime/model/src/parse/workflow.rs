@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use crate::name::{PhaseName, WorkflowName};
+use crate::name::WorkflowName;
 use crate::problem::{Extent, Report};
 use crate::time::Span;
 use crate::workflow::{OnFailure, RetryPolicy};
@@ -10,9 +10,20 @@ use crate::workflow::{OnFailure, RetryPolicy};
 use super::draft::{At, Draft};
 use super::fields::Fields;
 use super::node::{Kind, Node};
-use super::{STEPS_MAX, parameter, step};
+use super::{STEPS_MAX, parameter, phase, step};
 
-const KEYS: &[&str] = &["windlass", "workflow", "description", "parameters", "phases", "defaults", "steps", "outputs"];
+const KEYS: &[&str] = &[
+    "windlass",
+    "workflow",
+    "description",
+    "parameters",
+    "phases",
+    "deadline",
+    "defaults",
+    "steps",
+    "finally",
+    "outputs",
+];
 
 /// What steps take when they say nothing themselves.
 #[derive(Debug, Clone, Default)]
@@ -39,16 +50,21 @@ pub(super) fn read(report: &mut Report<'_>, root: &Node) -> Option<Draft> {
     }
     if let Some(field) = fields.get("phases") {
         draft.phases_extent = Some(field.name_extent);
-        draft.phases = read_phases(report, &field.value);
+        phase::read(report, &field.value, &mut draft);
     }
+    draft.deadline = fields.value("deadline").and_then(|it| phase::read_deadline(report, it));
     let defaults = fields.value("defaults").map(|it| read_defaults(report, it)).unwrap_or_default();
     match fields.get("steps") {
-        Some(field) => draft.steps = read_steps(report, &field.value, &defaults),
+        Some(field) => draft.steps = read_steps(report, &field.value, "`steps`", &defaults, false, &[]),
         None => {
             report
                 .error(start_of(root), "missing-key", "the workflow has no steps")
                 .suggest("add `steps:` with a mapping of names to steps");
         }
+    }
+    if let Some(node) = fields.value("finally") {
+        let last = read_steps(report, node, "`finally`", &defaults, true, &draft.steps);
+        draft.steps.extend(last);
     }
     if let Some(node) = fields.value("outputs") {
         for field in report.mapping(node, "`outputs`").unwrap_or_default() {
@@ -101,30 +117,6 @@ pub(super) fn read_description(report: &mut Report<'_>, fields: &Fields<'_>) -> 
     report.text(node, "`description`").map(|it| it.value)
 }
 
-fn read_phases(report: &mut Report<'_>, node: &Node) -> Vec<At<PhaseName>> {
-    let Kind::List(items) = &node.kind else {
-        report.wrong_type(node, "`phases`", "a list of names, in the order in which they run");
-        return Vec::new();
-    };
-    let mut phases: Vec<At<PhaseName>> = Vec::new();
-    for item in items {
-        let Some(phase) = report.parsed::<PhaseName>(item, "a phase", "name") else { continue };
-        match phases.iter().find(|it| it.value == phase.value) {
-            Some(first) => {
-                let place = report.source.place(first.extent);
-                let problem = report.error(
-                    phase.extent,
-                    "duplicate-phase",
-                    format!("the phase `{}` is given twice", phase.value),
-                );
-                problem.labels.push(crate::problem::Label { place, text: "first here".to_owned() });
-            }
-            None => phases.push(phase),
-        }
-    }
-    phases
-}
-
 fn read_defaults(report: &mut Report<'_>, node: &Node) -> Defaults {
     let mut defaults = Defaults::default();
     let Some(fields) = report.fields(node, "`defaults`", &["retry", "timeout", "on_failure"]) else { return defaults };
@@ -138,28 +130,45 @@ fn read_defaults(report: &mut Report<'_>, node: &Node) -> Defaults {
     defaults
 }
 
-fn read_steps(report: &mut Report<'_>, node: &Node, defaults: &Defaults) -> Vec<super::DraftStep> {
+fn read_steps(
+    report: &mut Report<'_>,
+    node: &Node,
+    what: &str,
+    defaults: &Defaults,
+    finally: bool,
+    others: &[super::DraftStep],
+) -> Vec<super::DraftStep> {
     if let Kind::List(_) = node.kind {
         report
-            .error(node.extent, "wrong-type", "`steps` is a mapping of names to steps, not a list")
+            .error(node.extent, "wrong-type", format!("{what} is a mapping of names to steps, not a list"))
             .note("steps run as soon as those they need have ended, so their order in the file means nothing")
             .suggest("write each step under its name: `build:` and below it `uses: …`");
         return Vec::new();
     }
-    let Some(fields) = report.mapping(node, "`steps`") else { return Vec::new() };
-    if fields.is_empty() {
+    let Some(fields) = report.mapping(node, what) else { return Vec::new() };
+    if fields.is_empty() && !finally {
         report.error(node.extent, "empty", "a workflow has at least one step");
     }
-    if let Some(field) = fields.get(STEPS_MAX) {
+    if let Some(field) = fields.get(STEPS_MAX - others.len()) {
         report.error(
             field.name_extent,
             "too-many-steps",
-            format!("a workflow has at most {STEPS_MAX} steps, this one has {}", fields.len()),
+            format!("a workflow has at most {STEPS_MAX} steps, this one has {}", fields.len() + others.len()),
         );
     }
     let mut spoken: BTreeMap<String, Extent> = BTreeMap::new();
     let mut steps = Vec::new();
-    for field in fields.iter().take(STEPS_MAX) {
+    for field in fields.iter().take(STEPS_MAX - others.len()) {
+        if let Some(first) = others.iter().find(|it| it.name.value == field.name) {
+            let place = report.source.place(first.name.extent);
+            let problem = report.error(
+                field.name_extent,
+                "duplicate-step",
+                format!("there is a step `{}` already; those that run last have names of their own", field.name),
+            );
+            problem.labels.push(crate::problem::Label { place, text: "this one".to_owned() });
+            continue;
+        }
         // `create-change` and `create_change` are two names, and nobody tells them apart.
         let folded = field.name.replace('_', "-");
         if let Some(first) = spoken.get(&folded) {
@@ -172,7 +181,7 @@ fn read_steps(report: &mut Report<'_>, node: &Node, defaults: &Defaults) -> Vec<
             problem.labels.push(crate::problem::Label { place, text: "this one".to_owned() });
         }
         spoken.insert(folded, field.name_extent);
-        steps.push(step::read(report, field, defaults));
+        steps.push(step::read(report, field, defaults, finally));
     }
     steps
 }

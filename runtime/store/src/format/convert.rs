@@ -10,7 +10,7 @@ use windlass_model::event::{
     AfterFailure, AfterInterruption, Created, Event, Intervention, Operation, Outcome, Record, SkipReason, Wake,
 };
 use windlass_model::failure::{FailureClass, FailureOrigin, RetryAdvice, StepError};
-use windlass_model::name::{ReleaseId, StepName};
+use windlass_model::name::{PhaseName, ReleaseId, StepName};
 use windlass_model::time::{Span, Timestamp};
 
 use super::{Garbled, v1};
@@ -32,7 +32,9 @@ fn from_event(event: &Event) -> v1::Event<'_> {
     use v1::Event as W;
     match event {
         Event::ReleaseCreated(created) => W::ReleaseCreated(from_created(created)),
-        Event::StepHeld { step, questions } => W::StepHeld { step: step.as_str(), questions: texts(questions) },
+        Event::StepHeld { step, questions, until } => {
+            W::StepHeld { step: step.as_str(), questions: texts(questions), until: until.map(|it| it.0) }
+        }
         Event::Voted { step, actor, approved, comment } => {
             W::Voted { step: step.as_str(), actor: from_actor(actor), approved: *approved, comment }
         }
@@ -79,6 +81,9 @@ fn from_event(event: &Event) -> v1::Event<'_> {
         Event::LeftAlone => W::LeftAlone,
         Event::OutputGiven { step, output } => W::OutputGiven { step: step.as_str(), output: from_json(output) },
         Event::StepsReset { steps } => W::StepsReset { steps: steps.iter().map(StepName::as_str).collect() },
+        Event::DelayOver { step } => W::DelayOver { step: step.as_str() },
+        Event::DeadlinePassed { phase } => W::DeadlinePassed { phase: phase.as_ref().map(PhaseName::as_str) },
+        Event::FinallyStarted { outcome } => W::FinallyStarted { outcome: from_outcome(*outcome) },
         Event::RollbackSettled { step, done } => W::RollbackSettled { step: step.as_str(), done: *done },
         Event::FannedOut { step, items } => {
             W::FannedOut { step: step.as_str(), items: items.iter().map(from_json).collect() }
@@ -91,7 +96,9 @@ fn to_event(event: v1::Event<'_>) -> Result<Event, Garbled> {
     use v1::Event as W;
     Ok(match event {
         W::ReleaseCreated(created) => Event::ReleaseCreated(Box::new(to_created(created)?)),
-        W::StepHeld { step, questions } => Event::StepHeld { step: to_name(step)?, questions: owned(questions) },
+        W::StepHeld { step, questions, until } => {
+            Event::StepHeld { step: to_name(step)?, questions: owned(questions), until: until.map(Timestamp) }
+        }
         W::Voted { step, actor, approved, comment } => {
             Event::Voted { step: to_name(step)?, actor: to_actor(actor), approved, comment: comment.to_owned() }
         }
@@ -142,6 +149,9 @@ fn to_event(event: v1::Event<'_>) -> Result<Event, Garbled> {
         W::StepsReset { steps } => {
             Event::StepsReset { steps: steps.into_iter().map(to_name).collect::<Result<_, _>>()? }
         }
+        W::DelayOver { step } => Event::DelayOver { step: to_name(step)? },
+        W::DeadlinePassed { phase } => Event::DeadlinePassed { phase: phase.map(to_name).transpose()? },
+        W::FinallyStarted { outcome } => Event::FinallyStarted { outcome: to_outcome(outcome) },
         W::RollbackSettled { step, done } => Event::RollbackSettled { step: to_name(step)?, done },
         W::FannedOut { step, items } => Event::FannedOut {
             step: to_name(step)?,

@@ -147,6 +147,9 @@ pub fn is_shallow(event: &Event) -> bool {
         Event::StepSkipped { reason: SkipReason::NeedsSkipped | SkipReason::Person { .. }, .. }
         | Event::StepsReset { .. }
         | Event::RollbackSettled { .. }
+        | Event::DelayOver { .. }
+        | Event::DeadlinePassed { .. }
+        | Event::FinallyStarted { .. }
         | Event::StepHeld { .. }
         | Event::Voted { .. }
         | Event::Suspended { .. }

@@ -34,6 +34,8 @@ pub enum Event<'a> {
         step: &'a str,
         #[b(1)]
         questions: Vec<&'a str>,
+        #[n(2)]
+        until: Option<u64>,
     },
     #[n(2)]
     Voted {
@@ -200,6 +202,21 @@ pub enum Event<'a> {
         step: &'a str,
         #[b(1)]
         output: Option<Json<'a>>,
+    },
+    #[n(25)]
+    DelayOver {
+        #[b(0)]
+        step: &'a str,
+    },
+    #[n(26)]
+    DeadlinePassed {
+        #[b(0)]
+        phase: Option<&'a str>,
+    },
+    #[n(27)]
+    FinallyStarted {
+        #[n(0)]
+        outcome: Outcome,
     },
 }
 

@@ -59,7 +59,7 @@ pub(crate) fn outline(release: &ReleaseId, created_at: u64, open: bool) -> Outli
 }
 
 /// The number of variants of [`Event`].
-const EVENTS: usize = 25;
+const EVENTS: usize = 28;
 
 /// Which variant it is. A new one does not compile until it is here, and then fails until it is in [`one_of_each`].
 fn variant(event: &Event) -> usize {
@@ -88,6 +88,9 @@ fn variant(event: &Event) -> usize {
         Event::RollbackSettled { .. } => 22,
         Event::FannedOut { .. } => 23,
         Event::Joined { .. } => 24,
+        Event::DelayOver { .. } => 25,
+        Event::DeadlinePassed { .. } => 26,
+        Event::FinallyStarted { .. } => 27,
         Event::ReleaseEnded { .. } => 18,
     }
 }
@@ -129,7 +132,11 @@ pub(crate) fn one_of_each() -> Vec<(String, Event)> {
         ),
         (
             "step-held".to_owned(),
-            Event::StepHeld { step: build(), questions: vec![String::new(), "Ready, Österreich?".to_owned()] },
+            Event::StepHeld {
+                step: build(),
+                questions: vec![String::new(), "Ready, Österreich?".to_owned()],
+                until: None,
+            },
         ),
         (
             "voted".to_owned(),
@@ -205,6 +212,14 @@ pub(crate) fn one_of_each() -> Vec<(String, Event)> {
                 input: Some(json!({})),
             },
         ),
+        (
+            "delayed".to_owned(),
+            Event::StepHeld { step: build(), questions: Vec::new(), until: Some(Timestamp(1_700_000_000_000)) },
+        ),
+        ("delay-over".to_owned(), Event::DelayOver { step: build() }),
+        ("deadline-passed".to_owned(), Event::DeadlinePassed { phase: None }),
+        ("phase-deadline-passed".to_owned(), Event::DeadlinePassed { phase: Some("build".parse().expect("a name")) }),
+        ("finally-started".to_owned(), Event::FinallyStarted { outcome: windlass_model::event::Outcome::RolledBack }),
         ("rollback-settled".to_owned(), Event::RollbackSettled { step: build(), done: true }),
         (
             "skipped-by-person".to_owned(),

@@ -3,7 +3,7 @@
 use cel::IdedExpr;
 use serde_json::Value;
 
-use crate::expression::ENDED_STATES;
+use crate::expression::{ENDED_STATES, FINAL_STATES, OUTCOMES};
 use crate::parse::{DraftItems, DraftStep};
 use crate::problem::{Problem, did_you_mean, listed};
 use crate::template::Template;
@@ -66,6 +66,18 @@ const OTHER_ROOTS: &[(&str, &str)] = &[
 fn states() -> &'static serde_json::Value {
     static STATES: std::sync::OnceLock<serde_json::Value> = std::sync::OnceLock::new();
     STATES.get_or_init(|| serde_json::json!({ "type": "string", "enum": ENDED_STATES }))
+}
+
+/// The same for a step that runs when the release is about to end.
+fn final_states() -> &'static serde_json::Value {
+    static STATES: std::sync::OnceLock<serde_json::Value> = std::sync::OnceLock::new();
+    STATES.get_or_init(|| serde_json::json!({ "type": "string", "enum": FINAL_STATES }))
+}
+
+/// What `release.outcome` may be.
+fn outcomes() -> &'static serde_json::Value {
+    static OUTCOME: std::sync::OnceLock<serde_json::Value> = std::sync::OnceLock::new();
+    OUTCOME.get_or_init(|| serde_json::json!({ "type": "string", "enum": OUTCOMES }))
 }
 
 impl<'s> Checker<'s, '_> {
@@ -175,16 +187,24 @@ impl<'s> Checker<'s, '_> {
 
     fn release(&mut self, node: &IdedExpr, path: &[String]) -> Type<'s> {
         let known = ["id", "workflow", "requested_by"];
+        let is_last = self.step.is_some_and(|it| it.finally);
         match path.get(1).map(String::as_str) {
             None => Type::of(Kinds::OBJECT),
             Some("id" | "workflow") => {
                 path[2..].iter().fold(Type::of(Kinds::TEXT), |type_, part| self.field(node, type_, part))
             }
             Some("requested_by") => Type::any(),
+            Some("outcome") if is_last => {
+                let type_ = Type::from_schemas(vec![Schema::new(outcomes())]);
+                path[2..].iter().fold(type_, |type_, part| self.field(node, type_, part))
+            }
             Some(other) => {
                 let suggestion = did_you_mean(other, known);
                 let problem = self.part_error(node, path, 1, "unknown-name", format!("a release has no `{other}`"));
                 problem.note(format!("it has {}", listed(known)));
+                if other == "outcome" {
+                    problem.note("only a step of `finally` knows how the release ends");
+                }
                 problem.suggest_some(suggestion);
                 Type::any()
             }
@@ -278,7 +298,9 @@ impl<'s> Checker<'s, '_> {
         match path.get(2).map(String::as_str) {
             None => Type::of(Kinds::OBJECT),
             Some("state") => {
-                let type_ = Type::from_schemas(vec![Schema::new(states())]);
+                let may_not_have_ended = self.step.is_some_and(|it| it.finally) && !named.finally;
+                let states = if may_not_have_ended { final_states() } else { states() };
+                let type_ = Type::from_schemas(vec![Schema::new(states)]);
                 path[3..].iter().fold(type_, |type_, part| self.field(node, type_, part))
             }
             Some("output") => {
@@ -309,7 +331,10 @@ impl<'s> Checker<'s, '_> {
     }
 
     fn has_ended(&mut self, node: &IdedExpr, path: &[String], named: &DraftStep) -> bool {
-        let Some(own) = self.step else { return true };
+        let Some(own) = self.step else { return self.is_of_steps(node, path, named) };
+        if own.finally && !named.finally {
+            return true;
+        }
         let name = &named.name.value;
         if own.name.value == *name {
             self.part_error(node, path, 1, "not-needed", format!("step `{name}` names itself, and has not run yet"));
@@ -335,6 +360,15 @@ impl<'s> Checker<'s, '_> {
         false
     }
 
+    /// The outputs of a release are made of `steps`: what runs last comes too late.
+    fn is_of_steps(&mut self, node: &IdedExpr, path: &[String], named: &DraftStep) -> bool {
+        if named.finally {
+            let name = &named.name.value;
+            self.part_error(node, path, 1, "finally", format!("`{name}` runs last, when the outputs are made already"));
+        }
+        !named.finally
+    }
+
     /// A condition may have skipped the step whose output is named.
     fn warn_if_missing(&mut self, node: &IdedExpr, path: &[String], named: &DraftStep, presence: bool) {
         let Some(own) = self.step else { return };
@@ -347,10 +381,12 @@ impl<'s> Checker<'s, '_> {
                     && (it.presence && it.path.len() == 3 || it.path.get(2).is_some_and(|it| it == "state"))
             })
             || self.placed.expression.source().contains(".?");
-        if asked || !self.order.runs_without(self.draft, named, &own.name.value) {
+        let too_soon = own.finally && !named.finally;
+        if asked || !(too_soon || self.order.runs_without(self.draft, named, &own.name.value)) {
             return;
         }
         let why = match named.on_failure {
+            _ if too_soon => format!("the release may end before `{name}` does"),
             crate::workflow::OnFailure::Continue => format!("`{name}` may fail and let others go on"),
             _ => format!("`{name}` may have been skipped"),
         };

@@ -205,6 +205,17 @@ pub enum Event {
         /// The workflow's outputs.
         outputs: Value,
     },
+    /// A callback came before its step waited for it; it wakes the step as soon as it does.
+    CallbackKept {
+        /// The step.
+        step: StepName,
+        /// The topic.
+        topic: String,
+        /// The request's headers.
+        headers: Vec<(String, String)>,
+        /// Its body.
+        body: Vec<u8>,
+    },
 }
 
 /// What a release begins with.
@@ -396,7 +407,8 @@ impl Event {
             | Self::FailingStarted { step, .. }
             | Self::OutputGiven { step, .. }
             | Self::RollbackSettled { step, .. }
-            | Self::StepCanceled { step } => Some(step),
+            | Self::StepCanceled { step }
+            | Self::CallbackKept { step, .. } => Some(step),
             Self::Intervened { intervention, .. } => intervention.step(),
             Self::ReleaseCreated(_)
             | Self::StepsReset { .. }

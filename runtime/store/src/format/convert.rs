@@ -80,6 +80,9 @@ fn from_event(event: &Event) -> v1::Event<'_> {
         Event::OutputGiven { step, output } => W::OutputGiven { step: step.as_str(), output: from_json(output) },
         Event::StepsReset { steps } => W::StepsReset { steps: steps.iter().map(StepName::as_str).collect() },
         Event::RollbackSettled { step, done } => W::RollbackSettled { step: step.as_str(), done: *done },
+        Event::CallbackKept { step, topic, headers, body } => {
+            W::CallbackKept { step: step.as_str(), topic, headers: from_pairs(headers), body: bytes(body) }
+        }
     }
 }
 
@@ -139,6 +142,12 @@ fn to_event(event: v1::Event<'_>) -> Result<Event, Garbled> {
             Event::StepsReset { steps: steps.into_iter().map(to_name).collect::<Result<_, _>>()? }
         }
         W::RollbackSettled { step, done } => Event::RollbackSettled { step: to_name(step)?, done },
+        W::CallbackKept { step, topic, headers, body } => Event::CallbackKept {
+            step: to_name(step)?,
+            topic: topic.to_owned(),
+            headers: to_pairs(headers),
+            body: body.to_vec(),
+        },
     })
 }
 

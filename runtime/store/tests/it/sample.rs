@@ -59,7 +59,7 @@ pub(crate) fn outline(release: &ReleaseId, created_at: u64, open: bool) -> Outli
 }
 
 /// The number of variants of [`Event`].
-const EVENTS: usize = 23;
+const EVENTS: usize = 24;
 
 /// Which variant it is. A new one does not compile until it is here, and then fails until it is in [`one_of_each`].
 fn variant(event: &Event) -> usize {
@@ -86,6 +86,7 @@ fn variant(event: &Event) -> usize {
         Event::OutputGiven { .. } => 20,
         Event::StepsReset { .. } => 21,
         Event::RollbackSettled { .. } => 22,
+        Event::CallbackKept { .. } => 23,
         Event::ReleaseEnded { .. } => 18,
     }
 }
@@ -188,6 +189,15 @@ pub(crate) fn one_of_each() -> Vec<(String, Event)> {
         ("output-given".to_owned(), Event::OutputGiven { step: build(), output: json!({ "number": 12 }) }),
         ("steps-reset".to_owned(), Event::StepsReset { steps: vec![build(), "deploy".parse().expect("a name")] }),
         ("rollback-settled".to_owned(), Event::RollbackSettled { step: build(), done: true }),
+        (
+            "callback-kept".to_owned(),
+            Event::CallbackKept {
+                step: build(),
+                topic: "build-18".to_owned(),
+                headers: vec![("content-type".to_owned(), "application/json".to_owned())],
+                body: vec![0, 255],
+            },
+        ),
         (
             "skipped-by-person".to_owned(),
             Event::StepSkipped {

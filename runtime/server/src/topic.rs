@@ -132,9 +132,10 @@ mod tests {
         for _ in 0..20_000 {
             let mut text: Vec<char> = topic.chars().collect();
             for _ in 0..random.random_range(1..4) {
-                let at = random.random_range(0..text.len());
+                let at = random.random_range(0..text.len().max(1));
                 let letter = letters[random.random_range(0..letters.len())];
                 match random.random_range(0..4) {
+                    _ if text.is_empty() => text.push(letter),
                     0 => text[at] = letter,
                     1 => text.insert(at, letter),
                     2 => drop(text.remove(at)),

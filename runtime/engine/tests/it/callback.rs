@@ -141,6 +141,7 @@ fn a_run_anew_hears_nothing_of_the_run_before() {
     while world.state("b").name() != "succeeded" {
         assert!(world.turn());
     }
+    assert_eq!(world.call_back("a", "one"), Err(Rejected::CallbackOver), "nothing is kept of a step that has ended");
     world.intervene(Intervention::RunAgain { step: "a".parse().expect("a name") }).expect("accepted");
     while !world.is_suspended("a") {
         assert!(world.turn());

@@ -4,7 +4,7 @@
 use std::collections::BTreeSet;
 
 use futures::FutureExt;
-use windlass_engine::{CallId, Input, Rejected, Release};
+use windlass_engine::{CallId, CallResult, Input, Rejected, Release, WakeCondition};
 use windlass_model::event::Record;
 use windlass_store::{Append, AppendError, Store, format};
 
@@ -71,6 +71,17 @@ impl Simulation {
             self.later(fate.answer_after / 2, Happening::Checkpoint(flight));
         }
         self.later(fate.answer_after, Happening::Answer(flight));
+        if let Ok(CallResult::Suspended(suspension)) = &fate.answer {
+            for wake in &suspension.wakes {
+                // Who is told first calls first, before the call that told it has ended.
+                if let WakeCondition::Callback(topic) = wake
+                    && self.dice.permille(300)
+                {
+                    let after = self.dice.below(fate.answer_after + 1);
+                    self.later(after, Happening::Callback(self.maker(id), topic.clone(), 20));
+                }
+            }
+        }
         let new = Flight {
             driver: number,
             id,
@@ -165,7 +176,12 @@ impl Simulation {
                 | Rejected::PastPivot { .. }
                 | Rejected::WrongState { .. }
                 | Rejected::NoReason => "intervention: refused",
-                Rejected::LateAnswer | Rejected::UnknownTopic(_) | Rejected::UnknownStep { .. } => "input: refused",
+                Rejected::CallbackRepeated => "callback: refused, it had come before",
+                Rejected::CallbackOver => "callback: refused, it was over",
+                Rejected::LateAnswer
+                | Rejected::UnknownTopic
+                | Rejected::TooManyCallbacks
+                | Rejected::UnknownStep { .. } => "input: refused",
             });
         }
         self.tell(|| format!("driver {number} refuses {}: {rejected}", line.chars().take(90).collect::<String>()));

@@ -1,6 +1,6 @@
 //! People: those who may, those who may not, and those who clear up.
 
-use windlass_engine::{Input, Release, StepState, WaitCause};
+use windlass_engine::{Input, Release, Stage, StepState, TopicMaker, WaitCause};
 use windlass_model::actor::Actor;
 use windlass_model::event::Intervention;
 use windlass_model::name::StepName;
@@ -112,9 +112,15 @@ impl Simulation {
             self.later(0, Happening::Recover);
             return Ok(());
         };
-        let topics: Vec<String> = release.topics().map(str::to_owned).collect();
-        if let Some(topic) = topics.into_iter().next() {
-            self.later(0, Happening::Callback(topic, 0));
+        let suspended = self.plan.graph().steps().find_map(|it| {
+            let activity = release.step(it).state.activity()?;
+            let Stage::Suspended { topics, .. } = &activity.stage else { return None };
+            let topic = release.topics().find(|topic| topics.iter().any(|it| it == topic))?;
+            let step = self.plan.step(it).name.clone();
+            Some((TopicMaker { step, operation: activity.operation, attempt: activity.attempt }, topic.to_owned()))
+        });
+        if let Some((maker, topic)) = suspended {
+            self.later(0, Happening::Callback(maker, topic, 0));
             return Ok(());
         }
         let Some(wait) = release.waits().into_iter().next() else {

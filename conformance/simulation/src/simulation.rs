@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, VecDeque};
 use std::fmt::Write as _;
 use std::sync::Arc;
 
-use windlass_engine::{CallId, CallResult, Input, Release};
+use windlass_engine::{CallId, CallResult, Callback, Input, Release, TopicMaker};
 use windlass_model::check::Installed;
 use windlass_model::digest::Digest;
 use windlass_model::event::{Created, Record};
@@ -48,7 +48,7 @@ pub(crate) enum Happening {
     /// A driver looks at its clock.
     Timer(u32, u64),
     /// The other side calls back; so many times it will try again.
-    Callback(String, u32),
+    Callback(TopicMaker, String, u32),
     /// Somebody does something.
     Person,
     /// A process starts and takes the release over.
@@ -310,7 +310,7 @@ impl Simulation {
                 let dice = self.dice.draw();
                 if due { self.input(driver, Input::Tick { dice }, false) } else { Ok(()) }
             }
-            Happening::Callback(topic, again) => self.callback(topic, again),
+            Happening::Callback(maker, topic, again) => self.callback(maker, topic, again),
             Happening::Person => self.person(),
             Happening::Recover => self.recover(),
         }
@@ -347,7 +347,7 @@ impl Simulation {
                 if let windlass_engine::WakeCondition::Callback(topic) = wake {
                     // Sometimes before the suspension is recorded, sometimes long after its timer.
                     let after = self.dice.below(60_000);
-                    self.later(after, Happening::Callback(topic, 20));
+                    self.later(after, Happening::Callback(self.maker(it.id), topic, 20));
                 }
             }
         }
@@ -355,18 +355,23 @@ impl Simulation {
         self.input(it.driver, Input::CallEnded { call: it.id, result: it.answer, dice }, false)
     }
 
-    fn callback(&mut self, topic: String, again: u32) -> Result<(), Violation> {
-        let headers = vec![("x-from".to_owned(), "the other side".to_owned())];
-        let current = self.current();
-        let waited_for = current.is_some_and(|it| self.drivers[&it].release.topics().any(|it| it == topic));
-        if !waited_for {
-            self.witness.counts.add("callback: refused");
-            if again > 0 {
-                self.later(10_000, Happening::Callback(topic.clone(), again - 1));
-            }
+    /// What the topics of a call say of it.
+    pub(crate) fn maker(&self, id: CallId) -> TopicMaker {
+        TopicMaker { step: self.plan.step(id.step).name.clone(), operation: id.operation, attempt: id.attempt }
+    }
+
+    fn callback(&mut self, maker: TopicMaker, topic: String, again: u32) -> Result<(), Violation> {
+        // The other side does not hear the answer to every call, and then calls again.
+        if again > 0 {
+            self.later(10_000, Happening::Callback(maker.clone(), topic.clone(), again - 1));
         }
-        match current {
-            Some(driver) => self.input(driver, Input::Callback { topic, headers, body: b"{}".to_vec() }, false),
+        let callback = Callback {
+            headers: vec![("x-from".to_owned(), "the other side".to_owned())],
+            body: topic.clone().into_bytes(),
+            topic,
+        };
+        match self.current() {
+            Some(driver) => self.input(driver, Input::Callback { callback, maker }, false),
             None => Ok(()),
         }
     }

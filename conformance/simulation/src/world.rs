@@ -323,7 +323,9 @@ impl World {
 
     fn suspended(&mut self, dice: &mut Dice, deed: &Deed, now: Timestamp) -> Result<CallResult, StepError> {
         self.suspensions += 1;
-        let topic = || WakeCondition::Callback(format!("{}-{}", deed.key, self.suspensions));
+        // Some know their topics from a checkpoint: attempts of one logical call then wait for the same.
+        let number = if deed.key.as_str() < "8" { 0 } else { self.suspensions };
+        let topic = || WakeCondition::Callback(format!("{}-{number}", deed.key));
         let after = WakeCondition::After(Span(dice.between(0, 90_000)));
         let wakes = match dice.below(5) {
             0 => vec![topic()],

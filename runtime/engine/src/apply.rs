@@ -145,7 +145,8 @@ impl Release {
             | Event::RollbackSettled { .. }
             | Event::FannedOut { .. }
             | Event::Joined { .. }
-            | Event::StepCanceled { .. } => self.apply_to_step(event, at)?,
+            | Event::StepCanceled { .. }
+            | Event::CallbackKept { .. } => self.apply_to_step(event, at)?,
         }
         Ok(())
     }
@@ -177,6 +178,10 @@ impl Release {
             state: before,
             event,
         })?;
+        run.callbacks.take(event);
+        if !run.may_be_called_back() {
+            run.callbacks.clear();
+        }
         self.index(index, ran_on, at);
         Ok(())
     }
@@ -466,6 +471,7 @@ fn after(run: &mut StepRun, state: StepState, event: &Event, at: Timestamp) -> R
                 stops,
             }))
         }
+        (state @ (Active(_) | Paused { .. } | RollbackBlocked { .. }), Event::CallbackKept { .. }) => Ok(state),
         (state @ Active(_), Event::CheckpointRecorded { name, value, .. }) => {
             run.checkpoints.insert(name.clone(), value.clone());
             Ok(state)
@@ -587,6 +593,7 @@ fn name_of(event: &Event) -> &'static str {
         Event::OutputGiven { .. } => "another output",
         Event::RollbackSettled { .. } => "the end of a blocked rollback",
         Event::AttemptStarted { .. } => "the start of an attempt",
+        Event::CallbackKept { .. } => "a callback",
         Event::ReleaseCreated(_)
         | Event::Intervened { .. }
         | Event::FailingStarted { .. }

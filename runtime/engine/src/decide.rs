@@ -32,7 +32,7 @@ impl Release {
             Input::CallEnded { call, result, dice } => self.call_ended(call, result, now, dice)?,
             Input::CheckpointReached { call, name, value } => self.checkpoint_reached(call, name, value, now)?,
             Input::Tick { dice } => self.tick(now, dice),
-            Input::Callback { topic, headers, body } => self.callback(topic, headers, body, now)?,
+            Input::Callback { callback, maker } => self.callback(callback, &maker, now)?,
             Input::Vote { step, actor, approved, comment } => self.vote(step, actor, approved, comment, now)?,
             Input::Intervene { actor, reason, intervention } => self.intervene(actor, reason, intervention, now)?,
         };
@@ -131,6 +131,7 @@ impl Release {
             Ok(CallResult::Suspended(suspension)) => {
                 let event = suspended(step, suspension, now);
                 self.record(&mut events, event, now);
+                self.wake_by_kept(&mut events, call.step, now, dice);
             }
             Ok(CallResult::NotFound) if was_find => self.record(&mut events, Event::EffectNotFound { step }, now),
             Ok(CallResult::NotFound) => {
@@ -266,7 +267,7 @@ impl Release {
         events
     }
 
-    fn wake(&mut self, events: &mut Vec<Event>, index: StepIndex, wake: Wake, now: Timestamp) {
+    pub(crate) fn wake(&mut self, events: &mut Vec<Event>, index: StepIndex, wake: Wake, now: Timestamp) {
         let step = self.name_of(index);
         if matches!(self.steps[index.as_usize()].state, StepState::Held { .. }) {
             return self.record(events, Event::DelayOver { step }, now);
@@ -321,23 +322,6 @@ impl Release {
             let error = self.timed_out(index);
             self.fail(events, index, error, now, dice);
         }
-    }
-
-    fn callback(
-        &mut self,
-        topic: String,
-        headers: Vec<(String, String)>,
-        body: Vec<u8>,
-        now: Timestamp,
-    ) -> Result<Vec<Event>, Rejected> {
-        let waiting = self.active.iter().copied().find(|index| {
-            matches!(self.steps[index.as_usize()].state.activity(),
-                Some(Activity { stage: Stage::Suspended { topics, .. }, .. }) if topics.contains(&topic))
-        });
-        let Some(index) = waiting else { return Err(Rejected::UnknownTopic(topic)) };
-        let mut events = Vec::new();
-        self.wake(&mut events, index, Wake::Callback { topic, headers, body }, now);
-        Ok(events)
     }
 }
 

@@ -42,12 +42,10 @@ pub enum Input {
     },
     /// A callback arrived.
     Callback {
-        /// For whom.
-        topic: String,
-        /// The request's headers.
-        headers: Vec<(String, String)>,
-        /// Its body.
-        body: Vec<u8>,
+        /// What it says.
+        callback: Callback,
+        /// Which operation made its topic.
+        maker: TopicMaker,
     },
     /// Somebody answers an approval gate.
     Vote {
@@ -69,6 +67,28 @@ pub enum Input {
         /// What.
         intervention: Intervention,
     },
+}
+
+/// A request that came in for a callback topic.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Callback {
+    /// For which.
+    pub topic: String,
+    /// The request's headers.
+    pub headers: Vec<(String, String)>,
+    /// Its body.
+    pub body: Vec<u8>,
+}
+
+/// The operation that made a callback topic. The topic is signed, and says so itself.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TopicMaker {
+    /// Of which step.
+    pub step: StepName,
+    /// Within which operation.
+    pub operation: Operation,
+    /// Within which attempt.
+    pub attempt: u32,
 }
 
 /// How a call that did not fail ended.
@@ -151,9 +171,9 @@ pub enum Rejected {
     /// The call is not, or no longer, the one going on.
     #[error("the answer is late: that call is no longer going on")]
     LateAnswer,
-    /// Nothing waits for this.
-    #[error("nothing waits for callback topic `{0}`")]
-    UnknownTopic(String),
+    /// Nobody made this topic. Topics are secrets: no message has one.
+    #[error("there is no such callback")]
+    UnknownTopic,
     /// The workflow has no such step.
     #[error("the release has no step `{step}`; its steps are {}", .steps.join(", "))]
     UnknownStep {
@@ -281,6 +301,19 @@ pub enum Rejected {
     /// An intervention has a reason.
     #[error("a reason is missing: say why, it is kept with the release")]
     NoReason,
+    /// Each callback is taken once.
+    #[error("this callback has come before; each is taken once")]
+    CallbackRepeated,
+    /// Nobody can wait for it any more.
+    #[error("this callback is too late: what it was made for is over")]
+    CallbackOver,
+    /// There is no room to keep it until its step waits for it.
+    #[error(
+        "too many callbacks came before anybody waited for them (at most {} are kept for a step and {} for a release); this one can come again later",
+        crate::callback::KEPT_PER_STEP_MAX,
+        crate::callback::KEPT_PER_RELEASE_MAX
+    )]
+    TooManyCallbacks,
 }
 
 fn used_by(step: &StepName, users: &[String]) -> String {

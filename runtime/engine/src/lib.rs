@@ -14,6 +14,7 @@
 
 mod apply;
 mod approval;
+mod callback;
 mod deadline;
 mod decide;
 mod fan_out;
@@ -28,8 +29,9 @@ mod step;
 mod wait;
 
 pub use apply::IllegalEvent;
+pub use callback::{KEPT_PER_RELEASE_MAX, KEPT_PER_STEP_MAX};
 pub use fan_out::RUNS_MAX;
-pub use input::{CallId, CallOrder, CallResult, Due, Input, Rejected, Suspension, WakeCondition};
+pub use input::{CallId, CallOrder, CallResult, Callback, Due, Input, Rejected, Suspension, TopicMaker, WakeCondition};
 pub use release::{Pause, Release, ReleaseState, ReplayError};
 pub use step::{Activity, Call, PassedOver, Stage, StepRun, StepState, Vote};
 pub use wait::{Wait, WaitCause};

@@ -338,14 +338,6 @@ impl Release {
         self.timers.iter().take_while(|(at, _)| *at <= now).copied().collect()
     }
 
-    /// Callback topics that would wake a step.
-    pub fn topics(&self) -> impl Iterator<Item = &str> + '_ {
-        self.active.iter().flat_map(|index| match self.steps[index.as_usize()].state.activity() {
-            Some(Activity { stage: Stage::Suspended { topics, .. }, .. }) => topics.iter().map(String::as_str),
-            _ => [].iter().map(String::as_str),
-        })
-    }
-
     pub(crate) fn deadline(&self, step: StepIndex, activity: &Activity) -> Option<Timestamp> {
         let timeout = match activity.operation {
             Operation::Start | Operation::Rollback => self.definition(step).timeout,

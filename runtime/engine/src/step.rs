@@ -9,6 +9,8 @@ use windlass_model::event::{Operation, SkipReason, Wake};
 use windlass_model::failure::StepError;
 use windlass_model::time::Timestamp;
 
+use crate::callback::Callbacks;
+
 /// A step and what is kept of it whatever its state.
 #[derive(Debug, Clone, PartialEq)]
 pub struct StepRun {
@@ -30,6 +32,10 @@ pub struct StepRun {
     pub rounds: u32,
     /// Whether it is passed over when its turn comes, and what it then gives.
     pub passed_over: Option<PassedOver>,
+    /// Attempts of `start` before the step was last taken back to its beginning.
+    pub(crate) attempts_before: u32,
+    /// What it was called back with, while an operation is in progress.
+    pub(crate) callbacks: Callbacks,
     /// Whether its attempt is over its time and about to be stopped.
     pub(crate) timing_out: bool,
     /// How many attempts to cancel were made, so that no two have one id.
@@ -206,6 +212,8 @@ impl StepRun {
             called: false,
             attempts: 0,
             rounds: 0,
+            attempts_before: 0,
+            callbacks: Callbacks::default(),
             timing_out: false,
             cancels: 0,
             began_at: None,
@@ -219,6 +227,7 @@ impl StepRun {
             output: self.output.take(),
             called: self.called,
             attempts: self.attempts,
+            attempts_before: self.attempts,
             rounds: self.rounds,
             ..Self::new()
         };

@@ -236,6 +236,17 @@ pub enum Event {
         /// The workflow's outputs.
         outputs: Value,
     },
+    /// A callback came before its step waited for it; it wakes the step as soon as it does.
+    CallbackKept {
+        /// The step.
+        step: StepName,
+        /// The topic.
+        topic: String,
+        /// The request's headers.
+        headers: Vec<(String, String)>,
+        /// Its body.
+        body: Vec<u8>,
+    },
 }
 
 /// What a release begins with.
@@ -435,7 +446,8 @@ impl Event {
             | Self::RollbackSettled { step, .. }
             | Self::FannedOut { step, .. }
             | Self::Joined { step, .. }
-            | Self::StepCanceled { step } => Some(step),
+            | Self::StepCanceled { step }
+            | Self::CallbackKept { step, .. } => Some(step),
             Self::Intervened { intervention, .. } => intervention.step(),
             Self::ReleaseCreated(_)
             | Self::StepsReset { .. }

@@ -72,8 +72,8 @@ pub struct Exchange {
 pub struct Callback {
     /// What the plugin names in its wake-ups.
     pub topic: String,
-    /// What it hands to the other side.
-    pub url: String,
+    /// What it hands to the other side; none where no callbacks are taken from the network.
+    pub url: Option<String>,
 }
 
 /// One step's side of a call: where its lines go, what it remembers.

@@ -1,14 +1,16 @@
 //! The moving parts: what carries inputs to the engine and its commands to the world.
 //!
 //! One process owns a state directory. It drives every open release ([`driver`]), answers a small HTTP
-//! API on a Unix socket ([`api`]) and keeps what operators declare ([`catalog`]). Commands use the
-//! same API whether it is another process that answers or this one ([`client`]).
+//! API on a Unix socket ([`api`]), takes callbacks from the network if it is told to ([`callbacks`]) and keeps
+//! what operators declare ([`catalog`]). Commands use the same API whether it is another process that
+//! answers or this one ([`client`]).
 //!
 //! **Invariant:** what the engine decided is in the store before anything is done about it.
 //! **Invariant:** a release is shown by one type, [`view::ReleaseView`], wherever it is shown.
 
 pub mod api;
 pub mod backup;
+pub mod callbacks;
 pub mod catalog;
 pub mod client;
 pub mod driver;

@@ -5,7 +5,7 @@ use std::future::Future;
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
 use tokio::sync::{Notify, Semaphore, mpsc, watch};
-use windlass_engine::{Call, CallOrder, CallResult, Input, Release, Suspension, WakeCondition};
+use windlass_engine::{Call, CallOrder, CallResult, Release, Suspension, WakeCondition};
 use windlass_model::digest::Digest;
 use windlass_model::event::{Created, Event, Operation, Record};
 use windlass_model::failure::{FailureClass, StepError};
@@ -16,12 +16,13 @@ use windlass_sandbox::{Access, CallKind, CallOutcome, CallRequest, Plugin, Sandb
 use windlass_store::{AppendError, DocumentKind, SledStore, Store, StoreError};
 
 use crate::attendance::Attendance;
+use crate::callbacks::{CALLBACK_BODY_BYTES_MAX, CALLBACK_HEADER_BYTES_MAX, CallbackUrl};
 use crate::catalog::{Catalog, CatalogError, Declaration, Installed};
 use crate::driver::{self, Beginning, Message, NotTaken};
 use crate::state_directory::StateDirectory;
 use crate::step_host::CallHost;
 use crate::step_log::StepLog;
-use crate::topic::Topics;
+use crate::topic::{Topics, redacted};
 use crate::view::ReleaseView;
 
 /// How a runtime is to work.
@@ -31,11 +32,13 @@ pub struct RuntimeOptions {
     pub drive: bool,
     /// Component calls at the same time; more wait for their turn.
     pub calls_max: usize,
+    /// What callback addresses begin with, where callbacks are taken from the network.
+    pub callbacks: Option<CallbackUrl>,
 }
 
 impl Default for RuntimeOptions {
     fn default() -> Self {
-        Self { drive: true, calls_max: 512 }
+        Self { drive: true, calls_max: 512, callbacks: None }
     }
 }
 
@@ -118,6 +121,13 @@ pub enum RuntimeError {
     /// A backup could not be written or read.
     #[error("the backup: {0}")]
     Backup(#[source] std::io::Error),
+    /// More than is kept of a callback.
+    #[error(
+        "the callback is too large: its body may have {} KiB and its headers {} KiB",
+        CALLBACK_BODY_BYTES_MAX / 1024,
+        CALLBACK_HEADER_BYTES_MAX / 1024
+    )]
+    CallbackTooLarge,
     /// There are no files to look after.
     #[error("this store is in memory only")]
     NotOnDisk,
@@ -342,18 +352,6 @@ impl Runtime {
         }
     }
 
-    /// Wakes the step that waits for a callback topic.
-    pub async fn call_back(
-        &self,
-        topic: &str,
-        headers: Vec<(String, String)>,
-        body: Vec<u8>,
-    ) -> Result<(), RuntimeError> {
-        let unknown = || NotTaken::Rejected(windlass_engine::Rejected::UnknownTopic(topic.to_owned()));
-        let release = self.inner.topics.release(topic).ok_or_else(unknown)?;
-        self.tell(&release, Input::Callback { topic: topic.to_owned(), headers, body }).await
-    }
-
     /// A release as it stands.
     pub async fn release(&self, id: &ReleaseId) -> Result<Box<Release>, RuntimeError> {
         if let Some(release) = self.driven(id).await {
@@ -517,6 +515,7 @@ pub(crate) fn make_call(
             checkpoints,
             log,
             topics: inner.topics.clone(),
+            callbacks: inner.options.callbacks.clone(),
             inbox,
         };
         let kind = match order.call {
@@ -545,12 +544,12 @@ pub(crate) fn make_call(
             host: Arc::new(host),
         };
         let report = inner.sandbox.call(&plugin, request).await;
-        report.result.map(|outcome| match outcome {
+        let result = report.result.map(|outcome| match outcome {
             CallOutcome::Done(value) => CallResult::Done(value),
             CallOutcome::NotFound => CallResult::NotFound,
             CallOutcome::Suspended { state, wakes, status } => CallResult::Suspended(Suspension {
                 state,
-                status,
+                status: redacted(status),
                 wakes: wakes
                     .into_iter()
                     .map(|it| match it {
@@ -560,6 +559,11 @@ pub(crate) fn make_call(
                     })
                     .collect(),
             }),
+        });
+        result.map_err(|error| StepError {
+            message: redacted(error.message),
+            details: error.details.into_iter().map(|(name, value)| (name, redacted(value))).collect(),
+            ..error
         })
     }
 }

@@ -4,14 +4,18 @@ use std::sync::Arc;
 
 use futures::future::BoxFuture;
 use tokio::sync::{mpsc, oneshot};
-use windlass_engine::{CallId, Input};
+use windlass_engine::{CallId, Input, TopicMaker};
 use windlass_model::name::{ReleaseId, StepName};
 use windlass_sandbox::{Callback, Exchange, LogLevel, LogLine, LogSource, StepHost};
 
+use crate::callbacks::CallbackUrl;
 use crate::clock::now;
 use crate::driver::Message;
 use crate::step_log::{Entry, StepLog, What};
-use crate::topic::Topics;
+use crate::topic::{Topics, redacted};
+
+/// What people read where a callback has no address.
+const NO_ADDRESS: &str = "the callback that was made has no address, for no callbacks are taken from the network here: `windlass serve --callbacks ADDRESS:PORT` does; on this machine, whoever has its topic can call it with `windlass release callback`";
 
 /// The host side of one call.
 pub(crate) struct CallHost {
@@ -21,6 +25,8 @@ pub(crate) struct CallHost {
     pub(crate) checkpoints: std::collections::BTreeMap<String, Vec<u8>>,
     pub(crate) log: Arc<StepLog>,
     pub(crate) topics: Topics,
+    /// What callback addresses begin with, where callbacks are taken from the network.
+    pub(crate) callbacks: Option<CallbackUrl>,
     pub(crate) inbox: mpsc::UnboundedSender<Message>,
 }
 
@@ -35,13 +41,13 @@ impl StepHost for CallHost {
         self.write(What::Line {
             level: level_name(line.level).to_owned(),
             source: source_name(line.source),
-            message: line.message,
-            fields: line.fields,
+            message: redacted(line.message),
+            fields: line.fields.into_iter().map(|(name, value)| (name, redacted(value))).collect(),
         });
     }
 
     fn status(&self, text: String) {
-        self.write(What::Status { text });
+        self.write(What::Status { text: redacted(text) });
     }
 
     fn percent(&self, value: u8) {
@@ -49,16 +55,16 @@ impl StepHost for CallHost {
     }
 
     fn link(&self, title: String, url: String) {
-        self.write(What::Link { title, url });
+        self.write(What::Link { title: redacted(title), url: redacted(url) });
     }
 
     fn trace(&self, exchange: Exchange) {
         self.write(What::Request {
             method: exchange.method,
-            url: exchange.url,
+            url: redacted(exchange.url),
             status: exchange.status,
             milliseconds: exchange.millis,
-            error: exchange.denied.or(exchange.error),
+            error: exchange.denied.or(exchange.error).map(redacted),
         });
     }
 
@@ -78,14 +84,24 @@ impl StepHost for CallHost {
 
     fn create_callback(&self) -> BoxFuture<'_, Result<Callback, String>> {
         Box::pin(async move {
-            let topic = self.topics.create(&self.release);
-            let url = format!("/v1/callbacks/{topic}");
+            let maker =
+                TopicMaker { step: self.step.clone(), operation: self.call.operation, attempt: self.call.attempt };
+            let topic = self.topics.create(&self.release, &maker);
+            let url = self.callbacks.as_ref().map(|it| it.of(&topic));
+            if url.is_none() {
+                self.write(What::Line {
+                    level: level_name(LogLevel::Warn).to_owned(),
+                    source: "windlass".to_owned(),
+                    message: NO_ADDRESS.to_owned(),
+                    fields: Vec::new(),
+                });
+            }
             Ok(Callback { topic, url })
         })
     }
 
     fn has_callback(&self, topic: &str) -> bool {
-        self.topics.release(topic).as_ref() == Some(&self.release)
+        self.topics.read(topic).is_some_and(|(release, maker)| release == self.release && maker.step == self.step)
     }
 }
 

@@ -382,6 +382,7 @@ fn tell(event: &Event) -> String {
             windlass_model::event::Wake::Timer => "looks again".to_owned(),
             windlass_model::event::Wake::Callback { .. } => "was called back".to_owned(),
         },
+        Event::CallbackKept { .. } => "was called back before it waited for it: kept".to_owned(),
         Event::CheckpointRecorded { name, .. } => format!("checkpoint {name} is done"),
         Event::CallInterrupted { next, .. } => match next {
             AfterInterruption::Repeat => "the call was interrupted; it is made again".to_owned(),

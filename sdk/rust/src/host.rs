@@ -3,7 +3,9 @@
 //!
 //! **Invariant:** nothing here carries a credential; the host adds it on the wire.
 
+use crate::failure::Failure;
 use crate::http::{Method, TransportError};
+use serde::{Deserialize, Serialize};
 use std::time::{Duration, SystemTime};
 
 /// How much a log line matters.
@@ -39,13 +41,24 @@ impl Connection {
     }
 }
 
-/// An address to hand to the other side; calling it wakes the step.
-#[derive(Clone, Debug, PartialEq, Eq)]
+/// An address to hand to the other side; calling it wakes the step. A checkpoint can hold it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct CallbackAddress {
     /// Names it in a suspension.
     pub topic: String,
-    /// Signed, single use, ends with the step.
-    pub url: String,
+    /// Where the other side sends a `POST`: signed, single use, ends with the operation that made it. None where the
+    /// installation takes no callbacks from the network; [`CallbackAddress::required_url`] makes a failure of that.
+    pub url: Option<String>,
+}
+
+impl CallbackAddress {
+    /// The URL; where there is none, a failure that says what the operator has to do, and pauses the step until then.
+    pub fn required_url(&self) -> Result<&str, Failure> {
+        self.url.as_deref().ok_or_else(|| {
+            let message = "this installation takes no callbacks from the network: `windlass serve --callbacks ADDRESS:PORT` does; then try the step again";
+            Failure::invalid("no-callback-url", message).pause()
+        })
+    }
 }
 
 /// What is known of a part of a step.

@@ -72,7 +72,8 @@ impl Witness {
                     }
                     timers.extend(self.timers(step, doing));
                     if let Stage::Suspended { topics: of_step, .. } = &doing.stage {
-                        topics.extend(of_step.iter().map(String::as_str));
+                        let coming = of_step.iter().filter(|it| !seen.callbacks.has(it));
+                        topics.extend(coming.map(String::as_str));
                     }
                 }
                 // Nobody can answer them once the release does something else.

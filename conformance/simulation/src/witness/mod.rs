@@ -5,6 +5,7 @@
 //! has to be made twice to stay unseen.
 
 mod agree;
+mod callback;
 mod gate;
 mod release;
 mod step;
@@ -67,6 +68,8 @@ struct Seen {
     input: Option<Value>,
     output: Option<Value>,
     checkpoints: BTreeMap<String, Vec<u8>>,
+    /// Callbacks that came while an operation was in progress.
+    callbacks: callback::Seen,
     /// Whether a call of `start` was to be made, so that there may be an effect.
     may_have_acted: bool,
 }
@@ -285,6 +288,7 @@ impl Witness {
 
     /// What holds after every record.
     fn rest(&self) -> Result<(), Violation> {
+        self.no_callback_is_forgotten()?;
         for (step, doing) in self.active() {
             ensure(doing.stage != Stage::Stopped, "a cancel settles what it stopped", || {
                 format!("{} was stopped, and nothing follows", self.name(step))

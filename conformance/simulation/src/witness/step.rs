@@ -23,6 +23,7 @@ impl Witness {
     ) -> Result<(), Violation> {
         let at = step.as_usize();
         let state = std::mem::take(&mut self.steps[at].state);
+        self.may_be_called_back(&state, event)?;
         // Conditions and expressions see the step as it was.
         self.steps[at].state = state.clone();
         let refuse = |state: &State| violated(ORDER, format!("{event:?} came while {state:?}"));
@@ -82,6 +83,7 @@ impl Witness {
                 });
                 State::Active(Doing { stage: Stage::Resume { state, wake: wake.clone() }, ..doing })
             }
+            (state @ (State::Active(_) | State::Paused(_) | State::Blocked(_)), Event::CallbackKept { .. }) => state,
             (State::Active(doing), Event::CheckpointRecorded { name, value, .. }) if doing.stage.is_calling() => {
                 self.steps[at].checkpoints.insert(name.clone(), value.clone());
                 self.counts.add("attempt: checkpoint");
@@ -145,7 +147,7 @@ impl Witness {
             }
             (state, _) => return refuse(&state),
         };
-        Ok(())
+        self.called_back(step, event, within.previous)
     }
 
     fn begun(&self, operation: Operation, attempt: u32, round: u32, before: Begun) -> State {

@@ -2,6 +2,7 @@
 
 mod backup;
 mod bench;
+mod callback;
 mod completions;
 mod connection;
 mod demo;

@@ -8,6 +8,7 @@ use windlass_server::api::{Asked, InterventionBody, JournalBody, OutlineView, Vo
 use windlass_server::step_log::{Entry, What};
 use windlass_server::view::ReleaseView;
 
+use super::callback::{self, CallbackArgs};
 use super::{Context, watch};
 use crate::output::{BAD, DIM, STRONG, WAIT, styled};
 use crate::tree::draw;
@@ -98,6 +99,9 @@ pub(crate) enum ReleaseCommand {
     Resume(InterventionArgs),
     /// Roll back what a release did
     Rollback(InterventionArgs),
+    /// Call a step back, where the network of who should does not reach this installation
+    #[command(after_help = "Example:\n  windlass release callback - --body result.json < topic.txt")]
+    Callback(CallbackArgs),
     /// Settle a rollback that is blocked
     Settle {
         #[command(flatten)]
@@ -194,6 +198,7 @@ pub(crate) async fn release(command: ReleaseCommand, context: &Context<'_>) -> a
         ReleaseCommand::Pause(who) => intervene(&client, who, Asked::Pause, None, None, context).await,
         ReleaseCommand::Resume(who) => intervene(&client, who, Asked::Resume, None, None, context).await,
         ReleaseCommand::Rollback(who) => intervene(&client, who, Asked::RollBack, None, None, context).await,
+        ReleaseCommand::Callback(args) => callback::callback(&client, args, context).await,
         ReleaseCommand::Settle { who, step, done, .. } => {
             let what = if done { Asked::RollbackDone } else { Asked::LeaveInPlace };
             intervene(&client, who, what, Some(step.to_string()), None, context).await
@@ -228,7 +233,7 @@ async fn intervene(
     Ok(0)
 }
 
-fn shown(view: &ReleaseView, client: &Client, context: &Context<'_>) {
+pub(super) fn shown(view: &ReleaseView, client: &Client, context: &Context<'_>) {
     context.output.data(view, |it| draw(it, watch::now()));
     if matches!(client, Client::Here(_)) && !view.ended {
         context.output.note("nothing runs: the release goes on with the next `windlass serve`");

@@ -1,16 +1,32 @@
 //! `windlass serve`
 
+use std::net::SocketAddr;
+
 use windlass_server::api::serve as serve_api;
+use windlass_server::callbacks::{CallbackListener, CallbackUrl};
 use windlass_server::{Client, Runtime, RuntimeOptions};
 
 use super::Context;
 
 /// Go on with all open releases and answer other commands, until stopped
 #[derive(Debug, clap::Args)]
+#[command(
+    after_help = "Example:\n  windlass serve --callbacks 127.0.0.1:8087 --callback-url https://release.example.com/hooks"
+)]
 pub(crate) struct ServeArgs {
     /// End when every release has ended
     #[arg(long)]
     until_idle: bool,
+    /// Take callbacks from the network here; nothing else is answered there
+    #[arg(long, value_name = "ADDRESS:PORT", value_parser = address)]
+    callbacks: Option<SocketAddr>,
+    /// How the other side sees that address, for example through a proxy that speaks TLS; a path stays as it is
+    #[arg(long, value_name = "URL", requires = "callbacks", value_parser = CallbackUrl::parse)]
+    callback_url: Option<CallbackUrl>,
+}
+
+fn address(text: &str) -> Result<SocketAddr, String> {
+    text.parse().map_err(|_| "write an IP address and a port: 127.0.0.1:8087, or [::]:8087".to_owned())
 }
 
 pub(crate) async fn serve(args: ServeArgs, context: &Context<'_>) -> anyhow::Result<u8> {
@@ -18,19 +34,34 @@ pub(crate) async fn serve(args: ServeArgs, context: &Context<'_>) -> anyhow::Res
     if Client::connect(&state).await.is_some() {
         anyhow::bail!("another process already runs in {}", state.root().display());
     }
-    let runtime = Runtime::open(state.clone(), RuntimeOptions::default()).await?;
+    let listener = match args.callbacks {
+        Some(address) => Some(CallbackListener::bind(address, args.callback_url).await?),
+        None => None,
+    };
+    let callbacks = listener.as_ref().map(|it| it.url().clone());
+    let options = RuntimeOptions { callbacks: callbacks.clone(), ..RuntimeOptions::default() };
+    let runtime = Runtime::open(state.clone(), options).await?;
+    let serving_callbacks = listener.map(|it| it.serve(runtime.clone()));
     let serving = serve_api(runtime.clone()).await?;
     context.output.note(format_args!(
         "windlass {} runs in {}; Ctrl-C ends it, releases go on at the next start",
         env!("CARGO_PKG_VERSION"),
         state.root().display()
     ));
+    if let Some(url) = callbacks {
+        context.output.note(format_args!("callbacks are taken at {url}/callbacks/…"));
+        if url.is_readable_on_the_way() {
+            context.output.note(
+                "without TLS, whoever sees such a request can make it: put a proxy before it and name its https address with --callback-url",
+            );
+        }
+    }
     let mut terminate = tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate())?;
     tokio::select! {
         () = runtime.all_ended(), if args.until_idle => {}
         _ = tokio::signal::ctrl_c() => {}
         _ = terminate.recv() => {}
     }
-    drop(serving);
+    drop((serving, serving_callbacks));
     Ok(0)
 }

@@ -81,6 +81,7 @@ fn every_command_has_help() {
                 "pause",
                 "resume",
                 "rollback",
+                "callback",
                 "settle",
             ][..],
         ),

@@ -7,7 +7,8 @@ use std::sync::Arc;
 
 use serde_json::{Value, json};
 use windlass_engine::{
-    Call, CallId, CallResult, Input, Rejected, Release, Stage, StepState, Suspension, WakeCondition,
+    Call, CallId, CallResult, Callback, Input, Rejected, Release, Stage, StepState, Suspension, TopicMaker,
+    WakeCondition,
 };
 use windlass_model::actor::Actor;
 use windlass_model::digest::Digest;
@@ -32,6 +33,8 @@ pub(crate) enum Does {
     /// The call never ends by itself.
     Hangs,
     NotFound,
+    /// Until one of these topics is called.
+    Waits(&'static [&'static str]),
 }
 
 pub(crate) fn fails(class: FailureClass) -> Vec<Does> {
@@ -287,7 +290,7 @@ impl World {
         }
         let end = match &does {
             Does::Fails(class) | Does::FailsFor(class, _) => format!(": fails ({class})"),
-            Does::Suspends(_) => ": suspends".to_owned(),
+            Does::Suspends(_) | Does::Waits(_) => ": suspends".to_owned(),
             Does::LosesItsAnswer => ": loses its answer".to_owned(),
             Does::Hangs => ": hangs".to_owned(),
             Does::NotFound => ": nothing".to_owned(),
@@ -321,6 +324,27 @@ impl World {
             }
         }
         panic!("it never ends: {:#?}", self.log);
+    }
+
+    /// Calls a topic that the first attempt of `start` of a step made.
+    pub(crate) fn call_back(&mut self, step: &str, topic: &str) -> Result<(), Rejected> {
+        self.call_back_to(step, topic, Operation::Start, 1)
+    }
+
+    pub(crate) fn call_back_to(
+        &mut self,
+        step: &str,
+        topic: &str,
+        operation: Operation,
+        attempt: u32,
+    ) -> Result<(), Rejected> {
+        let callback = Callback {
+            topic: topic.to_owned(),
+            headers: vec![("x-from".to_owned(), "outside".to_owned())],
+            body: topic.as_bytes().to_vec(),
+        };
+        let maker = TopicMaker { step: step.parse().expect("a name"), operation, attempt };
+        self.tell(Input::Callback { callback, maker })
     }
 
     pub(crate) fn vote(&mut self, step: &str, actor: Actor, approved: bool) -> Result<(), Rejected> {
@@ -362,6 +386,11 @@ fn answer(does: Does) -> Result<CallResult, StepError> {
             state: vec![1, 2, 3],
             wakes: vec![WakeCondition::After(Span::seconds(seconds))],
             status: "outside".to_owned(),
+        })),
+        Does::Waits(topics) => Ok(CallResult::Suspended(Suspension {
+            state: vec![4],
+            wakes: topics.iter().map(|it| WakeCondition::Callback((*it).to_owned())).collect(),
+            status: "to be called back".to_owned(),
         })),
         Does::NotFound => Ok(CallResult::NotFound),
         Does::Fails(class) => Err(error(class, RetryAdvice::ByPolicy)),

@@ -113,7 +113,8 @@ async fn suspensions_that_nothing_ends_are_refused() {
     assert_eq!(code(&call_with("too-many-wakes", json!({})).await), "too-many-wakes");
     let report = call_with("unknown-callback", json!({})).await;
     assert_eq!(code(&report), "unknown-callback");
-    assert!(message(&report).contains("somebody-elses"), "{}", message(&report));
+    // A topic is a secret, whosever it is.
+    assert!(!message(&report).contains("somebody-elses"), "{}", message(&report));
     let report = call_with("wait-for-callback", json!({})).await;
     let Ok(CallOutcome::Suspended { wakes, .. }) = report.result else { panic!("{report:?}") };
     assert_eq!(wakes, [WakeUp::Callback("topic-0".to_owned())]);

@@ -2,7 +2,7 @@
 //!
 //! JSON in and out. Whoever can open the socket is a local user (its owner or root); the kernel says
 //! who. Errors are `{"error": …}` with 400 (the request is malformed), 404 (no such thing), 409 (not
-//! now), 422 (what was asked for is wrong, with `problems`), 500 (our fault).
+//! now), 410 (too late), 413, 429, 422 (what was asked for is wrong, with `problems`), 500 (our fault).
 
 mod declare;
 mod intervention;
@@ -25,10 +25,10 @@ use windlass_model::name::ReleaseId;
 
 pub use declare::{BackupBody, ConnectionTest, GroupBody, PluginView, backup_view};
 pub use intervention::{Asked, InterventionBody};
-pub use release::{JournalBody, OutlineView, ProblemsBody, StartBody, Started, VoteBody};
+pub use release::{CalledBack, JournalBody, OutlineView, ProblemsBody, StartBody, Started, VoteBody};
 pub use serve::{Serving, serve};
 
-use crate::driver::NotTaken;
+use crate::callbacks::status_of;
 use crate::runtime::{Runtime, RuntimeError};
 
 /// Who is at the other end of the socket.
@@ -73,11 +73,10 @@ impl From<RuntimeError> for ApiError {
     fn from(error: RuntimeError) -> Self {
         let status = match &error {
             RuntimeError::UnknownRelease(_) => StatusCode::NOT_FOUND,
-            RuntimeError::NotTaken(NotTaken::Rejected(_)) => StatusCode::CONFLICT,
             RuntimeError::OutputBreaksSchema { .. } | RuntimeError::NotOneOutputPerItem { .. } => {
                 StatusCode::UNPROCESSABLE_ENTITY
             }
-            _ => StatusCode::INTERNAL_SERVER_ERROR,
+            other => status_of(other),
         };
         Self::new(status, error)
     }
@@ -106,6 +105,9 @@ pub struct StatusBody {
     pub parked: usize,
     /// Where it keeps everything.
     pub state_directory: String,
+    /// What callback addresses begin with; none where callbacks are taken on this machine only.
+    #[serde(default)]
+    pub callbacks: Option<String>,
 }
 
 /// The routes.
@@ -158,6 +160,7 @@ async fn status(State(runtime): State<Runtime>) -> Json<StatusBody> {
         pid: std::process::id(),
         drives: runtime.drives(),
         state_directory: runtime.state().root().display().to_string(),
+        callbacks: runtime.callback_url().map(ToString::to_string),
     })
 }
 

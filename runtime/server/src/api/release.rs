@@ -17,6 +17,7 @@ use windlass_model::problem::{Color, Problem, Severity, Source, render};
 use windlass_model::time::Timestamp;
 
 use super::{Answer, ApiError, Caller, release_id};
+use crate::callbacks::kept_headers;
 use crate::runtime::Runtime;
 use crate::step_log::Entry;
 use crate::view::{ReleaseView, StoryLine, story};
@@ -318,14 +319,19 @@ pub(super) async fn vote(
     Ok(Json(runtime.view(&id).await?))
 }
 
+/// Whose callback it was.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CalledBack {
+    /// The release.
+    pub release: String,
+}
+
 pub(super) async fn call_back(
     State(runtime): State<Runtime>,
     Path(topic): Path<String>,
     headers: HeaderMap,
     body: Bytes,
-) -> Result<StatusCode, ApiError> {
-    let headers =
-        headers.iter().map(|(name, value)| (name.to_string(), String::from_utf8_lossy(value.as_bytes()).into_owned()));
-    runtime.call_back(&topic, headers.collect(), body.to_vec()).await?;
-    Ok(StatusCode::ACCEPTED)
+) -> Result<(StatusCode, Json<CalledBack>), ApiError> {
+    let release = runtime.call_back(&topic, kept_headers(&headers), body.to_vec()).await?;
+    Ok((StatusCode::ACCEPTED, Json(CalledBack { release: release.to_string() })))
 }

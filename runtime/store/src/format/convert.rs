@@ -89,6 +89,9 @@ fn from_event(event: &Event) -> v1::Event<'_> {
             W::FannedOut { step: step.as_str(), items: items.iter().map(from_json).collect() }
         }
         Event::Joined { step, output } => W::Joined { step: step.as_str(), output: output.as_ref().map(from_json) },
+        Event::CallbackKept { step, topic, headers, body } => {
+            W::CallbackKept { step: step.as_str(), topic, headers: from_pairs(headers), body: bytes(body) }
+        }
     }
 }
 
@@ -160,6 +163,12 @@ fn to_event(event: v1::Event<'_>) -> Result<Event, Garbled> {
         W::Joined { step, output } => {
             Event::Joined { step: to_name(step)?, output: output.map(|it| to_json(&it)).transpose()? }
         }
+        W::CallbackKept { step, topic, headers, body } => Event::CallbackKept {
+            step: to_name(step)?,
+            topic: topic.to_owned(),
+            headers: to_pairs(headers),
+            body: body.to_vec(),
+        },
     })
 }
 

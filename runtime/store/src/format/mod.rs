@@ -164,7 +164,8 @@ pub fn is_shallow(event: &Event) -> bool {
         | Event::FailingStarted { .. }
         | Event::CancelingStarted { .. }
         | Event::RollbackStarted { .. }
-        | Event::StepCanceled { .. } => true,
+        | Event::StepCanceled { .. }
+        | Event::CallbackKept { .. } => true,
     }
 }
 

@@ -218,6 +218,17 @@ pub enum Event<'a> {
         #[n(0)]
         outcome: Outcome,
     },
+    #[n(30)]
+    CallbackKept {
+        #[b(0)]
+        step: &'a str,
+        #[b(1)]
+        topic: &'a str,
+        #[b(2)]
+        headers: Vec<Pair<'a>>,
+        #[b(3)]
+        body: &'a ByteSlice,
+    },
 }
 
 #[derive(Debug, Encode, Decode)]

@@ -59,7 +59,7 @@ pub(crate) fn outline(release: &ReleaseId, created_at: u64, open: bool) -> Outli
 }
 
 /// The number of variants of [`Event`].
-const EVENTS: usize = 28;
+const EVENTS: usize = 29;
 
 /// Which variant it is. A new one does not compile until it is here, and then fails until it is in [`one_of_each`].
 fn variant(event: &Event) -> usize {
@@ -91,6 +91,7 @@ fn variant(event: &Event) -> usize {
         Event::DelayOver { .. } => 25,
         Event::DeadlinePassed { .. } => 26,
         Event::FinallyStarted { .. } => 27,
+        Event::CallbackKept { .. } => 28,
         Event::ReleaseEnded { .. } => 18,
     }
 }
@@ -221,6 +222,15 @@ pub(crate) fn one_of_each() -> Vec<(String, Event)> {
         ("phase-deadline-passed".to_owned(), Event::DeadlinePassed { phase: Some("build".parse().expect("a name")) }),
         ("finally-started".to_owned(), Event::FinallyStarted { outcome: windlass_model::event::Outcome::RolledBack }),
         ("rollback-settled".to_owned(), Event::RollbackSettled { step: build(), done: true }),
+        (
+            "callback-kept".to_owned(),
+            Event::CallbackKept {
+                step: build(),
+                topic: "build-18".to_owned(),
+                headers: vec![("content-type".to_owned(), "application/json".to_owned())],
+                body: vec![0, 255],
+            },
+        ),
         (
             "skipped-by-person".to_owned(),
             Event::StepSkipped {

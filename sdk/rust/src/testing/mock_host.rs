@@ -131,6 +131,7 @@ pub struct MockHost {
     links: RefCell<Vec<(String, String)>>,
     checkpoints: Rc<RefCell<BTreeMap<String, Vec<u8>>>>,
     callbacks: Cell<u32>,
+    takes_callbacks: bool,
     clock: Cell<Duration>,
 }
 
@@ -157,8 +158,15 @@ impl MockHost {
             links: RefCell::default(),
             checkpoints: Rc::default(),
             callbacks: Cell::default(),
+            takes_callbacks: true,
             clock: Cell::new(Duration::from_secs(1_767_603_600)),
         }
+    }
+
+    /// As of an installation that takes no callbacks from the network: addresses have no URL.
+    pub fn without_callbacks(mut self) -> Self {
+        self.takes_callbacks = false;
+        self
     }
 
     /// Binds a connection to a role.
@@ -288,7 +296,7 @@ impl Host for MockHost {
     fn callback(&self) -> CallbackAddress {
         self.callbacks.set(self.callbacks.get() + 1);
         let topic = format!("topic-{}", self.callbacks.get());
-        let url = format!("https://windlass.test/callbacks/{topic}");
+        let url = self.takes_callbacks.then(|| format!("https://windlass.test/callbacks/{topic}"));
         CallbackAddress { topic, url }
     }
 

@@ -7,9 +7,9 @@ use std::time::Duration;
 use windlass_sdk::host::{ToolCommand, ToolError};
 use windlass_sdk::testing::{MockHost, Reply, TestStep};
 use windlass_sdk::{
-    Action, Answer, Call, CallbackEvent, Cancel, Context, Effect, Ended, Event, Failure, FailureClass, Find, Found,
-    HumanDuration, Level, Limits, Method, Operation, Outcome, RetryAdvice, Role, Rollback, Suspension, Tool,
-    ToolOutput, Wake, suspend,
+    Action, Answer, Call, CallbackAddress, CallbackEvent, Cancel, Context, Effect, Ended, Event, Failure, FailureClass,
+    Find, Found, HumanDuration, Level, Limits, Method, Operation, Outcome, RetryAdvice, Role, Rollback, Suspension,
+    Tool, ToolOutput, Wake, suspend,
 };
 
 #[derive(Deserialize, JsonSchema)]
@@ -288,6 +288,15 @@ fn a_suspension_keeps_its_state_and_wakes() {
 
     let broken = Suspension { state: json!({ "topic": 1 }), ..suspension };
     assert_eq!(step.resume(&host, &broken, Event::Timer).expect_err("the state is wrong").code, "state");
+}
+
+#[test]
+fn an_address_without_url_is_a_failure_that_waits_for_the_operator() {
+    let address = |url: Option<&str>| CallbackAddress { topic: "topic-1".to_owned(), url: url.map(str::to_owned) };
+    assert_eq!(address(Some("https://x")).required_url().expect("there is one"), "https://x");
+    let failure = address(None).required_url().expect_err("there is none").clone();
+    assert_eq!((failure.code.as_str(), failure.retry), ("no-callback-url", RetryAdvice::Pause));
+    assert!(!failure.message.contains("topic-1"), "{failure}");
 }
 
 #[test]

@@ -7,8 +7,14 @@ use std::sync::OnceLock;
 
 use super::site::{WINDLASS, copy};
 
-const PACKAGES: [&str; 5] =
-    ["plugins/http", "plugins/jenkins", "plugins/servicenow", "plugins/helm", "conformance/hostile"];
+const PACKAGES: [&str; 6] = [
+    "plugins/http",
+    "plugins/jenkins",
+    "plugins/servicenow",
+    "plugins/helm",
+    "conformance/hostile",
+    "conformance/noop",
+];
 
 /// A state directory with all components installed and compiled, to be copied.
 pub(crate) fn ready() -> &'static Path {

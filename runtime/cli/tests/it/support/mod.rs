@@ -1,5 +1,6 @@
 //! What the tests have in common.
 
+pub(crate) mod asked;
 mod components;
 mod counterparts;
 mod process;

@@ -55,7 +55,7 @@ impl StepHost for Recorder {
             let mut callbacks = self.callbacks.lock().expect("not poisoned");
             let topic = format!("topic-{}", callbacks.len());
             callbacks.push(topic.clone());
-            Ok(Callback { url: format!("https://windlass.example/callback/{topic}"), topic })
+            Ok(Callback { url: Some(format!("https://windlass.example/callback/{topic}")), topic })
         })
     }
     fn has_callback(&self, topic: &str) -> bool {

@@ -105,6 +105,8 @@ names! {
     ConnectionName, "connection name";
     /// A native tool's name.
     ToolName, "tool name";
+    /// A schedule's name in this installation.
+    ScheduleName, "schedule name";
 }
 
 /// Identifies one release: its workflow and a number that is never used again, `payments-17`.

@@ -18,6 +18,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use crate::name::ScheduleName;
+use crate::problem::Problem;
 use crate::time::{Span, Timestamp};
 
 pub use self::expression::{CronExpression, EXPRESSION_BYTES_MAX, render_cron};
@@ -125,7 +126,42 @@ pub struct Due {
     pub missed: Option<(Timestamp, Timestamp)>,
 }
 
+/// Why there are no times.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum InvalidTimes {
+    /// The expression is none.
+    #[error("{problem}")]
+    Cron {
+        /// The expression.
+        text: String,
+        /// What is wrong, with its place in it.
+        problem: Box<Problem>,
+    },
+    /// The zone is none.
+    #[error(transparent)]
+    Zone(#[from] UnknownZone),
+    /// The time is none.
+    #[error(transparent)]
+    Time(#[from] InvalidTime),
+    /// It is not clear which.
+    #[error("a schedule has either a cron expression or one time (`at`)")]
+    NotOne,
+}
+
 impl Times {
+    /// Reads times as people write them: an expression or one time. Without a zone an expression is in UTC.
+    pub fn parse(cron: Option<&str>, at: Option<&str>, zone: Option<&str>) -> Result<Self, InvalidTimes> {
+        let zone = zone.map(str::parse::<Zone>).transpose()?;
+        match (cron, at) {
+            (Some(text), None) => match CronExpression::parse(text) {
+                Ok(expression) => Ok(Self::Cron { expression, zone: zone.unwrap_or_else(Zone::utc) }),
+                Err(problem) => Err(InvalidTimes::Cron { text: text.to_owned(), problem }),
+            },
+            (None, Some(at)) => Ok(Self::Once(Once::parse(at, zone.as_ref())?)),
+            (Some(_), Some(_)) | (None, None) => Err(InvalidTimes::NotOne),
+        }
+    }
+
     /// The first instant after `after`.
     pub fn next_after(&self, after: Timestamp) -> Option<Timestamp> {
         match self {

@@ -10,6 +10,7 @@ mod group;
 mod plugin;
 mod release;
 mod run;
+mod schedule;
 mod serve;
 mod store;
 mod tool;
@@ -52,6 +53,9 @@ enum Command {
     /// Show releases and act on them
     #[command(subcommand)]
     Release(release::ReleaseCommand),
+    /// Start releases at times: by cron expressions, or once
+    #[command(subcommand)]
+    Schedule(schedule::ScheduleCommand),
     /// Build, install and look at plugins
     #[command(subcommand)]
     Plugin(plugin::PluginCommand),
@@ -110,6 +114,7 @@ pub(crate) async fn run(arguments: Arguments, output: &Output) -> anyhow::Result
         Command::Run(args) => run::run(args, &context).await,
         Command::Serve(args) => serve::serve(args, &context).await,
         Command::Release(command) => release::release(command, &context).await,
+        Command::Schedule(command) => schedule::schedule(command, &context).await,
         Command::Plugin(command) => plugin::plugin(command, &context).await,
         Command::Connection(command) => connection::connection(command, &context).await,
         Command::Tool(command) => tool::tool(command, &context).await,

@@ -5,7 +5,7 @@ use windlass_server::{Client, Runtime, RuntimeOptions};
 
 use super::Context;
 
-/// Go on with all open releases and answer other commands, until stopped
+/// Go on with all open releases, fire schedules and answer other commands, until stopped
 #[derive(Debug, clap::Args)]
 pub(crate) struct ServeArgs {
     /// End when every release has ended
@@ -19,6 +19,7 @@ pub(crate) async fn serve(args: ServeArgs, context: &Context<'_>) -> anyhow::Res
         anyhow::bail!("another process already runs in {}", state.root().display());
     }
     let runtime = Runtime::open(state.clone(), RuntimeOptions::default()).await?;
+    runtime.fire_schedules();
     let serving = serve_api(runtime.clone()).await?;
     context.output.note(format_args!(
         "windlass {} runs in {}; Ctrl-C ends it, releases go on at the next start",

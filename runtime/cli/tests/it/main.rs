@@ -13,5 +13,6 @@ mod https;
 mod intervention;
 mod parking;
 mod rollback;
+mod schedules;
 mod support;
 mod surface;

@@ -85,6 +85,7 @@ fn every_command_has_help() {
             ][..],
         ),
         ("plugin", &["build", "install", "list", "inspect"]),
+        ("schedule", &["set", "list", "show", "next", "pause", "resume", "run", "delete"]),
         ("connection", &["add", "list", "test", "remove"]),
         ("tool", &["add", "list"]),
         ("group", &["add", "list"]),
@@ -213,7 +214,7 @@ fn what_cannot_be_done_is_said_with_a_hint() {
         expect![[r#"
         (nothing is running; the store in STATE was opened)
         error: there is no release `payments-7`
-        hint: `windlass release list` shows the releases, `windlass plugin list` the plugins
+        hint: `windlass release list` shows the releases, `windlass plugin list` the plugins, `windlass schedule list` the schedules
     "#]],
     );
     said(
@@ -231,7 +232,7 @@ fn what_cannot_be_done_is_said_with_a_hint() {
         expect![[r#"
         (nothing is running; the store in STATE was opened)
         error: there is no release `payments-7`
-        hint: `windlass release list` shows the releases, `windlass plugin list` the plugins
+        hint: `windlass release list` shows the releases, `windlass plugin list` the plugins, `windlass schedule list` the schedules
     "#]],
     );
     said(

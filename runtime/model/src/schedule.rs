@@ -92,12 +92,13 @@ enum WrittenTimes {
 }
 
 /// What happens when firings were missed, because nothing ran or the clock was set.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub enum CatchUp {
     /// Nothing.
     None,
     /// The last of them comes late.
+    #[default]
     Latest,
     /// All of them come late, in order, but for those before the last so many.
     All(u32),
@@ -289,12 +290,6 @@ impl Schedule {
             None => self.last_until(now),
         };
         Due { fire, missed: last_missed.map(|last| (first, last)) }
-    }
-}
-
-impl Default for CatchUp {
-    fn default() -> Self {
-        Self::Latest
     }
 }
 

@@ -28,8 +28,9 @@ fn help_says_what_there_is() {
               validate     Check workflow files; print every problem with its place
               graph        Draw a workflow
               run          Start a release and watch it to its end
-              serve        Go on with all open releases and answer other commands, until stopped
+              serve        Go on with all open releases, fire schedules and answer other commands, until stopped
               release      Show releases and act on them
+              schedule     Start releases at times: by cron expressions, or once
               plugin       Build, install and look at plugins
               connection   Declare endpoints and how to authenticate there
               tool         Declare native tools that plugins may run

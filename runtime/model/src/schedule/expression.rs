@@ -33,7 +33,7 @@ const WORDS: [(&str, &str); 7] = [
 #[serde(try_from = "String", into = "String")]
 pub struct CronExpression {
     text: String,
-    pub(super) fields: cron::Schedule,
+    pub(super) fields: Box<cron::Schedule>,
     /// Whether a day has to match only one of the fields of days, as crontab has it where both are restricted.
     pub(super) either_day: bool,
     /// Whether it follows the time that really passes, because hour or minute has a wildcard or a step.
@@ -44,10 +44,11 @@ impl CronExpression {
     /// Reads an expression. The problem's place is in `text`.
     pub fn parse(text: &str) -> Result<Self, Box<Problem>> {
         let source = Source::new("cron", text);
-        let refuse = |extent: Extent, mut problem: Problem| {
+        let refuse_boxed = |extent: Extent, mut problem: Box<Problem>| {
             problem.place = source.place(extent);
-            Err(Box::new(problem))
+            Err(problem)
         };
+        let refuse = |extent: Extent, problem: Problem| refuse_boxed(extent, Box::new(problem));
         let whole = Extent { start: 0, end: text.len() };
         if text.len() > EXPRESSION_BYTES_MAX {
             let message = format!("{} bytes are no cron expression; {EXPRESSION_BYTES_MAX} at most", text.len());
@@ -90,7 +91,10 @@ impl CronExpression {
                     Err(problem) => {
                         let end = start + item.len();
                         // An empty item is marked where the next comma is.
-                        return refuse(Extent { start, end: end.max(start + usize::from(item.is_empty())) }, problem);
+                        return refuse_boxed(
+                            Extent { start, end: end.max(start + usize::from(item.is_empty())) },
+                            problem,
+                        );
                     }
                 }
                 start += item.len() + 1;
@@ -107,7 +111,7 @@ impl CronExpression {
         let is_elapsed = [Field::Minute, Field::Hour].iter().any(|it| of(*it).contains(['*', '/']));
         let expression = Self {
             text: given_text(text),
-            fields: schedule,
+            fields: Box::new(schedule),
             either_day: !is_open(of(Field::DayOfMonth)) && !is_open(of(Field::DayOfWeek)),
             is_elapsed,
         };

@@ -73,7 +73,7 @@ impl Field {
     }
 
     /// How the crate writes an item of this field; the problem, without a place, if it is none.
-    pub(super) fn translate(self, item: &str) -> Result<String, Problem> {
+    pub(super) fn translate(self, item: &str) -> Result<String, Box<Problem>> {
         let translated = match self {
             Self::DayOfWeek => days_of_week(item).ok_or(()),
             Self::Second | Self::Minute | Self::Hour | Self::DayOfMonth | Self::Month | Self::Year => {
@@ -82,7 +82,7 @@ impl Field {
         };
         match translated {
             Ok(it) if self.is_accepted(&it) => Ok(it),
-            Ok(_) | Err(()) => Err(self.refusal(item)),
+            Ok(_) | Err(()) => Err(Box::new(self.refusal(item))),
         }
     }
 

@@ -18,6 +18,7 @@ use windlass_store::AppendError;
 use super::book::Book;
 use super::record::{Asked, Outcome, Pending, Record};
 use crate::clock::now;
+use crate::driver::NotTaken;
 use crate::runtime::{Runtime, RuntimeError};
 
 /// A clock that goes back by more than this was wrong before: what it covered then does not count.
@@ -153,12 +154,15 @@ impl Runtime {
         for mut record in waiting {
             let running = self.running(&record)?;
             if running.is_empty() {
+                record.releases().for_each(|it| {
+                    book.canceled.remove(it);
+                });
                 let asked = record.queued.remove(0);
                 self.start(&mut book, record, asked).await?;
             } else if record.schedule.overlap == Overlap::CancelRunning {
                 for release in running {
-                    if book.canceled.insert(release.clone()) {
-                        self.cancel_for(&record.schedule.name, &release).await;
+                    if !book.canceled.contains(&release) && self.cancel_for(&record.schedule.name, &release).await {
+                        book.canceled.insert(release);
                     }
                 }
             }
@@ -166,14 +170,22 @@ impl Runtime {
         Ok(book.records().any(|it| !it.queued.is_empty()))
     }
 
-    async fn cancel_for(&self, schedule: &ScheduleName, release: &ReleaseId) {
+    /// Asks a release to end; tells whether it was asked, so that it need not be again.
+    async fn cancel_for(&self, schedule: &ScheduleName, release: &ReleaseId) -> bool {
         let reason = format!("schedule `{schedule}` starts a newer release");
         let intervention = Intervention::Cancel { rollback: false };
-        // It may be about to end by itself; then there is nothing to cancel.
-        if let Err(error) =
-            self.tell(release, Input::Intervene { actor: Actor::windlass(), reason, intervention }).await
-        {
-            tracing::warn!(%release, %schedule, %error, "this release was not canceled");
+        let asked = self.tell(release, Input::Intervene { actor: Actor::windlass(), reason, intervention }).await;
+        match asked {
+            Ok(()) => true,
+            // It is about to end, or being rolled back: there is nothing to cancel.
+            Err(RuntimeError::NotTaken(NotTaken::Rejected(error))) => {
+                tracing::info!(%release, %schedule, %error, "this release is not canceled");
+                true
+            }
+            Err(error) => {
+                tracing::warn!(%release, %schedule, %error, "this release could not be canceled");
+                false
+            }
         }
     }
 

@@ -1,6 +1,8 @@
 //! Schedules as people use them, with a process that is killed.
 
 use std::collections::BTreeSet;
+use std::io::{Read as _, Write as _};
+use std::os::unix::net::UnixStream;
 
 use jiff::{SignedDuration, Timestamp, Unit};
 use serde_json::Value;
@@ -230,4 +232,32 @@ fn next_lists_what_comes_across_a_clock_change() {
     let of_it = kept.json(&["schedule", "next", "nightly", "--count", "2", "--from", "2040-03-24T12:00"]);
     assert_eq!(of_it[0]["local"], "2040-03-25T03:00:00+02:00[Europe/Berlin]");
     assert_eq!((&of_it[0]["moved"], &of_it[1]["moved"]), (&true.into(), &Value::Null));
+}
+
+/// The status and the body of an answer of the API.
+fn get(site: &Site, path: &str) -> (u16, Value) {
+    let mut socket = UnixStream::connect(site.state().join("socket")).expect("somebody answers");
+    write!(socket, "GET {path} HTTP/1.0\r\nhost: windlass\r\n\r\n").expect("written");
+    let mut answer = String::new();
+    socket.read_to_string(&mut answer).expect("an answer");
+    let (head, body) = answer.split_once("\r\n\r\n").expect("a body");
+    let status = head.split(' ').nth(1).and_then(|it| it.parse().ok()).expect("a status");
+    (status, serde_json::from_str(body).expect("JSON"))
+}
+
+#[test]
+fn the_api_says_what_is_wrong_and_where() {
+    let site = Site::empty();
+    let _serve = site.serve();
+    let (status, times) =
+        get(&site, "/v1/times?cron=30%202%20*%20*%20*&zone=Europe/Berlin&from=2026-03-28T12:00&count=1");
+    assert_eq!((status, &times[0]["local"]), (200, &"2026-03-29T03:00:00+02:00[Europe/Berlin]".into()), "{times}");
+    let (status, refused) = get(&site, "/v1/times?cron=0%2025%20*%20*%20*");
+    let problem = &refused["problems"]["problems"][0];
+    assert_eq!((status, &problem["code"], &problem["column"]), (422, &"bad-cron-field".into(), &3.into()), "{refused}");
+    let (status, refused) = get(&site, "/v1/times?cron=@daily&zone=Berlin");
+    assert_eq!(status, 422, "{refused}");
+    assert!(refused["error"].as_str().is_some_and(|it| it.contains("did you mean `Europe/Berlin`?")), "{refused}");
+    assert_eq!(get(&site, "/v1/times?cron=@daily&count=1001").0, 422);
+    assert_eq!(get(&site, "/v1/schedules/none/next").0, 404);
 }

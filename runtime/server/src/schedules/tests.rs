@@ -287,6 +287,40 @@ async fn a_schedule_whose_workflow_no_longer_validates_says_so_and_stays() {
 }
 
 #[tokio::test]
+async fn what_comes_while_it_is_paused_is_not_made_up_for() {
+    let store = Arc::new(MemoryStore::new());
+    let (_folder, runtime) = fired(&store, Overlap::Allow).await;
+    let ben = Actor { name: "ben".to_owned(), ..ana() };
+    let view = runtime.pause_schedule("yearly", true, ben.clone()).await.expect("paused");
+    assert_eq!((view.state.as_str(), view.changes[0].by.as_str()), ("paused", "ben"));
+    assert_eq!(runtime.fire_due().await.expect("looked at"), Next { at: None, is_queued: false });
+    let again = runtime.pause_schedule("yearly", true, ben.clone()).await.expect_err("it is");
+    assert_eq!(again.to_string(), "schedule `yearly` is paused already");
+    runtime.pause_schedule("yearly", false, ben).await.expect("resumed");
+    runtime.fire_due().await.expect("looked at");
+    assert_eq!(started_for(&store), Vec::<String>::new());
+}
+
+#[tokio::test]
+async fn set_anew_it_keeps_what_it_was_and_makes_up_for_nothing() {
+    let store = Arc::new(MemoryStore::new());
+    let (_folder, runtime) = fired(&store, Overlap::Queue).await;
+    runtime.fire_due().await.expect("fired");
+    let before = record(&runtime).await;
+    assert_eq!((before.queued.len(), before.history.len()), (3, 1));
+    let anew = Schedule { ends: None, overlap: Overlap::Allow, ..before.schedule.clone() };
+    let view = runtime.set_schedule(anew, ana()).await.expect("set");
+    assert_eq!((view.queued.len(), view.history.len(), view.changes.len()), (0, 1, 1));
+    assert!(view.changes[0].what.contains("before it was @yearly in Europe/Berlin"), "{view:?}");
+    runtime.fire_due().await.expect("looked at");
+    assert_eq!(started_for(&store), expected()[..1]);
+    let over = runtime.set_schedule(before.schedule, ana()).await.expect_err("it has ended");
+    assert!(over.to_string().contains("would never come again"), "{over}");
+    let unknown = runtime.schedule("weekly").await.expect_err("there is none");
+    assert_eq!(unknown.to_string(), "there is no schedule `weekly`; there is `yearly`");
+}
+
+#[tokio::test]
 async fn a_time_that_a_wrong_clock_showed_is_forgotten() {
     let store = Arc::new(MemoryStore::new());
     let (_folder, runtime) = fired(&store, Overlap::Allow).await;

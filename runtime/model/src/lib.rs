@@ -22,6 +22,7 @@ pub mod name;
 pub mod parse;
 pub mod plan;
 pub mod problem;
+pub mod schedule;
 pub mod template;
 pub mod time;
 pub mod workflow;

@@ -116,6 +116,8 @@ names! {
     ConnectionName, "connection name", is_name;
     /// A native tool's name.
     ToolName, "tool name", is_name;
+    /// A schedule's name in this installation.
+    ScheduleName, "schedule name", is_name;
 }
 
 impl StepName {

@@ -40,7 +40,7 @@ pub(crate) struct Attendance {
 }
 
 #[derive(Clone)]
-struct Handle {
+pub(crate) struct Handle {
     inbox: mpsc::UnboundedSender<Message>,
     /// Those who watch the release subscribe to it.
     change: watch::Sender<u64>,
@@ -150,7 +150,7 @@ impl Runtime {
     ///
     /// It is done under the lock, so that a driver that is about to leave sees it: one that had just been brought
     /// back for this would otherwise find nothing to do, and be gone before it is told what.
-    fn reach<T>(&self, id: &ReleaseId, act: impl FnOnce(&Handle) -> T) -> T {
+    pub(crate) fn reach<T>(&self, id: &ReleaseId, act: impl FnOnce(&Handle) -> T) -> T {
         let mut attendance = lock(&self.inner.attendance);
         attendance.parked.take(id);
         if let Some(handle) = attendance.driven.get(id).filter(|it| it.is_attended()) {

@@ -16,6 +16,7 @@ pub mod client;
 pub mod driver;
 pub mod people;
 pub mod runtime;
+pub mod schedules;
 pub mod state_directory;
 pub mod step_host;
 pub mod step_log;

@@ -68,7 +68,8 @@ pub(crate) struct Inner {
     pub(crate) logs: Mutex<HashMap<ReleaseId, Arc<StepLog>>>,
     permits: Semaphore,
     /// Told when nobody drives a release any more.
-    pub(crate) changed: Notify,
+    pub(crate) changed: Arc<Notify>,
+    pub(crate) schedules: crate::schedules::Schedules,
 }
 
 /// A plan in the store, with what the first event of its releases says of it.
@@ -145,6 +146,9 @@ pub enum RuntimeError {
         /// What is wrong.
         problems: String,
     },
+    /// A schedule is not there, or cannot be so.
+    #[error(transparent)]
+    Schedule(#[from] crate::schedules::ScheduleError),
 }
 
 pub(crate) fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
@@ -201,7 +205,8 @@ impl Runtime {
             timer: Arc::default(),
             awakening: Semaphore::new(crate::attendance::AWAKENING_MAX),
             logs: Mutex::default(),
-            changed: Notify::new(),
+            changed: Arc::default(),
+            schedules: crate::schedules::Schedules::default(),
         };
         let runtime = Self { inner: Arc::new(inner) };
         if runtime.inner.options.drive {
@@ -294,29 +299,32 @@ impl Runtime {
         parameters: serde_json::Value,
         requested_by: windlass_model::actor::Actor,
     ) -> Result<ReleaseId, RuntimeError> {
-        let KeptPlan { plan, digest, components } = kept;
-        let workflow = plan.workflow().name.clone();
         loop {
-            let created = Created {
-                release: ReleaseId::new(workflow.clone(), self.inner.take_number(&workflow)?),
-                plan: *digest,
-                components: components.clone(),
-                parameters: parameters.clone(),
-                requested_by: requested_by.clone(),
-                salt: rand::random(),
-            };
-            let (release, record) = Release::create(plan.clone(), created, crate::clock::now());
-            match driver::append(&self.inner, &release, 0, record).await {
-                Ok(()) => {
-                    let id = release.id().clone();
-                    self.drive(release, Beginning::Fresh);
-                    return Ok(id);
-                }
+            let id = self.inner.new_id(kept)?;
+            match self.begin_as(kept, id.clone(), rand::random(), parameters.clone(), requested_by.clone()).await {
+                Ok(()) => return Ok(id),
                 // Somebody else began a release of this workflow with the same number.
                 Err(AppendError::Conflict { .. }) => {}
                 Err(error) => return Err(error.into()),
             }
         }
+    }
+
+    /// Begins the release of this id, if there is none yet.
+    pub(crate) async fn begin_as(
+        &self,
+        kept: &KeptPlan,
+        release: ReleaseId,
+        salt: [u8; 16],
+        parameters: serde_json::Value,
+        requested_by: windlass_model::actor::Actor,
+    ) -> Result<(), AppendError> {
+        let KeptPlan { plan, digest, components } = kept.clone();
+        let created = Created { release, plan: digest, components, parameters, requested_by, salt };
+        let (release, record) = Release::create(plan, created, crate::clock::now());
+        driver::append(&self.inner, &release, 0, record).await?;
+        self.drive(release, Beginning::Fresh);
+        Ok(())
     }
 
     /// Checks an output that somebody wrote for a step against what the step's action gives.
@@ -418,6 +426,12 @@ pub enum InstallError {
 impl Inner {
     fn log(&self, id: &ReleaseId) -> Arc<StepLog> {
         lock(&self.logs).entry(id.clone()).or_insert_with(|| StepLog::open(&self.state.logs(), id)).clone()
+    }
+
+    /// An id for a release of this plan that nobody in this process was given before.
+    pub(crate) fn new_id(&self, kept: &KeptPlan) -> Result<ReleaseId, StoreError> {
+        let workflow = &kept.plan.workflow().name;
+        Ok(ReleaseId::new(workflow.clone(), self.take_number(workflow)?))
     }
 
     /// A number for the workflow's next release that nobody in this process was given before: the store

@@ -200,12 +200,19 @@ pub enum DocumentKind {
     Tool,
     /// A group of people.
     Group,
+    /// A schedule, with what became of its firings.
+    Schedule,
 }
 
 impl DocumentKind {
     /// Every kind with its name.
-    pub const ALL: [(DocumentKind, &'static str); 4] =
-        [(Self::Plugin, "plugin"), (Self::Connection, "connection"), (Self::Tool, "tool"), (Self::Group, "group")];
+    pub const ALL: [(DocumentKind, &'static str); 5] = [
+        (Self::Plugin, "plugin"),
+        (Self::Connection, "connection"),
+        (Self::Tool, "tool"),
+        (Self::Group, "group"),
+        (Self::Schedule, "schedule"),
+    ];
 
     /// Its name on screens.
     pub fn name(self) -> &'static str {
@@ -214,6 +221,7 @@ impl DocumentKind {
             Self::Connection => "connection",
             Self::Tool => "tool",
             Self::Group => "group",
+            Self::Schedule => "schedule",
         }
     }
 }

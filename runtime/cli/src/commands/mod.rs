@@ -11,6 +11,7 @@ mod group;
 mod plugin;
 mod release;
 mod run;
+mod schedule;
 mod serve;
 mod store;
 mod tool;
@@ -53,6 +54,9 @@ enum Command {
     /// Show releases and act on them
     #[command(subcommand)]
     Release(release::ReleaseCommand),
+    /// Start releases at times: by cron expressions, or once
+    #[command(subcommand)]
+    Schedule(schedule::ScheduleCommand),
     /// Build, install and look at plugins
     #[command(subcommand)]
     Plugin(plugin::PluginCommand),
@@ -111,6 +115,7 @@ pub(crate) async fn run(arguments: Arguments, output: &Output) -> anyhow::Result
         Command::Run(args) => run::run(args, &context).await,
         Command::Serve(args) => serve::serve(args, &context).await,
         Command::Release(command) => release::release(command, &context).await,
+        Command::Schedule(command) => schedule::schedule(command, &context).await,
         Command::Plugin(command) => plugin::plugin(command, &context).await,
         Command::Connection(command) => connection::connection(command, &context).await,
         Command::Tool(command) => tool::tool(command, &context).await,

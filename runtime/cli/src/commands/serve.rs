@@ -8,7 +8,7 @@ use windlass_server::{Client, Runtime, RuntimeOptions};
 
 use super::Context;
 
-/// Go on with all open releases and answer other commands, until stopped
+/// Go on with all open releases, fire schedules and answer other commands, until stopped
 #[derive(Debug, clap::Args)]
 #[command(
     after_help = "Example:\n  windlass serve --callbacks 127.0.0.1:8087 --callback-url https://release.example.com/hooks"
@@ -42,6 +42,7 @@ pub(crate) async fn serve(args: ServeArgs, context: &Context<'_>) -> anyhow::Res
     let options = RuntimeOptions { callbacks: callbacks.clone(), ..RuntimeOptions::default() };
     let runtime = Runtime::open(state.clone(), options).await?;
     let serving_callbacks = listener.map(|it| it.serve(runtime.clone()));
+    runtime.fire_schedules();
     let serving = serve_api(runtime.clone()).await?;
     context.output.note(format_args!(
         "windlass {} runs in {}; Ctrl-C ends it, releases go on at the next start",

@@ -15,5 +15,6 @@ mod https;
 mod intervention;
 mod parking;
 mod rollback;
+mod schedules;
 mod support;
 mod surface;

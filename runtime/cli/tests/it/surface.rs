@@ -28,8 +28,9 @@ fn help_says_what_there_is() {
               validate     Check workflow files; print every problem with its place
               graph        Draw a workflow
               run          Start a release and watch it to its end
-              serve        Go on with all open releases and answer other commands, until stopped
+              serve        Go on with all open releases, fire schedules and answer other commands, until stopped
               release      Show releases and act on them
+              schedule     Start releases at times: by cron expressions, or once
               plugin       Build, install and look at plugins
               connection   Declare endpoints and how to authenticate there
               tool         Declare native tools that plugins may run
@@ -86,6 +87,7 @@ fn every_command_has_help() {
             ][..],
         ),
         ("plugin", &["build", "install", "list", "inspect"]),
+        ("schedule", &["set", "list", "show", "next", "pause", "resume", "run", "delete"]),
         ("connection", &["add", "list", "test", "remove"]),
         ("tool", &["add", "list"]),
         ("group", &["add", "list"]),
@@ -214,7 +216,7 @@ fn what_cannot_be_done_is_said_with_a_hint() {
         expect![[r#"
         (nothing is running; the store in STATE was opened)
         error: there is no release `payments-7`
-        hint: `windlass release list` shows the releases, `windlass plugin list` the plugins
+        hint: `windlass release list` shows the releases, `windlass plugin list` the plugins, `windlass schedule list` the schedules
     "#]],
     );
     said(
@@ -232,7 +234,7 @@ fn what_cannot_be_done_is_said_with_a_hint() {
         expect![[r#"
         (nothing is running; the store in STATE was opened)
         error: there is no release `payments-7`
-        hint: `windlass release list` shows the releases, `windlass plugin list` the plugins
+        hint: `windlass release list` shows the releases, `windlass plugin list` the plugins, `windlass schedule list` the schedules
     "#]],
     );
     said(

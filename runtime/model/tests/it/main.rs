@@ -4,6 +4,7 @@ mod catalog;
 mod draw;
 mod fuzz;
 mod plan;
+mod schedule;
 mod schema;
 mod wrong;
 

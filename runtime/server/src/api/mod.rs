@@ -7,6 +7,7 @@
 mod declare;
 mod intervention;
 mod release;
+mod schedule;
 mod serve;
 
 use std::convert::Infallible;
@@ -26,10 +27,12 @@ use windlass_model::name::ReleaseId;
 pub use declare::{BackupBody, ConnectionTest, GroupBody, PluginView, backup_view};
 pub use intervention::{Asked, InterventionBody};
 pub use release::{CalledBack, JournalBody, OutlineView, ProblemsBody, StartBody, Started, VoteBody};
+pub use schedule::{ActorBody, ScheduleBody};
 pub use serve::{Serving, serve};
 
 use crate::callbacks::status_of;
 use crate::runtime::{Runtime, RuntimeError};
+use crate::schedules::ScheduleError;
 
 /// Who is at the other end of the socket.
 #[derive(Debug, Clone, Copy)]
@@ -73,6 +76,9 @@ impl From<RuntimeError> for ApiError {
     fn from(error: RuntimeError) -> Self {
         let status = match &error {
             RuntimeError::UnknownRelease(_) => StatusCode::NOT_FOUND,
+            RuntimeError::Schedule(ScheduleError::Unknown { .. }) => StatusCode::NOT_FOUND,
+            RuntimeError::Schedule(ScheduleError::NotNow(_)) => StatusCode::CONFLICT,
+            RuntimeError::Schedule(ScheduleError::NeverComes { .. }) => StatusCode::UNPROCESSABLE_ENTITY,
             RuntimeError::OutputBreaksSchema { .. } | RuntimeError::NotOneOutputPerItem { .. } => {
                 StatusCode::UNPROCESSABLE_ENTITY
             }
@@ -130,6 +136,13 @@ pub fn router(runtime: Runtime) -> axum::Router {
         .route("/v1/tools", get(declare::tools).post(declare::add_tool))
         .route("/v1/tools/{name}", axum::routing::delete(declare::remove_tool))
         .route("/v1/groups", get(declare::groups).post(declare::add_group))
+        .route("/v1/schedules", get(schedule::list).post(schedule::set))
+        .route("/v1/schedules/{name}", get(schedule::show).delete(schedule::delete))
+        .route("/v1/schedules/{name}/next", get(schedule::next))
+        .route("/v1/schedules/{name}/pause", post(schedule::pause))
+        .route("/v1/schedules/{name}/resume", post(schedule::resume))
+        .route("/v1/schedules/{name}/run", post(schedule::run))
+        .route("/v1/times", get(schedule::times))
         .route("/v1/store/check", get(declare::check_store))
         .route("/v1/store/repair", post(declare::repair_store))
         .route("/v1/backup", post(declare::back_up))

@@ -54,7 +54,7 @@ pub struct ProblemsBody {
 }
 
 impl ProblemsBody {
-    fn of(source: &Source, problems: &[Problem], color: bool) -> Self {
+    pub(super) fn of(source: &Source, problems: &[Problem], color: bool) -> Self {
         let color = if color { Color::Ansi } else { Color::None };
         Self {
             problems: problems.iter().map(|it| serde_json::to_value(it).unwrap_or_default()).collect(),
@@ -77,7 +77,7 @@ impl StartBody {
     }
 
     /// The parameters of both kinds, as the workflow wants them.
-    fn given(&self, plan: &Plan) -> Result<Value, ApiError> {
+    pub(super) fn given(&self, plan: &Plan) -> Result<Value, ApiError> {
         let mut given = match &self.parameters {
             Value::Null => serde_json::Map::new(),
             Value::Object(given) => given.clone(),
@@ -161,7 +161,7 @@ pub(super) async fn list(State(runtime): State<Runtime>) -> Answer<Vec<OutlineVi
     Ok(Json(views.collect()))
 }
 
-fn planned(runtime: &Runtime, body: &StartBody) -> Result<(Plan, ProblemsBody), ApiError> {
+pub(super) fn planned(runtime: &Runtime, body: &StartBody) -> Result<(Plan, ProblemsBody), ApiError> {
     let source = Source::new(body.file.clone(), body.workflow.clone());
     let (planned, problems) = validate_file(&source, &runtime.catalog());
     let shown = ProblemsBody::of(&source, &problems, body.color);

@@ -121,6 +121,7 @@ fn kind_byte(kind: DocumentKind) -> u8 {
         DocumentKind::Connection => b'c',
         DocumentKind::Tool => b't',
         DocumentKind::Group => b'g',
+        DocumentKind::Schedule => b's',
     }
 }
 

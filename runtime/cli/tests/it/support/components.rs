@@ -24,7 +24,7 @@ pub(crate) fn ready() -> &'static Path {
         std::fs::create_dir_all(&scratch).expect("the scratch folder");
         let guard = File::create(scratch.join("lock")).expect("the lock's file");
         guard.lock().expect("the lock");
-        let components = build(&scratch.join("components"));
+        let components = build(&PACKAGES, &scratch.join("components"));
         let compiled = scratch.join("compiled");
         let ready = scratch.join(format!("ready-{}", std::process::id()));
         let _ = std::fs::remove_dir_all(&ready);
@@ -54,18 +54,29 @@ pub(crate) fn ready() -> &'static Path {
     })
 }
 
-fn build(out: &Path) -> Vec<PathBuf> {
+/// The component that does nothing, in a folder of its own.
+pub(crate) fn noop() -> &'static Path {
+    static BUILT: OnceLock<PathBuf> = OnceLock::new();
+    BUILT.get_or_init(|| {
+        let scratch = Path::new(env!("CARGO_TARGET_TMPDIR")).join("end-to-end");
+        std::fs::create_dir_all(&scratch).expect("the scratch folder");
+        let guard = File::create(scratch.join("lock")).expect("the lock's file");
+        guard.lock().expect("the lock");
+        build(&["conformance/noop"], &scratch.join("noop")).remove(0)
+    })
+}
+
+fn build(packages: &[&str], out: &Path) -> Vec<PathBuf> {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
-    let packages = PACKAGES.iter().map(|it| root.join(it));
-    let built =
-        Command::new(WINDLASS).args(["--json", "plugin", "build"]).args(packages).arg("--out").arg(out).output();
+    let paths = packages.iter().map(|it| root.join(it));
+    let built = Command::new(WINDLASS).args(["--json", "plugin", "build"]).args(paths).arg("--out").arg(out).output();
     let built = built.expect("windlass starts");
     let text = String::from_utf8_lossy(&built.stdout);
     assert!(built.status.success(), "{text}{}", String::from_utf8_lossy(&built.stderr));
     let built: serde_json::Value = serde_json::from_str(&text).expect("JSON");
     let files: Vec<PathBuf> =
         built.as_array().into_iter().flatten().filter_map(|it| it["file"].as_str()).map(PathBuf::from).collect();
-    assert_eq!(files.len(), PACKAGES.len(), "one component each: {text}");
+    assert_eq!(files.len(), packages.len(), "one component each: {text}");
     files
 }
 

@@ -114,6 +114,9 @@ fn line(step: &StepView, wide: usize, now: Timestamp) -> String {
     if !text.is_empty() {
         line.push_str(&format!("  {}{attempt}", styled(style, text)));
     }
+    if let Some(release) = &step.release {
+        line.push_str(&format!(" {}", styled(DIM, format!("→ {release}"))));
+    }
     for (title, url) in &step.links {
         line.push_str(&format!(" {}", styled(DIM, format!("[{title}: {url}]"))));
     }

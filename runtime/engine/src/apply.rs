@@ -44,6 +44,8 @@ impl Release {
         self.left_alone = *event == Event::LeftAlone;
         match event {
             Event::LeftAlone => {}
+            Event::ParentTold if self.owes_its_parent() => self.parent_told = true,
+            Event::ParentTold => return Err(self.illegal("a word to the release it is a part of")),
             Event::ReleaseCreated(_) => {
                 return Err(IllegalEvent::Release { state: self.state.name(), event: "a second creation" });
             }
@@ -122,6 +124,7 @@ impl Release {
                 ReleaseState::Ended { .. } => return Err(self.illegal("another end")),
                 _ => {
                     self.state = ReleaseState::Ended { outcome: *outcome, outputs: outputs.clone() };
+                    self.parent_told = false;
                     self.ready.clear();
                     self.rollback_ready.clear();
                     self.timers.clear();
@@ -603,6 +606,7 @@ fn name_of(event: &Event) -> &'static str {
         | Event::RollbackStarted { .. }
         | Event::StepsReset { .. }
         | Event::LeftAlone
+        | Event::ParentTold
         | Event::ReleaseEnded { .. } => "an event of the release",
     }
 }

@@ -33,6 +33,7 @@ impl Release {
             Input::CheckpointReached { call, name, value } => self.checkpoint_reached(call, name, value, now)?,
             Input::Tick { dice } => self.tick(now, dice),
             Input::Callback { callback, maker } => self.callback(callback, &maker, now)?,
+            Input::ParentTold => self.parent_told(now),
             Input::Vote { step, actor, approved, comment } => self.vote(step, actor, approved, comment, now)?,
             Input::Intervene { actor, reason, intervention } => self.intervene(actor, reason, intervention, now)?,
         };
@@ -58,6 +59,14 @@ impl Release {
         }
         self.record(&mut events, Event::LeftAlone, now);
         Ok(Some(Record { at: now, events }))
+    }
+
+    fn parent_told(&mut self, now: Timestamp) -> Vec<Event> {
+        let mut events = Vec::new();
+        if self.owes_its_parent() {
+            self.record(&mut events, Event::ParentTold, now);
+        }
+        events
     }
 
     /// Takes a fact of our own making in.

@@ -58,6 +58,8 @@ pub enum Input {
         /// Why.
         comment: String,
     },
+    /// The release that this one is a part of has recorded that it ended.
+    ParentTold,
     /// Somebody asks for something.
     Intervene {
         /// Who.

@@ -8,9 +8,10 @@ use windlass_model::actor::Actor;
 use windlass_model::digest::Digest;
 use windlass_model::event::{Created, Event, Operation, Outcome, Record};
 use windlass_model::expression::Scope;
+use windlass_model::failure::StepError;
 use windlass_model::graph::StepIndex;
 use windlass_model::name::{ReleaseId, StepName};
-use windlass_model::plan::Plan;
+use windlass_model::plan::{Plan, Runs};
 use windlass_model::time::Timestamp;
 
 use crate::apply::IllegalEvent;
@@ -62,6 +63,8 @@ pub struct Release {
     pub(crate) pause: Option<Pause>,
     /// Whether the last who recorded something drives no releases.
     pub(crate) left_alone: bool,
+    /// Whether the release that it is a part of knows how it ended.
+    pub(crate) parent_told: bool,
     pub(crate) records: u64,
 }
 
@@ -212,6 +215,7 @@ impl Release {
             overdue: None,
             pause: None,
             left_alone: false,
+            parent_told: false,
             records: 1,
             plan: plan.clone(),
             created,
@@ -278,12 +282,28 @@ impl Release {
         self.pause.as_ref()
     }
 
+    /// The steps, and items, that failed and were not tolerated, or wait for a decision.
+    pub fn failures(&self) -> impl Iterator<Item = (StepName, &StepError)> {
+        let failed = self.steps.iter().enumerate().filter_map(|(at, run)| match &run.state {
+            StepState::Failed { error, tolerated: false }
+            | StepState::Paused { error, .. }
+            | StepState::RollbackBlocked { error, .. } => Some((self.name_of(StepIndex::beyond(at)), error)),
+            _ => None,
+        });
+        failed
+    }
+
     /// How it ended, if it has.
     pub fn outcome(&self) -> Option<Outcome> {
         match &self.state {
             ReleaseState::Ended { outcome, .. } => Some(*outcome),
             _ => None,
         }
+    }
+
+    /// Whether it has ended, and the release that it is a part of does not know.
+    pub fn owes_its_parent(&self) -> bool {
+        self.created.parent.is_some() && self.outcome().is_some() && !self.parent_told
     }
 
     /// How many records its journal has; the next append expects as many.
@@ -341,6 +361,8 @@ impl Release {
     pub(crate) fn deadline(&self, step: StepIndex, activity: &Activity) -> Option<Timestamp> {
         let timeout = match activity.operation {
             Operation::Start | Operation::Rollback => self.definition(step).timeout,
+            // A release that is stopped takes its own time.
+            Operation::Cancel if matches!(self.pin(step).runs, Runs::Plan(_)) => None,
             Operation::Cancel => Some(crate::decide::CANCEL_TIMEOUT),
         };
         timeout.map(|it| activity.attempt_began_at + it)

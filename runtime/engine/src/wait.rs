@@ -135,7 +135,7 @@ impl Release {
                 }
             }
             StepState::Active(activity) => {
-                let plugin = definition.uses.plugin.to_string();
+                let plugin = definition.uses.owner();
                 match &activity.stage {
                     Stage::Suspended { wake_at, status, .. } => {
                         let text = match activity.operation {

@@ -227,6 +227,8 @@ pub enum Event {
         /// What it gives; the list of what the items gave when it is not said.
         output: Option<Value>,
     },
+    /// The release that this one is a part of knows how it ended.
+    ParentTold,
     /// Whoever recorded this drives no releases: the calls that are to be made now were not begun.
     LeftAlone,
     /// The last event.
@@ -264,6 +266,17 @@ pub struct Created {
     pub requested_by: Actor,
     /// Random; makes this release's idempotency keys unlike those of any other installation.
     pub salt: [u8; 16],
+    /// The release inside of which it is one.
+    pub parent: Option<Parent>,
+}
+
+/// The release and the step that a release is a part of.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Parent {
+    /// Which release.
+    pub release: ReleaseId,
+    /// Which of its steps, or of the items of one.
+    pub step: StepName,
 }
 
 /// Why a step will not run.
@@ -456,6 +469,7 @@ impl Event {
             | Self::FinallyStarted { .. }
             | Self::RollbackStarted { .. }
             | Self::LeftAlone
+            | Self::ParentTold
             | Self::ReleaseEnded { .. } => None,
         }
     }

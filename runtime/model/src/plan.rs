@@ -25,9 +25,10 @@ pub struct Plan {
 /// What one step will use.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Pin {
-    /// The component.
-    pub component: Digest,
-    /// The plugin's version, for people.
+    /// What is called.
+    #[serde(flatten)]
+    pub runs: Runs,
+    /// The plugin's version, for people; of a workflow 0.0.0.
     pub version: semver::Version,
     /// What repeating the action would do.
     pub effect: Effect,
@@ -39,6 +40,40 @@ pub struct Pin {
     pub find: bool,
     /// Which connection each role is bound to.
     pub connections: BTreeMap<RoleName, ConnectionName>,
+}
+
+/// What a step calls, by digest.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Runs {
+    /// A component.
+    Component(Digest),
+    /// Releases of another plan.
+    Plan(Digest),
+}
+
+impl Runs {
+    /// Of whatever it is.
+    pub fn digest(self) -> Digest {
+        match self {
+            Self::Component(it) | Self::Plan(it) => it,
+        }
+    }
+}
+
+impl Pin {
+    /// What a step that runs a workflow will use. Beginning, stopping and rolling back a release can be repeated.
+    pub fn of_workflow(plan: Digest) -> Self {
+        Self {
+            runs: Runs::Plan(plan),
+            version: semver::Version::new(0, 0, 0),
+            effect: Effect::IdempotentWrite,
+            cancel: true,
+            rollback: true,
+            find: false,
+            connections: BTreeMap::new(),
+        }
+    }
 }
 
 /// The form in which a plan is kept: everything else follows from it.

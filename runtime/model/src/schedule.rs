@@ -11,6 +11,8 @@ mod field;
 mod once;
 mod zone;
 
+use std::collections::BTreeMap;
+
 use std::fmt;
 use std::str::FromStr;
 
@@ -66,6 +68,9 @@ pub struct ScheduledWorkflow {
     pub file: String,
     /// The file.
     pub text: String,
+    /// The workflow files that it uses, by where they are from its folder.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub files: BTreeMap<String, String>,
 }
 
 /// The times of a schedule.

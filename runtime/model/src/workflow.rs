@@ -90,7 +90,7 @@ pub struct Parameter {
     pub description: Option<String>,
 }
 
-/// One plugin invocation.
+/// One plugin invocation, or one release of another workflow.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Step {
     /// Unique in the workflow.
@@ -137,9 +137,50 @@ pub struct Step {
     pub finally: bool,
 }
 
+/// What a step runs.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(untagged)]
+pub enum Uses {
+    /// An action of a plugin.
+    Action(ActionRef),
+    /// A workflow, as a release inside of the release.
+    Workflow {
+        /// Where its file is, from the file that uses it: `./deploy.yaml`.
+        file: String,
+        /// Its name.
+        workflow: WorkflowName,
+    },
+}
+
+impl Uses {
+    /// The action of a plugin, if it is one.
+    pub fn action(&self) -> Option<&ActionRef> {
+        match self {
+            Self::Action(it) => Some(it),
+            Self::Workflow { .. } => None,
+        }
+    }
+
+    /// Without the versions that will do: `jenkins/trigger-build`.
+    pub fn short(&self) -> String {
+        match self {
+            Self::Action(it) => format!("{}/{}", it.plugin, it.action),
+            Self::Workflow { workflow, .. } => format!("workflow {workflow}"),
+        }
+    }
+
+    /// Whom a wait for it is a wait for.
+    pub fn owner(&self) -> String {
+        match self {
+            Self::Action(it) => it.plugin.to_string(),
+            Self::Workflow { workflow, .. } => format!("workflow {workflow}"),
+        }
+    }
+}
+
 /// `plugin/action@version`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Uses {
+pub struct ActionRef {
     /// The plugin.
     pub plugin: PluginName,
     /// Its action.
@@ -150,8 +191,11 @@ pub struct Uses {
 
 impl std::fmt::Display for Uses {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "{}/{}", self.plugin, self.action)?;
-        if self.version == semver::VersionReq::STAR { Ok(()) } else { write!(f, "@{}", self.version) }
+        match self {
+            Self::Action(it) if it.version == semver::VersionReq::STAR => write!(f, "{}/{}", it.plugin, it.action),
+            Self::Action(it) => write!(f, "{}/{}@{}", it.plugin, it.action, it.version),
+            Self::Workflow { file, .. } => f.write_str(file),
+        }
     }
 }
 

@@ -422,7 +422,7 @@ mod tests {
         });
         let workflow: Workflow = serde_json::from_value(workflow).expect("a workflow");
         let pin = Pin {
-            component: Digest::of(b"helm"),
+            runs: windlass_model::plan::Runs::Component(Digest::of(b"helm")),
             version: semver::Version::new(0, 1, 0),
             effect: Effect::Write,
             cancel: false,

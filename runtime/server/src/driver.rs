@@ -5,6 +5,8 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures::FutureExt as _;
+use futures::future::BoxFuture;
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::{AbortHandle, JoinSet};
 use windlass_engine::{CallId, CallResult, Input, Rejected, Release};
@@ -14,7 +16,8 @@ use windlass_store::{Append, AppendError, Outline, Rest};
 
 use crate::attendance::{is_unwatched, may_park};
 use crate::clock::now;
-use crate::runtime::Inner;
+use crate::nested::tell_parent;
+use crate::runtime::{Inner, Runtime};
 use crate::view::state_name;
 
 /// Something for the release.
@@ -63,6 +66,7 @@ pub(crate) async fn drive(
 ) -> Result<(), AppendError> {
     let mut calls: JoinSet<Ended> = JoinSet::new();
     let mut in_flight: HashMap<CallId, AbortHandle> = HashMap::new();
+    let mut telling: Option<BoxFuture<'static, ()>> = None;
     let mut waiting: Vec<oneshot::Sender<Result<(), NotTaken>>> = Vec::new();
     if beginning == Beginning::TakenOver {
         // Never refused.
@@ -71,7 +75,13 @@ pub(crate) async fn drive(
     changed.send_replace(release.records());
     loop {
         match_up(inner, release, sender, &mut calls, &mut in_flight);
-        if inbox.is_empty() && (release.outcome().is_some() || may_park(release, changed)) {
+        if release.owes_its_parent() && telling.is_none() {
+            let runtime = Runtime { inner: inner.clone() };
+            let parent = release.created().parent.clone();
+            telling = parent.map(|it| tell_parent(runtime, release.id().clone(), it).boxed());
+        }
+        let is_idle = release.outcome().is_some() || may_park(release, changed);
+        if inbox.is_empty() && is_idle && telling.is_none() {
             return Ok(());
         }
         let input = tokio::select! {
@@ -103,6 +113,10 @@ pub(crate) async fn drive(
                 }
                 None => return Ok(()),
             },
+            () = async { telling.as_mut().expect("it is asked for only then").await }, if telling.is_some() => {
+                telling = None;
+                Input::ParentTold
+            }
             // Who watched it has gone, so that it may be parked.
             () = changed.closed(), if !is_unwatched(changed) => continue,
             () = sleep_until(release) => Input::Tick { dice: rand::random() },
@@ -179,7 +193,8 @@ pub(crate) fn outline(release: &Release) -> Outline {
         updated_at: release.updated_at(),
         requested_by: release.created().requested_by.name.clone(),
         headline: release.headline(),
-        open: release.outcome().is_none(),
+        // One that others are still to be told of is not over.
+        open: release.outcome().is_none() || release.owes_its_parent(),
         rest: rest(release),
     }
 }

@@ -24,6 +24,7 @@ pub mod view;
 
 mod attendance;
 mod clock;
+mod nested;
 mod parking;
 mod topic;
 

@@ -4,14 +4,18 @@ use std::collections::{BTreeMap, HashMap};
 use std::future::Future;
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
+use futures::FutureExt as _;
+use futures::future::BoxFuture;
 use tokio::sync::{Notify, Semaphore, mpsc, watch};
 use windlass_engine::{Call, CallOrder, CallResult, Release, Suspension, WakeCondition};
+use windlass_model::actor::Actor;
 use windlass_model::digest::Digest;
-use windlass_model::event::{Created, Event, Operation, Record};
+use windlass_model::event::{Created, Event, Operation, Parent, Record};
 use windlass_model::failure::{FailureClass, StepError};
-use windlass_model::name::{ReleaseId, StepName, WorkflowName};
-use windlass_model::plan::{Pin, Plan};
-use windlass_model::workflow::Step;
+use windlass_model::name::{ActionName, ReleaseId, StepName, WorkflowName};
+use windlass_model::parse::Nested;
+use windlass_model::plan::{Pin, Plan, Runs};
+use windlass_model::workflow::{Step, Uses};
 use windlass_sandbox::{Access, CallKind, CallOutcome, CallRequest, Plugin, Sandbox, SandboxOptions, WakeUp};
 use windlass_store::{AppendError, DocumentKind, SledStore, Store, StoreError};
 
@@ -19,6 +23,7 @@ use crate::attendance::Attendance;
 use crate::callbacks::{CALLBACK_BODY_BYTES_MAX, CALLBACK_HEADER_BYTES_MAX, CallbackUrl};
 use crate::catalog::{Catalog, CatalogError, Declaration, Installed};
 use crate::driver::{self, Beginning, Message, NotTaken};
+use crate::nested::{self, Began, NestedCall};
 use crate::state_directory::StateDirectory;
 use crate::step_host::CallHost;
 use crate::step_log::StepLog;
@@ -282,12 +287,47 @@ impl Runtime {
                 plan
             }
         };
-        let components: BTreeMap<String, Digest> = plan
-            .graph()
-            .steps()
-            .map(|it| (format!("{}@{}", plan.step(it).uses.plugin, plan.pin(it).version), plan.pin(it).component))
-            .collect();
+        self.kept_as(plan, digest)
+    }
+
+    /// Keeps a workflow with those inside of it.
+    pub async fn keep_nested(&self, nested: Nested) -> Result<KeptPlan, RuntimeError> {
+        for inner in nested.inner {
+            self.keep_plan(inner).await?;
+        }
+        self.keep_plan(nested.plan).await
+    }
+
+    /// A plan that was kept before.
+    pub(crate) fn kept(&self, digest: Digest) -> Result<KeptPlan, RuntimeError> {
+        let missing = || StoreError::CorruptItem { item: format!("plan {digest}"), what: "it is missing".to_owned() };
+        let plan = self.inner.plan(digest)?.ok_or_else(missing)?;
+        self.kept_as(plan, digest)
+    }
+
+    fn kept_as(&self, plan: Arc<Plan>, digest: Digest) -> Result<KeptPlan, RuntimeError> {
+        let mut components = BTreeMap::new();
+        self.add_components(&plan, &mut components)?;
         Ok(KeptPlan { plan, digest, components: components.into_iter().collect() })
+    }
+
+    /// What a plan uses, and what the workflows inside of it use.
+    fn add_components(&self, plan: &Plan, components: &mut BTreeMap<String, Digest>) -> Result<(), RuntimeError> {
+        for index in plan.graph().steps() {
+            let (step, pin) = (plan.step(index), plan.pin(index));
+            match (&step.uses, pin.runs) {
+                (Uses::Action(uses), runs) => {
+                    components.insert(format!("{}@{}", uses.plugin, pin.version), runs.digest());
+                }
+                (Uses::Workflow { .. }, runs) => {
+                    let is_new = components.insert(step.uses.short(), runs.digest()).is_none();
+                    if let Some(inner) = self.inner.plan(runs.digest())?.filter(|_| is_new) {
+                        self.add_components(&inner, components)?;
+                    }
+                }
+            }
+        }
+        Ok(())
     }
 
     /// Begins a release of a plan.
@@ -301,7 +341,8 @@ impl Runtime {
     ) -> Result<ReleaseId, RuntimeError> {
         loop {
             let id = self.inner.new_id(kept)?;
-            match self.begin_as(kept, id.clone(), rand::random(), parameters.clone(), requested_by.clone()).await {
+            let asked = (parameters.clone(), requested_by.clone(), None);
+            match self.begin_as(kept, id.clone(), rand::random(), asked).await {
                 Ok(()) => return Ok(id),
                 // Somebody else began a release of this workflow with the same number.
                 Err(AppendError::Conflict { .. }) => {}
@@ -316,11 +357,10 @@ impl Runtime {
         kept: &KeptPlan,
         release: ReleaseId,
         salt: [u8; 16],
-        parameters: serde_json::Value,
-        requested_by: windlass_model::actor::Actor,
+        (parameters, requested_by, parent): (serde_json::Value, Actor, Option<Parent>),
     ) -> Result<(), AppendError> {
         let KeptPlan { plan, digest, components } = kept.clone();
-        let created = Created { release, plan: digest, components, parameters, requested_by, salt };
+        let created = Created { release, plan: digest, components, parameters, requested_by, salt, parent };
         let (release, record) = Release::create(plan, created, crate::clock::now());
         driver::append(&self.inner, &release, 0, record).await?;
         self.drive(release, Beginning::Fresh);
@@ -349,9 +389,9 @@ impl Runtime {
             }
             _ => vec![output],
         };
-        let plugin = self.inner.plugin(release.pin(index).component).await;
+        let Uses::Action(uses) = &release.definition(index).uses else { return Ok(()) };
+        let plugin = self.inner.plugin(release.pin(index).runs.digest()).await;
         let plugin = plugin.map_err(|error| RuntimeError::Sandbox(error.to_string()))?;
-        let uses = &release.definition(index).uses;
         match outputs.into_iter().find_map(|it| plugin.output_problems(uses.action.as_str(), it)) {
             Some(problems) => {
                 Err(RuntimeError::OutputBreaksSchema { action: format!("{}/{}", uses.plugin, uses.action), problems })
@@ -483,7 +523,7 @@ impl Inner {
     }
 
     /// What the operator lets a step reach, as of now.
-    fn access(&self, step: &Step, pin: &Pin, plugin: &Plugin) -> Result<Access, StepError> {
+    fn access(&self, step: &Step, action: &ActionName, pin: &Pin, plugin: &Plugin) -> Result<Access, StepError> {
         let catalog = self.catalog.read().unwrap_or_else(PoisonError::into_inner);
         let mut connections = BTreeMap::new();
         for (role, name) in &pin.connections {
@@ -493,7 +533,7 @@ impl Inner {
             })?;
             connections.insert(role.clone(), connection.clone());
         }
-        let needs = plugin.manifest().actions.get(&step.uses.action).map(|it| &it.tools);
+        let needs = plugin.manifest().actions.get(action).map(|it| &it.tools);
         let tools = needs
             .into_iter()
             .flatten()
@@ -509,18 +549,32 @@ pub(crate) fn make_call(
     release: &Release,
     order: CallOrder,
     inbox: mpsc::UnboundedSender<Message>,
-) -> impl Future<Output = Result<CallResult, StepError>> + Send + 'static {
+) -> BoxFuture<'static, Result<CallResult, StepError>> {
     let plan = release.plan().clone();
     let id = release.id().clone();
     let index = order.id.step;
     let (at, step) = (release.definition_index(index), release.name_of(index));
     let checkpoints = release.step(index).checkpoints.clone();
+    if let Runs::Plan(plan) = release.pin(index).runs {
+        let call = NestedCall {
+            runtime: Runtime { inner },
+            outer: id,
+            step,
+            plan,
+            requested_by: release.created().requested_by.clone(),
+            began: checkpoints.get(nested::CHECKPOINT).and_then(|it| Began::read(it)),
+            order,
+            inbox,
+        };
+        return call.make().boxed();
+    }
     let context = vec![("actor".to_owned(), release.created().requested_by.name.clone())];
     async move {
         let _permit = inner.permits.acquire().await;
         let (definition, pin) = (plan.step(at), plan.pin(at));
-        let plugin = inner.plugin(pin.component).await?;
-        let access = inner.access(definition, pin, &plugin)?;
+        let uses = definition.uses.action().expect("what runs a component is an action");
+        let plugin = inner.plugin(pin.runs.digest()).await?;
+        let access = inner.access(definition, &uses.action, pin, &plugin)?;
         let log = inner.log(&id);
         let host = CallHost {
             release: id.clone(),
@@ -544,7 +598,7 @@ pub(crate) fn make_call(
         let request = CallRequest {
             kind,
             operation: order.id.operation,
-            action: definition.uses.action.clone(),
+            action: uses.action.clone(),
             release: id.to_string(),
             step: step.to_string(),
             attempt: order.id.attempt,
@@ -580,6 +634,7 @@ pub(crate) fn make_call(
             ..error
         })
     }
+    .boxed()
 }
 
 /// Removes a declaration that nothing is pinned to any more.

@@ -9,8 +9,10 @@ use windlass_model::event::{AfterFailure, AfterInterruption, Event, Intervention
 use windlass_model::failure::StepError;
 use windlass_model::graph::StepIndex;
 use windlass_model::name::StepName;
+use windlass_model::plan::Runs;
 use windlass_model::time::Timestamp;
 
+use crate::nested::{self, Began};
 use crate::step_log::Progress;
 
 /// A release.
@@ -34,6 +36,9 @@ pub struct ReleaseView {
     pub created_at: Timestamp,
     /// When its last event happened.
     pub updated_at: Timestamp,
+    /// The release that it is a part of, and the step.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub parent: Option<(String, String)>,
     /// What it began with.
     pub parameters: Value,
     /// What it gave.
@@ -68,6 +73,9 @@ pub struct StepView {
     pub version: String,
     /// The component's digest.
     pub component: String,
+    /// Of a step that runs a workflow: the release, once there is one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub release: Option<String>,
     /// One word.
     pub state: String,
     /// What it is doing, waiting for, or why it failed.
@@ -172,6 +180,7 @@ impl ReleaseView {
             requested_by: release.created().requested_by.to_string(),
             created_at: release.created_at(),
             updated_at: release.updated_at(),
+            parent: release.created().parent.as_ref().map(|it| (it.release.to_string(), it.step.to_string())),
             parameters: release.created().parameters.clone(),
             outputs,
             plan: release.created().plan.to_string(),
@@ -263,15 +272,17 @@ fn step_view(release: &Release, index: StepIndex, waits: &[Wait], progress: &BTr
         | StepState::LeftInPlace => String::new(),
     };
     let is_active = run.state.activity().is_some();
-    let mut uses = definition.uses.clone();
-    uses.version = semver_star();
     StepView {
         name: name.to_string(),
         phase: definition.phase.as_ref().map(ToString::to_string),
         needs: definition.needs.iter().map(ToString::to_string).collect(),
-        uses: uses.to_string(),
+        uses: definition.uses.short(),
         version: pin.version.to_string(),
-        component: pin.component.to_string(),
+        component: pin.runs.digest().to_string(),
+        release: matches!(pin.runs, Runs::Plan(_))
+            .then(|| Began::read(run.checkpoints.get(nested::CHECKPOINT)?))
+            .flatten()
+            .map(|it| it.release.to_string()),
         state: if release.outcome().is_some()
             && !run.called
             && matches!(run.state, StepState::Waiting | StepState::Held { .. })
@@ -311,10 +322,6 @@ fn items_text(items: &[StepView]) -> String {
     let failed = items.iter().filter(|it| it.state == "failed").count();
     let failed = if failed > 0 { format!(", {failed} failed") } else { String::new() };
     format!("{ended} of {} have ended{failed}", items.len())
-}
-
-fn semver_star() -> semver::VersionReq {
-    semver::VersionReq::STAR
 }
 
 fn skip_text(reason: &SkipReason) -> String {
@@ -440,6 +447,7 @@ fn tell(event: &Event) -> String {
         Event::FannedOut { items, .. } => format!("runs for {} items", items.len()),
         Event::Joined { output: None, .. } => "all items have ended".to_owned(),
         Event::Joined { output: Some(output), .. } => format!("all items have ended; it gives {output}"),
+        Event::ParentTold => "the release that it is a part of knows that it ended".to_owned(),
         Event::LeftAlone => "nothing runs; what is to be done waits for the next start".to_owned(),
         Event::ReleaseEnded { outcome, .. } => format!("the release ended: {}", outcome.name()),
     }

@@ -18,6 +18,7 @@ mod tool;
 mod validate;
 mod watch;
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use anyhow::Context as _;
@@ -129,6 +130,31 @@ pub(crate) async fn run(arguments: Arguments, output: &Output) -> anyhow::Result
 }
 
 /// Reads a workflow file.
+/// A workflow file and those that it uses, by where they are from its folder. What is not there is left out: who
+/// checks the files says where it is missed.
+pub(crate) fn read_with_used(
+    file: &std::path::Path,
+) -> anyhow::Result<(windlass_model::problem::Source, BTreeMap<String, String>)> {
+    use windlass_model::parse::{files_used, resolve};
+    let source = read_source(file)?;
+    let folder = file.parent().unwrap_or(std::path::Path::new(""));
+    let own = file.file_name().unwrap_or_default().to_string_lossy().into_owned();
+    let mut files = BTreeMap::new();
+    let mut open: Vec<String> = files_used(&source).iter().map(|it| resolve(&own, it)).collect();
+    while let Some(name) = open.pop() {
+        if files.len() >= USED_FILES_MAX || files.contains_key(&name) || !folder.join(&name).is_file() {
+            continue;
+        }
+        let used = read_source(&folder.join(&name))?;
+        open.extend(files_used(&used).iter().map(|it| resolve(&name, it)));
+        files.insert(name, used.text().to_owned());
+    }
+    Ok((source, files))
+}
+
+/// How many files a workflow may use.
+const USED_FILES_MAX: usize = 100;
+
 pub(crate) fn read_source(file: &std::path::Path) -> anyhow::Result<windlass_model::problem::Source> {
     let bytes = std::fs::read(file).with_context(|| format!("{} cannot be read", file.display()))?;
     let (source, problem) = windlass_model::problem::Source::from_bytes(file.display().to_string(), &bytes);

@@ -7,7 +7,7 @@ use windlass_server::api::{ErrorBody, StartBody, Started, serve};
 use windlass_server::client::ClientError;
 use windlass_server::{Client, Runtime, RuntimeOptions};
 
-use super::{Context, read_source, watch};
+use super::{Context, read_with_used, watch};
 use crate::tree::draw;
 
 /// Start a release and watch it to its end
@@ -47,8 +47,9 @@ pub(crate) fn arguments(given: &[String]) -> anyhow::Result<BTreeMap<String, Str
 }
 
 pub(crate) async fn run(args: RunArgs, context: &Context<'_>) -> anyhow::Result<u8> {
-    let source = read_source(&args.file)?;
+    let (source, files) = read_with_used(&args.file)?;
     let mut body = StartBody::of(&source);
+    body.files = files;
     body.arguments = arguments(&args.parameters)?;
     body.on_behalf_of = args.on_behalf_of;
     body.color = context.output.has_color();

@@ -9,7 +9,7 @@ use windlass_server::api::{ActorBody, ErrorBody, ScheduleBody};
 use windlass_server::client::ClientError;
 use windlass_server::schedules::{FiringTime, ScheduleView, TIMES_MAX};
 
-use super::{Context, read_source, watch};
+use super::{Context, read_with_used, watch};
 use crate::output::{BAD, DIM, GOOD, STRONG, WAIT, styled};
 
 #[derive(Debug, Subcommand)]
@@ -180,7 +180,7 @@ fn times(
 
 /// The schedule that was made, or the exit code after problems were shown.
 async fn set(args: SetArgs, context: &Context<'_>) -> anyhow::Result<Result<ScheduleView, u8>> {
-    let source = read_source(&args.workflow)?;
+    let (source, files) = read_with_used(&args.workflow)?;
     if let Err(code) = times(args.cron.as_deref(), args.at.as_deref(), args.zone.as_deref(), context)? {
         return Ok(Err(code));
     }
@@ -191,6 +191,7 @@ async fn set(args: SetArgs, context: &Context<'_>) -> anyhow::Result<Result<Sche
         zone: args.zone,
         file: source.name().to_owned(),
         workflow: source.text().to_owned(),
+        files,
         parameters: serde_json::Value::Null,
         arguments: super::run::arguments(&args.parameters)?,
         catch_up: Some(args.catch_up.to_string()),

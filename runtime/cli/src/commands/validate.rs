@@ -7,7 +7,7 @@ use windlass_model::problem::{Color, render};
 use windlass_server::api::{ErrorBody, ProblemsBody, StartBody};
 use windlass_server::client::ClientError;
 
-use super::{Context, read_source};
+use super::{Context, read_with_used};
 use crate::output::{GOOD, styled};
 
 /// Check workflow files; print every problem with its place
@@ -30,7 +30,7 @@ pub(crate) async fn validate(args: &ValidateArgs, context: &Context<'_>) -> anyh
     let mut checked = serde_json::Map::new();
     let mut good = true;
     for file in &args.files {
-        let source = read_source(file)?;
+        let (source, files) = read_with_used(file)?;
         let (is_good, problems, rendered) = match &client {
             None => {
                 let (parsed, problems) = parse(&source);
@@ -38,7 +38,7 @@ pub(crate) async fn validate(args: &ValidateArgs, context: &Context<'_>) -> anyh
                 (parsed.is_some(), serde_json::to_value(&problems)?, render(&source, &problems, color))
             }
             Some(client) => {
-                let body = StartBody { color: context.output.has_color(), ..StartBody::of(&source) };
+                let body = StartBody { color: context.output.has_color(), files, ..StartBody::of(&source) };
                 match client.post::<ProblemsBody>("/v1/validate", &body).await {
                     Ok(it) => (true, it.problems.into(), it.rendered),
                     Err(ClientError::Refused { body: ErrorBody { problems: Some(it), .. }, .. }) => {

@@ -13,6 +13,7 @@ mod first_plugin;
 mod hostile;
 mod https;
 mod intervention;
+mod nested;
 mod parking;
 mod rollback;
 mod schedules;

@@ -77,8 +77,9 @@ impl Made {
     fn world(&self, script: &[(&str, Vec<Does>)]) -> World {
         let mut world = World::of(self.plan.clone(), self.parameters.clone(), script);
         for step in &self.plan.workflow().steps {
-            let manifest = self.manifests.iter().rev().find(|it| it.name == step.uses.plugin).expect("a plugin");
-            let output = sample(&manifest.actions[&step.uses.action].output);
+            let uses = step.uses.action().expect("an action");
+            let manifest = self.manifests.iter().rev().find(|it| it.name == uses.plugin).expect("a plugin");
+            let output = sample(&manifest.actions[&uses.action].output);
             world.outputs.insert(step.name.to_string(), output);
         }
         world

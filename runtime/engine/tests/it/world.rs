@@ -16,10 +16,10 @@ use windlass_model::event::{Created, Intervention, Operation, Record};
 use windlass_model::failure::{FailureClass, FailureOrigin, RetryAdvice, StepError};
 use windlass_model::manifest::Effect;
 use windlass_model::name::ReleaseId;
-use windlass_model::plan::{Pin, Plan};
+use windlass_model::plan::{Pin, Plan, Runs};
 use windlass_model::template::Template;
 use windlass_model::time::{Span, Timestamp};
-use windlass_model::workflow::{Connections, OnFailure, RetryPolicy, RollbackPart, Step, Uses, Workflow};
+use windlass_model::workflow::{ActionRef, Connections, OnFailure, RetryPolicy, RollbackPart, Step, Uses, Workflow};
 
 /// What a component does when it is called.
 #[derive(Debug, Clone)]
@@ -80,11 +80,11 @@ fn step(name: &str) -> Step {
         name: name.parse().expect("a name"),
         phase: None,
         needs: Vec::new(),
-        uses: Uses {
+        uses: Uses::Action(ActionRef {
             plugin: "p".parse().expect("a name"),
             action: "a".parse().expect("a name"),
             version: semver_any(),
-        },
+        }),
         connections: Connections::Unbound,
         with: Template::Plain(json!({})),
         for_each: None,
@@ -153,7 +153,7 @@ impl Default for Pins {
 impl World {
     pub(crate) fn new(workflow: Workflow, pins: Pins, script: &[(&str, Vec<Does>)]) -> Self {
         let pin = Pin {
-            component: Digest::of(b"p"),
+            runs: Runs::Component(Digest::of(b"p")),
             version: semver::Version::new(1, 0, 0),
             effect: pins.effect,
             cancel: pins.cancel,
@@ -175,6 +175,7 @@ impl World {
             parameters,
             requested_by: actor("rita", &[]),
             salt: [1; 16],
+            parent: None,
         };
         let now = Timestamp(1_000_000);
         let (release, record) = Release::create(plan.clone(), created, now);

@@ -9,9 +9,9 @@ use serde_json::{Value, json};
 use crate::connection::{Connection, Tool};
 use crate::digest::Digest;
 use crate::manifest::{Action, Manifest};
-use crate::name::{ConnectionName, PluginName, RoleName, ToolName};
+use crate::name::{ConnectionName, PluginName, RoleName, ToolName, WorkflowName};
 use crate::parse::{At, Draft, DraftConnections, DraftStep, DraftUses};
-use crate::plan::Pin;
+use crate::plan::{Pin, Runs};
 use crate::problem::{Extent, Report, did_you_mean, listed};
 
 use super::expression::{self, Thoroughness};
@@ -33,6 +33,24 @@ pub trait Catalog {
 
     /// Every declared tool's name.
     fn tools(&self) -> Vec<&ToolName>;
+
+    /// The workflow in a file, by the name that the file which uses it gives it.
+    fn workflow(&self, _file: &str) -> Option<&Nested> {
+        None
+    }
+}
+
+/// A workflow that a step runs.
+#[derive(Debug, Clone)]
+pub struct Nested {
+    /// Its name.
+    pub workflow: WorkflowName,
+    /// Its plan.
+    pub plan: Digest,
+    /// JSON Schema of its parameters.
+    pub input: Value,
+    /// JSON Schema of its outputs.
+    pub output: Value,
 }
 
 /// What was found for a plugin's name.
@@ -124,7 +142,11 @@ pub(crate) fn against(draft: &Draft, catalog: &dyn Catalog, report: &mut Report<
         .steps
         .iter()
         .zip(&resolved)
-        .filter_map(|(step, it)| Some((step.name.value.as_str(), output_of(step, &it.as_ref()?.action.output))))
+        .filter_map(|(step, it)| {
+            let nested = step.uses_file.as_ref().and_then(|it| catalog.workflow(&it.value)).map(|it| &it.output);
+            let output = it.as_ref().map(|it| &it.action.output).or(nested)?;
+            Some((step.name.value.as_str(), output_of(step, output)))
+        })
         .collect();
     let outputs = |name: &str| -> Option<&Value> { given.get(name).map(AsRef::as_ref) };
     // What is wrong with the order has been said; here it only tells what an expression can name.
@@ -133,6 +155,14 @@ pub(crate) fn against(draft: &Draft, catalog: &dyn Catalog, report: &mut Report<
     expression::check(draft, &order, &outputs, Thoroughness::OutputsOnly, report);
     let mut pins = Vec::new();
     for (step, resolved) in draft.steps.iter().zip(&resolved) {
+        if let Some(nested) = step.uses_file.as_ref().and_then(|it| catalog.workflow(&it.value)) {
+            let type_of = |it| expression::type_of(draft, &order, &outputs, step, it);
+            if !step.with_is_broken {
+                input::check(step, &format!("workflow {}", nested.workflow), &nested.input, &type_of, report);
+            }
+            pins.push(Pin::of_workflow(nested.plan));
+            continue;
+        }
         let (Some(resolved), Some(uses)) = (resolved, &step.uses) else { continue };
         let connections = bind(step, uses, resolved, catalog, report);
         check_tools(uses, resolved, connections.as_ref(), catalog, report);
@@ -142,7 +172,7 @@ pub(crate) fn against(draft: &Draft, catalog: &dyn Catalog, report: &mut Report<
             input::check(step, &action, &resolved.action.input, &type_of, report);
         }
         pins.extend(connections.map(|connections| Pin {
-            component: resolved.component,
+            runs: Runs::Component(resolved.component),
             version: resolved.manifest.version.clone(),
             effect: resolved.action.effect,
             cancel: resolved.action.cancel,

@@ -53,6 +53,10 @@ pub(crate) struct DraftStep {
     pub(crate) phase: Option<At<String>>,
     pub(crate) needs: Vec<At<String>>,
     pub(crate) uses: Option<DraftUses>,
+    /// The file of the workflow that it runs, where it is none of a plugin's actions.
+    pub(crate) uses_file: Option<At<String>>,
+    /// That workflow's name, once the file was read.
+    pub(crate) uses_workflow: Option<WorkflowName>,
     pub(crate) connections: DraftConnections,
     pub(crate) with: Option<DraftTemplate>,
     /// Whether `with` could not be read, so that nothing more is to be said about it.

@@ -8,6 +8,7 @@
 mod draft;
 mod fields;
 mod for_each;
+mod nested;
 mod node;
 mod parameter;
 mod phase;
@@ -22,6 +23,7 @@ pub(crate) use draft::{
     At, Draft, DraftConnections, DraftItems, DraftStep, DraftTemplate, DraftUses, PlacedExpression,
 };
 pub(crate) use fields::one_of;
+pub use nested::{FileProblems, Nested, WORKFLOW_DEPTH_MAX, files_used, resolve, validate_all};
 pub use node::{DEPTH_MAX, NODES_MAX};
 pub(crate) use node::{Kind, Node};
 pub use parameter::{check_parameters, parameter_from_text};
@@ -33,7 +35,7 @@ use crate::plan::Plan;
 use crate::problem::{Problem, Report, Source, has_errors};
 use crate::template::Template;
 use crate::time::Span;
-use crate::workflow::{Connections, Gate, Parameter, Step, Uses, Workflow};
+use crate::workflow::{ActionRef, Connections, Gate, Parameter, Step, Uses, Workflow};
 
 /// How many steps a workflow may have.
 pub const STEPS_MAX: usize = 1000;
@@ -75,14 +77,18 @@ pub fn validate(source: &Source, catalog: &dyn Catalog) -> (Option<(Parsed, Plan
     (plan, problems)
 }
 
-fn read(report: &mut Report<'_>) -> Option<Draft> {
+pub(in crate::parse) fn read(report: &mut Report<'_>) -> Option<Draft> {
     let root = node::read(report)?;
     let draft = workflow::read(report, &root)?;
     check::alone(&draft, report);
     Some(draft)
 }
 
-fn finish(mut report: Report<'_>, draft: Option<Draft>, source: &Source) -> (Option<Parsed>, Vec<Problem>) {
+pub(in crate::parse) fn finish(
+    mut report: Report<'_>,
+    draft: Option<Draft>,
+    source: &Source,
+) -> (Option<Parsed>, Vec<Problem>) {
     let mut parsed = None;
     if let Some(draft) = draft.filter(|_| !report.has_errors()) {
         match complete(&draft) {
@@ -160,16 +166,25 @@ fn complete(draft: &Draft) -> Option<Workflow> {
 }
 
 fn complete_step(step: &DraftStep) -> Option<Step> {
-    let uses = step.uses.as_ref()?;
+    let uses = match (&step.uses, &step.uses_file) {
+        (Some(uses), _) => Uses::Action(ActionRef {
+            plugin: uses.plugin.value.clone(),
+            action: uses.action.value.clone(),
+            version: uses.version.value.clone(),
+        }),
+        // What it is called is known once the file was read; a workflow by itself goes by the file's name.
+        (None, Some(file)) => {
+            let stem = file.value.rsplit('/').next().and_then(|it| it.split('.').next()).unwrap_or_default();
+            let workflow = step.uses_workflow.clone().or_else(|| stem.parse().ok());
+            Uses::Workflow { file: file.value.clone(), workflow: workflow.or_else(|| "workflow".parse().ok())? }
+        }
+        (None, None) => return None,
+    };
     Some(Step {
         name: step.name.value.parse().ok()?,
         phase: step.phase.as_ref().map(|it| it.value.parse()).transpose().ok()?,
         needs: step.needs.iter().map(|it| it.value.parse().ok()).collect::<Option<_>>()?,
-        uses: Uses {
-            plugin: uses.plugin.value.clone(),
-            action: uses.action.value.clone(),
-            version: uses.version.value.clone(),
-        },
+        uses,
         connections: match &step.connections {
             DraftConnections::Unbound => Connections::Unbound,
             DraftConnections::Only(it) => Connections::Only(it.value.clone()),

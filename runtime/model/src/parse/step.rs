@@ -9,9 +9,9 @@ use crate::workflow::{ApprovalGate, Approver, OnFailure, RetryPolicy, RollbackPa
 
 use super::draft::{At, DraftConnections, DraftGate, DraftStep, DraftTemplate, DraftUses, PlacedExpression};
 use super::fields::{Fields, one_of};
-use super::for_each;
 use super::node::{Field, Kind, Node};
 use super::workflow::{Defaults, read_description};
+use super::{for_each, nested};
 
 const KEYS: &[&str] = &[
     "description",
@@ -71,6 +71,8 @@ pub(super) fn read(report: &mut Report<'_>, field: &Field, defaults: &Defaults, 
         phase: None,
         needs: Vec::new(),
         uses: None,
+        uses_file: None,
+        uses_workflow: None,
         connections: DraftConnections::Unbound,
         with: None,
         with_is_broken: false,
@@ -96,7 +98,19 @@ pub(super) fn read(report: &mut Report<'_>, field: &Field, defaults: &Defaults, 
     step.phase = fields.value("phase").and_then(|it| report.text(it, "`phase`"));
     step.needs = fields.value("needs").map(|it| read_needs(report, it)).unwrap_or_default();
     match fields.value("uses") {
-        Some(node) => step.uses = read_uses(report, node),
+        Some(node) => match &node.kind {
+            Kind::Text(text) if text.starts_with("./") || text.starts_with("../") => {
+                step.uses_file = nested::read_file_name(report, node);
+                for key in ["connection", "connections"] {
+                    if let Some(field) = fields.get(key) {
+                        report
+                            .error(field.name_extent, "connection", "a workflow binds its connections itself")
+                            .suggest("leave it out");
+                    }
+                }
+            }
+            _ => step.uses = read_uses(report, node),
+        },
         None => {
             report
                 .error(field.name_extent, "missing-key", format!("{what} does not say what it runs"))

@@ -379,7 +379,11 @@ fn schedule(times: Times, catch_up: &str) -> Schedule {
     Schedule {
         name: "nightly".parse().expect("a name"),
         times,
-        workflow: ScheduledWorkflow { file: "w.yaml".to_owned(), text: String::new() },
+        workflow: ScheduledWorkflow {
+            file: "w.yaml".to_owned(),
+            text: String::new(),
+            files: std::collections::BTreeMap::new(),
+        },
         parameters: serde_json::json!({}),
         catch_up: catch_up.parse().expect("a policy"),
         overlap: "skip".parse().expect("a policy"),

@@ -11,9 +11,9 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use windlass_engine::Input;
 use windlass_model::name::{ReleaseId, StepName};
-use windlass_model::parse::{check_parameters, parameter_from_text, validate as validate_file};
+use windlass_model::parse::{FileProblems, Nested, check_parameters, parameter_from_text, validate_all};
 use windlass_model::plan::Plan;
-use windlass_model::problem::{Color, Problem, Severity, Source, render};
+use windlass_model::problem::{Color, Severity, Source, render};
 use windlass_model::time::Timestamp;
 
 use super::{Answer, ApiError, Caller, release_id};
@@ -30,6 +30,9 @@ pub struct StartBody {
     pub file: String,
     /// The workflow file.
     pub workflow: String,
+    /// The workflow files that it uses, and that these use, by where they are from its folder.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub files: BTreeMap<String, String>,
     /// What the release begins with.
     #[serde(default)]
     pub parameters: Value,
@@ -54,12 +57,21 @@ pub struct ProblemsBody {
 }
 
 impl ProblemsBody {
-    pub(super) fn of(source: &Source, problems: &[Problem], color: bool) -> Self {
+    pub(super) fn of(files: &[FileProblems], color: bool) -> Self {
         let color = if color { Color::Ansi } else { Color::None };
-        Self {
-            problems: problems.iter().map(|it| serde_json::to_value(it).unwrap_or_default()).collect(),
-            rendered: render(source, problems, color),
+        let mut all = Self::default();
+        for FileProblems { source, problems } in files {
+            let values = problems.iter().map(|it| {
+                let mut value = serde_json::to_value(it).unwrap_or_default();
+                if let Some(fields) = value.as_object_mut().filter(|_| files.len() > 1) {
+                    fields.insert("file".to_owned(), source.name().into());
+                }
+                value
+            });
+            all.problems.extend(values);
+            all.rendered.push_str(&render(source, problems, color));
         }
+        all
     }
 }
 
@@ -69,6 +81,7 @@ impl StartBody {
         Self {
             file: source.name().to_owned(),
             workflow: source.text().to_owned(),
+            files: BTreeMap::new(),
             parameters: Value::Null,
             arguments: BTreeMap::new(),
             on_behalf_of: None,
@@ -161,14 +174,15 @@ pub(super) async fn list(State(runtime): State<Runtime>) -> Answer<Vec<OutlineVi
     Ok(Json(views.collect()))
 }
 
-pub(super) fn planned(runtime: &Runtime, body: &StartBody) -> Result<(Plan, ProblemsBody), ApiError> {
+pub(super) fn planned(runtime: &Runtime, body: &StartBody) -> Result<(Nested, ProblemsBody), ApiError> {
     let source = Source::new(body.file.clone(), body.workflow.clone());
-    let (planned, problems) = validate_file(&source, &runtime.catalog());
-    let shown = ProblemsBody::of(&source, &problems, body.color);
+    let (planned, files) = validate_all(&source, &body.files, &runtime.catalog());
+    let shown = ProblemsBody::of(&files, body.color);
     match planned {
-        Some((_, plan)) => Ok((plan, shown)),
+        Some(nested) => Ok((nested, shown)),
         None => {
-            let count = problems.iter().filter(|it| it.severity == Severity::Error).count();
+            let problems = files.iter().flat_map(|it| &it.problems);
+            let count = problems.filter(|it| it.severity == Severity::Error).count();
             let plural = if count == 1 { "" } else { "s" };
             Err(ApiError::problems(format!("{} has {count} problem{plural}", body.file), shown))
         }
@@ -184,11 +198,11 @@ pub(super) async fn start(
     caller: Caller,
     Json(body): Json<StartBody>,
 ) -> Answer<Started> {
-    let (plan, warnings) = planned(&runtime, &body)?;
-    let parameters = check_parameters(plan.workflow(), body.given(&plan)?)
+    let (nested, warnings) = planned(&runtime, &body)?;
+    let parameters = check_parameters(nested.plan.workflow(), body.given(&nested.plan)?)
         .map_err(|problems| ApiError::new(StatusCode::UNPROCESSABLE_ENTITY, problems.join("; ")))?;
     let actor = caller.actor(&runtime, body.on_behalf_of.as_deref());
-    let plan = runtime.keep_plan(plan).await?;
+    let plan = runtime.keep_nested(nested).await?;
     let release = runtime.begin(&plan, parameters, actor).await?;
     Ok(Json(Started { release: release.to_string(), warnings }))
 }

@@ -7,7 +7,7 @@ use axum::extract::{Path, Query, State};
 use axum::http::StatusCode;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
-use windlass_model::parse::check_parameters;
+use windlass_model::parse::{FileProblems, check_parameters};
 use windlass_model::problem::Source;
 use windlass_model::schedule::{InvalidTimes, Once, Overlap, Schedule, ScheduledWorkflow, Times, Zone};
 use windlass_model::time::Timestamp;
@@ -37,6 +37,9 @@ pub struct ScheduleBody {
     pub file: String,
     /// The workflow file.
     pub workflow: String,
+    /// The workflow files that it uses, and that these use, by where they are from its folder.
+    #[serde(default)]
+    pub files: BTreeMap<String, String>,
     /// What its releases begin with.
     #[serde(default)]
     pub parameters: Value,
@@ -80,7 +83,10 @@ fn times_of(cron: Option<&str>, at: Option<&str>, zone: Option<&str>, color: boo
     Times::parse(cron, at, zone).map_err(|error| match &error {
         InvalidTimes::Cron { text, problem } => {
             let source = Source::new("cron", text.clone());
-            ApiError::problems(&error, ProblemsBody::of(&source, std::slice::from_ref(problem), color))
+            ApiError::problems(&error, {
+                let problems = vec![(**problem).clone()];
+                ProblemsBody::of(&[FileProblems { source, problems }], color)
+            })
         }
         InvalidTimes::Zone(_) | InvalidTimes::Time(_) | InvalidTimes::NotOne => wrong(error),
     })
@@ -106,15 +112,16 @@ pub(super) async fn set(
     let start = StartBody {
         file: body.file.clone(),
         workflow: body.workflow.clone(),
+        files: body.files.clone(),
         parameters: body.parameters,
         arguments: body.arguments,
         on_behalf_of: None,
         color: body.color,
     };
-    let (plan, _) = planned(&runtime, &start)?;
+    let plan = planned(&runtime, &start)?.0.plan;
     let parameters = start.given(&plan)?;
     check_parameters(plan.workflow(), parameters.clone()).map_err(|problems| wrong(problems.join("; ")))?;
-    let workflow = ScheduledWorkflow { file: body.file, text: body.workflow };
+    let workflow = ScheduledWorkflow { file: body.file, text: body.workflow, files: body.files };
     let schedule = Schedule { name, times, workflow, parameters, catch_up, overlap, starts, ends, paused: false };
     let actor = caller.actor(&runtime, body.on_behalf_of.as_deref());
     Ok(Json(runtime.set_schedule(schedule, actor).await?))

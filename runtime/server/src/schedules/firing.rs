@@ -8,8 +8,7 @@ use windlass_engine::Input;
 use windlass_model::actor::Actor;
 use windlass_model::event::{Event, Intervention};
 use windlass_model::name::{ReleaseId, ScheduleName};
-use windlass_model::parse::{check_parameters, validate};
-use windlass_model::plan::Plan;
+use windlass_model::parse::{Nested, check_parameters, validate_all};
 use windlass_model::problem::{Severity, Source};
 use windlass_model::schedule::{Overlap, Schedule};
 use windlass_model::time::{Span, Timestamp};
@@ -196,7 +195,7 @@ impl Runtime {
         mut record: Record,
         asked: Asked,
     ) -> Result<Outcome, RuntimeError> {
-        let (plan, parameters) = match self.plan_of(&record.schedule) {
+        let (nested, parameters) = match self.plan_of(&record.schedule) {
             Ok(planned) => planned,
             Err(error) => {
                 tracing::warn!(schedule = %record.schedule.name, %error, "a release could not be started");
@@ -208,13 +207,14 @@ impl Runtime {
             }
         };
         let requester = record.requester(&asked);
-        let plan = self.keep_plan(plan).await?;
+        let plan = self.keep_nested(nested).await?;
         let release = loop {
             let release = self.inner.new_id(&plan)?;
             let salt = rand::random();
             record.pending = Some(Pending { asked: asked.clone(), release: release.clone(), salt });
             book.put(&**self.store(), record.clone()).await?;
-            match self.begin_as(&plan, release.clone(), salt, parameters.clone(), requester.clone()).await {
+            let begun = (parameters.clone(), requester.clone(), None);
+            match self.begin_as(&plan, release.clone(), salt, begun).await {
                 Ok(()) => break release,
                 // Somebody else began a release with this number.
                 Err(AppendError::Conflict { .. }) => {}
@@ -233,15 +233,17 @@ impl Runtime {
     }
 
     /// The plan as of now, and what a release of it begins with.
-    pub(crate) fn plan_of(&self, schedule: &Schedule) -> Result<(Plan, serde_json::Value), String> {
+    pub(crate) fn plan_of(&self, schedule: &Schedule) -> Result<(Nested, serde_json::Value), String> {
         let source = Source::new(schedule.workflow.file.clone(), schedule.workflow.text.clone());
-        let (planned, problems) = validate(&source, &self.catalog());
-        let Some((_, plan)) = planned else {
-            let errors = problems.iter().filter(|it| it.severity == Severity::Error);
-            let shown: Vec<String> = errors.take(3).map(|it| format!("{}:{it}", schedule.workflow.file)).collect();
-            return Err(shown.join("; "));
+        let (nested, files) = validate_all(&source, &schedule.workflow.files, &self.catalog());
+        let Some(nested) = nested else {
+            let errors = files.iter().flat_map(|file| {
+                let errors = file.problems.iter().filter(|it| it.severity == Severity::Error);
+                errors.map(|it| format!("{}:{it}", file.source.name()))
+            });
+            return Err(errors.take(3).collect::<Vec<_>>().join("; "));
         };
-        let parameters = check_parameters(plan.workflow(), schedule.parameters.clone());
-        parameters.map(|it| (plan, it)).map_err(|problems| problems.join("; "))
+        let parameters = check_parameters(nested.plan.workflow(), schedule.parameters.clone());
+        parameters.map(|it| (nested, it)).map_err(|problems| problems.join("; "))
     }
 }

@@ -133,7 +133,11 @@ fn yearly(overlap: Overlap) -> Record {
     let schedule = Schedule {
         name: "yearly".parse().expect("a name"),
         times: Times::parse(Some("@yearly"), None, Some("Europe/Berlin")).expect("times"),
-        workflow: ScheduledWorkflow { file: "nightly.yaml".to_owned(), text: WORKFLOW.to_owned() },
+        workflow: ScheduledWorkflow {
+            file: "nightly.yaml".to_owned(),
+            text: WORKFLOW.to_owned(),
+            files: std::collections::BTreeMap::new(),
+        },
         parameters: json!({}),
         catch_up: CatchUp::All(100),
         overlap,

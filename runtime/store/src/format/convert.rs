@@ -7,7 +7,7 @@ use serde_json::Value;
 use windlass_model::actor::Actor;
 use windlass_model::digest::Digest;
 use windlass_model::event::{
-    AfterFailure, AfterInterruption, Created, Event, Intervention, Operation, Outcome, Record, SkipReason, Wake,
+    AfterFailure, AfterInterruption, Created, Event, Intervention, Operation, Outcome, Parent, Record, SkipReason, Wake,
 };
 use windlass_model::failure::{FailureClass, FailureOrigin, RetryAdvice, StepError};
 use windlass_model::name::{PhaseName, ReleaseId, StepName};
@@ -79,6 +79,7 @@ fn from_event(event: &Event) -> v1::Event<'_> {
             W::ReleaseEnded { outcome: from_outcome(*outcome), outputs: from_json(outputs) }
         }
         Event::LeftAlone => W::LeftAlone,
+        Event::ParentTold => W::ParentTold,
         Event::OutputGiven { step, output } => W::OutputGiven { step: step.as_str(), output: from_json(output) },
         Event::StepsReset { steps } => W::StepsReset { steps: steps.iter().map(StepName::as_str).collect() },
         Event::DelayOver { step } => W::DelayOver { step: step.as_str() },
@@ -148,6 +149,7 @@ fn to_event(event: v1::Event<'_>) -> Result<Event, Garbled> {
             Event::ReleaseEnded { outcome: to_outcome(outcome), outputs: to_json(&outputs)? }
         }
         W::LeftAlone => Event::LeftAlone,
+        W::ParentTold => Event::ParentTold,
         W::OutputGiven { step, output } => Event::OutputGiven { step: to_name(step)?, output: to_json(&output)? },
         W::StepsReset { steps } => {
             Event::StepsReset { steps: steps.into_iter().map(to_name).collect::<Result<_, _>>()? }
@@ -185,6 +187,11 @@ fn from_created(created: &Created) -> v1::Created<'_> {
         parameters: from_json(&created.parameters),
         requested_by: from_actor(&created.requested_by),
         salt: ByteArray::from(created.salt),
+        parent: created.parent.as_ref().map(|it| v1::Parent {
+            workflow: it.release.workflow().as_str(),
+            number: it.release.number(),
+            step: it.step.as_str(),
+        }),
     }
 }
 
@@ -200,6 +207,12 @@ fn to_created(created: v1::Created<'_>) -> Result<Created, Garbled> {
         parameters: to_json(&created.parameters)?,
         requested_by: to_actor(created.requested_by),
         salt: created.salt.into(),
+        parent: match created.parent {
+            None => None,
+            Some(it) => {
+                Some(Parent { release: ReleaseId::new(to_name(it.workflow)?, it.number), step: to_name(it.step)? })
+            }
+        },
     })
 }
 

@@ -159,6 +159,7 @@ pub fn is_shallow(event: &Event) -> bool {
         | Event::EffectNotFound { .. }
         | Event::AttemptFailed { .. }
         | Event::LeftAlone
+        | Event::ParentTold
         | Event::AttemptTimedOut { .. }
         | Event::Intervened { .. }
         | Event::FailingStarted { .. }

@@ -218,6 +218,8 @@ pub enum Event<'a> {
         #[n(0)]
         outcome: Outcome,
     },
+    #[n(28)]
+    ParentTold,
     #[n(30)]
     CallbackKept {
         #[b(0)]
@@ -247,6 +249,18 @@ pub struct Created<'a> {
     pub requested_by: Actor<'a>,
     #[n(6)]
     pub salt: ByteArray<16>,
+    #[b(7)]
+    pub parent: Option<Parent<'a>>,
+}
+
+#[derive(Debug, Encode, Decode)]
+pub struct Parent<'a> {
+    #[b(0)]
+    pub workflow: &'a str,
+    #[n(1)]
+    pub number: u64,
+    #[b(2)]
+    pub step: &'a str,
 }
 
 #[derive(Debug, Encode, Decode)]

@@ -59,7 +59,7 @@ pub(crate) fn outline(release: &ReleaseId, created_at: u64, open: bool) -> Outli
 }
 
 /// The number of variants of [`Event`].
-const EVENTS: usize = 29;
+const EVENTS: usize = 30;
 
 /// Which variant it is. A new one does not compile until it is here, and then fails until it is in [`one_of_each`].
 fn variant(event: &Event) -> usize {
@@ -92,6 +92,7 @@ fn variant(event: &Event) -> usize {
         Event::DeadlinePassed { .. } => 26,
         Event::FinallyStarted { .. } => 27,
         Event::CallbackKept { .. } => 28,
+        Event::ParentTold => 29,
         Event::ReleaseEnded { .. } => 18,
     }
 }
@@ -129,6 +130,22 @@ pub(crate) fn one_of_each() -> Vec<(String, Event)> {
                 parameters: json!({ "count": 3, "ratio": 0.1, "tags": ["a", null, true], "version": "1.2.3" }),
                 requested_by: ana.clone(),
                 salt: [7; 16],
+                parent: None,
+            })),
+        ),
+        (
+            "release-created-inside".to_owned(),
+            Event::ReleaseCreated(Box::new(Created {
+                release: release("deploy-4"),
+                plan: Digest::of(b"plan"),
+                components: Vec::new(),
+                parameters: json!({}),
+                requested_by: ana.clone(),
+                salt: [7; 16],
+                parent: Some(windlass_model::event::Parent {
+                    release: release("payments-17"),
+                    step: "deploy.2".parse().expect("a name"),
+                }),
             })),
         ),
         (
@@ -195,6 +212,7 @@ pub(crate) fn one_of_each() -> Vec<(String, Event)> {
         ("rollback-started".to_owned(), Event::RollbackStarted { trigger: "ana: wrong version".to_owned() }),
         ("step-canceled".to_owned(), Event::StepCanceled { step: build() }),
         ("left-alone".to_owned(), Event::LeftAlone),
+        ("parent-told".to_owned(), Event::ParentTold),
         ("output-given".to_owned(), Event::OutputGiven { step: build(), output: json!({ "number": 12 }) }),
         ("steps-reset".to_owned(), Event::StepsReset { steps: vec![build(), "deploy".parse().expect("a name")] }),
         (

@@ -56,7 +56,9 @@ impl Site {
 
     /// Writes a file next to the state directory, where commands run.
     pub(crate) fn write(&self, name: &str, text: &str) {
-        std::fs::write(self.folder.path().join(name), text).expect("the file");
+        let file = self.folder.path().join(name);
+        std::fs::create_dir_all(file.parent().expect("a folder")).expect("the folder");
+        std::fs::write(file, text).expect("the file");
     }
 
     pub(crate) fn command(&self, arguments: &[&str]) -> Command {

@@ -1,0 +1,160 @@
+//! Releases inside of releases, by the command.
+
+use serde_json::json;
+
+use crate::support::{Service, Site};
+
+const OUTER: &str = r"windlass: v1
+workflow: fleet
+steps:
+  deploy:
+    uses: ./parts/deploy.yaml
+    for_each: [eu, us]
+    with: { region: '${{ each.value }}' }
+    on_failure: rollback
+  announce:
+    needs: [deploy]
+    uses: http/get@^0.1
+    connection: service
+    with: { path: '/announce/${{ steps.deploy.output[1].url }}' }
+    retry: { attempts: 1 }
+    on_failure: pause
+";
+
+const DEPLOY: &str = r"windlass: v1
+workflow: deploy
+parameters:
+  region: { type: string }
+steps:
+  install:
+    uses: http/get@^0.1
+    connection: service
+    with: { path: '/install/${{ parameters.region }}' }
+    retry: { attempts: 1 }
+    on_failure: fail
+  check: { needs: [install], uses: ./check.yaml, with: { what: '${{ parameters.region }}' }, on_failure: fail }
+outputs:
+  url: ${{ steps.install.output.text }}
+";
+
+const CHECK: &str = r"windlass: v1
+workflow: check
+parameters:
+  what: { type: string }
+steps:
+  look:
+    uses: http/get@^0.1
+    connection: service
+    with: { path: '/check/${{ parameters.what }}' }
+    retry: { attempts: 1 }
+";
+
+fn site(service: &Service) -> Site {
+    let site = Site::new();
+    site.write("fleet.yaml", OUTER);
+    site.write("parts/deploy.yaml", DEPLOY);
+    site.write("parts/check.yaml", CHECK);
+    site.good(&["connection", "add", "service", "--url", &service.url, "--private-network"]);
+    for path in ["/install/eu", "/install/us"] {
+        service.answers(path, 200, &path[9..]);
+    }
+    site
+}
+
+#[test]
+fn a_release_waits_for_those_inside_of_it_whatever_process_they_run_in() {
+    let service = Service::start();
+    let site = site(&service);
+    service.answers("/check/eu", 200, "fine");
+    let mut serve = site.serve();
+    site.good(&["run", "fleet.yaml", "--detach"]);
+    // The check of one region is not there yet, so that the release two levels down pauses.
+    site.until("fleet-1", "the first region is done", |it| it.steps[0].items.iter().any(|it| it.state == "succeeded"));
+    let fleet = site.until("fleet-1", "the second one waits", |it| {
+        it.steps[0].items.iter().any(|it| it.release.is_some() && it.state == "suspended")
+    });
+    let waiting = fleet.steps[0].items.iter().find(|it| it.state == "suspended").expect("one waits");
+    let inner = waiting.release.clone().expect("its release");
+    let deploy = site.until(&inner, "it waits for the check", |it| it.steps[1].release.is_some());
+    assert_eq!(deploy.parent, Some(("fleet-1".to_owned(), waiting.name.clone())));
+    let check = deploy.steps[1].release.clone().expect("its release");
+    site.until(&check, "it pauses", |it| it.state == "paused");
+
+    serve.kill_9();
+    let _serve = site.serve();
+    service.answers("/check/us", 200, "fine");
+    service.answers("/announce/us", 200, "told");
+    site.good(&["release", "retry", &check, "--step", "look", "--reason", "the check is there now"]);
+    let fleet = site.ended("fleet-1");
+    assert!(fleet.succeeded, "{fleet:#?}");
+    assert_eq!(fleet.steps[0].output, json!([{ "url": "eu" }, { "url": "us" }]));
+    for path in ["/install/eu", "/install/us"] {
+        assert_eq!(service.asked(path), 1, "{path}");
+    }
+    site.check();
+}
+
+#[test]
+fn what_happens_to_a_release_happens_to_those_inside_of_it() {
+    let service = Service::start();
+    let site = site(&service);
+    let _serve = site.serve();
+    // One fails: the outer one is rolled back, and with it the inner one that went well.
+    service.answers("/check/eu", 200, "fine");
+    service.answers("/install/us", 500, "broken");
+    site.good(&["run", "fleet.yaml", "--detach"]);
+    let fleet = site.ended("fleet-1");
+    assert_eq!(fleet.state, "rolled back", "{fleet:#?}");
+    for item in &fleet.steps[0].items {
+        let inner = site.ended(item.release.as_deref().expect("a release"));
+        assert_eq!(inner.state, "rolled back");
+    }
+    // Canceling reaches down two levels.
+    service.answers("/install/us", 200, "us");
+    site.good(&["run", "fleet.yaml", "--detach"]);
+    let fleet = site.until("fleet-2", "a region waits for its check", |it| {
+        it.steps[0].items.iter().any(|it| it.state == "succeeded")
+            && it.steps[0].items.iter().any(|it| it.state == "suspended")
+    });
+    let inner = fleet.steps[0].items.iter().find(|it| it.state == "suspended").and_then(|it| it.release.clone());
+    let inner = inner.expect("its release");
+    let check = site.until(&inner, "it runs a check", |it| it.steps[1].release.is_some()).steps[1].release.clone();
+    let check = check.expect("its release");
+    site.until(&check, "it pauses", |it| it.state == "paused");
+    site.good(&["release", "cancel", "fleet-2", "--reason", "enough"]);
+    for release in ["fleet-2", inner.as_str(), check.as_str()] {
+        assert_eq!(site.ended(release).state, "canceled", "{release}");
+    }
+}
+
+#[test]
+fn files_that_do_not_fit_are_told_where_they_stand() {
+    let service = Service::start();
+    let site = site(&service);
+    let told = |name: &str, text: &str| {
+        site.write(name, text);
+        let ran = site.run(&["validate", "fleet.yaml"]);
+        assert_eq!(ran.code, Some(1), "{ran:?}");
+        ran.stderr
+    };
+    let circle =
+        told("parts/check.yaml", &CHECK.replace("uses: http/get@^0.1\n    connection: service", "uses: ../fleet.yaml"));
+    assert!(
+        circle.contains("a workflow would run inside of itself: `fleet.yaml` uses `parts/deploy.yaml` uses `parts/check.yaml` uses `fleet.yaml`"),
+        "{circle}"
+    );
+    site.write("parts/check.yaml", CHECK);
+    let input = told("parts/deploy.yaml", &DEPLOY.replace("with: { what:", "with: { wat:"));
+    assert!(
+        input.contains("the input of `workflow check` has no field `wat`") && input.contains("parts/deploy.yaml:12"),
+        "{input}"
+    );
+    assert!(input.contains("`parts/deploy.yaml` has 2 problems of its own"), "{input}");
+    let output = told("fleet.yaml", &OUTER.replace("[1].url", "[1].uri"));
+    assert!(output.contains("there is no field `uri`"), "{output}");
+    site.write("parts/deploy.yaml", DEPLOY);
+    let missing = told("fleet.yaml", &OUTER.replace("./parts/deploy.yaml", "./deploy.yaml"));
+    assert!(missing.contains("there is no workflow file `deploy.yaml`"), "{missing}");
+    let bound = told("fleet.yaml", &OUTER.replace("on_failure: rollback", "connection: service"));
+    assert!(bound.contains("a workflow binds its connections itself"), "{bound}");
+}

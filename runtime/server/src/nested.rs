@@ -1,0 +1,243 @@
+//! Releases inside of releases: what a step does that runs a workflow.
+//!
+//! For the engine it is a step like any other, whose calls are answered here instead of by a component: `start`
+//! begins the inner release, or finds the one that a call before it began, and is suspended until that has ended;
+//! `cancel` stops it, `rollback` rolls it back. Each can be repeated.
+//!
+//! The id of the inner release is a checkpoint of the step, recorded before it begins; the inner release names the
+//! step in its first event. When it ends, it says so, and is open until the outer one has recorded that.
+//!
+//! **Invariant:** whoever looks after the end sees the end: an inner release is told of only once its end is durable,
+//! so an outer one that looked too early is suspended, or about to be, and is woken.
+
+use std::time::Duration;
+
+use tokio::sync::{mpsc, oneshot};
+use windlass_engine::{
+    Activity, CallId, CallOrder, CallResult, Callback, Input, Rejected, Release, ReleaseState, Suspension, TopicMaker,
+    WakeCondition,
+};
+use windlass_model::actor::Actor;
+use windlass_model::digest::Digest;
+use windlass_model::event::{Intervention, Operation, Outcome, Parent};
+use windlass_model::failure::{FailureClass, StepError};
+use windlass_model::name::{ReleaseId, StepName};
+use windlass_model::parse::check_parameters;
+use windlass_store::AppendError;
+
+use crate::driver::{Message, NotTaken};
+use crate::runtime::{Runtime, RuntimeError};
+
+/// Under which name a step keeps which release it began, and in which attempt: `2 deploy-17`.
+pub(crate) const CHECKPOINT: &str = "release";
+
+/// How long to wait before an end is told again that could not be recorded.
+const TOLD_AGAIN_AFTER: Duration = Duration::from_secs(1);
+
+/// A call of a step that runs a workflow.
+pub(crate) struct NestedCall {
+    pub(crate) runtime: Runtime,
+    pub(crate) outer: ReleaseId,
+    pub(crate) step: StepName,
+    pub(crate) plan: Digest,
+    pub(crate) requested_by: Actor,
+    /// What the step's checkpoint says.
+    pub(crate) began: Option<Began>,
+    pub(crate) order: CallOrder,
+    pub(crate) inbox: mpsc::UnboundedSender<Message>,
+}
+
+/// A release that a step began.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Began {
+    attempt: u32,
+    pub(crate) release: ReleaseId,
+}
+
+impl Began {
+    pub(crate) fn read(checkpoint: &[u8]) -> Option<Self> {
+        let (attempt, release) = std::str::from_utf8(checkpoint).ok()?.split_once(' ')?;
+        Some(Self { attempt: attempt.parse().ok()?, release: release.parse().ok()? })
+    }
+
+    fn write(&self) -> Vec<u8> {
+        format!("{} {}", self.attempt, self.release).into_bytes()
+    }
+}
+
+impl NestedCall {
+    pub(crate) async fn make(self) -> Result<CallResult, StepError> {
+        let inner = match &self.began {
+            Some(began) => self.inner(&began.release).await?.map(|it| (began.clone(), it)),
+            None => None,
+        };
+        match (self.order.id.operation, inner) {
+            (Operation::Start, inner) => self.start(inner).await,
+            // It never came to be, so there is nothing to stop or to roll back.
+            (Operation::Cancel | Operation::Rollback, None) => Ok(CallResult::Done(serde_json::Value::Null)),
+            (Operation::Cancel, Some((began, inner))) => self.cancel(began.release, &inner).await,
+            (Operation::Rollback, Some((began, inner))) => self.roll_back(began.release, &inner).await,
+        }
+    }
+
+    /// The inner release, if it is there and is ours.
+    async fn inner(&self, id: &ReleaseId) -> Result<Option<Box<Release>>, StepError> {
+        match self.runtime.release(id).await {
+            Ok(release) => Ok(Some(release).filter(|it| it.created().parent.as_ref() == Some(&self.parent()))),
+            Err(RuntimeError::UnknownRelease(_)) => Ok(None),
+            Err(error) => Err(ours(&error)),
+        }
+    }
+
+    fn parent(&self) -> Parent {
+        Parent { release: self.outer.clone(), step: self.step.clone() }
+    }
+
+    async fn start(self, inner: Option<(Began, Box<Release>)>) -> Result<CallResult, StepError> {
+        let id = match inner {
+            Some((began, release)) => match release.state() {
+                ReleaseState::Ended { outcome: Outcome::Succeeded, outputs } => {
+                    return Ok(CallResult::Done(outputs.clone()));
+                }
+                // One that an earlier attempt began, and that ended badly, is left as it is.
+                ReleaseState::Ended { outcome, .. } if began.attempt == self.order.id.attempt => {
+                    return Err(ended_badly(&release, *outcome));
+                }
+                ReleaseState::Ended { .. } => self.begin().await?,
+                _ => began.release,
+            },
+            None => self.begin().await?,
+        };
+        Ok(self.wait(&id, format!("release {id}")))
+    }
+
+    /// Begins another release.
+    async fn begin(&self) -> Result<ReleaseId, StepError> {
+        let kept = self.runtime.kept(self.plan).map_err(|it| ours(&it))?;
+        let parameters = check_parameters(kept.plan().workflow(), (*self.order.input).clone())
+            .map_err(|problems| StepError::host(FailureClass::Invalid, "parameters-refused", problems.join("; ")))?;
+        loop {
+            let release = self.runtime.inner.new_id(&kept).map_err(|it| ours(&RuntimeError::from(it)))?;
+            let began = Began { attempt: self.order.id.attempt, release: release.clone() };
+            self.note(self.order.id, &began).await?;
+            let asked = (parameters.clone(), self.requested_by.clone(), Some(self.parent()));
+            match self.runtime.begin_as(&kept, release.clone(), rand::random(), asked).await {
+                Ok(()) => return Ok(release),
+                // Somebody else took the number.
+                Err(AppendError::Conflict { .. }) => {}
+                Err(error) => return Err(ours(&RuntimeError::from(error))),
+            }
+        }
+    }
+
+    /// Records which release it will be.
+    async fn note(&self, call: CallId, began: &Began) -> Result<(), StepError> {
+        let (answer, recorded) = oneshot::channel();
+        let input = Input::CheckpointReached { call, name: CHECKPOINT.to_owned(), value: began.write() };
+        let lost = || StepError::host(FailureClass::Canceled, "call-over", "the call is over");
+        self.inbox.send(Message::Input { input, answer }).map_err(|_| lost())?;
+        recorded.await.map_err(|_| lost())?.map_err(|_| lost())
+    }
+
+    async fn cancel(self, id: ReleaseId, inner: &Release) -> Result<CallResult, StepError> {
+        if inner.outcome().is_some() {
+            return Ok(CallResult::Done(serde_json::Value::Null));
+        }
+        if matches!(inner.state(), ReleaseState::Running | ReleaseState::Failing { .. }) {
+            // If it refuses, it has just ended, and says so.
+            let _refused = self.ask(&id, Intervention::Cancel { rollback: false }, "stopped").await?;
+        }
+        Ok(self.wait(&id, format!("release {id} is being stopped")))
+    }
+
+    async fn roll_back(self, id: ReleaseId, inner: &Release) -> Result<CallResult, StepError> {
+        match inner.state() {
+            ReleaseState::Ended { outcome: Outcome::RolledBack, .. } => {
+                return Ok(CallResult::Done(serde_json::Value::Null));
+            }
+            ReleaseState::Ended { outcome: outcome @ Outcome::PartiallyRolledBack, .. } => {
+                return Err(ended_badly(inner, *outcome));
+            }
+            ReleaseState::Ended { .. } | ReleaseState::Running | ReleaseState::Failing { .. } => {
+                if let Err(rejected) = self.ask(&id, Intervention::Rollback, "rolled back").await? {
+                    let message = format!("release {id} cannot be rolled back: {rejected}");
+                    return Err(StepError::host(FailureClass::Rejected, "rollback-refused", message));
+                }
+            }
+            ReleaseState::Canceling { .. } | ReleaseState::RollingBack { .. } | ReleaseState::Finishing { .. } => {}
+        }
+        Ok(self.wait(&id, format!("release {id} is being rolled back")))
+    }
+
+    /// Asks something of the inner release; what it refuses is the answer.
+    async fn ask(
+        &self,
+        id: &ReleaseId,
+        intervention: Intervention,
+        verb: &str,
+    ) -> Result<Result<(), Rejected>, StepError> {
+        let actor = Actor { name: self.outer.to_string(), groups: Vec::new(), authenticated: "release".to_owned() };
+        let reason = format!("step {} of {} is {verb}", self.step, self.outer);
+        match self.runtime.tell(id, Input::Intervene { actor, reason, intervention }).await {
+            Ok(()) => Ok(Ok(())),
+            Err(RuntimeError::NotTaken(NotTaken::Rejected(rejected))) => Ok(Err(rejected)),
+            Err(error) => Err(ours(&error)),
+        }
+    }
+
+    /// Waits until the inner release says that it has ended.
+    fn wait(&self, id: &ReleaseId, status: String) -> CallResult {
+        let topic = topic(id, self.order.id.operation, self.order.id.attempt);
+        CallResult::Suspended(Suspension { state: Vec::new(), wakes: vec![WakeCondition::Callback(topic)], status })
+    }
+}
+
+/// What an attempt waits for. It is no topic that anybody outside can call: those are signed.
+fn topic(inner: &ReleaseId, operation: Operation, attempt: u32) -> String {
+    format!("release/{inner}/{}/{attempt}", operation.name())
+}
+
+fn ended_badly(release: &Release, outcome: Outcome) -> StepError {
+    let class = if outcome == Outcome::Canceled { FailureClass::Canceled } else { FailureClass::Rejected };
+    let code = format!("release-{}", outcome.word().replace('_', "-"));
+    let why = release.failures().next().map(|(step, error)| format!(": {step}: {error}")).unwrap_or_default();
+    StepError::host(class, &code, format!("release {} was {}{why}", release.id(), passive(outcome)))
+}
+
+/// `failed` as in `was not successful`.
+fn passive(outcome: Outcome) -> &'static str {
+    match outcome {
+        Outcome::Failed => "not successful",
+        other => other.name(),
+    }
+}
+
+fn ours(error: &RuntimeError) -> StepError {
+    StepError::host(FailureClass::Transient, "release-unreachable", error.to_string())
+}
+
+/// Tells the release that `id` is a part of that it has ended, until that is recorded or is of no use.
+pub(crate) async fn tell_parent(runtime: Runtime, id: ReleaseId, parent: Parent) {
+    while let Err(error) = told(&runtime, &id, &parent).await {
+        tracing::warn!(release = %id, outer = %parent.release, %error, "its end could not be told yet");
+        tokio::time::sleep(TOLD_AGAIN_AFTER).await;
+    }
+}
+
+async fn told(runtime: &Runtime, id: &ReleaseId, parent: &Parent) -> Result<(), RuntimeError> {
+    let outer = match runtime.release(&parent.release).await {
+        Err(RuntimeError::UnknownRelease(_)) => return Ok(()),
+        other => other?,
+    };
+    let run = outer.index_of(&parent.step).map(|it| outer.step(it));
+    let Some(Activity { operation, attempt, .. }) = run.and_then(|it| it.state.activity()) else {
+        // Nothing of the step goes on; whatever begins next looks for itself.
+        return Ok(());
+    };
+    let callback = Callback { topic: topic(id, *operation, *attempt), headers: Vec::new(), body: Vec::new() };
+    let maker = TopicMaker { step: parent.step.clone(), operation: *operation, attempt: *attempt };
+    match runtime.tell(&parent.release, Input::Callback { callback, maker }).await {
+        Err(RuntimeError::NotTaken(NotTaken::Rejected(_))) => Ok(()),
+        other => other,
+    }
+}

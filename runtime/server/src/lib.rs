@@ -17,6 +17,7 @@ pub mod runtime;
 pub mod state_directory;
 pub mod step_host;
 pub mod step_log;
+pub mod upkeep;
 pub mod view;
 
 mod attendance;

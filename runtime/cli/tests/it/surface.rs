@@ -344,6 +344,9 @@ fn programs_get_json_from_every_command() {
         &["tool", "list"],
         &["group", "list"],
         &["store", "check"],
+        &["store", "archive"],
+        &["store", "expire", "--older-than", "400d", "--dry-run"],
+        &["store", "expire", "--older-than", "400d"],
         &["validate", "payments.yaml"],
         &["validate", "--offline", "payments.yaml"],
     ] {

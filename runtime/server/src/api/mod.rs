@@ -6,8 +6,10 @@
 
 mod declare;
 mod intervention;
+mod list;
 mod release;
 mod serve;
+mod upkeep;
 
 use std::convert::Infallible;
 
@@ -25,8 +27,10 @@ use windlass_model::name::ReleaseId;
 
 pub use declare::{BackupBody, ConnectionTest, GroupBody, PluginView, backup_view};
 pub use intervention::{Asked, InterventionBody};
-pub use release::{JournalBody, OutlineView, ProblemsBody, StartBody, Started, VoteBody};
+pub use list::{LIMIT_MAX, OutlineView, ReleasesPage};
+pub use release::{JournalBody, ProblemsBody, StartBody, Started, VoteBody};
 pub use serve::{Serving, serve};
+pub use upkeep::{ArchiveBody, ArchivedView, EXAMPLES_MAX, ExpireBody, ExpiredView};
 
 use crate::driver::NotTaken;
 use crate::runtime::{Runtime, RuntimeError};
@@ -110,7 +114,7 @@ pub struct StatusBody {
 pub fn router(runtime: Runtime) -> axum::Router {
     axum::Router::new()
         .route("/v1/status", get(status))
-        .route("/v1/releases", get(release::list).post(release::start))
+        .route("/v1/releases", get(list::list).post(release::start))
         .route("/v1/releases/{release}", get(release::show))
         .route("/v1/releases/{release}/watch", get(release::watch))
         .route("/v1/releases/{release}/journal", get(release::journal))
@@ -128,6 +132,8 @@ pub fn router(runtime: Runtime) -> axum::Router {
         .route("/v1/groups", get(declare::groups).post(declare::add_group))
         .route("/v1/store/check", get(declare::check_store))
         .route("/v1/store/repair", post(declare::repair_store))
+        .route("/v1/store/archive", post(upkeep::archive))
+        .route("/v1/store/expire", post(upkeep::expire))
         .route("/v1/backup", post(declare::back_up))
         .fallback(async || ApiError::new(StatusCode::NOT_FOUND, "there is nothing at this path"))
         .layer(axum::extract::DefaultBodyLimit::max(64 * 1024 * 1024))

@@ -249,3 +249,82 @@ async fn to_its_end(inner: &Weak<Inner>, chore: Chore) -> Result<(), RuntimeErro
         tokio::time::sleep(begun.elapsed()).await;
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+    use windlass_model::event::{Event, Record};
+    use windlass_store::{Append, Outline};
+
+    use super::*;
+    use crate::runtime::RuntimeOptions;
+    use crate::state_directory::StateDirectory;
+
+    /// Releases that ended long ago, of 3 kB each, which do not compress away.
+    async fn fill(runtime: &Runtime, count: u64) {
+        for number in 1..=count {
+            let release = ReleaseId::new("old".parse().expect("a name"), number);
+            let output = json!({ "text": format!("{number:03}").repeat(1000) });
+            let event = Event::AttemptSucceeded { step: "build".parse().expect("a name"), output };
+            let outline = Outline {
+                release: release.clone(),
+                state: "succeeded".to_owned(),
+                since: Timestamp(number),
+                created_at: Timestamp(number),
+                updated_at: Timestamp(number),
+                requested_by: "ana".to_owned(),
+                headline: String::new(),
+                open: false,
+                rest: None,
+            };
+            let record = Record { at: Timestamp(number), events: vec![event] };
+            let append = Append { release, expected: 0, record, outline: Some(outline) };
+            runtime.store().append(append).await.expect("appended");
+        }
+    }
+
+    async fn until(what: &str, is: impl AsyncFn() -> bool) {
+        let so = async {
+            while !is().await {
+                tokio::task::yield_now().await;
+            }
+        };
+        assert!(tokio::time::timeout(Duration::from_secs(60), so).await.is_ok(), "{what}");
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn a_runtime_archives_and_removes_by_itself() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let state = StateDirectory::open(folder.path()).expect("a state directory");
+        let runtime = Runtime::open(state, RuntimeOptions::default()).await.expect("a runtime");
+        fill(&runtime, 400).await;
+        runtime.keep_up(Upkeep { archive_after: Span(0), retention: None });
+        until("full segments are archived", async || {
+            // Four of the four and a half that there are, by 85 releases each.
+            runtime.store().check().expect("checked").archived >= 4 * 85
+        })
+        .await;
+        let report = runtime.store().check().expect("checked");
+        assert!(report.is_sound() && report.releases == 400 && report.archived < 400, "{report:?}");
+
+        // A portion after the other, until nothing is left that is old enough.
+        let inner = Arc::downgrade(&runtime.inner);
+        std::fs::write(runtime.state().logs().join("old-7.jsonl"), "{}\n").expect("written");
+        let young = Span(now().as_millis() - 350);
+        to_its_end(&inner, Chore::Remove(young)).await.expect("removed");
+        let report = runtime.store().check().expect("checked");
+        assert!(report.is_sound() && (51..=53).contains(&report.releases), "{report:?}");
+        assert!(!runtime.state().logs().join("old-7.jsonl").exists());
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn a_store_in_memory_has_no_upkeep_and_says_so() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let state = StateDirectory::open(folder.path()).expect("a state directory");
+        let store = Arc::new(windlass_store::MemoryStore::default());
+        let runtime = Runtime::with_store(state, store, RuntimeOptions::default()).await.expect("a runtime");
+        runtime.keep_up(Upkeep::default());
+        assert!(matches!(runtime.archive(Span(0)).await, Err(RuntimeError::NotOnDisk)));
+        assert!(matches!(runtime.expire(Span(1)).await, Err(RuntimeError::NotOnDisk)));
+    }
+}

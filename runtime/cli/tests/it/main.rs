@@ -13,5 +13,6 @@ mod https;
 mod intervention;
 mod parking;
 mod rollback;
+mod store;
 mod support;
 mod surface;

@@ -88,7 +88,7 @@ fn every_command_has_help() {
         ("connection", &["add", "list", "test", "remove"]),
         ("tool", &["add", "list"]),
         ("group", &["add", "list"]),
-        ("store", &["check"]),
+        ("store", &["check", "archive", "expire"]),
     ];
     for (group, commands) in groups {
         for command in commands {

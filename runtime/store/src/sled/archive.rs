@@ -9,8 +9,9 @@
 //!
 //! **Invariant:** a segment is on the disk before the entry that names it, and that entry is written before
 //! or with the removal of the first record. Records of the database that are in the segment as well are passed over.
+//! **Invariant:** a release is in a segment once. One that goes on and ends again while a segment is gathered is met again.
 
-use std::collections::HashSet;
+use std::collections::{BTreeMap, HashSet};
 use std::io::{Read, Write as _};
 use std::ops::{ControlFlow, Range};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -70,7 +71,6 @@ enum Portion {
 
 /// A journal that is to be archived.
 struct Finished {
-    release: ReleaseId,
     /// Where it is in the list of what is to be archived.
     ended: Timestamp,
     pairs: Vec<Pair>,
@@ -92,7 +92,7 @@ impl SledStore {
     fn archive_portion(&self, before: Timestamp, portion: Portion) -> Result<Archived, StoreError> {
         let _alone = self.shared.maintain();
         let mut archived = Archived::default();
-        let (mut segment, mut bytes, mut stale) = (Vec::new(), 0, Vec::new());
+        let (mut segment, mut bytes, mut stale) = (BTreeMap::new(), 0, Vec::new());
         let end = keys::ended_before(before);
         lists::each_below(&self.shared.database, keys::ENDED, &end, |key, _| {
             let Some((ended, release)) = keys::ended_of(key) else { return Ok(ControlFlow::Continue(())) };
@@ -106,7 +106,7 @@ impl SledStore {
                 Found::Left => {}
                 Found::Journal(pairs) => {
                     bytes += pairs.iter().map(|(key, value)| key.len() + value.len()).sum::<usize>();
-                    segment.push(Finished { release, ended, pairs });
+                    segment.insert(release, Finished { ended, pairs });
                 }
             }
             if bytes >= SEGMENT_BYTES {
@@ -126,18 +126,22 @@ impl SledStore {
         Ok(archived)
     }
 
-    fn write_segment(&self, archived: &mut Archived, journals: Vec<Finished>) -> Result<(), StoreError> {
+    fn write_segment(
+        &self,
+        archived: &mut Archived,
+        journals: BTreeMap<ReleaseId, Finished>,
+    ) -> Result<(), StoreError> {
         if journals.is_empty() {
             return Ok(());
         }
-        let mut pairs: Vec<&Pair> = journals.iter().flat_map(|it| &it.pairs).collect();
+        let mut pairs: Vec<&Pair> = journals.values().flat_map(|it| &it.pairs).collect();
         pairs.sort();
         let value = encode(&pairs).map_err(|it| StoreError::io("compress journals", it))?;
         let digest = self.shared.blobs.put(&value)?;
         archived.segments += 1;
         archived.segment_bytes += value.len() as u64;
         let (mut mends, mut group_bytes) = (Vec::new(), 0);
-        for Finished { release, ended, pairs } in journals {
+        for (release, Finished { ended, pairs }) in journals {
             let size = pairs.iter().map(|(key, value)| (key.len() + value.len()) as u64).sum::<u64>();
             let count = pairs.len() as u64;
             let removed: usize = pairs.iter().map(|(key, _)| key.len()).sum();

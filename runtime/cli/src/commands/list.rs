@@ -8,7 +8,7 @@ use super::Context;
 /// List releases, the newest last
 #[derive(Debug, clap::Args)]
 #[command(
-    after_help = "Examples:\n  windlass release list --open\n  windlass release list --state failed --limit 10\n  windlass release list --limit 1000 --json"
+    after_help = "Examples:\n  windlass release list --open\n  windlass release list --in-state failed --limit 10\n  windlass release list --limit 1000 --json"
 )]
 pub(crate) struct ListArgs {
     /// Only those that have not ended
@@ -16,8 +16,9 @@ pub(crate) struct ListArgs {
     open: bool,
 
     /// Only those in this state, for example `succeeded`, `failed` or `running`
+    // Not `state`: that is where everything is kept.
     #[arg(long, value_name = "STATE")]
-    state: Option<String>,
+    in_state: Option<String>,
 
     /// At most so many, the newest
     #[arg(long, value_name = "N", default_value_t = 50, value_parser = clap::value_parser!(u64).range(1..))]
@@ -30,7 +31,7 @@ pub(crate) async fn list(args: ListArgs, client: &Client, context: &Context<'_>)
     if args.open {
         query.push_str("&open=true");
     }
-    if let Some(state) = &args.state {
+    if let Some(state) = &args.in_state {
         let encoded: String = url::form_urlencoded::byte_serialize(state.as_bytes()).collect();
         query.push_str(&format!("&state={encoded}"));
     }

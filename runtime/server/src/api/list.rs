@@ -115,7 +115,8 @@ fn page(runtime: &Runtime, query: &ListQuery, limit: usize) -> Result<ReleasesPa
                 releases.push(view(outline));
             }
             if releases.len() == limit || read >= READ_MAX {
-                let next = position.map(|it| it.release.to_string());
+                let follows = !store.outlines_page(position.as_ref(), 1).map_err(failed)?.is_empty();
+                let next = position.filter(|_| follows).map(|it| it.release.to_string());
                 return Ok(ReleasesPage { releases, next });
             }
         }

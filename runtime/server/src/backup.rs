@@ -13,7 +13,6 @@ use std::fs;
 use std::io::{self, Write as _};
 use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 
 use windlass_engine::Release;
 use windlass_model::event::{Event, Record};
@@ -56,10 +55,6 @@ impl Runtime {
             Ok(release) => Derived::Impossible(format!("it is the journal of {}", release.id())),
             Err(error) => Derived::Impossible(error.to_string()),
         }
-    }
-
-    fn disk(&self) -> Result<Arc<SledStore>, RuntimeError> {
-        self.inner.disk.clone().ok_or(RuntimeError::NotOnDisk)
     }
 }
 

@@ -20,6 +20,7 @@ pub mod schedules;
 pub mod state_directory;
 pub mod step_host;
 pub mod step_log;
+pub mod upkeep;
 pub mod view;
 
 mod attendance;

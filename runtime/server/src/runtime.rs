@@ -63,7 +63,7 @@ pub(crate) struct Inner {
     pub(crate) state: StateDirectory,
     pub(crate) options: RuntimeOptions,
     plugins: Mutex<HashMap<Digest, Arc<tokio::sync::OnceCell<Arc<Plugin>>>>>,
-    plans: Mutex<HashMap<Digest, Arc<Plan>>>,
+    pub(crate) plans: Mutex<HashMap<Digest, Arc<Plan>>>,
     /// The last number given to a release of each workflow in this process.
     numbers: Mutex<HashMap<WorkflowName, u64>>,
     pub(crate) attendance: Mutex<Attendance>,
@@ -76,6 +76,9 @@ pub(crate) struct Inner {
     pub(crate) changed: Arc<Notify>,
     pub(crate) schedules: crate::schedules::Schedules,
 }
+
+/// How many plans are kept at hand that no release in memory has.
+const PLANS_MAX: usize = 1024;
 
 /// A plan in the store, with what the first event of its releases says of it.
 #[derive(Debug, Clone)]
@@ -283,7 +286,7 @@ impl Runtime {
             None => {
                 self.inner.store.put_blob(document).await?;
                 let plan = Arc::new(plan);
-                lock(&self.inner.plans).insert(digest, plan.clone());
+                self.inner.have_at_hand(digest, &plan);
                 plan
             }
         };
@@ -415,12 +418,13 @@ impl Runtime {
 
     /// Tells when a release or its log changes; none when nobody drives it.
     pub fn subscribe(&self, id: &ReleaseId) -> Option<(watch::Receiver<u64>, watch::Receiver<u64>)> {
-        Some((self.changes(id)?, self.log(id).subscribe()))
+        Some((self.changes(id)?, self.inner.log(id).subscribe()))
     }
 
-    /// The log of a release.
+    /// The log of a release. One that nobody drives is read and forgotten again.
     pub fn log(&self, id: &ReleaseId) -> Arc<StepLog> {
-        self.inner.log(id)
+        let known = lock(&self.inner.logs).get(id).cloned();
+        known.unwrap_or_else(|| StepLog::open(&self.inner.state.logs(), id))
     }
 
     /// The journal of a release.
@@ -503,8 +507,17 @@ impl Inner {
         let plan: Plan = serde_json::from_slice(&bytes)
             .map_err(|error| StoreError::CorruptItem { item: format!("plan {digest}"), what: error.to_string() })?;
         let plan = Arc::new(plan);
-        lock(&self.plans).insert(digest, plan.clone());
+        self.have_at_hand(digest, &plan);
         Ok(Some(plan))
+    }
+
+    fn have_at_hand(&self, digest: Digest, plan: &Arc<Plan>) {
+        let mut plans = lock(&self.plans);
+        if plans.len() >= PLANS_MAX {
+            // Those of nobody: no release in memory, nobody who is about to begin one.
+            plans.retain(|_, it| Arc::strong_count(it) > 1);
+        }
+        plans.insert(digest, plan.clone());
     }
 
     async fn plugin(&self, digest: Digest) -> Result<Arc<Plugin>, StepError> {

@@ -13,6 +13,8 @@ use crate::Outline;
 pub struct CheckReport {
     /// Releases with a journal.
     pub releases: u64,
+    /// Those of them whose journals, or their first records, are archived.
+    pub archived: u64,
     /// Records in all journals.
     pub records: u64,
     /// Documents of all kinds.

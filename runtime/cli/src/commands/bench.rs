@@ -4,9 +4,13 @@
 //! store syncs to a real disk, the sandbox calls a component in an instance of its own.
 //! **Invariant:** a release counts only if it succeeded; one that did not is an error.
 
+mod finished;
+mod folder;
 mod load;
+mod long;
 mod parked;
 mod raw;
+mod soak;
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -32,7 +36,7 @@ use raw::Raw;
 /// sandbox can do alone. For sizing a machine.
 #[derive(Debug, clap::Args)]
 #[command(
-    after_help = "Examples:\n  windlass bench\n  windlass bench --json --seconds 10 --parallel 256 --steps 9\n  windlass bench --dir /var/lib/windlass   # the disk that will be used\n  windlass bench --parked 100000           # what waiting costs"
+    after_help = "Examples:\n  windlass bench\n  windlass bench --json --seconds 10 --parallel 256 --steps 9\n  windlass bench --dir /var/lib/windlass   # the disk that will be used\n  windlass bench --parked 100000           # what waiting costs\n  windlass bench --long 100,1000,10000     # what one long release costs\n  windlass bench --finished 1000000        # what history costs\n  windlass bench --soak 60 --json          # what remains after an hour of load"
 )]
 pub(crate) struct BenchArgs {
     /// How long each measurement takes
@@ -50,6 +54,18 @@ pub(crate) struct BenchArgs {
     /// Instead: begin so many releases that wait, and measure what they cost while they do
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..=10_000_000))]
     parked: Option<u64>,
+
+    /// Instead: run a release of each of so many steps, and compare what a step takes
+    #[arg(long, value_name = "N,…", value_delimiter = ',', conflicts_with = "parked", value_parser = clap::value_parser!(u32).range(1..=100_000))]
+    long: Option<Vec<u32>>,
+
+    /// Instead: run releases for so many minutes, and look at the disk, the memory and the speed meanwhile
+    #[arg(long, value_name = "MINUTES", conflicts_with_all = ["parked", "long"], value_parser = clap::value_parser!(u64).range(1..=10_000))]
+    soak: Option<u64>,
+
+    /// Instead: run so many releases first, and compare the store that they fill with a fresh one
+    #[arg(long, value_name = "N", conflicts_with_all = ["parked", "long", "soak"], value_parser = clap::value_parser!(u64).range(1..=10_000_000))]
+    finished: Option<u64>,
 
     /// A component with the actions `noop` and `wait`; the one of the checkout is built unless given
     #[arg(long, value_name = "FILE")]
@@ -89,26 +105,53 @@ pub(crate) async fn bench(args: BenchArgs, context: &Context<'_>) -> anyhow::Res
         args.seconds
     ));
     let mut terminated = signal(SignalKind::terminate()).context("signals")?;
-    if let Some(count) = args.parked {
-        let parked = tokio::select! {
-            parked = parked(component, temporary.path(), count) => parked?,
-            _ = tokio::signal::ctrl_c() => anyhow::bail!("interrupted"),
-            _ = terminated.recv() => anyhow::bail!("terminated"),
-        };
-        output.data(&parked, ToString::to_string);
-        return Ok(0);
-    }
-    let measured = tokio::select! {
-        measured = measure(&args, component, temporary.path(), context) => measured?,
+    tokio::select! {
+        done = chosen(&args, component, temporary.path(), context) => done?,
         // The folder is removed on the way out.
         _ = tokio::signal::ctrl_c() => anyhow::bail!("interrupted"),
         _ = terminated.recv() => anyhow::bail!("terminated"),
-    };
-    output.data(&measured, table);
+    }
     if let Err(error) = temporary.close() {
         output.note(format_args!("the measurement's folder was not removed: {error}"));
     }
     Ok(0)
+}
+
+/// Measures what was asked for, and prints it.
+async fn chosen(args: &BenchArgs, component: Vec<u8>, folder: &Path, context: &Context<'_>) -> anyhow::Result<()> {
+    let output = context.output;
+    let note = |text: String| output.note(styled(DIM, text));
+    if let Some(count) = args.finished {
+        let duration = Duration::from_secs(args.seconds);
+        let finished = finished::measure(&component, folder, count, duration, &note).await?;
+        output.data(&finished, ToString::to_string);
+        return Ok(());
+    }
+    if args.parked.is_none() && args.long.is_none() && args.soak.is_none() {
+        let measured = measure(args, component, folder, context).await?;
+        output.data(&measured, table);
+        return Ok(());
+    }
+    let state = folder.join("state");
+    let directory = StateDirectory::open(&state).context("the measurement's state directory")?;
+    let runtime = Runtime::open(directory, RuntimeOptions::default()).await?;
+    let Installed { manifest, .. } = runtime.install(component).await.context("the component was not installed")?;
+    if let Some(count) = args.parked {
+        let parked = parked::measure(runtime, &manifest, &state, count).await?;
+        output.data(&parked, ToString::to_string);
+    } else if let Some(lengths) = &args.long {
+        let long = long::measure(&runtime, &manifest, &state, lengths).await?;
+        output.data(&long, ToString::to_string);
+    } else if let Some(minutes) = args.soak {
+        let soak = soak::measure(&runtime, &manifest, &state, minutes, &note).await?;
+        output.data(&soak, ToString::to_string);
+    }
+    Ok(())
+}
+
+/// For people and programs alike: no more than two digits after the point.
+pub(crate) fn rounded(value: f64) -> f64 {
+    (value * 100.0).round() / 100.0
 }
 
 /// The folder itself or the nearest around it that is there: on the file system the folder will be on.
@@ -136,14 +179,6 @@ async fn component(args: &BenchArgs, context: &Context<'_>) -> anyhow::Result<Ve
         }
     };
     std::fs::read(&file).with_context(|| format!("{} cannot be read", file.display()))
-}
-
-async fn parked(component: Vec<u8>, folder: &Path, count: u64) -> anyhow::Result<parked::Parked> {
-    let state = folder.join("state");
-    let directory = StateDirectory::open(&state).context("the measurement's state directory")?;
-    let runtime = Runtime::open(directory, RuntimeOptions::default()).await?;
-    let Installed { manifest, .. } = runtime.install(component).await.context("the component was not installed")?;
-    parked::measure(runtime, &manifest, &state, count).await
 }
 
 async fn measure(

@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
 use windlass_sandbox::{Sandbox, SandboxOptions};
-use windlass_server::api::{GroupBody, OutlineView, PluginView, StartBody, Started, serve};
+use windlass_server::api::{GroupBody, PluginView, ReleasesPage, StartBody, Started, serve};
 use windlass_server::{Client, Runtime, RuntimeOptions};
 
 use super::watch::{Approvals, watch};
@@ -165,8 +165,8 @@ fn checkout() -> anyhow::Result<PathBuf> {
 }
 
 async fn open_release(client: &Client) -> anyhow::Result<Option<String>> {
-    let releases: Vec<OutlineView> = client.get("/v1/releases").await?;
-    Ok(releases.into_iter().rfind(|it| it.open).map(|it| it.release))
+    let newest: ReleasesPage = client.get("/v1/releases?open=true&limit=1").await?;
+    Ok(newest.releases.into_iter().next().map(|it| it.release))
 }
 
 async fn start(client: &Client, root: &Path, args: &DemoArgs, cluster_is_simulated: bool) -> anyhow::Result<String> {

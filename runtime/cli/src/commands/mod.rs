@@ -8,6 +8,7 @@ mod connection;
 mod demo;
 mod graph;
 mod group;
+mod list;
 mod plugin;
 mod release;
 mod run;

@@ -4,23 +4,18 @@ use clap::Subcommand;
 use serde_json::Value;
 use windlass_model::name::{ReleaseId, StepName};
 use windlass_server::Client;
-use windlass_server::api::{Asked, InterventionBody, JournalBody, OutlineView, VoteBody};
+use windlass_server::api::{Asked, InterventionBody, JournalBody, VoteBody};
 use windlass_server::step_log::{Entry, What};
 use windlass_server::view::ReleaseView;
 
 use super::callback::{self, CallbackArgs};
-use super::{Context, watch};
+use super::{Context, list, watch};
 use crate::output::{BAD, DIM, STRONG, WAIT, styled};
 use crate::tree::draw;
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum ReleaseCommand {
-    /// List releases, the newest last
-    List {
-        /// Only those that have not ended
-        #[arg(long)]
-        open: bool,
-    },
+    List(list::ListArgs),
     /// Show a release as a tree, and what happened
     Show {
         /// Which, for example payments-release-3
@@ -148,12 +143,7 @@ pub(crate) struct InterventionArgs {
 pub(crate) async fn release(command: ReleaseCommand, context: &Context<'_>) -> anyhow::Result<u8> {
     let client = context.client().await?;
     match command {
-        ReleaseCommand::List { open } => {
-            let mut releases: Vec<OutlineView> = client.get("/v1/releases").await?;
-            releases.retain(|it| it.open || !open);
-            context.output.data(&releases, |it| table(it));
-            Ok(0)
-        }
+        ReleaseCommand::List(args) => list::list(args, &client, context).await,
         ReleaseCommand::Show { release, watch: true } => {
             let view = watch::watch(&client, &release.to_string(), context, watch::Approvals::Wait).await?;
             if context.output.is_json() {
@@ -238,18 +228,6 @@ pub(super) fn shown(view: &ReleaseView, client: &Client, context: &Context<'_>) 
     if matches!(client, Client::Here(_)) && !view.ended {
         context.output.note("nothing runs: the release goes on with the next `windlass serve`");
     }
-}
-
-fn table(releases: &[OutlineView]) -> String {
-    if releases.is_empty() {
-        return "no releases; `windlass run WORKFLOW` starts one".to_owned();
-    }
-    let wide = releases.iter().map(|it| it.release.len()).max().unwrap_or(0);
-    let lines = releases.iter().map(|it| {
-        let headline = if it.open { it.headline.as_str() } else { "" };
-        format!("{:wide$}  {:22} {}  {:10} {headline}\n", it.release, it.state, it.created_at, it.requested_by)
-    });
-    lines.collect()
 }
 
 fn story(journal: &JournalBody) -> String {

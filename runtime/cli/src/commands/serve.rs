@@ -2,16 +2,21 @@
 
 use std::net::SocketAddr;
 
+use windlass_model::time::Span;
 use windlass_server::api::serve as serve_api;
 use windlass_server::callbacks::{CallbackListener, CallbackUrl};
+use windlass_server::upkeep::Upkeep;
 use windlass_server::{Client, Runtime, RuntimeOptions};
 
 use super::Context;
 
 /// Go on with all open releases, fire schedules and answer other commands, until stopped
+///
+/// Meanwhile finished releases are archived: compressed, out of the way of those that run, and shown, rolled back and
+/// run again like before. With a retention the oldest are removed.
 #[derive(Debug, clap::Args)]
 #[command(
-    after_help = "Example:\n  windlass serve --callbacks 127.0.0.1:8087 --callback-url https://release.example.com/hooks"
+    after_help = "Examples:\n  windlass serve\n  windlass serve --retention 400d   # releases that ended 400 days ago are removed for good\n  windlass serve --callbacks 127.0.0.1:8087 --callback-url https://release.example.com/hooks"
 )]
 pub(crate) struct ServeArgs {
     /// End when every release has ended
@@ -23,10 +28,31 @@ pub(crate) struct ServeArgs {
     /// How the other side sees that address, for example through a proxy that speaks TLS; a path stays as it is
     #[arg(long, value_name = "URL", requires = "callbacks", value_parser = CallbackUrl::parse)]
     callback_url: Option<CallbackUrl>,
+
+    /// Archive a release so long after its end
+    #[arg(long, value_name = "TIME", default_value = "1h")]
+    archive_after: Span,
+
+    /// Remove a release so long after its end; without this all are kept
+    #[arg(long, value_name = "TIME", value_parser = retention)]
+    retention: Option<Span>,
 }
 
 fn address(text: &str) -> Result<SocketAddr, String> {
     text.parse().map_err(|_| "write an IP address and a port: 127.0.0.1:8087, or [::]:8087".to_owned())
+}
+
+/// A shorter retention is a typing error, and what it removes does not come back.
+const RETENTION_MIN: Span = Span::seconds(24 * 60 * 60);
+
+fn retention(text: &str) -> Result<Span, String> {
+    let span: Span = text.parse().map_err(|error| format!("{error}"))?;
+    if span < RETENTION_MIN {
+        return Err(format!(
+            "a retention is at least {RETENTION_MIN}; `windlass store expire` removes what is younger"
+        ));
+    }
+    Ok(span)
 }
 
 pub(crate) async fn serve(args: ServeArgs, context: &Context<'_>) -> anyhow::Result<u8> {
@@ -44,6 +70,7 @@ pub(crate) async fn serve(args: ServeArgs, context: &Context<'_>) -> anyhow::Res
     let serving_callbacks = listener.map(|it| it.serve(runtime.clone()));
     runtime.fire_schedules();
     let serving = serve_api(runtime.clone()).await?;
+    runtime.keep_up(Upkeep { archive_after: args.archive_after, retention: args.retention });
     context.output.note(format_args!(
         "windlass {} runs in {}; Ctrl-C ends it, releases go on at the next start",
         env!("CARGO_PKG_VERSION"),

@@ -17,5 +17,6 @@ mod nested;
 mod parking;
 mod rollback;
 mod schedules;
+mod store;
 mod support;
 mod surface;

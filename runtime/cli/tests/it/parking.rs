@@ -1,19 +1,11 @@
 //! Releases that only wait are in no memory, and come back when something happens.
 
-use std::io::{Read as _, Write as _};
-use std::os::unix::net::UnixStream;
-
 use crate::support::release::{Deployment, RELEASE, payments};
 use crate::support::{Service, Site, eventually};
 
 /// How many releases the process drives and how many it has parked.
 fn attended(site: &Site) -> (u64, u64) {
-    let mut socket = UnixStream::connect(site.state().join("socket")).expect("somebody answers");
-    socket.write_all(b"GET /v1/status HTTP/1.0\r\nhost: windlass\r\n\r\n").expect("written");
-    let mut answer = String::new();
-    socket.read_to_string(&mut answer).expect("an answer");
-    let body = answer.split_once("\r\n\r\n").expect("a body").1;
-    let status: serde_json::Value = serde_json::from_str(body).expect("JSON");
+    let (_, status) = site.get("/v1/status");
     (status["driven"].as_u64().expect("a number"), status["parked"].as_u64().expect("a number"))
 }
 

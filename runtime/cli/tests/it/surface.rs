@@ -91,7 +91,7 @@ fn every_command_has_help() {
         ("connection", &["add", "list", "test", "remove"]),
         ("tool", &["add", "list"]),
         ("group", &["add", "list"]),
-        ("store", &["check"]),
+        ("store", &["check", "archive", "expire"]),
     ];
     for (group, commands) in groups {
         for command in commands {
@@ -347,6 +347,9 @@ fn programs_get_json_from_every_command() {
         &["tool", "list"],
         &["group", "list"],
         &["store", "check"],
+        &["store", "archive"],
+        &["store", "expire", "--older-than", "400d", "--dry-run"],
+        &["store", "expire", "--older-than", "400d"],
         &["validate", "payments.yaml"],
         &["validate", "--offline", "payments.yaml"],
     ] {

@@ -207,6 +207,7 @@ pub(super) async fn check_store(State(runtime): State<Runtime>) -> Answer<serde_
     findings.extend(runtime.check_replay().map_err(failed)?);
     Ok(Json(serde_json::json!({
         "releases": report.releases,
+        "archived": report.archived,
         "records": report.records,
         "blobs": report.blobs,
         "findings": findings,

@@ -6,9 +6,11 @@
 
 mod declare;
 mod intervention;
+mod list;
 mod release;
 mod schedule;
 mod serve;
+mod upkeep;
 
 use std::convert::Infallible;
 
@@ -26,9 +28,11 @@ use windlass_model::name::ReleaseId;
 
 pub use declare::{BackupBody, ConnectionTest, GroupBody, PluginView, backup_view};
 pub use intervention::{Asked, InterventionBody};
-pub use release::{CalledBack, JournalBody, OutlineView, ProblemsBody, StartBody, Started, VoteBody};
+pub use list::{LIMIT_MAX, OutlineView, ReleasesPage};
+pub use release::{CalledBack, JournalBody, ProblemsBody, StartBody, Started, VoteBody};
 pub use schedule::{ActorBody, ScheduleBody};
 pub use serve::{Serving, serve};
+pub use upkeep::{ArchiveBody, ArchivedView, EXAMPLES_MAX, ExpireBody, ExpiredView};
 
 use crate::callbacks::status_of;
 use crate::runtime::{Runtime, RuntimeError};
@@ -120,7 +124,7 @@ pub struct StatusBody {
 pub fn router(runtime: Runtime) -> axum::Router {
     axum::Router::new()
         .route("/v1/status", get(status))
-        .route("/v1/releases", get(release::list).post(release::start))
+        .route("/v1/releases", get(list::list).post(release::start))
         .route("/v1/releases/{release}", get(release::show))
         .route("/v1/releases/{release}/watch", get(release::watch))
         .route("/v1/releases/{release}/journal", get(release::journal))
@@ -145,6 +149,8 @@ pub fn router(runtime: Runtime) -> axum::Router {
         .route("/v1/times", get(schedule::times))
         .route("/v1/store/check", get(declare::check_store))
         .route("/v1/store/repair", post(declare::repair_store))
+        .route("/v1/store/archive", post(upkeep::archive))
+        .route("/v1/store/expire", post(upkeep::expire))
         .route("/v1/backup", post(declare::back_up))
         .fallback(async || ApiError::new(StatusCode::NOT_FOUND, "there is nothing at this path"))
         .layer(axum::extract::DefaultBodyLimit::max(64 * 1024 * 1024))

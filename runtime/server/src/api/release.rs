@@ -14,7 +14,6 @@ use windlass_model::name::{ReleaseId, StepName};
 use windlass_model::parse::{FileProblems, Nested, check_parameters, parameter_from_text, validate_all};
 use windlass_model::plan::Plan;
 use windlass_model::problem::{Color, Severity, Source, render};
-use windlass_model::time::Timestamp;
 
 use super::{Answer, ApiError, Caller, release_id};
 use crate::callbacks::kept_headers;
@@ -116,25 +115,6 @@ pub struct Started {
     pub warnings: ProblemsBody,
 }
 
-/// A release in a list.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct OutlineView {
-    /// Its id.
-    pub release: String,
-    /// One word.
-    pub state: String,
-    /// What it is doing.
-    pub headline: String,
-    /// Who asked for it.
-    pub requested_by: String,
-    /// When.
-    pub created_at: Timestamp,
-    /// When its last event happened.
-    pub updated_at: Timestamp,
-    /// Whether there is something left to do.
-    pub open: bool,
-}
-
 /// Answers an approval gate.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -157,21 +137,6 @@ pub struct VoteBody {
 pub struct JournalBody {
     /// What happened, in order.
     pub story: Vec<StoryLine>,
-}
-
-pub(super) async fn list(State(runtime): State<Runtime>) -> Answer<Vec<OutlineView>> {
-    let outlines =
-        runtime.store().outlines().map_err(|error| ApiError::new(StatusCode::INTERNAL_SERVER_ERROR, error))?;
-    let views = outlines.into_iter().map(|it| OutlineView {
-        release: it.release.to_string(),
-        state: it.state,
-        headline: it.headline,
-        requested_by: it.requested_by,
-        created_at: it.created_at,
-        updated_at: it.updated_at,
-        open: it.open,
-    });
-    Ok(Json(views.collect()))
 }
 
 pub(super) fn planned(runtime: &Runtime, body: &StartBody) -> Result<(Nested, ProblemsBody), ApiError> {

@@ -9,9 +9,11 @@
 //!
 //! **Invariant:** a segment is on the disk before the entry that names it, and that entry is written before
 //! or with the removal of the first record. Records of the database that are in the segment as well are passed over.
+//! **Invariant:** a release is in a segment once. One that goes on and ends again while a segment is gathered is met again.
 
+use std::collections::{BTreeMap, HashSet};
 use std::io::{Read, Write as _};
-use std::ops::Range;
+use std::ops::{ControlFlow, Range};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use flate2::Compression;
@@ -21,7 +23,7 @@ use windlass_model::digest::Digest;
 use windlass_model::name::ReleaseId;
 use windlass_model::time::Timestamp;
 
-use super::lists::{self, Change};
+use super::lists;
 use super::writer::Mend;
 use super::{GROUP_BYTES_MAX, Shared, SledStore, compact, keys};
 use crate::format::{self, Garbled};
@@ -32,6 +34,15 @@ const SEGMENT_BYTES: usize = 256 << 10;
 
 /// The longest journal that is archived, in bytes.
 const JOURNAL_BYTES_MAX: usize = 64 << 20;
+
+/// So many bytes of keys are removed as one: who appends meanwhile waits for a millisecond or two, not for ten.
+const MEND_BYTES_MAX: usize = GROUP_BYTES_MAX / 4;
+
+/// So many entries that fit nothing are removed as one.
+const STALE_MAX: usize = 256;
+
+/// How many releases that stay in the database are remembered.
+const LEFT_MAX: usize = 10_000;
 
 /// What was archived.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -49,92 +60,190 @@ pub struct Archived {
 /// A record as it is in the database: its key and its value.
 pub(super) type Pair = (Vec<u8>, Vec<u8>);
 
+/// How much of what is to be archived.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Portion {
+    /// All.
+    All,
+    /// Segments that are full, and at most so many.
+    Full(u64),
+}
+
+/// A journal that is to be archived.
+struct Finished {
+    /// Where it is in the list of what is to be archived.
+    ended: Timestamp,
+    pairs: Vec<Pair>,
+}
+
 impl SledStore {
     /// Moves the journals of finished releases, in which nothing happened from this time on, out of the database. All
     /// of the store finds them as before. Blocks; may be called while the store is in use.
     pub fn archive(&self, before: Timestamp) -> Result<Archived, StoreError> {
+        self.archive_portion(before, Portion::All)
+    }
+
+    /// Like [`SledStore::archive`], but writes only segments that are full, and at most so many: what is called again
+    /// and again beside the work. It reads nothing of releases that are archived already.
+    pub fn archive_some(&self, before: Timestamp, segments_max: u64) -> Result<Archived, StoreError> {
+        self.archive_portion(before, Portion::Full(segments_max))
+    }
+
+    fn archive_portion(&self, before: Timestamp, portion: Portion) -> Result<Archived, StoreError> {
         let _alone = self.shared.maintain();
-        let mut finished = Vec::new();
-        lists::each(&self.shared.database, keys::OUTLINE, |key, value| {
-            if let Some(release) = keys::release(key)
-                // One that cannot be read is for a repair.
-                && let Ok(outline) = self.shared.outline_of(&release, value)
-                && !outline.open
-                && outline.updated_at < before
-            {
-                finished.push((outline.created_at, release));
-            }
-            Ok(())
-        })?;
-        // Who asks for one is likely to ask for those of the same days.
-        finished.sort();
         let mut archived = Archived::default();
-        let mut segment = Vec::new();
-        let mut bytes = 0;
-        for (_, release) in finished {
-            let in_database = self.shared.pairs(&release)?;
-            if in_database.is_empty() {
-                continue;
+        let (mut segment, mut bytes, mut stale) = (BTreeMap::new(), 0, Vec::new());
+        let end = keys::ended_before(before);
+        lists::each_below(&self.shared.database, keys::ENDED, &end, |key, _| {
+            let Some((ended, release)) = keys::ended_of(key) else { return Ok(ControlFlow::Continue(())) };
+            match self.shared.finished(&release, ended)? {
+                Found::Stale(length) => {
+                    stale.push(Mend { release, expected: length, changes: vec![(key.to_vec(), None)] });
+                    if stale.len() >= STALE_MAX {
+                        self.mend_all(std::mem::take(&mut stale))?;
+                    }
+                }
+                Found::Left => {}
+                Found::Journal(pairs) => {
+                    bytes += pairs.iter().map(|(key, value)| key.len() + value.len()).sum::<usize>();
+                    segment.insert(release, Finished { ended, pairs });
+                }
             }
-            // What is damaged stays where it is, for a repair.
-            let Ok(pairs) = self.shared.whole_journal(&release, in_database) else { continue };
-            let size: usize = pairs.iter().map(|(key, value)| key.len() + value.len()).sum();
-            let has_gap = (0..).zip(&pairs).any(|(at, (key, _))| keys::sequence(key) != Some(at));
-            if has_gap || size > JOURNAL_BYTES_MAX {
-                continue;
-            }
-            bytes += size;
-            segment.push((release, pairs));
             if bytes >= SEGMENT_BYTES {
-                self.write_segment(&mut archived, std::mem::take(&mut segment))?;
                 bytes = 0;
+                self.write_segment(&mut archived, std::mem::take(&mut segment))?;
             }
+            Ok(match portion {
+                Portion::Full(max) if archived.segments >= max => ControlFlow::Break(()),
+                Portion::Full(_) | Portion::All => ControlFlow::Continue(()),
+            })
+        })?;
+        if portion == Portion::All {
+            self.write_segment(&mut archived, segment)?;
         }
-        self.write_segment(&mut archived, segment)?;
+        self.mend_all(stale)?;
         compact::consider(&self.shared)?;
         Ok(archived)
     }
 
-    fn write_segment(&self, archived: &mut Archived, journals: Vec<(ReleaseId, Vec<Pair>)>) -> Result<(), StoreError> {
+    fn write_segment(
+        &self,
+        archived: &mut Archived,
+        journals: BTreeMap<ReleaseId, Finished>,
+    ) -> Result<(), StoreError> {
         if journals.is_empty() {
             return Ok(());
         }
-        let mut pairs: Vec<&Pair> = journals.iter().flat_map(|(_, pairs)| pairs).collect();
+        let mut pairs: Vec<&Pair> = journals.values().flat_map(|it| &it.pairs).collect();
         pairs.sort();
         let value = encode(&pairs).map_err(|it| StoreError::io("compress journals", it))?;
         let digest = self.shared.blobs.put(&value)?;
         archived.segments += 1;
         archived.segment_bytes += value.len() as u64;
         let (mut mends, mut group_bytes) = (Vec::new(), 0);
-        for (release, pairs) in journals {
+        for (release, Finished { ended, pairs }) in journals {
             let size = pairs.iter().map(|(key, value)| (key.len() + value.len()) as u64).sum::<u64>();
             let count = pairs.len() as u64;
             let removed: usize = pairs.iter().map(|(key, _)| key.len()).sum();
-            let mut changes: Vec<Change> = vec![(keys::archived(&release), Some(encode_place(&digest, count)))];
-            if removed <= GROUP_BYTES_MAX {
-                changes.extend(pairs.into_iter().map(|(key, _)| (key, None)));
-                mends.push(Mend { release, expected: count, changes });
+            let place = (keys::archived(&release), Some(encode_place(&digest, count)));
+            let listed = (keys::ended(ended, &release), None);
+            if removed <= MEND_BYTES_MAX {
+                let changes = [place, listed].into_iter().chain(pairs.into_iter().map(|(key, _)| (key, None)));
+                mends.push(Mend { release, expected: count, changes: changes.collect() });
                 group_bytes += removed + 64;
-            } else if self.mend(&release, count, changes)? {
+            } else if self.mend(&release, count, vec![place])? {
                 for group in super::repair::groups(pairs, |(key, _)| key.len()) {
                     self.mend(&release, count, group.into_iter().map(|(key, _)| (key, None)).collect())?;
                 }
+                // Last: what is left of an interrupted removal is found by it.
+                self.mend(&release, count, vec![listed])?;
                 archived.releases += 1;
             }
             archived.bytes += size;
-            if group_bytes >= GROUP_BYTES_MAX {
+            if group_bytes >= MEND_BYTES_MAX {
                 group_bytes = 0;
-                archived.releases += self.mend_all(std::mem::take(&mut mends))?;
+                archived.releases += count_true(&self.mend_all(std::mem::take(&mut mends))?);
             }
         }
-        archived.releases += self.mend_all(mends)?;
+        archived.releases += count_true(&self.mend_all(mends)?);
         Ok(())
     }
 
-    /// Mends many releases as one; tells how many were as long as expected.
-    pub(super) fn mend_all(&self, mends: Vec<Mend>) -> Result<u64, StoreError> {
-        let mended = self.write_blocking(|reply| super::writer::Write::Mend { mends, reply })??;
-        Ok(mended.into_iter().map(u64::from).sum())
+    /// Mends many releases as one; tells for each whether it was as long as expected.
+    pub(super) fn mend_all(&self, mends: Vec<Mend>) -> Result<Vec<bool>, StoreError> {
+        if mends.is_empty() {
+            return Ok(Vec::new());
+        }
+        self.write_blocking(|reply| super::writer::Write::Mend { mends, reply })?
+    }
+}
+
+fn count_true(of: &[bool]) -> u64 {
+    of.iter().map(|it| u64::from(*it)).sum()
+}
+
+/// What is found under an entry of what is to be archived.
+enum Found {
+    /// It fits nothing, or there is nothing left to archive; the journal has so many records.
+    Stale(u64),
+    /// It stays in the database: it is damaged, which is for a repair, or too long.
+    Left,
+    /// A journal.
+    Journal(Vec<Pair>),
+}
+
+impl Shared {
+    /// The journal of a release that ended then.
+    fn finished(&self, release: &ReleaseId, ended: Timestamp) -> Result<Found, StoreError> {
+        let outline = self.database.get(&keys::outline(release))?.map(|it| self.outline_of(release, &it));
+        let fits = match outline {
+            // One that cannot be read is for a repair.
+            Some(Err(_)) => return Ok(Found::Left),
+            Some(Ok(outline)) => !outline.open && outline.updated_at == ended,
+            None => false,
+        };
+        if !fits || self.last_record(release)?.is_none() {
+            return Ok(Found::Stale(self.length(release)?));
+        }
+        if self.left.has(release) {
+            return Ok(Found::Left);
+        }
+        // What is damaged stays where it is, for a repair.
+        let Ok(pairs) = self.whole_journal(release, self.pairs(release)?) else {
+            self.left.put(release);
+            return Ok(Found::Left);
+        };
+        let size: usize = pairs.iter().map(|(key, value)| key.len() + value.len()).sum();
+        let has_gap = (0..).zip(&pairs).any(|(at, (key, _))| keys::sequence(key) != Some(at));
+        if has_gap || size > JOURNAL_BYTES_MAX {
+            self.left.put(release);
+            return Ok(Found::Left);
+        }
+        Ok(Found::Journal(pairs))
+    }
+}
+
+/// Finished releases whose journals are not archived; kept so that they are not read again and again. Forgotten when
+/// the store is closed.
+#[derive(Debug, Default)]
+pub(super) struct Left(Mutex<HashSet<ReleaseId>>);
+
+impl Left {
+    fn has(&self, release: &ReleaseId) -> bool {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).contains(release)
+    }
+
+    fn put(&self, release: &ReleaseId) {
+        let mut left = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if left.len() >= LEFT_MAX {
+            left.clear();
+        }
+        left.insert(release.clone());
+    }
+
+    /// Has them looked at again.
+    pub(super) fn clear(&self) {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).clear();
     }
 }
 

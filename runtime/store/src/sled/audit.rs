@@ -25,6 +25,10 @@ struct Audit {
     listed: BTreeSet<(Timestamp, ReleaseId)>,
     /// Releases whose outlines say that they are open, as far as the list of those does not.
     open: BTreeSet<ReleaseId>,
+    /// What the list of what is to be archived says, as far as no outline was found for it.
+    ended: BTreeSet<(Timestamp, ReleaseId)>,
+    /// Releases with records in the database.
+    in_database: BTreeSet<ReleaseId>,
     /// Releases whose outlines cannot be read.
     unreadable: BTreeSet<ReleaseId>,
     /// The highest number of a release with a journal, by workflow.
@@ -73,6 +77,7 @@ impl Audit {
             };
             match archive::place(&release, value) {
                 Ok((digest, count)) => {
+                    self.report.archived += 1;
                     self.archived.insert(release.clone(), count);
                     places.entry(digest).or_default().push(release);
                 }
@@ -109,6 +114,7 @@ impl Audit {
                 };
                 if release.as_ref() != Some(&of) {
                     release = Some(of.clone());
+                    self.in_database.insert(of.clone());
                     next = self.archived.get(&of).copied().unwrap_or(0);
                     if next == 0 {
                         self.begin(&of);
@@ -169,6 +175,10 @@ impl Audit {
                         Some(entry) => drop(self.listed.insert(entry)),
                         None => self.no_key(&key),
                     },
+                    Some(&keys::ENDED) => match keys::ended_of(&key) {
+                        Some(entry) => drop(self.ended.insert(entry)),
+                        None => self.no_key(&key),
+                    },
                     Some(&keys::OPEN) => self.open(&key),
                     Some(&keys::QUARANTINE) => self.quarantined(shared, &key, &value),
                     Some(&keys::INDEX) if key == keys::lists() => {}
@@ -180,6 +190,11 @@ impl Audit {
         for (_, release) in std::mem::take(&mut self.listed) {
             if !self.unreadable.contains(&release) {
                 self.report.find(Some(&release), "an entry of the list of releases does not fit it");
+            }
+        }
+        for (_, release) in std::mem::take(&mut self.ended) {
+            if !self.unreadable.contains(&release) {
+                self.report.find(Some(&release), "an entry of the list of what is to be archived does not fit it");
             }
         }
         for release in std::mem::take(&mut self.open) {
@@ -204,8 +219,14 @@ impl Audit {
                 if !self.listed.remove(&(outline.created_at, release.clone())) {
                     self.report.find(Some(&release), "it is not in the list of releases");
                 }
+                let is_listed = self.ended.remove(&(outline.updated_at, release.clone()));
                 if outline.open {
+                    if is_listed {
+                        self.report.find(Some(&release), "it is open and in the list of what is to be archived");
+                    }
                     self.open.insert(release);
+                } else if !is_listed && self.in_database.contains(&release) {
+                    self.report.find(Some(&release), "it has ended and is not in the list of what is to be archived");
                 }
             }
             Err(error) => {

@@ -10,7 +10,7 @@ use std::io::{ErrorKind, Write};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::{Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 use windlass_model::digest::Digest;
 
@@ -34,7 +34,22 @@ pub(super) struct Blobs {
     /// Blobs known to be durable since this store was opened.
     known: Mutex<HashSet<Digest>>,
     /// When each was last asked to be kept since this store was opened. Held while one is removed.
-    asked: Mutex<HashMap<Digest, Instant>>,
+    asked: Mutex<Asked>,
+}
+
+/// When blobs were last asked to be kept.
+#[derive(Debug)]
+struct Asked {
+    at: HashMap<Digest, Instant>,
+    /// From how many on those are forgotten that need not be known any more. Twice as many as were left the last time,
+    /// so that looking costs little for each that is asked for.
+    forget_from: usize,
+}
+
+impl Default for Asked {
+    fn default() -> Self {
+        Self { at: HashMap::new(), forget_from: KNOWN_MAX }
+    }
 }
 
 impl Blobs {
@@ -79,16 +94,17 @@ impl Blobs {
 
     fn ask(&self, digest: Digest) {
         let mut asked = held(&self.asked);
-        if asked.len() >= KNOWN_MAX && !asked.contains_key(&digest) {
-            asked.retain(|_, at| at.elapsed() < IDLE);
+        if asked.at.len() >= asked.forget_from {
+            asked.at.retain(|_, at| at.elapsed() < IDLE);
+            asked.forget_from = (asked.at.len() * 2).max(KNOWN_MAX);
         }
-        asked.insert(digest, Instant::now());
+        asked.at.insert(digest, Instant::now());
     }
 
     /// Removes a blob unless somebody asked for it to be kept within the last hour; tells whether it did.
     pub(super) fn remove_if_idle(&self, digest: &Digest) -> Result<bool, StoreError> {
         let asked = held(&self.asked);
-        if asked.get(digest).is_some_and(|at| at.elapsed() < IDLE) {
+        if asked.at.get(digest).is_some_and(|at| at.elapsed() < IDLE) {
             return Ok(false);
         }
         held(&self.known).remove(digest);
@@ -135,6 +151,23 @@ impl Blobs {
             }
         }
         Ok(())
+    }
+
+    /// Calls `each` with every digest whose file was last written before a time.
+    pub(super) fn each_older(&self, before: SystemTime, mut each: impl FnMut(Digest)) -> Result<(), StoreError> {
+        self.each(
+            |digest| {
+                let (_, path) = self.place(&digest);
+                match path.metadata().and_then(|it| it.modified()) {
+                    Ok(at) if at < before => each(digest),
+                    Ok(_) => {}
+                    Err(error) if error.kind() == ErrorKind::NotFound => {}
+                    Err(error) => return Err(failed("read", &path, error)),
+                }
+                Ok(())
+            },
+            |_| {},
+        )
     }
 
     fn place(&self, digest: &Digest) -> (PathBuf, PathBuf) {

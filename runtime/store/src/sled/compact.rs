@@ -7,6 +7,7 @@
 
 use std::fs::{self, File};
 use std::io::ErrorKind;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
 use super::layout::{Layout, failed};
 use super::{Shared, database, keys, lists};
@@ -17,6 +18,13 @@ const LOG_BYTES_MIN: u64 = 256 << 20;
 
 /// How much larger than its entries a log may be. One that was only ever written to is some 5 times as large.
 const LOG_PER_ENTRIES_MAX: u64 = 8;
+
+/// How much the log has to grow between two looks: a look reads all that is in the database.
+const LOOK_GROWTH_PERCENT: u64 = 25;
+
+/// How large the log was when somebody looked last; nobody did yet since the store was opened if it is 0.
+#[derive(Debug, Default)]
+pub(super) struct Considered(AtomicU64);
 
 /// Compacts the database.
 pub(super) fn now(layout: &Layout) -> Result<(), StoreError> {
@@ -41,9 +49,11 @@ pub(super) fn if_wished(layout: &Layout) {
 pub(super) fn consider(shared: &Shared) -> Result<(), StoreError> {
     let log = shared.layout.database().join("db");
     let log_bytes = log.metadata().map_err(|it| failed("read", &log, it))?.len();
-    if log_bytes < LOG_BYTES_MIN {
+    let looked_at = shared.considered.0.load(Relaxed);
+    if log_bytes < LOG_BYTES_MIN || log_bytes < looked_at + looked_at * LOOK_GROWTH_PERCENT / 100 {
         return Ok(());
     }
+    shared.considered.0.store(log_bytes, Relaxed);
     let mut entries = 0;
     for kind in keys::ALL {
         lists::each(&shared.database, kind, |key, value| {

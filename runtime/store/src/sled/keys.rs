@@ -13,7 +13,8 @@
 //! | `s` | workflow, 0, number | where its first records are archived: the SHA-256 of a segment, and how many |
 //! | `w` | workflow, 0, number | nothing: there is work left to do for the release. Derived |
 //! | `c` | time of creation, workflow, 0, number | nothing: the release is in the list. Derived |
-//! | `i` | `lists` | the version of `w` and `c`, as a number. Derived |
+//! | `e` | time of its last record, workflow, 0, number | nothing: the release has ended and is to be archived. Derived |
+//! | `i` | `lists` | the version of `w`, `c` and `e`, as a number. Derived |
 //!
 //! Numbers and times are eight bytes, big-endian, so that keys sort like what they name; a workflow's name never
 //! holds a 0.
@@ -31,14 +32,16 @@ pub(super) const QUARANTINE: u8 = b'q';
 pub(super) const ARCHIVED: u8 = b's';
 pub(super) const OPEN: u8 = b'w';
 pub(super) const CREATED: u8 = b'c';
+pub(super) const ENDED: u8 = b'e';
 pub(super) const INDEX: u8 = b'i';
 
 /// The first bytes of all keys there are.
-pub(super) const ALL: [u8; 9] = [JOURNAL, OUTLINE, NUMBER, DOCUMENT, QUARANTINE, ARCHIVED, OPEN, CREATED, INDEX];
+pub(super) const ALL: [u8; 10] =
+    [JOURNAL, OUTLINE, NUMBER, DOCUMENT, QUARANTINE, ARCHIVED, OPEN, CREATED, ENDED, INDEX];
 
 /// Whether what a key holds follows from the rest.
 pub(super) fn is_derived(key: &[u8]) -> bool {
-    matches!(key.first(), Some(&(OPEN | CREATED | INDEX)))
+    matches!(key.first(), Some(&(OPEN | CREATED | ENDED | INDEX)))
 }
 
 /// What every key of a release's journal starts with.
@@ -62,9 +65,31 @@ pub(super) fn open(release: &ReleaseId) -> Vec<u8> {
 }
 
 pub(super) fn created(at: Timestamp, release: &ReleaseId) -> Vec<u8> {
-    let mut key = vec![CREATED];
+    timed(CREATED, at, release)
+}
+
+pub(super) fn ended(at: Timestamp, release: &ReleaseId) -> Vec<u8> {
+    timed(ENDED, at, release)
+}
+
+/// Where the entries end of releases that ended before a time.
+pub(super) fn ended_before(at: Timestamp) -> Vec<u8> {
+    before(ENDED, at)
+}
+
+/// Where the entries end of releases that were created before a time.
+pub(super) fn created_before(at: Timestamp) -> Vec<u8> {
+    before(CREATED, at)
+}
+
+fn before(first: u8, at: Timestamp) -> Vec<u8> {
+    if at == Timestamp(u64::MAX) { vec![first + 1] } else { [&[first][..], &at.0.to_be_bytes()].concat() }
+}
+
+fn timed(first: u8, at: Timestamp, release: &ReleaseId) -> Vec<u8> {
+    let mut key = vec![first];
     key.extend(at.0.to_be_bytes());
-    key.extend(&of_release(CREATED, release)[1..]);
+    key.extend(&of_release(first, release)[1..]);
     key
 }
 
@@ -147,7 +172,16 @@ pub(super) fn sequence(key: &[u8]) -> Option<u64> {
 
 /// The time and the release that an entry of the list is about.
 pub(super) fn created_of(key: &[u8]) -> Option<(Timestamp, ReleaseId)> {
-    let (at, rest) = key.strip_prefix(&[CREATED])?.split_first_chunk()?;
+    timed_of(CREATED, key)
+}
+
+/// When a release that is to be archived ended, and which it is.
+pub(super) fn ended_of(key: &[u8]) -> Option<(Timestamp, ReleaseId)> {
+    timed_of(ENDED, key)
+}
+
+fn timed_of(first: u8, key: &[u8]) -> Option<(Timestamp, ReleaseId)> {
+    let (at, rest) = key.strip_prefix(&[first])?.split_first_chunk()?;
     let release = release(&[&[OUTLINE], rest].concat())?;
     Some((Timestamp(u64::from_be_bytes(*at)), release))
 }
@@ -198,6 +232,8 @@ mod tests {
             assert_eq!(release(&open(id)).as_ref(), Some(id));
             for at in [Timestamp(0), Timestamp(u64::MAX)] {
                 assert_eq!(created_of(&created(at, id)), Some((at, id.clone())));
+                assert_eq!(ended_of(&ended(at, id)), Some((at, id.clone())));
+                assert_eq!((ended_of(&created(at, id)), created_of(&ended(at, id))), (None, None));
             }
             for (key, what) in [(reason(id), b'r'), (quarantined(id, &outline(id)), b'o')] {
                 assert_eq!(quarantined_of(&key), Some((id.clone(), what)));

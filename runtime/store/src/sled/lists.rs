@@ -1,13 +1,14 @@
-//! Which releases are open, and in which order releases were created: indexes over the outlines.
+//! Which releases are open, in which order releases were created, and which ended ones are to be archived: indexes over
+//! the outlines.
 //!
 //! The writer changes them in the batch that changes the outline. They follow from the outlines, so a store that was
 //! written before there were any gets them when it is opened, and a repair makes them anew.
 //!
 //! **Invariant:** every outline that can be read is listed under its `created_at`, and if it is open, as
-//! open. The reverse may fail after damage: who reads an entry looks at the outline, and passes over what does
-//! not fit.
+//! open. One that has ended is listed as to be archived as long as the database holds records of it. The reverse may fail
+//! after damage: who reads an entry looks at the outline, and passes over what does not fit.
 
-use std::ops::Bound;
+use std::ops::{Bound, ControlFlow};
 
 use ::sled::{Batch, IVec};
 use windlass_model::name::ReleaseId;
@@ -19,7 +20,7 @@ use crate::format;
 use crate::{ListPosition, Outline, StoreError};
 
 /// The version of the lists; a store with a lower one gets them made anew.
-const LISTS: u64 = 1;
+const LISTS: u64 = 2;
 
 /// An outline as the writer takes it: as written, and what the lists need of it.
 pub(super) struct Listed {
@@ -32,11 +33,17 @@ pub(super) struct Listed {
 pub(super) struct Place {
     pub(super) created_at: Timestamp,
     pub(super) open: bool,
+    pub(super) updated_at: Timestamp,
 }
 
 impl Place {
     pub(super) fn of(outline: &Outline) -> Self {
-        Self { created_at: outline.created_at, open: outline.open }
+        Self { created_at: outline.created_at, open: outline.open, updated_at: outline.updated_at }
+    }
+
+    /// When its release ended, if it did.
+    pub(super) fn ended(self) -> Option<Timestamp> {
+        (!self.open).then_some(self.updated_at)
     }
 }
 
@@ -55,6 +62,12 @@ pub(super) fn moved(release: &ReleaseId, from: Option<Place>, to: Option<Place>)
     if open != was_open {
         changes.push((keys::open(release), open.then(|| format::encode_document(&[]))));
     }
+    let (ended, was_ended) = (to.and_then(Place::ended), from.and_then(Place::ended));
+    if ended != was_ended {
+        changes.extend(was_ended.map(|it| (keys::ended(it, release), None)));
+    }
+    // Also if it was before: it may have been archived since.
+    changes.extend(ended.map(|it| (keys::ended(it, release), Some(format::encode_document(&[])))));
     changes
 }
 
@@ -102,16 +115,32 @@ pub(super) fn each(
     kind: u8,
     mut each: impl FnMut(&[u8], &[u8]) -> Result<(), StoreError>,
 ) -> Result<(), StoreError> {
+    each_below(database, kind, &[kind + 1], |key, value| {
+        each(key, value)?;
+        Ok(ControlFlow::Continue(()))
+    })
+}
+
+/// Calls `each` with the entries of a kind whose keys are below `end`, until it breaks. The database is not held
+/// meanwhile.
+pub(super) fn each_below(
+    database: &Database,
+    kind: u8,
+    end: &[u8],
+    mut each: impl FnMut(&[u8], &[u8]) -> Result<ControlFlow<()>, StoreError>,
+) -> Result<(), StoreError> {
     const CHUNK: usize = 512;
     let mut from: Bound<IVec> = Bound::Included(IVec::from(&[kind]));
-    let end = Bound::Excluded(IVec::from(&[kind + 1]));
+    let end = Bound::Excluded(IVec::from(end));
     loop {
         let found: Vec<(IVec, IVec)> = database.read(|database| {
             let range = database.range::<IVec, _>((from.clone(), end.clone())).take(CHUNK);
             range.collect::<Result<_, _>>().map_err(|it| StoreError::database("read the store", it))
         })?;
         for (key, value) in &found {
-            each(key, value)?;
+            if each(key, value)?.is_break() {
+                return Ok(());
+            }
         }
         match found.into_iter().next_back() {
             Some((last, _)) => from = Bound::Excluded(last),

@@ -38,6 +38,7 @@ mod lists;
 mod repair;
 mod retention;
 mod snapshot;
+mod unnamed;
 mod watch;
 mod writer;
 
@@ -55,10 +56,11 @@ use windlass_model::name::{ReleaseId, WorkflowName};
 use crate::format::{self, Place};
 use crate::{Append, AppendError, CheckReport, DocumentKind, ListPosition, Outline, Store, StoreError};
 pub use archive::Archived;
-use archive::LastSegment;
+use archive::{LastSegment, Left};
 pub(crate) use backup::EntryCounts;
 pub use backup::restore;
 use blobs::Blobs;
+use compact::Considered;
 use database::Database;
 use layout::Layout;
 use lists::{Listed, Place as ListPlace};
@@ -96,6 +98,8 @@ struct Shared {
     blobs: Arc<Blobs>,
     snapshots: Snapshots,
     last_segment: LastSegment,
+    left: Left,
+    considered: Considered,
     /// Held by whatever works on the whole store: a backup while blobs are removed would lack some.
     maintenance: Mutex<()>,
     layout: Layout,
@@ -113,6 +117,8 @@ impl SledStore {
             blobs,
             snapshots: Snapshots::default(),
             last_segment: LastSegment::default(),
+            left: Left::default(),
+            considered: Considered::default(),
             maintenance: Mutex::default(),
             layout,
         });

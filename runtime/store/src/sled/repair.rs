@@ -10,8 +10,10 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use ::sled::IVec;
 use windlass_model::event::Record;
 use windlass_model::name::{ReleaseId, WorkflowName};
+use windlass_model::time::Timestamp;
 
 use super::archive;
 use super::lists::{self, Change, Place};
@@ -26,6 +28,7 @@ impl SledStore {
     /// while the store is in use.
     pub fn repair(&self, mut derive: impl FnMut(&ReleaseId, &[Record]) -> Derived) -> Result<RepairReport, StoreError> {
         let _alone = self.shared.maintain();
+        self.shared.left.clear();
         let mut report = RepairReport::default();
         let mut highest = BTreeMap::new();
         let journals = self.lengths()?;
@@ -194,7 +197,9 @@ impl SledStore {
         let from = written.as_ref().map(Place::of);
         for (key, value) in lists::moved(release, from.filter(|it| *it != Place::of(outline)), Some(Place::of(outline)))
         {
-            if self.shared.database.get(&key)?.is_some() != value.is_some() {
+            // One whose records are all archived is not to be archived, and may be listed as if it were.
+            let need_not_be = keys::ended_of(&key).is_some() && self.shared.last_record(release)?.is_none();
+            if self.shared.database.get(&key)?.is_some() != value.is_some() && !need_not_be {
                 misplaced = true;
                 changes.push((key, value));
             }
@@ -247,26 +252,21 @@ impl SledStore {
 
     /// Removes entries of the lists that fit no outline.
     fn remove_stale(&self, report: &mut RepairReport) -> Result<(), StoreError> {
-        for kind in [keys::CREATED, keys::OPEN] {
+        for kind in [keys::CREATED, keys::OPEN, keys::ENDED] {
             let mut stale = Vec::new();
             lists::each(&self.shared.database, kind, |key, _| {
-                let (created, release) = match keys::created_of(key) {
-                    Some((at, release)) => (Some(at), release),
-                    None => match keys::release(key) {
-                        Some(release) => (None, release),
-                        None => return Ok(()),
-                    },
-                };
-                let length = self.shared.length(&release)?;
-                let outline = self.shared.database.get(&keys::outline(&release))?;
-                let fits = match outline.map(|it| self.shared.outline_of(&release, &it)) {
-                    Some(Ok(outline)) => created.map_or(outline.open, |it| it == outline.created_at),
+                let Some(entry) = Entry::of(key) else { return Ok(()) };
+                let release = entry.release();
+                let length = self.shared.length(release)?;
+                let outline = self.shared.database.get(&keys::outline(release))?;
+                let fits = match outline.map(|it| self.shared.outline_of(release, &it)) {
+                    Some(Ok(outline)) => entry.fits(&outline),
                     // It may be the right one.
                     Some(Err(_)) => true,
                     None => false,
                 };
                 if !fits {
-                    stale.push((release, length, key.to_vec()));
+                    stale.push((release.clone(), length, key.to_vec()));
                 }
                 Ok(())
             })?;
@@ -279,18 +279,51 @@ impl SledStore {
 
     pub(super) fn mend(&self, release: &ReleaseId, expected: u64, changes: Vec<Change>) -> Result<bool, StoreError> {
         let release = release.clone();
-        Ok(self.mend_all(vec![Mend { release, expected, changes }])? == 1)
+        Ok(self.mend_all(vec![Mend { release, expected, changes }])? == [true])
+    }
+}
+
+/// An entry of a list.
+enum Entry {
+    Created(Timestamp, ReleaseId),
+    Ended(Timestamp, ReleaseId),
+    Open(ReleaseId),
+}
+
+impl Entry {
+    fn of(key: &[u8]) -> Option<Self> {
+        let created = keys::created_of(key).map(|(at, release)| Self::Created(at, release));
+        let ended = || keys::ended_of(key).map(|(at, release)| Self::Ended(at, release));
+        created.or_else(ended).or_else(|| keys::release(key).map(Self::Open))
+    }
+
+    fn release(&self) -> &ReleaseId {
+        match self {
+            Self::Created(_, release) | Self::Ended(_, release) | Self::Open(release) => release,
+        }
+    }
+
+    fn fits(&self, outline: &Outline) -> bool {
+        match self {
+            Self::Created(at, _) => *at == outline.created_at,
+            Self::Ended(at, _) => Place::of(outline).ended() == Some(*at),
+            Self::Open(_) => outline.open,
+        }
     }
 }
 
 impl Shared {
-    /// How many records a journal holds, by its last one.
-    pub(super) fn length(&self, release: &ReleaseId) -> Result<u64, StoreError> {
-        let last = self.database.read(|database| {
+    /// The key of the last record that the database holds of a journal.
+    pub(super) fn last_record(&self, release: &ReleaseId) -> Result<Option<IVec>, StoreError> {
+        self.database.read(|database| {
             let last = database.scan_prefix(keys::journal(release)).keys().next_back();
             last.transpose().map_err(|it| StoreError::database("read a journal", it))
-        })?;
-        match last {
+        })
+    }
+
+    /// How many records a journal holds, by its last one.
+    pub(super) fn length(&self, release: &ReleaseId) -> Result<u64, StoreError> {
+        match self.last_record(release)? {
             None => Ok(self.archived(release)?.map_or(0, |(_, count)| count)),
             Some(key) => match keys::sequence(&key) {
                 // Those that are archived may not be removed yet.

@@ -124,10 +124,15 @@ impl Writer<'_> {
         let mut answers = Vec::with_capacity(group.len());
         let mut group_batch = Group::default();
         let mut snapshots = Vec::new();
+        let mut ended = Vec::new();
         for write in group {
             match write {
                 Write::Append { release, expected, value, outline, reply } => {
+                    let ends = outline.as_ref().is_some_and(|it| !it.place.open);
                     let answer = self.append(&mut group_batch, &release, expected, value, outline);
+                    if ends {
+                        ended.push(release);
+                    }
                     answers.push(Answer::Append(reply, answer));
                 }
                 Write::Put { key, value, reply } => {
@@ -172,6 +177,10 @@ impl Writer<'_> {
         if committed.is_err() {
             self.known.clear();
             self.highest.clear();
+        }
+        // Only now: up to here the database did not have what the group wrote. They are seldom asked for again.
+        for release in ended {
+            self.known.remove(&release);
         }
         for answer in answers {
             answer.give(&committed);
@@ -225,12 +234,12 @@ impl Writer<'_> {
             self.use_number(group, release)?;
         }
         group.insert(keys::record(release, expected), value);
-        let mut place = known.place;
+        let place = outline.as_ref().map(|it| it.place).or(known.place);
         if let Some(outline) = outline {
             group.insert(keys::outline(release), outline.value);
-            group.change(lists::moved(release, known.place, Some(outline.place)));
-            place = Some(outline.place);
         }
+        // Also where the outline stays: what has ended has something to archive again.
+        group.change(lists::moved(release, known.place, place));
         self.known.insert(release.clone(), Known { length: expected + 1, place });
         Ok(())
     }

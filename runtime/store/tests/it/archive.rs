@@ -57,6 +57,48 @@ fn assert_whole(store: &SledStore) {
 }
 
 #[tokio::test]
+async fn what_is_archived_beside_the_work_is_full_segments_and_no_more_than_asked_for() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let store = open(folder.path());
+    // 300 releases of some 3 kB: three full segments and a bit.
+    for number in 1..=300 {
+        let id = release(&format!("payments-{number}"));
+        let last = Append { outline: Some(outline(&id, number, false)), ..append(&id, 0, large_record(number, 2900)) };
+        store.append(last).await.expect("appended");
+    }
+    let first = store.archive_some(Timestamp(1000), 1).expect("archived");
+    assert_eq!((first.segments, first.releases < 120), (1, true), "{first:?}");
+    let rest = store.archive_some(Timestamp(1000), 10).expect("archived");
+    assert_eq!((rest.segments, rest.releases), (2, 2 * first.releases), "{rest:?}");
+    assert_eq!(store.archive_some(Timestamp(1000), 10).expect("archived"), Archived::default());
+    let left = 300 - 3 * first.releases;
+    let report = store.check().expect("checked");
+    assert!(report.is_sound(), "{:?}", report.findings);
+    assert_eq!((report.releases, report.archived), (300, 300 - left));
+    assert_eq!(archived(&store, 1000).releases, left);
+    assert_eq!(store.check().expect("checked").archived, 300);
+}
+
+#[tokio::test]
+async fn a_store_whose_lists_are_older_gets_what_is_to_be_archived() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let store = filled(folder.path()).await;
+    archived(&store, 22);
+    drop(store);
+    meddle(folder.path(), |it| {
+        for key in it.scan_prefix(b"e").keys().map(|key| key.expect("read")).collect::<Vec<_>>() {
+            it.remove(key).expect("removed");
+        }
+        it.insert(b"ilists", &[1, 0, 0, 0, 0, 0, 0, 0, 0, 1]).expect("inserted");
+    });
+    let store = open(folder.path());
+    assert_whole(&store);
+    // 19 of those that are listed anew are archived already.
+    assert_eq!(archived(&store, 1000).releases, 20);
+    assert_whole(&store);
+}
+
+#[tokio::test]
 async fn archived_journals_are_found_after_opening_and_after_restoring() {
     let folder = tempfile::tempdir().expect("a folder");
     let store = filled(&folder.path().join("store")).await;
@@ -135,6 +177,9 @@ async fn records_that_were_archived_and_not_yet_removed_count_once() {
     let mut kept = Vec::new();
     meddle(folder.path(), |it| {
         kept.extend((1..4).map(|at| (key(b'j', 7, Some(at)), it.get(key(b'j', 7, Some(at))).expect("read"))));
+        // It goes with the last of them.
+        let listed = [&b"e"[..], &9_u64.to_be_bytes(), &key(b'e', 7, None)[1..]].concat();
+        kept.push((listed.clone(), it.get(listed).expect("read")));
     });
     archived(&open(folder.path()), 1000);
     // As if the power had gone before these were removed.

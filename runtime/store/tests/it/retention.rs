@@ -1,7 +1,9 @@
 //! What is old and finished goes away, and nothing else.
 
 use std::collections::BTreeSet;
+use std::fs;
 use std::path::Path;
+use std::time::{Duration, SystemTime};
 
 use windlass_model::actor::Actor;
 use windlass_model::digest::Digest;
@@ -9,6 +11,7 @@ use windlass_model::event::{Created, Event, Record};
 use windlass_model::time::Timestamp;
 use windlass_store::{Append, DocumentKind, Removed, SledStore, Store};
 
+use crate::damage::{key, meddle};
 use crate::sample::{append, large_record, outline, record, release};
 
 fn open(folder: &Path) -> SledStore {
@@ -77,6 +80,95 @@ async fn what_is_old_and_finished_goes_with_its_blobs_and_nothing_else() {
     let after = store.check().expect("checked");
     assert!(after.is_sound(), "{:?}", after.findings);
     assert_eq!((after.releases, after.records), (3, 10));
+}
+
+#[tokio::test]
+async fn what_is_removed_beside_the_work_is_the_oldest_and_no_more_than_asked_for() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let store = open(folder.path());
+    fill(&store, "payments-1", 10, false, b"plan 1", b"component").await;
+    fill(&store, "payments-2", 11, true, b"plan 2", b"component").await;
+    fill(&store, "payments-3", 12, false, b"plan 3", b"component").await;
+    fill(&store, "payments-4", 13, false, b"plan 4", b"component").await;
+    fill(&store, "payments-5", 48, false, b"plan 5", b"component").await;
+    store.archive(Timestamp(15)).expect("archived");
+    // The fifth was created before, and ended at that time.
+    assert_eq!(store.remove_some(Timestamp(50), 2).expect("removed"), [release("payments-1"), release("payments-3")]);
+    assert_eq!(store.remove_some(Timestamp(50), 2).expect("removed"), [release("payments-4")]);
+    assert_eq!(store.remove_some(Timestamp(50), 2).expect("removed"), []);
+    let left: Vec<String> = store.outlines().expect("read").iter().map(|it| it.release.to_string()).collect();
+    assert_eq!(left, ["payments-2", "payments-5"]);
+    let after = store.check().expect("checked");
+    assert!(after.is_sound(), "{:?}", after.findings);
+    assert_eq!((after.releases, after.archived), (2, 0));
+}
+
+#[tokio::test]
+async fn only_blobs_that_are_old_and_named_by_nothing_go() {
+    const DAY: Duration = Duration::from_secs(24 * 60 * 60);
+    let folder = tempfile::tempdir().expect("a folder");
+    let by_plan = Digest::of(b"a component that only a plan names");
+    let plan = format!("{{\"component\": \"{by_plan}\"}}");
+    let by_document = Digest::of(b"a component that is installed");
+    {
+        let store = open(folder.path());
+        for bytes in [
+            &b"a component that only a plan names"[..],
+            b"a component that is installed",
+            b"needed",
+            b"put again",
+            b"old",
+            b"young",
+        ] {
+            store.put_blob(bytes.to_vec()).await.expect("put");
+        }
+        fill(&store, "payments-1", 10, false, plan.as_bytes(), b"component").await;
+        fill(&store, "payments-2", 20, false, b"plan 2", b"component").await;
+        let installed = format!("{{\"component\": \"{by_document}\"}}");
+        store.put_document(DocumentKind::Plugin, "p", installed.into_bytes()).await.expect("put");
+    }
+    age_blobs(folder.path(), 2 * DAY, &Digest::of(b"young"));
+    let store = open(folder.path());
+    store.put_blob(b"put again".to_vec()).await.expect("put");
+    let needed = BTreeSet::from([Digest::of(b"needed")]);
+    assert_eq!(store.remove_unnamed(3 * DAY, &needed).expect("removed"), 0);
+    assert_eq!(store.remove_unnamed(DAY, &needed).expect("removed"), 1);
+    let there = |bytes: &[u8]| store.blob(&Digest::of(bytes)).expect("read").is_some();
+    assert!(!there(b"old"));
+    for kept in [
+        &b"a component that only a plan names"[..],
+        b"a component that is installed",
+        b"needed",
+        b"put again",
+        b"young",
+        b"plan 2",
+    ] {
+        assert!(there(kept), "{}", String::from_utf8_lossy(kept));
+    }
+    assert!(store.check().expect("checked").is_sound());
+
+    // What only the removed one named goes later.
+    assert_eq!(store.remove_some(Timestamp(20), 9).expect("removed"), [release("payments-1")]);
+    assert_eq!(store.remove_unnamed(DAY, &needed).expect("removed"), 3);
+    assert!(!there(plan.as_bytes()) && !there(b"a component that only a plan names") && there(b"plan 2"));
+
+    // A record that cannot be read may name anything.
+    drop(store);
+    meddle(folder.path(), |it| drop(it.insert(key(b'j', 2, Some(0)), &[1, 0, 0xff, 0xff]).expect("inserted")));
+    let store = open(folder.path());
+    assert_eq!(store.remove_unnamed(DAY, &BTreeSet::new()).expect("looked"), 0);
+}
+
+/// Makes files of blobs older, but for one.
+fn age_blobs(folder: &Path, by: Duration, except: &Digest) {
+    for folder in fs::read_dir(folder.join("data/blobs")).expect("read").map(|it| it.expect("an entry").path()) {
+        for path in fs::read_dir(folder).expect("read").map(|it| it.expect("an entry").path()) {
+            if !except.hex().ends_with(path.file_name().and_then(|it| it.to_str()).expect("a name")) {
+                let file = fs::File::options().append(true).open(path).expect("opened");
+                file.set_modified(SystemTime::now() - by).expect("aged");
+            }
+        }
+    }
 }
 
 #[tokio::test]

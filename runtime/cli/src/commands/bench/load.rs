@@ -14,6 +14,7 @@ use windlass_model::event::Intervention;
 use windlass_model::manifest::Manifest;
 use windlass_model::name::ReleaseId;
 use windlass_model::parse::{check_parameters, validate};
+use windlass_model::plan::Plan;
 use windlass_model::problem::{Color, Source, render};
 use windlass_server::Runtime;
 use windlass_server::runtime::KeptPlan;
@@ -47,6 +48,14 @@ impl Cell {
             p99_ms: milliseconds(99),
             cpu_us_per_step: rounded(cpu.as_secs_f64() * 1e6 / (times.len() as f64 * f64::from(steps))),
         }
+    }
+
+    pub(crate) fn steps_per_s(&self) -> f64 {
+        self.steps_per_s
+    }
+
+    pub(crate) fn cpu_us_per_step(&self) -> f64 {
+        self.cpu_us_per_step
     }
 
     /// Columns for people are in `super::table`; this is its row.
@@ -86,11 +95,16 @@ pub(crate) struct Work<'a> {
 
 /// A workflow of so many steps, each of which needs the one before it, checked like any other.
 pub(crate) async fn plan(runtime: &Runtime, manifest: &Manifest, work: &Work<'_>) -> anyhow::Result<KeptPlan> {
+    Ok(runtime.keep_plan(validated(runtime, manifest, work)?).await?)
+}
+
+/// The same, not kept yet.
+pub(crate) fn validated(runtime: &Runtime, manifest: &Manifest, work: &Work<'_>) -> anyhow::Result<Plan> {
     let source = Source::new("bench.yaml".to_owned(), workflow(manifest, work));
     let (planned, problems) = validate(&source, &runtime.catalog());
     let (_, plan) = planned
         .with_context(|| format!("the component cannot be measured:\n{}", render(&source, &problems, Color::None)))?;
-    Ok(runtime.keep_plan(plan).await?)
+    Ok(plan)
 }
 
 fn workflow(manifest: &Manifest, work: &Work<'_>) -> String {
@@ -155,6 +169,13 @@ pub(crate) async fn measure(
 async fn run_one(runtime: &Runtime, plan: &KeptPlan) -> anyhow::Result<ReleaseId> {
     let id = begin(runtime, plan).await?;
     runtime.ended(&id).await;
+    Ok(id)
+}
+
+/// Runs a release to its end, and makes sure that it succeeded.
+pub(crate) async fn run_and_check(runtime: &Runtime, plan: &KeptPlan) -> anyhow::Result<ReleaseId> {
+    let id = run_one(runtime, plan).await?;
+    check(runtime, &id)?;
     Ok(id)
 }
 

@@ -10,7 +10,7 @@ use tokio::task::JoinSet;
 use windlass_model::manifest::Manifest;
 use windlass_server::{Runtime, RuntimeOptions, StateDirectory};
 
-use super::load;
+use super::{folder, load, rounded};
 
 /// The action that waits.
 const ACTION: &str = "wait";
@@ -45,7 +45,7 @@ pub(crate) async fn measure(runtime: Runtime, manifest: &Manifest, state: &Path,
             .await?;
     // What only the first release does.
     let first = load::begin(&runtime, &plan).await?;
-    let (rss_before, disk_before) = (resident()?, disk(state)?);
+    let (rss_before, disk_before) = (folder::resident()?, folder::disk(state)?);
     let begun = Instant::now();
     let mut workers = JoinSet::new();
     for worker in 0..PARALLEL as u64 {
@@ -66,7 +66,7 @@ pub(crate) async fn measure(runtime: Runtime, manifest: &Manifest, state: &Path,
     }
     let took = begun.elapsed();
     anyhow::ensure!(runtime.attended().1 as u64 == count + 1, "{:?} are parked", runtime.attended());
-    let (rss, disk) = (resident()?, disk(state)?);
+    let (rss, disk) = (folder::resident()?, folder::disk(state)?);
 
     let (idle, cpu) = (Instant::now(), load::cpu_time());
     tokio::time::sleep(Duration::from_secs(3)).await;
@@ -86,7 +86,6 @@ pub(crate) async fn measure(runtime: Runtime, manifest: &Manifest, state: &Path,
     ended.await;
     let woken = begun.elapsed();
 
-    let rounded = |value: f64| (value * 100.0).round() / 100.0;
     let megabytes = |bytes: u64| rounded(bytes as f64 / 1e6);
     Ok(Parked {
         releases: count,
@@ -99,33 +98,6 @@ pub(crate) async fn measure(runtime: Runtime, manifest: &Manifest, state: &Path,
         reopened_s: rounded(reopened.as_secs_f64()),
         woken_ms: rounded(woken.as_secs_f64() * 1e3),
     })
-}
-
-/// Memory of this process, from `/proc`.
-fn resident() -> anyhow::Result<u64> {
-    let status = std::fs::read_to_string("/proc/self/status").context("the memory of a process is read on Linux")?;
-    let line = status.lines().find_map(|it| it.strip_prefix("VmRSS:")).context("no VmRSS")?;
-    let kib: u64 = line.trim().trim_end_matches("kB").trim().parse().context("VmRSS")?;
-    Ok(kib * 1024)
-}
-
-/// What a folder takes on the disk.
-fn disk(folder: &Path) -> anyhow::Result<u64> {
-    use std::os::unix::fs::MetadataExt as _;
-    let mut bytes = 0;
-    let mut open = vec![folder.to_owned()];
-    while let Some(folder) = open.pop() {
-        for entry in std::fs::read_dir(&folder)? {
-            let entry = entry?;
-            let metadata = entry.metadata()?;
-            if metadata.is_dir() {
-                open.push(entry.path());
-            } else {
-                bytes += metadata.blocks() * 512;
-            }
-        }
-    }
-    Ok(bytes)
 }
 
 impl fmt::Display for Parked {

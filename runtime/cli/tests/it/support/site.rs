@@ -1,5 +1,6 @@
 //! A state directory, and the command used on it.
 
+use std::io::{Read as _, Write as _};
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -122,6 +123,17 @@ impl Site {
     }
 
     /// A release as it stands, if it was started.
+    /// GET of whoever answers on the socket: the status and the JSON.
+    pub(crate) fn get(&self, path: &str) -> (u16, Value) {
+        let mut socket = UnixStream::connect(self.state().join("socket")).expect("somebody answers");
+        socket.write_all(format!("GET {path} HTTP/1.0\r\nhost: windlass\r\n\r\n").as_bytes()).expect("written");
+        let mut answer = String::new();
+        socket.read_to_string(&mut answer).expect("an answer");
+        let (head, body) = answer.split_once("\r\n\r\n").expect("a body");
+        let status = head.split(' ').nth(1).and_then(|it| it.parse().ok()).expect("a status");
+        (status, serde_json::from_str(body).expect("JSON"))
+    }
+
     pub(crate) fn show(&self, release: &str) -> Option<ReleaseView> {
         let ran = self.run(&["--json", "release", "show", release]);
         let shown = (ran.code == Some(0)).then(|| ran.json())?;

@@ -1,0 +1,68 @@
+//! `windlass release list`
+
+use windlass_server::Client;
+use windlass_server::api::{LIMIT_MAX, OutlineView, ReleasesPage};
+
+use super::Context;
+
+/// List releases, the newest last
+#[derive(Debug, clap::Args)]
+#[command(
+    after_help = "Examples:\n  windlass release list --open\n  windlass release list --in-state failed --limit 10\n  windlass release list --limit 1000 --json"
+)]
+pub(crate) struct ListArgs {
+    /// Only those that have not ended
+    #[arg(long)]
+    open: bool,
+
+    /// Only those in this state, for example `succeeded`, `failed` or `running`
+    // Not `state`: that is where everything is kept.
+    #[arg(long, value_name = "STATE")]
+    in_state: Option<String>,
+
+    /// At most so many, the newest
+    #[arg(long, value_name = "N", default_value_t = 50, value_parser = clap::value_parser!(u64).range(1..))]
+    limit: u64,
+}
+
+pub(crate) async fn list(args: ListArgs, client: &Client, context: &Context<'_>) -> anyhow::Result<u8> {
+    let limit = usize::try_from(args.limit).unwrap_or(usize::MAX);
+    let mut query = String::new();
+    if args.open {
+        query.push_str("&open=true");
+    }
+    if let Some(state) = &args.in_state {
+        let encoded: String = url::form_urlencoded::byte_serialize(state.as_bytes()).collect();
+        query.push_str(&format!("&state={encoded}"));
+    }
+    let mut releases: Vec<OutlineView> = Vec::new();
+    let mut after = String::new();
+    let more = loop {
+        let rest = (limit - releases.len()).min(LIMIT_MAX);
+        let page: ReleasesPage = client.get(&format!("/v1/releases?limit={rest}{query}{after}")).await?;
+        releases.extend(page.releases);
+        match page.next {
+            None => break false,
+            Some(_) if releases.len() >= limit => break true,
+            Some(next) => after = format!("&after={next}"),
+        }
+    };
+    releases.reverse();
+    context.output.data(&releases, |it| table(it));
+    if more {
+        context.output.note(format_args!("the newest {limit}; --limit shows more"));
+    }
+    Ok(0)
+}
+
+fn table(releases: &[OutlineView]) -> String {
+    if releases.is_empty() {
+        return "no releases; `windlass run WORKFLOW` starts one".to_owned();
+    }
+    let wide = releases.iter().map(|it| it.release.len()).max().unwrap_or(0);
+    let lines = releases.iter().map(|it| {
+        let headline = if it.open { it.headline.as_str() } else { "" };
+        format!("{:wide$}  {:22} {}  {:10} {headline}\n", it.release, it.state, it.created_at, it.requested_by)
+    });
+    lines.collect()
+}

@@ -1,0 +1,139 @@
+//! Lists of releases over the API, in pages.
+//!
+//! **Invariant:** what a page reads is bounded, however many releases there are: by [`LIMIT_MAX`], and by [`READ_MAX`]
+//! where most of what is read is not asked for.
+
+use axum::Json;
+use axum::extract::{Query, State};
+use axum::http::StatusCode;
+use serde::{Deserialize, Serialize};
+use windlass_model::time::Timestamp;
+use windlass_store::{ListPosition, Outline};
+
+use super::{Answer, ApiError, release_id};
+use crate::runtime::Runtime;
+
+/// The most releases of a page.
+pub const LIMIT_MAX: usize = 1000;
+
+/// The releases of a page if it is not said how many.
+const LIMIT: usize = 100;
+
+/// The most outlines that are read for a page; it may end early then, and the next one goes on.
+const READ_MAX: usize = 10_000;
+
+/// A release in a list.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct OutlineView {
+    /// Its id.
+    pub release: String,
+    /// One word.
+    pub state: String,
+    /// What it is doing.
+    pub headline: String,
+    /// Who asked for it.
+    pub requested_by: String,
+    /// When.
+    pub created_at: Timestamp,
+    /// When its last event happened.
+    pub updated_at: Timestamp,
+    /// Whether there is something left to do.
+    pub open: bool,
+}
+
+/// A page of a list, the newest release first.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ReleasesPage {
+    /// The releases; fewer than were asked for if it took too long to find more.
+    pub releases: Vec<OutlineView>,
+    /// What to ask the next page for with `after`; none at the end of the list.
+    pub next: Option<String>,
+}
+
+/// Which releases.
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct ListQuery {
+    /// The release that the page comes after.
+    after: Option<String>,
+    limit: Option<usize>,
+    /// Only those in this state.
+    state: Option<String>,
+    /// Only those that have not ended, or have.
+    open: Option<bool>,
+}
+
+impl ListQuery {
+    fn asks_for(&self, outline: &Outline) -> bool {
+        self.open.is_none_or(|it| it == outline.open) && self.state.as_ref().is_none_or(|it| *it == outline.state)
+    }
+}
+
+pub(super) async fn list(State(runtime): State<Runtime>, Query(query): Query<ListQuery>) -> Answer<ReleasesPage> {
+    let limit = query.limit.unwrap_or(LIMIT);
+    if limit == 0 || limit > LIMIT_MAX {
+        let error = format!("`limit` is a number from 1 to {LIMIT_MAX}, not {limit}");
+        return Err(ApiError::new(StatusCode::BAD_REQUEST, error));
+    }
+    let read = tokio::task::spawn_blocking(move || page(&runtime, &query, limit));
+    Ok(Json(read.await.map_err(|error| ApiError::new(StatusCode::INTERNAL_SERVER_ERROR, error))??))
+}
+
+fn page(runtime: &Runtime, query: &ListQuery, limit: usize) -> Result<ReleasesPage, ApiError> {
+    let store = runtime.store();
+    let failed = |error| ApiError::new(StatusCode::INTERNAL_SERVER_ERROR, error);
+    let mut position = match &query.after {
+        None => None,
+        Some(after) => {
+            let outline = store.outline(&release_id(after)?).map_err(failed)?;
+            let unknown =
+                || format!("there is no release `{after}` that a page could come after; begin without `after`");
+            Some(ListPosition::of(&outline.ok_or_else(|| ApiError::new(StatusCode::NOT_FOUND, unknown()))?))
+        }
+    };
+    // Few are open, and those have a list of their own.
+    if query.open == Some(true) {
+        let mut open = Vec::new();
+        for release in store.open_releases().map_err(failed)? {
+            open.extend(store.outline(&release).map_err(failed)?.filter(|it| query.asks_for(it)));
+        }
+        open.sort_by_key(|it| std::cmp::Reverse(ListPosition::of(it)));
+        open.retain(|it| position.as_ref().is_none_or(|after| ListPosition::of(it) < *after));
+        let more = open.len() > limit;
+        open.truncate(limit);
+        let next = open.last().filter(|_| more).map(|it| it.release.to_string());
+        return Ok(ReleasesPage { releases: open.into_iter().map(view).collect(), next });
+    }
+    let (mut releases, mut read) = (Vec::new(), 0);
+    loop {
+        let outlines = store.outlines_page(position.as_ref(), LIMIT.max(limit)).map_err(failed)?;
+        let is_end = outlines.len() < LIMIT.max(limit);
+        for outline in outlines {
+            read += 1;
+            position = Some(ListPosition::of(&outline));
+            if query.asks_for(&outline) {
+                releases.push(view(outline));
+            }
+            if releases.len() == limit || read >= READ_MAX {
+                let follows = !store.outlines_page(position.as_ref(), 1).map_err(failed)?.is_empty();
+                let next = position.filter(|_| follows).map(|it| it.release.to_string());
+                return Ok(ReleasesPage { releases, next });
+            }
+        }
+        if is_end {
+            return Ok(ReleasesPage { releases, next: None });
+        }
+    }
+}
+
+fn view(outline: Outline) -> OutlineView {
+    OutlineView {
+        release: outline.release.to_string(),
+        state: outline.state,
+        headline: outline.headline,
+        requested_by: outline.requested_by,
+        created_at: outline.created_at,
+        updated_at: outline.updated_at,
+        open: outline.open,
+    }
+}

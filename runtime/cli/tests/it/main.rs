@@ -7,6 +7,7 @@ mod backup;
 mod callback;
 mod crash;
 mod crash_helm;
+mod ending;
 mod every_position;
 mod fan_out;
 mod first_plugin;

@@ -150,9 +150,9 @@ fn files_that_do_not_fit_are_told_where_they_stand() {
         "{input}"
     );
     assert!(input.contains("`parts/deploy.yaml` has 2 problems of its own"), "{input}");
+    site.write("parts/deploy.yaml", DEPLOY);
     let output = told("fleet.yaml", &OUTER.replace("[1].url", "[1].uri"));
     assert!(output.contains("there is no field `uri`"), "{output}");
-    site.write("parts/deploy.yaml", DEPLOY);
     let missing = told("fleet.yaml", &OUTER.replace("./parts/deploy.yaml", "./deploy.yaml"));
     assert!(missing.contains("there is no workflow file `deploy.yaml`"), "{missing}");
     let bound = told("fleet.yaml", &OUTER.replace("on_failure: rollback", "connection: service"));

@@ -273,7 +273,9 @@ impl World {
             (_, Operation::Rollback) => "rollback",
         };
         let key = if verb == "find" { format!("{name}:find") } else { self.key(id) };
-        let output = || Does::Done(self.outputs.get(&name).cloned().unwrap_or_else(|| json!({"step": name})));
+        // Every item of a step gives the same.
+        let given = self.outputs.get(&name).or_else(|| self.outputs.get(name.split('.').next().unwrap_or_default()));
+        let output = || Does::Done(given.cloned().unwrap_or_else(|| json!({"step": name})));
         let done = self.effects.entry(name.clone()).or_default();
         let default = match verb {
             // The other side knows what was done under this key.

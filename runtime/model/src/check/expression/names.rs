@@ -4,7 +4,7 @@ use cel::IdedExpr;
 use serde_json::Value;
 
 use crate::expression::{ENDED_STATES, FINAL_STATES, OUTCOMES};
-use crate::parse::{DraftItems, DraftStep};
+use crate::parse::{DraftItems, DraftStep, PlacedExpression};
 use crate::problem::{Problem, did_you_mean, listed};
 use crate::template::Template;
 
@@ -374,12 +374,17 @@ impl<'s> Checker<'s, '_> {
         let Some(own) = self.step else { return };
         let name = &named.name.value;
         // `has(steps.x.output)` asks; `has(steps.x.output.y)` needs the output to ask in it.
-        let asked = presence && path.len() == 3
-            || self.placed.expression.references().iter().any(|it| {
+        let asks = |expression: &PlacedExpression| {
+            expression.expression.references().iter().any(|it| {
                 it.path.get(1) == Some(name)
                     && it.path[0] == "steps"
                     && (it.presence && it.path.len() == 3 || it.path.get(2).is_some_and(|it| it == "state"))
             })
+        };
+        let asked = presence && path.len() == 3
+            || asks(self.placed)
+            // The step runs only when its condition holds.
+            || own.when.as_ref().is_some_and(asks)
             || self.placed.expression.source().contains(".?");
         let too_soon = own.finally && !named.finally;
         if asked || !(too_soon || self.order.runs_without(self.draft, named, &own.name.value)) {

@@ -6,6 +6,7 @@ use windlass_model::event::{AfterFailure, AfterInterruption, Event, Intervention
 use windlass_model::failure::{FailureClass, StepError};
 use windlass_model::graph::StepIndex;
 use windlass_model::name::StepName;
+use windlass_model::plan::Pin;
 use windlass_model::time::Timestamp;
 
 use crate::release::{DueKey, Pause, Release, ReleaseState};
@@ -65,6 +66,10 @@ impl Release {
                         let output = output.clone().map(Arc::new);
                         run.passed_over = Some(PassedOver { by: actor.clone(), reason: reason.clone(), output });
                     }
+                }
+                Intervention::RetryWith { step, pin } => {
+                    let index = self.index_of(step).ok_or_else(|| IllegalEvent::UnknownStep(step.clone()))?;
+                    self.pins.insert(index, Pin::clone(pin));
                 }
                 // What follows from these is in events of their own.
                 Intervention::Retry { .. }

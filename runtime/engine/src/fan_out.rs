@@ -91,7 +91,7 @@ impl Release {
 
     /// What a step, or an item of it, uses.
     pub fn pin(&self, index: StepIndex) -> &Pin {
-        self.plan.pin(self.definition_index(index))
+        self.pins.get(&index).unwrap_or_else(|| self.plan.pin(self.definition_index(index)))
     }
 
     /// The name of a step or of an item.

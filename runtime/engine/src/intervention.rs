@@ -154,7 +154,7 @@ impl Release {
                 self.record(&mut events, intervened, now);
                 self.record(&mut events, Event::RollbackSettled { step, done }, now);
             }
-            Intervention::Retry { step } => {
+            Intervention::Retry { step } | Intervention::RetryWith { step, .. } => {
                 if self.pause().is_some() {
                     return Err(Rejected::WrongState { state: "paused", reason: "resume it first" });
                 }

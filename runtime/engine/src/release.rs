@@ -11,7 +11,7 @@ use windlass_model::expression::Scope;
 use windlass_model::failure::StepError;
 use windlass_model::graph::StepIndex;
 use windlass_model::name::{ReleaseId, StepName};
-use windlass_model::plan::{Plan, Runs};
+use windlass_model::plan::{Pin, Plan, Runs};
 use windlass_model::time::Timestamp;
 
 use crate::apply::IllegalEvent;
@@ -31,6 +31,8 @@ pub struct Release {
     pub(crate) steps: Vec<StepRun>,
     /// What expressions see of the release.
     pub(crate) facts: Value,
+    /// What steps, or items of them, use in place of what the plan says.
+    pub(crate) pins: BTreeMap<StepIndex, Pin>,
     /// Of steps that run for items: these.
     pub(crate) fans: BTreeMap<StepIndex, Fan>,
     /// Of the runs beyond the workflow's steps: which item of which step.
@@ -198,6 +200,7 @@ impl Release {
             state: ReleaseState::Running,
             steps: (0..count).map(|_| StepRun::new()).collect(),
             facts,
+            pins: BTreeMap::new(),
             fans: BTreeMap::new(),
             item_runs: Vec::new(),
             open_fans: BTreeSet::new(),

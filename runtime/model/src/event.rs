@@ -8,6 +8,7 @@ use crate::actor::Actor;
 use crate::digest::Digest;
 use crate::failure::StepError;
 use crate::name::{PhaseName, ReleaseId, StepName};
+use crate::plan::Pin;
 use crate::time::Timestamp;
 
 /// One append: facts that became true together.
@@ -348,6 +349,13 @@ pub enum Intervention {
         /// Which.
         step: StepName,
     },
+    /// Try a paused step again, with another version of its plugin from now on.
+    RetryWith {
+        /// Which.
+        step: StepName,
+        /// What it uses from now on, for its rollback too.
+        pin: Box<Pin>,
+    },
     /// Run a step that has ended, and everything after it, again.
     RunAgain {
         /// Which.
@@ -392,6 +400,7 @@ impl Intervention {
     pub fn step(&self) -> Option<&StepName> {
         match self {
             Self::Retry { step }
+            | Self::RetryWith { step, .. }
             | Self::RunAgain { step }
             | Self::Skip { step, .. }
             | Self::ReplaceOutput { step, .. }

@@ -15,6 +15,7 @@ pub mod catalog;
 pub mod client;
 pub mod driver;
 pub mod people;
+mod repin;
 pub mod runtime;
 pub mod schedules;
 pub mod state_directory;

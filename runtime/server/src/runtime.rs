@@ -140,6 +140,16 @@ pub enum RuntimeError {
     /// There are no files to look after.
     #[error("this store is in memory only")]
     NotOnDisk,
+    /// A step cannot go on with another version of its plugin.
+    #[error("step `{step}` cannot go on with version {version}: {why}")]
+    NoSuchPin {
+        /// The step.
+        step: StepName,
+        /// The version that was asked for.
+        version: String,
+        /// Why not, and what would do.
+        why: String,
+    },
     /// An output that somebody wrote is no list, and the step runs for items.
     #[error("step `{step}` gives a list with the output of each of its items; null for one that gave none")]
     NotOneOutputPerItem {

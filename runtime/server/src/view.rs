@@ -413,6 +413,10 @@ fn tell(event: &Event) -> String {
         Event::Intervened { actor, reason, intervention } => {
             let what = match intervention {
                 Intervention::Retry { step } => format!("try {step} again"),
+                Intervention::RetryWith { step, pin } => {
+                    let digest = pin.runs.digest();
+                    format!("try {step} again with version {} ({})", pin.version, digest.short())
+                }
                 Intervention::Cancel { rollback: false } => "cancel".to_owned(),
                 Intervention::Cancel { rollback: true } => "cancel and roll back".to_owned(),
                 Intervention::Rollback => "roll back".to_owned(),

@@ -3,7 +3,7 @@
 use std::fmt;
 
 use windlass_model::digest::Digest;
-use windlass_model::event::{Event, Record};
+use windlass_model::event::{Event, Intervention, Record};
 use windlass_model::name::ReleaseId;
 
 use crate::Outline;
@@ -65,6 +65,9 @@ impl fmt::Display for Finding {
 pub(crate) fn named_blobs(records: &[Record]) -> Vec<(String, Digest)> {
     let mut named = Vec::new();
     for event in records.iter().flat_map(|it| &it.events) {
+        if let Event::Intervened { intervention: Intervention::RetryWith { step, pin }, .. } = event {
+            named.push((format!("the component that {step} goes on with"), pin.runs.digest()));
+        }
         if let Event::ReleaseCreated(created) = event {
             named.push(("its plan".to_owned(), created.plan));
             named.extend(created.components.iter().map(|(name, digest)| (format!("the component of {name}"), *digest)));

@@ -62,7 +62,7 @@ impl Witness {
 
     fn intervened(&mut self, intervention: &Intervention, within: &mut Within<'_>) -> Result<(), Violation> {
         match intervention {
-            Intervention::Retry { step } => {
+            Intervention::Retry { step } | Intervention::RetryWith { step, .. } => {
                 let step = self.index(step)?;
                 let waits = match self.phase {
                     Phase::Running => matches!(self.seen(step).state, State::Paused(_)),

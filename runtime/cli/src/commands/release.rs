@@ -54,6 +54,9 @@ pub(crate) enum ReleaseCommand {
         /// Which step; may be left out when there is only one
         #[arg(long)]
         step: Option<String>,
+        /// With this installed version of its plugin from now on; it must take the step's input and connections
+        #[arg(long, value_name = "VERSION")]
+        plugin_version: Option<String>,
     },
     /// Run a step and everything after it again; a release that failed or was canceled goes on with it
     Rerun {
@@ -175,7 +178,17 @@ pub(crate) async fn release(command: ReleaseCommand, context: &Context<'_>) -> a
             let what = if rollback { Asked::CancelAndRollBack } else { Asked::Cancel };
             intervene(&client, who, what, None, None, context).await
         }
-        ReleaseCommand::Retry { who, step } => intervene(&client, who, Asked::Retry, step, None, context).await,
+        ReleaseCommand::Retry { who, step, plugin_version } => {
+            let body = InterventionBody {
+                what: Asked::Retry,
+                step,
+                version: plugin_version,
+                output: None,
+                reason: who.reason,
+                on_behalf_of: who.on_behalf_of,
+            };
+            ask(&client, &who.release, &body, context).await
+        }
         ReleaseCommand::Rerun { who, step } => {
             intervene(&client, who, Asked::RunAgain, Some(step.to_string()), None, context).await
         }
@@ -217,8 +230,18 @@ async fn intervene(
     output: Option<Value>,
     context: &Context<'_>,
 ) -> anyhow::Result<u8> {
-    let body = InterventionBody { what, step, output, reason: who.reason, on_behalf_of: who.on_behalf_of };
-    let view: ReleaseView = client.post(&format!("/v1/releases/{}/interventions", who.release), &body).await?;
+    let on_behalf_of = who.on_behalf_of;
+    let body = InterventionBody { what, step, version: None, output, reason: who.reason, on_behalf_of };
+    ask(client, &who.release, &body, context).await
+}
+
+async fn ask(
+    client: &Client,
+    release: &ReleaseId,
+    body: &InterventionBody,
+    context: &Context<'_>,
+) -> anyhow::Result<u8> {
+    let view: ReleaseView = client.post(&format!("/v1/releases/{release}/interventions"), body).await?;
     shown(&view, client, context);
     Ok(0)
 }

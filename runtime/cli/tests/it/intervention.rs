@@ -54,6 +54,15 @@ fn a_paused_step_is_skipped_with_an_output_that_fits() {
     refused(&site, &skip(&["--step", "first", "--output", r#"{"status": "fine"}"#]), "is not what `http/get` gives");
     refused(&site, &skip(&["--step", "second"]), "step `second` is mandatory in this workflow");
     refused(&site, &skip(&["--step", "third"]), "the release has no step `third`; its steps are first, second");
+    let with = |version: &'static str| {
+        ["release", "retry", "asking-1", "--plugin-version", version, "--reason", "the other one may know it"]
+    };
+    refused(&site, &with("9.9.9"), "step `first` cannot go on with version 9.9.9: installed of plugin `http` are 0.1");
+    refused(&site, &with("newest"), "installed of plugin `http` are 0.1");
+    let version = site.show("asking-1").expect("a release").steps[0].version.clone();
+    let same: &'static str = version.leak();
+    site.good(&with(same));
+    site.until("asking-1", "it pauses again", |it| it.state == "paused");
     site.good(&skip(&["--step", "first", "--output", BY_HAND]));
 
     let view = site.ended("asking-1");

@@ -3,9 +3,11 @@
 use expect_test::expect;
 use serde_json::json;
 use windlass_engine::{Input, Rejected};
-use windlass_model::event::Intervention;
+use windlass_model::digest::Digest;
+use windlass_model::event::{Intervention, Outcome};
 use windlass_model::failure::FailureClass;
 use windlass_model::name::StepName;
+use windlass_model::plan::{Pin, Runs};
 use windlass_model::template::Template;
 use windlass_model::workflow::{ApprovalGate, Approver, Gate, OnFailure, Workflow};
 
@@ -351,4 +353,31 @@ fn every_intervention_has_a_reason() {
     let input =
         Input::Intervene { actor: actor("ana", &[]), reason: " ".to_owned(), intervention: Intervention::Pause };
     assert!(matches!(world.tell(input), Err(Rejected::NoReason)));
+}
+
+#[test]
+fn a_step_goes_on_with_another_version_of_its_plugin_and_is_rolled_back_with_it() {
+    let script = [("b", vec![Does::Fails(FailureClass::Invalid)])];
+    let mut pausing = workflow("a -> b");
+    pausing.steps[1].on_failure = OnFailure::Pause;
+    let mut world = World::new(pausing, Pins { rollback: false, ..Pins::default() }, &script);
+    world.run();
+    let index = world.release.index_of(&name("b")).expect("a step");
+    let other = Pin {
+        runs: Runs::Component(Digest::of(b"p 2")),
+        version: "2.0.0".parse().expect("a version"),
+        rollback: true,
+        ..world.release.pin(index).clone()
+    };
+    let with = || Intervention::RetryWith { step: name("b"), pin: Box::new(other.clone()) };
+    world.intervene(with()).expect("it is paused");
+    assert!(matches!(world.intervene(with()), Err(Rejected::NotPaused { .. })), "once it runs it is too late");
+    world.run();
+    assert_eq!(world.release.outcome(), Some(Outcome::Succeeded));
+    world.crash();
+    assert_eq!(world.release.pin(index), &other);
+    assert_eq!(world.release.plan().pin(index).version.to_string(), "1.0.0", "the plan is as it was");
+    world.intervene(Intervention::Rollback).expect("it succeeded");
+    world.run();
+    assert!(world.story().contains("rollback b\n") && !world.story().contains("rollback a"), "{}", world.story());
 }

@@ -225,7 +225,7 @@ fn whatever_people_do_the_release_makes_sense_and_ends() {
                 0 => {
                     let intervention = an_intervention(&mut dice, step);
                     let name = match &intervention {
-                        Intervention::Retry { .. } => "retry",
+                        Intervention::Retry { .. } | Intervention::RetryWith { .. } => "retry",
                         Intervention::RunAgain { .. } => "run again",
                         Intervention::Skip { .. } => "skip",
                         Intervention::ReplaceOutput { .. } => "replace output",

@@ -23,6 +23,9 @@ pub struct InterventionBody {
     /// Which step, where it is about one. For `retry` it may be left out when only one waits for a decision.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub step: Option<String>,
+    /// For `retry`: the version of the plugin to try it with from now on.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub version: Option<String>,
     /// For `skip` and `replace_output`: what the step gives.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub output: Option<Value>,
@@ -80,9 +83,16 @@ async fn intervention(runtime: &Runtime, id: &ReleaseId, body: &InterventionBody
         step.parse().map_err(|error| ApiError::new(StatusCode::BAD_REQUEST, error))
     };
     Ok(match body.what {
-        Asked::Retry => Intervention::Retry {
-            step: waiting_step(runtime, id, body.step.as_deref(), "decision", "a decision").await?,
-        },
+        Asked::Retry => {
+            let step = waiting_step(runtime, id, body.step.as_deref(), "decision", "a decision").await?;
+            match &body.version {
+                None => Intervention::Retry { step },
+                Some(version) => {
+                    let pin = Box::new(runtime.pin_with(id, &step, version).await?);
+                    Intervention::RetryWith { step, pin }
+                }
+            }
+        }
         Asked::RunAgain => Intervention::RunAgain { step: step()? },
         Asked::Skip => {
             let step = step()?;

@@ -83,9 +83,9 @@ impl From<RuntimeError> for ApiError {
             RuntimeError::Schedule(ScheduleError::Unknown { .. }) => StatusCode::NOT_FOUND,
             RuntimeError::Schedule(ScheduleError::NotNow(_)) => StatusCode::CONFLICT,
             RuntimeError::Schedule(ScheduleError::NeverComes { .. }) => StatusCode::UNPROCESSABLE_ENTITY,
-            RuntimeError::OutputBreaksSchema { .. } | RuntimeError::NotOneOutputPerItem { .. } => {
-                StatusCode::UNPROCESSABLE_ENTITY
-            }
+            RuntimeError::NoSuchPin { .. }
+            | RuntimeError::OutputBreaksSchema { .. }
+            | RuntimeError::NotOneOutputPerItem { .. } => StatusCode::UNPROCESSABLE_ENTITY,
             other => status_of(other),
         };
         Self::new(status, error)

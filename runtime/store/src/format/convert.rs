@@ -279,6 +279,10 @@ fn from_intervention(intervention: &Intervention) -> v1::Intervention<'_> {
         Intervention::ReplaceOutput { step, output } => {
             v1::Intervention::ReplaceOutput { step: step.as_str(), output: from_json(output) }
         }
+        Intervention::RetryWith { step, pin } => v1::Intervention::RetryWith {
+            step: step.as_str(),
+            pin: Cow::Owned(serde_json::to_string(pin).expect("a pin holds only what JSON can hold")),
+        },
         Intervention::Pause => v1::Intervention::Pause,
         Intervention::Resume => v1::Intervention::Resume,
         Intervention::SettleRollback { step, done } => {
@@ -298,6 +302,10 @@ fn to_intervention(intervention: v1::Intervention<'_>) -> Result<Intervention, G
         }
         v1::Intervention::ReplaceOutput { step, output } => {
             Intervention::ReplaceOutput { step: to_name(step)?, output: to_json(&output)? }
+        }
+        v1::Intervention::RetryWith { step, pin } => {
+            let pin = serde_json::from_str(&pin).map_err(Garbled::new)?;
+            Intervention::RetryWith { step: to_name(step)?, pin: Box::new(pin) }
         }
         v1::Intervention::Pause => Intervention::Pause,
         v1::Intervention::Resume => Intervention::Resume,

@@ -412,6 +412,14 @@ pub enum Intervention<'a> {
         #[n(1)]
         done: bool,
     },
+    #[n(9)]
+    RetryWith {
+        #[b(0)]
+        step: &'a str,
+        /// The pin as a plan writes it.
+        #[b(1)]
+        pin: Json<'a>,
+    },
 }
 
 #[derive(Debug, Clone, Copy, Encode, Decode)]

@@ -290,6 +290,23 @@ pub(crate) fn one_of_each() -> Vec<(String, Event)> {
     }
     for (name, intervention) in [
         ("retry", Intervention::Retry { step: build() }),
+        (
+            "retry-with",
+            Intervention::RetryWith {
+                step: build(),
+                pin: Box::new(windlass_model::plan::Pin {
+                    runs: windlass_model::plan::Runs::Component(Digest::of(b"jenkins 0.2.0")),
+                    version: "0.2.0".parse().expect("a version"),
+                    effect: windlass_model::manifest::Effect::Write,
+                    cancel: true,
+                    rollback: false,
+                    find: true,
+                    connections: [("jenkins", "ci")]
+                        .map(|(role, name)| (role.parse().expect("a role"), name.parse().expect("a name")))
+                        .into(),
+                }),
+            },
+        ),
         ("cancel", Intervention::Cancel { rollback: true }),
         ("rollback", Intervention::Rollback),
         ("run-again", Intervention::RunAgain { step: build() }),

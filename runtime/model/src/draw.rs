@@ -6,6 +6,8 @@ mod layout;
 
 use std::fmt::Write as _;
 
+use crate::fan_out::Items;
+use crate::template::Template;
 use crate::workflow::{Gate, Step, Workflow};
 
 use layout::{Layout, layout};
@@ -15,7 +17,9 @@ pub fn mermaid(workflow: &Workflow) -> String {
     let mut text = String::from("flowchart LR\n");
     let node = |step: &Step, indent: &str, text: &mut String| {
         let (name, uses) = (&step.name, mermaid_text(&step.uses.to_string()));
-        let _ = writeln!(text, "{indent}{}[\"<b>{}</b><br/>{uses}\"]", id(step), mermaid_text(name.as_str()));
+        let notes = notes(step);
+        let notes = if notes.is_empty() { notes } else { format!("<br/>{}", mermaid_text(&notes)) };
+        let _ = writeln!(text, "{indent}{}[\"<b>{}</b><br/>{uses}{notes}\"]", id(step), mermaid_text(name.as_str()));
         if !step.gates.is_empty() {
             let _ = writeln!(
                 text,
@@ -33,8 +37,15 @@ pub fn mermaid(workflow: &Workflow) -> String {
         }
         text.push_str("  end\n");
     }
-    for step in workflow.steps.iter().filter(|it| it.phase.is_none()) {
+    for step in workflow.steps.iter().filter(|it| it.phase.is_none() && !it.finally) {
         node(step, "  ", &mut text);
+    }
+    if workflow.steps.iter().any(|it| it.finally) {
+        text.push_str("  subgraph finally[\"finally\"]\n");
+        for step in workflow.steps.iter().filter(|it| it.finally) {
+            node(step, "    ", &mut text);
+        }
+        text.push_str("  end\n");
     }
     for step in &workflow.steps {
         for need in &step.needs {
@@ -58,7 +69,33 @@ pub fn mermaid(workflow: &Workflow) -> String {
     for pair in filled_phases(workflow).windows(2) {
         let _ = writeln!(text, "  phase_{} ==> phase_{}", pair[0], pair[1]);
     }
+    if let Some(last) = filled_phases(workflow).last().filter(|_| workflow.steps.iter().any(|it| it.finally)) {
+        let _ = writeln!(text, "  phase_{last} -.-> finally");
+    }
     text
+}
+
+/// What is special about a step, in a line: `for each of parameters.regions, 2 at a time · after 30m`.
+fn notes(step: &Step) -> String {
+    let mut notes = Vec::new();
+    if let Some(for_each) = &step.for_each {
+        let what = match &for_each.items {
+            Items::List(Template::Plain(serde_json::Value::Array(items))) => format!("for {} items", items.len()),
+            Items::List(Template::Whole(list)) => format!("for each of {}", list.source()),
+            Items::List(_) => "for each of a list".to_owned(),
+            Items::Matrix { axes, .. } => {
+                let axes: Vec<&str> = axes.iter().map(|it| it.name.as_str()).collect();
+                format!("for each {}", axes.join(" × "))
+            }
+        };
+        notes.push(match for_each.max_parallel {
+            Some(most) => format!("{what}, {most} at a time"),
+            None => what,
+        });
+    }
+    notes.extend(step.delay.map(|it| format!("after {it}")));
+    notes.extend(step.pivot.then(|| "point of no return".to_owned()));
+    notes.join(" · ")
 }
 
 /// Phases that have steps; an arrow from or to an empty one says nothing.
@@ -200,6 +237,16 @@ fn draw_step(svg: &mut String, step: &Step, left: i64, top: i64) {
             "<text class=\"gate-text\" x=\"{}\" y=\"{below}\">{}</text>",
             left + 2,
             escape(&shorten(&gate_words(step), 30))
+        );
+        below += 14;
+    }
+    let notes = notes(step);
+    if !notes.is_empty() {
+        let _ = writeln!(
+            svg,
+            "<text class=\"when\" x=\"{}\" y=\"{below}\">{}</text>",
+            left + 2,
+            escape(&shorten(&notes, 34))
         );
         below += 14;
     }

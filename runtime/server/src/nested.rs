@@ -31,8 +31,11 @@ use crate::runtime::{Runtime, RuntimeError};
 /// Under which name a step keeps which release it began, and in which attempt: `2 deploy-17`.
 pub(crate) const CHECKPOINT: &str = "release";
 
-/// How long to wait before an end is told again that could not be recorded.
+/// How long to wait before an end is told again that could not be recorded; it doubles up to [`TOLD_AGAIN_MAX`].
 const TOLD_AGAIN_AFTER: Duration = Duration::from_secs(1);
+
+/// The longest of these waits.
+const TOLD_AGAIN_MAX: Duration = Duration::from_secs(60);
 
 /// A call of a step that runs a workflow.
 pub(crate) struct NestedCall {
@@ -218,9 +221,11 @@ fn ours(error: &RuntimeError) -> StepError {
 
 /// Tells the release that `id` is a part of that it has ended, until that is recorded or is of no use.
 pub(crate) async fn tell_parent(runtime: Runtime, id: ReleaseId, parent: Parent) {
+    let mut pause = TOLD_AGAIN_AFTER;
     while let Err(error) = told(&runtime, &id, &parent).await {
         tracing::warn!(release = %id, outer = %parent.release, %error, "its end could not be told yet");
-        tokio::time::sleep(TOLD_AGAIN_AFTER).await;
+        tokio::time::sleep(pause).await;
+        pause = (pause * 2).min(TOLD_AGAIN_MAX);
     }
 }
 

@@ -66,6 +66,7 @@ pub(super) fn layout(workflow: &Workflow) -> Layout {
             let right = lefts().max()? + STEP_WIDTH + COLUMN_GAP / 4;
             Some(Band { name: phase.to_string(), left, width: right - left })
         })
+        .chain(last_band(workflow, &steps))
         .collect();
     Layout {
         width: MARGIN * 2 + (count as i64 * (STEP_WIDTH + COLUMN_GAP) - COLUMN_GAP).max(0),
@@ -73,6 +74,14 @@ pub(super) fn layout(workflow: &Workflow) -> Layout {
         bands,
         steps,
     }
+}
+
+/// The band of what runs last.
+fn last_band(workflow: &Workflow, steps: &[Corner]) -> Option<Band> {
+    let lefts = || workflow.steps.iter().zip(steps).filter(|(it, _)| it.finally).map(|(_, it)| it.left);
+    let left = lefts().min()? - COLUMN_GAP / 4;
+    let right = lefts().max()? + STEP_WIDTH + COLUMN_GAP / 4;
+    Some(Band { name: "finally".to_owned(), left, width: right - left })
 }
 
 /// A step's column: after those of all that it needs and of the phases before its own. Needs that form a
@@ -87,12 +96,15 @@ fn columns(workflow: &Workflow) -> Vec<usize> {
         .collect();
     let mut columns = vec![0; workflow.steps.len()];
     let mut first = 0;
-    let phases = workflow.phases.iter().map(Some).chain([None]);
-    for phase in phases {
-        let members: Vec<usize> =
-            (0..workflow.steps.len()).filter(|it| workflow.steps[*it].phase.as_ref() == phase).collect();
-        // Steps without a phase begin wherever what they need allows.
-        let floor = if phase.is_some() { first } else { 0 };
+    // After all phases the steps without one, which begin wherever what they need allows, and then what runs last.
+    let phases = workflow.phases.iter().map(|it| (Some(it), false)).chain([(None, false), (None, true)]);
+    for (phase, finally) in phases {
+        let is_member = |it: &usize| {
+            let step = &workflow.steps[*it];
+            step.phase.as_ref() == phase && step.finally == finally
+        };
+        let members: Vec<usize> = (0..workflow.steps.len()).filter(is_member).collect();
+        let floor = if phase.is_some() || finally { first } else { 0 };
         members.iter().for_each(|it| columns[*it] = floor);
         for _ in 0..members.len() {
             let mut changed = false;

@@ -83,7 +83,11 @@ fn an_svg_holds_every_step_and_phase() {
         let svg = svg(&workflow);
         assert!(is_well_formed(&svg), "{name}");
         assert_eq!(svg.matches("class=\"step\"").count(), workflow.steps.len());
-        assert_eq!(svg.matches("class=\"band\"").count(), workflow.phases.len());
+        let last = usize::from(workflow.steps.iter().any(|it| it.finally));
+        assert_eq!(svg.matches("class=\"band\"").count(), workflow.phases.len() + last);
+        for step in workflow.steps.iter().filter(|it| it.pivot) {
+            assert!(svg.contains("point of no return"), "{name}: {}", step.name);
+        }
         assert_eq!(
             svg.matches("class=\"need\"").count(),
             workflow.steps.iter().map(|it| it.needs.len()).sum::<usize>()

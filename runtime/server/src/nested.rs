@@ -76,8 +76,17 @@ impl NestedCall {
         };
         match (self.order.id.operation, inner) {
             (Operation::Start, inner) => self.start(inner).await,
-            // It never came to be, so there is nothing to stop or to roll back.
-            (Operation::Cancel | Operation::Rollback, None) => Ok(CallResult::Done(serde_json::Value::Null)),
+            // What is not there does not run.
+            (Operation::Cancel, None) => Ok(CallResult::Done(serde_json::Value::Null)),
+            (Operation::Rollback, None) => match &self.began {
+                None => Ok(CallResult::Done(serde_json::Value::Null)),
+                // Perhaps it never came to be; perhaps it was removed, and what it did is still there.
+                Some(began) => {
+                    let message =
+                        format!("release {} is not there any more, so it cannot be rolled back", began.release);
+                    Err(StepError::host(FailureClass::NotFound, "release-gone", message))
+                }
+            },
             (Operation::Cancel, Some((began, inner))) => self.cancel(began.release, &inner).await,
             (Operation::Rollback, Some((began, inner))) => self.roll_back(began.release, &inner).await,
         }

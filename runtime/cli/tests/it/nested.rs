@@ -128,6 +128,31 @@ fn what_happens_to_a_release_happens_to_those_inside_of_it() {
 }
 
 #[test]
+fn an_inner_release_that_was_removed_is_not_taken_as_rolled_back() {
+    let service = Service::start();
+    let site = site(&service);
+    let _serve = site.serve();
+    for path in ["/check/eu", "/check/us"] {
+        service.answers(path, 200, "fine");
+    }
+    site.good(&["run", "fleet.yaml", "--detach"]);
+    let fleet = site.until("fleet-1", "nobody can be told", |it| it.state == "paused");
+    let inner = fleet.steps[0].items[0].release.clone().expect("a release");
+    site.good(&["store", "expire", "--older-than", "1ms"]);
+    assert!(site.show(&inner).is_none(), "{inner} ended, and was removed");
+    site.good(&["release", "rollback", "fleet-1", "--reason", "back"]);
+    let fleet = site.until("fleet-1", "its rollback is blocked", |it| it.state == "rollback blocked");
+    assert!(
+        fleet.waits.iter().any(|it| it.text.contains(&format!("release {inner} is not there any more"))),
+        "{fleet:#?}"
+    );
+    for item in ["deploy.1", "deploy.2"] {
+        site.good(&["release", "settle", "fleet-1", "--step", item, "--in-place", "--reason", "looked at"]);
+    }
+    assert_eq!(site.ended("fleet-1").state, "partially rolled back");
+}
+
+#[test]
 fn files_that_do_not_fit_are_told_where_they_stand() {
     let service = Service::start();
     let site = site(&service);

@@ -43,8 +43,11 @@ pub fn catalog() -> Installed {
                 "properties": { "text": { "type": "string" }, "count": { "type": "integer" }, "flag": { "type": "boolean" } },
             },
             "output": {
-                "type": "object", "required": ["id", "number", "ok"],
-                "properties": { "id": { "type": "string" }, "number": { "type": "integer" }, "ok": { "type": "boolean" } },
+                "type": "object", "required": ["id", "number", "ok", "list"],
+                "properties": {
+                    "id": { "type": "string" }, "number": { "type": "integer" }, "ok": { "type": "boolean" },
+                    "list": { "type": "array", "items": { "type": "integer" } },
+                },
             },
         });
         (action_name(effect, cancel, rollback, find), action)
@@ -138,6 +141,9 @@ fn document(dice: &mut Dice) -> Value {
         step.insert("on_failure".to_owned(), json!(["pause", "fail", "continue", "rollback"][on_failure]));
         if dice.permille(100) {
             step.insert("rollback".to_owned(), json!("skip"));
+        }
+        if dice.permille(80) {
+            step.insert("mandatory".to_owned(), json!(true));
         }
         let name = format!("s{at}");
         steps.insert(name.clone(), Value::Object(step));

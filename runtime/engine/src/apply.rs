@@ -122,6 +122,7 @@ impl Release {
                 ReleaseState::Ended { .. } => return Err(self.illegal("another end")),
                 _ => {
                     self.state = ReleaseState::Ended { outcome: *outcome, outputs: outputs.clone() };
+                    self.pause = None;
                     self.ready.clear();
                     self.rollback_ready.clear();
                     self.timers.clear();
@@ -377,6 +378,11 @@ fn after(run: &mut StepRun, state: StepState, event: &Event, at: Timestamp) -> R
         }
 
         (state, Event::AttemptStarted { operation, attempt, round, input, .. }) => {
+            let has_input = input.as_ref().is_some_and(|it| !it.is_null());
+            if matches!(state, Waiting | Held { .. }) && *operation == Operation::Start && has_input {
+                // Parts that an earlier run has done are nothing to this one.
+                run.checkpoints.clear();
+            }
             let began = |activity: Option<&Activity>| match activity {
                 Some(before) if *attempt > 1 => (before.began_at, before.spent),
                 // What was spent before the step was run again does not count.
@@ -504,6 +510,7 @@ fn after(run: &mut StepRun, state: StepState, event: &Event, at: Timestamp) -> R
             Ok(match activity.operation {
                 Operation::Start => {
                     run.output = Some(Arc::new(output.clone()));
+                    run.made = run.output.clone();
                     Succeeded
                 }
                 Operation::Cancel => stopped(activity),

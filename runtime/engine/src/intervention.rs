@@ -148,6 +148,10 @@ impl Release {
             Intervention::SettleRollback { step, done } => {
                 let index = self.find_step(&step)?;
                 let state = &self.steps[index.as_usize()].state;
+                if let ReleaseState::Ended { .. } | ReleaseState::Finishing { .. } = self.state {
+                    let reason = "a rollback is settled while it goes on";
+                    return Err(Rejected::WrongState { state: self.state.name(), reason });
+                }
                 if !matches!(state, StepState::RollbackBlocked { .. }) {
                     return Err(Rejected::NotBlocked { step, state: state.name() });
                 }

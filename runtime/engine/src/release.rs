@@ -315,7 +315,7 @@ impl Release {
             idempotency_key: self.idempotency_key(&self.name_of(id.step), activity),
             deadline: self.deadline(id.step, activity),
             input: run.input.clone().unwrap_or_default(),
-            output: run.output.clone().filter(|_| id.operation != Operation::Start),
+            output: run.made.clone().filter(|_| id.operation != Operation::Start),
         })
     }
 

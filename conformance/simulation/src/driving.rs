@@ -123,12 +123,17 @@ impl Simulation {
         let expected = driver.release.records();
         let before = driver.release.clone();
         let line = format!("{input:?}");
+        let asked = input.clone();
         let is_tick = matches!(input, Input::Tick { .. });
         let due = driver.release.wake_at().is_some_and(|it| it <= wall);
         match driver.release.decide(input, wall) {
             Err(rejected) => {
                 let same = driver.release == before;
                 ensure(same, "what is refused changes nothing", || format!("{line}: {rejected}"))?;
+                // Who is out of date may be wrong.
+                if before.records() == self.witness.records() {
+                    self.witness.refused(&asked)?;
+                }
                 self.refused(number, &line, &rejected, late);
                 self.set_timer(number);
                 Ok(())
@@ -396,8 +401,10 @@ impl Simulation {
         let mut release = self.replay(&records)?;
         let (before, expected) = (release.clone(), release.records());
         let line = format!("{input:?}");
+        let asked = input.clone();
         match release.decide_unattended(input, self.wall()) {
             Err(rejected) => {
+                self.witness.refused(&asked)?;
                 ensure(release == before, "what is refused changes nothing", || format!("{line}: {rejected}"))?;
                 self.refused(0, &line, &rejected, false);
             }

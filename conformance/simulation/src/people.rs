@@ -1,7 +1,7 @@
 //! People: those who may, those who may not, and those who clear up.
 
 use serde_json::{Value, json};
-use windlass_engine::{Input, Rejected, Release, Stage, StepState, TopicMaker, WaitCause};
+use windlass_engine::{Input, Rejected, Release, Stage, StepState, TopicMaker, Wait, WaitCause};
 use windlass_model::actor::Actor;
 use windlass_model::event::Intervention;
 use windlass_model::graph::StepIndex;
@@ -230,7 +230,7 @@ impl Simulation {
             }
             // It has no input: it begins anew, which may help, or somebody goes on without it.
             (_, Some(StepState::Paused { error, .. })) if error.is_of_expression() => match self.dice.below(3) {
-                0 => ask(Intervention::RunAgain { step: step.clone() }),
+                0 => self.what_is_asked(&wait, output)?,
                 1 => ask(Intervention::Skip { step: step.clone(), output }),
                 _ => give_up(self.dice.permille(500)),
             },
@@ -241,7 +241,7 @@ impl Simulation {
                 0 => give_up(false),
                 which => ask(Intervention::SettleRollback { step: step.clone(), done: which == 1 }),
             },
-            _ => self.retry(&step),
+            _ => self.what_is_asked(&wait, output)?,
         };
         // What is mandatory is not skipped, and past a point of no return nothing is rolled back.
         let input = match release.clone().decide(input.clone(), self.wall()) {
@@ -254,6 +254,18 @@ impl Simulation {
         };
         self.tell(|| format!("somebody answers: {step} {}", wait.text));
         self.input(number, input, false)
+    }
+
+    /// What a wait says that one can do.
+    fn what_is_asked(&self, wait: &Wait, output: Option<Value>) -> Result<Input, Violation> {
+        let Some(step) = wait.step.clone() else { return violated("a wait names its step", wait.text.clone()) };
+        let intervention = match wait.action.split(' ').next() {
+            Some("retry") => Intervention::Retry { step },
+            Some("rerun") => Intervention::RunAgain { step },
+            Some("skip") => Intervention::Skip { step, output },
+            _ => return violated("a wait names its cause and who can end it", format!("{wait:?}")),
+        };
+        Ok(Input::Intervene { actor: actor(0), reason: "it works again".to_owned(), intervention })
     }
 
     fn retry(&self, step: &StepName) -> Input {

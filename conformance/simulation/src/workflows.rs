@@ -167,6 +167,12 @@ fn document(dice: &mut Dice) -> Value {
         if dice.permille(120) {
             step.insert("gates".to_owned(), json!(gates(dice)));
         }
+        if dice.permille(100) {
+            step.insert("delay".to_owned(), json!(format!("{}s", dice.between(1, 120))));
+        }
+        if dice.permille(50) {
+            step.insert("pivot".to_owned(), json!(true));
+        }
         if dice.permille(400) {
             step.insert("timeout".to_owned(), json!(format!("{}s", dice.between(5, 200))));
         }
@@ -199,9 +205,108 @@ fn document(dice: &mut Dice) -> Value {
         "outputs": { "last": format!("${{{{ steps.s{}.state == 'skipped' ? 'none' : parameters.version }}}}", count - 1) },
     });
     if phases > 0 {
-        document["phases"] = json!((0..phases).map(|it| format!("phase-{it}")).collect::<Vec<_>>());
+        document["phases"] = (0..phases).map(|it| phase(dice, it)).collect();
     }
+    if dice.permille(120) {
+        document["deadline"] = deadline(dice, 1500);
+    }
+    if dice.permille(250) {
+        document["finally"] = last(dice, &names);
+    }
+    rollback_after(dice, &mut document, &names);
     document
+}
+
+fn deadline(dice: &mut Dice, most: u64) -> Value {
+    let then = ["fail", "rollback", "pause"][dice.weighted(&[30, 30, 40])];
+    json!({ "within": format!("{}s", dice.between(20, most)), "then": then })
+}
+
+fn phase(dice: &mut Dice, at: usize) -> Value {
+    let mut phase = json!({ "name": format!("phase-{at}") });
+    if dice.permille(200) {
+        phase["deadline"] = deadline(dice, 400);
+    }
+    if dice.permille(400) {
+        phase["failures_allowed"] = match dice.below(2) {
+            0 => json!(dice.below(3)),
+            _ => json!(["10%", "25%", "50%"][dice.below(3) as usize]),
+        };
+        if dice.permille(500) {
+            phase["on_exceeded"] = json!(["fail", "rollback"][dice.below(2) as usize]);
+        }
+    }
+    phase
+}
+
+/// What runs last.
+fn last(dice: &mut Dice, names: &[Named]) -> Value {
+    let mut steps = Map::new();
+    for at in 0..dice.between(1, 4) {
+        let mut step = Map::new();
+        let effect = EFFECTS[dice.weighted(&[20, 25, 55])];
+        let action = action_name(effect, dice.permille(500), dice.permille(700), dice.permille(600));
+        step.insert("uses".to_owned(), json!(format!("world/{action}@^1")));
+        let mut with = Map::new();
+        with.insert("text".to_owned(), json!("${{ release.id }} ${{ release.outcome }}"));
+        if at > 0 && dice.permille(500) {
+            step.insert("needs".to_owned(), json!(format!("z{}", dice.below(at))));
+        }
+        match dice.below(5) {
+            0 => drop(step.insert("when".to_owned(), json!("release.outcome == 'succeeded'"))),
+            1 => {
+                let name = &names[dice.below(names.len() as u64) as usize].name;
+                step.insert("when".to_owned(), json!(format!("steps.{name}.state != 'succeeded'")));
+            }
+            _ => {}
+        }
+        if dice.permille(FANS) {
+            let (items, _) = for_each(dice, &[], &mut with);
+            step.insert("for_each".to_owned(), items);
+        }
+        step.insert("with".to_owned(), Value::Object(with));
+        if dice.permille(150) {
+            step.insert("delay".to_owned(), json!(format!("{}s", dice.between(1, 120))));
+        }
+        if dice.permille(400) {
+            step.insert("timeout".to_owned(), json!(format!("{}s", dice.between(5, 200))));
+        }
+        if dice.permille(700) {
+            step.insert("retry".to_owned(), retry(dice));
+        }
+        step.insert("on_failure".to_owned(), json!(["pause", "fail", "continue"][dice.below(3) as usize]));
+        steps.insert(format!("z{at}"), Value::Object(step));
+    }
+    Value::Object(steps)
+}
+
+/// Some steps ask to be rolled back after others that the graph does not order.
+fn rollback_after(dice: &mut Dice, document: &mut Value, names: &[Named]) {
+    if !dice.permille(300) {
+        return;
+    }
+    // Who needs whom by way of others, and phases: what comes after in the file may.
+    let count = names.len();
+    let mut after = vec![vec![false; count]; count];
+    let place = |name: &Value| names.iter().position(|it| name == it.name.as_str());
+    for (at, named) in names.iter().enumerate() {
+        let step = &document["steps"][&named.name];
+        let needs: Vec<usize> = step["needs"].as_array().into_iter().flatten().filter_map(place).collect();
+        let earlier = (0..at).filter(|it| document["steps"][&names[*it].name]["phase"] != step["phase"]);
+        for need in earlier.chain(needs).collect::<Vec<_>>() {
+            after[at][need] = true;
+            for further in 0..need {
+                after[at][further] |= after[need][further];
+            }
+        }
+    }
+    for _ in 0..dice.between(1, 3) {
+        let (step, first) = (dice.below(count as u64) as usize, dice.below(count as u64) as usize);
+        // A step with a smaller number asks for one with a greater: so there is no circle.
+        if step < first && !after[first][step] {
+            document["steps"][&names[step].name]["rollback_after"] = json!([names[first].name]);
+        }
+    }
 }
 
 fn needs(dice: &mut Dice, at: usize, density: u64, names: &[Named]) -> Vec<Named> {

@@ -64,13 +64,13 @@ impl Release {
                         run.passed_over = Some(PassedOver { by: actor.clone(), reason: reason.clone(), output });
                     }
                 }
+                // Whatever deadline passed before, it is a person who stops it.
+                Intervention::Cancel { .. } | Intervention::Rollback => self.overdue = None,
                 // What follows from these is in events of their own.
                 Intervention::Retry { .. }
                 | Intervention::RunAgain { .. }
                 | Intervention::ReplaceOutput { .. }
-                | Intervention::SettleRollback { .. }
-                | Intervention::Cancel { .. }
-                | Intervention::Rollback => {}
+                | Intervention::SettleRollback { .. } => {}
             },
             Event::StepsReset { steps } => self.reset(steps, at)?,
             Event::DeadlinePassed { phase } => {
@@ -256,6 +256,11 @@ impl Release {
             }
         }
         let plan = self.plan.clone();
+        // What runs last has its turn again when the release ends again.
+        for step in plan.graph().steps().filter(|it| had_ended && plan.step(*it).finally) {
+            self.begin_anew(step);
+            self.reset_fan(step);
+        }
         let lets_run = |index: StepIndex| self.steps[index.as_usize()].state.lets_dependents_run();
         let mut unmet = vec![0; plan.graph().len()];
         for step in plan.graph().steps() {
@@ -275,10 +280,12 @@ impl Release {
             self.set_timers(index);
         }
         // While it runs, the time of its deadlines goes on.
-        let (since, overdue, phases) = (self.running_since, self.overdue.take(), std::mem::take(&mut self.phases));
+        let (since, late) = (self.running_since, self.late);
+        let (overdue, phases) = (self.overdue.take(), std::mem::take(&mut self.phases));
         self.begin_phases(at);
         if !had_ended {
             self.running_since = since;
+            self.late = late;
             self.overdue = overdue;
             for (now, before) in self.phases.iter_mut().zip(phases) {
                 (now.began_at, now.overdue) = (before.began_at, before.overdue);
@@ -419,6 +426,7 @@ fn after(run: &mut StepRun, state: StepState, event: &Event, at: Timestamp) -> R
             if *operation == Operation::Start {
                 run.attempts = run.attempts.max(*attempt);
                 run.rounds = run.rounds.max(*round);
+                run.stands = true;
             }
             if *operation == Operation::Cancel {
                 run.cancels = *attempt;
@@ -526,6 +534,9 @@ fn after(run: &mut StepRun, state: StepState, event: &Event, at: Timestamp) -> R
         }
         (Active(activity), Event::AttemptFailed { error, next, .. }) => {
             run.timing_out = false;
+            if activity.operation == Operation::Start && error.class.is_definite() {
+                run.stands = false;
+            }
             if error.is_of_expression() {
                 // It began, and nothing was called: the only effects there can be are those of earlier runs.
                 run.rounds = run.rounds.saturating_sub(1);

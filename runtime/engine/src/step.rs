@@ -34,6 +34,10 @@ pub struct StepRun {
     pub rounds: u32,
     /// Whether it is passed over when its turn comes, and what it then gives.
     pub passed_over: Option<PassedOver>,
+    /// Whether the logical call of this run had its effect, or may have had it.
+    pub(crate) stands: bool,
+    /// Whether one of an earlier run did.
+    pub(crate) stood: bool,
     /// Attempts of `start` before the step was last taken back to its beginning.
     pub(crate) attempts_before: u32,
     /// What it was called back with, while an operation is in progress.
@@ -215,6 +219,8 @@ impl StepRun {
             called: false,
             attempts: 0,
             rounds: 0,
+            stands: false,
+            stood: false,
             attempts_before: 0,
             callbacks: Callbacks::default(),
             timing_out: false,
@@ -235,6 +241,7 @@ impl StepRun {
             attempts_before: self.attempts,
             rounds: self.rounds,
             cancels: self.cancels,
+            stood: self.stood || self.stands,
             ..Self::new()
         };
     }

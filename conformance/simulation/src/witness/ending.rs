@@ -174,7 +174,7 @@ impl Witness {
             Outcome::RolledBack => "finally: after a rollback",
             Outcome::PartiallyRolledBack => "finally: after half a rollback",
         });
-        if last.iter().any(|it| self.seen(*it).began) {
+        if last.iter().any(|it| self.seen(*it).attempts > 0) {
             self.counts.add("finally: again");
         }
         self.phase = Phase::Finishing { outcome, canceled: false };
@@ -190,7 +190,10 @@ impl Witness {
             facts.insert("outcome".to_owned(), word.into());
         }
         for step in last {
+            let waits = self.seen(step).state == State::Waiting;
+            let passed_over = self.seen_mut(step).passed_over.take().filter(|_| waits);
             self.begin_anew(step);
+            self.seen_mut(step).passed_over = passed_over;
         }
         Ok(())
     }

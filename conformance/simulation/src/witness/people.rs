@@ -3,12 +3,13 @@
 use std::collections::BTreeSet;
 
 use serde_json::Value;
+use windlass_engine::Input;
 use windlass_model::event::{Event, Intervention, Operation, Outcome};
 use windlass_model::graph::StepIndex;
 use windlass_model::name::StepName;
 
 use super::step::ORDER;
-use super::{Phase, Stage, State, Within, Witness};
+use super::{Phase, Stage, State, Within, Witness, gate};
 use crate::violation::{Violation, ensure, violated};
 
 const ASKED: &str = "what people ask for is possible";
@@ -22,39 +23,19 @@ impl Witness {
     ) -> Result<(), Violation> {
         ensure(within.asked.is_none(), "a record has one cause", || format!("{intervention:?}"))?;
         within.asked = Some(intervention);
+        if let Err(why) = self.possible(intervention) {
+            return violated(ASKED, format!("{intervention:?}: {why}; the release is {:?}", self.phase));
+        }
         let followed = |by: bool| ensure(by, DONE, || format!("{intervention:?}, and {:?} follows", within.next));
-        let possible = |is: bool, state: &State| {
-            ensure(is, ASKED, || format!("{intervention:?}: {}, the release is {:?}", state.name(), self.phase))
-        };
         let name = match intervention {
             Intervention::Retry { step } => {
-                let index = self.index(step)?;
-                let state = &self.seen(index).state;
-                let waits = match state {
-                    State::Paused(doing) => {
-                        let no_input = doing.error.as_ref().is_some_and(|it| it.code == "expression-failed");
-                        self.goes_forward(index) && !self.paused && !no_input
-                    }
-                    State::Blocked(_) => self.phase == Phase::RollingBack,
-                    _ => false,
-                };
-                possible(waits, state)?;
                 followed(matches!(within.next, Some(Event::AttemptStarted { step: of, operation, .. })
                     if of == step && *operation != Operation::Cancel))?;
                 "intervention: retry"
             }
             Intervention::RunAgain { step } => {
-                let index = self.index(step)?;
-                let may = matches!(self.phase, Phase::Running | Phase::Ended(Outcome::Failed | Outcome::Canceled));
-                let state = &self.seen(index).state;
-                possible(may && *state != State::Waiting && !self.definition(index).finally, state)?;
-                let again = self.to_run_again(index);
-                let runs = |it: &StepIndex| matches!(self.seen(*it).state, State::Active(_));
-                let with_items = again.iter().flat_map(|it| std::iter::once(it).chain(&self.seen(*it).runs));
-                let running: Vec<&StepIndex> = with_items.filter(|it| runs(it)).collect();
-                ensure(running.is_empty(), "what runs is not begun anew", || format!("{step}: {running:?}"))?;
                 followed(matches!(within.next, Some(Event::StepsReset { .. })))?;
-                within.again = again;
+                within.again = self.to_run_again(self.index(step)?);
                 match self.phase {
                     Phase::Running => "intervention: run again while it runs",
                     _ => "intervention: run again after the end",
@@ -62,27 +43,12 @@ impl Witness {
             }
             Intervention::Skip { step, output } => {
                 let index = self.index(step)?;
-                let state = &self.seen(index).state;
-                let waits = match state {
-                    State::Waiting | State::Held { .. } | State::Paused(_) => true,
-                    State::Active(doing) => {
-                        doing.operation == Operation::Start && matches!(doing.stage, Stage::Backoff { .. })
-                    }
-                    _ => false,
-                };
-                let may = self.phase == Phase::Running || self.goes_forward(index);
-                possible(waits && may, state)?;
-                let definition = self.definition(index);
-                ensure(!definition.mandatory, "what is mandatory is never skipped", || step.to_string())?;
-                ensure(output.is_some() || !self.is_used(&definition.name), "what is used is given", || {
-                    format!("{step} is skipped without an output")
-                })?;
-                if *state == State::Waiting {
+                if self.seen(index).state == State::Waiting {
                     self.seen_mut(index).passed_over = Some(output.clone());
                     "intervention: skip before its turn"
                 } else {
                     followed(matches!(within.next, Some(Event::StepSkipped { step: of, .. }) if of == step))?;
-                    match state {
+                    match self.seen(index).state {
                         State::Held { .. } => "intervention: skip what is held",
                         State::Active(_) => "intervention: skip between two attempts",
                         _ => "intervention: skip what is paused",
@@ -90,30 +56,19 @@ impl Witness {
                 }
             }
             Intervention::ReplaceOutput { step, output } => {
-                let index = self.index(step)?;
-                let state = &self.seen(index).state;
-                let joined = self.is_item(index) && self.seen(self.of(index)).state != State::FannedOut;
-                possible(self.goes_forward(index) && state.lets_dependents_run() && !joined, state)?;
                 followed(matches!(within.next, Some(Event::OutputGiven { step: of, output: given })
                     if of == step && given == output))?;
                 "intervention: replace an output"
             }
             Intervention::Pause => {
-                ensure(self.phase == Phase::Running && !self.paused, ASKED, || {
-                    format!("to pause a release that is {:?}", self.phase)
-                })?;
                 self.paused = true;
                 "intervention: pause"
             }
             Intervention::Resume => {
-                ensure(self.paused, ASKED, || "to resume what nobody paused".to_owned())?;
                 self.paused = false;
                 "intervention: resume"
             }
             Intervention::SettleRollback { step, done } => {
-                let index = self.index(step)?;
-                let state = &self.seen(index).state;
-                possible(self.phase == Phase::RollingBack && matches!(state, State::Blocked(_)), state)?;
                 followed(matches!(within.next, Some(Event::RollbackSettled { step: of, done: settled })
                     if of == step && settled == done))?;
                 if *done { "intervention: settle, it is gone" } else { "intervention: settle, it stays" }
@@ -130,6 +85,100 @@ impl Witness {
         };
         self.counts.add(name);
         Ok(())
+    }
+
+    /// Whether people may ask for this now, or why not.
+    fn possible(&self, intervention: &Intervention) -> Result<(), String> {
+        let of_step = intervention.step().map(|it| self.index(it).map_err(|it| it.what)).transpose()?;
+        let says = |is: bool, why: &str| if is { Ok(()) } else { Err(why.to_owned()) };
+        let is_idle = self.active().next().is_none();
+        let backwards = matches!(intervention, Intervention::Rollback | Intervention::Cancel { rollback: true });
+        says(!backwards || !self.is_past_pivot(), "a point of no return is passed")?;
+        let Some(index) = of_step else {
+            let running = self.phase == Phase::Running;
+            let stoppable = matches!(self.phase, Phase::Running | Phase::Failing { .. });
+            let is = match (intervention, self.phase) {
+                (Intervention::Pause, _) => running && !self.paused,
+                (Intervention::Resume, _) => self.paused,
+                (Intervention::Cancel { rollback: false }, Phase::Finishing { canceled, .. }) => !canceled,
+                (Intervention::Cancel { rollback: false }, Phase::RollingBack) => is_idle,
+                (Intervention::Rollback, Phase::Ended(Outcome::Succeeded | Outcome::Failed | Outcome::Canceled)) => {
+                    true
+                }
+                _ => stoppable,
+            };
+            return says(is, "it is not the time for that");
+        };
+        let state = &self.seen(index).state;
+        let forward = self.goes_forward(index);
+        match intervention {
+            Intervention::Retry { .. } => {
+                let waits = match state {
+                    State::Paused(doing) => {
+                        let no_input = doing.error.as_ref().is_some_and(|it| it.code == "expression-failed");
+                        forward && !self.paused && !no_input
+                    }
+                    State::Blocked(_) => self.phase == Phase::RollingBack,
+                    _ => false,
+                };
+                says(waits, "it does not wait for a person")
+            }
+            Intervention::RunAgain { .. } => {
+                let may = matches!(self.phase, Phase::Running | Phase::Ended(Outcome::Failed | Outcome::Canceled));
+                says(may && *state != State::Waiting && !self.definition(index).finally, "it cannot run again now")?;
+                let again = self.to_run_again(index);
+                let mut with_items = again.iter().flat_map(|it| std::iter::once(it).chain(&self.seen(*it).runs));
+                says(!with_items.any(|it| matches!(self.seen(*it).state, State::Active(_))), "a part of it runs")
+            }
+            Intervention::Skip { output, .. } => {
+                let waits = match state {
+                    State::Waiting | State::Held { .. } | State::Paused(_) => true,
+                    State::Active(doing) => {
+                        doing.operation == Operation::Start && matches!(doing.stage, Stage::Backoff { .. })
+                    }
+                    _ => false,
+                };
+                // What runs last can be skipped before its turn, but has no items then.
+                let early = self.phase == Phase::Running && *state == State::Waiting && !self.is_item(index);
+                says(waits && (early || forward), "it is not the time to skip it")?;
+                says(!self.definition(index).mandatory, "what is mandatory is never skipped")?;
+                says(output.is_some() || !self.is_used(&self.definition(index).name), "its output is used")
+            }
+            Intervention::ReplaceOutput { .. } => {
+                let joined = self.is_item(index) && self.seen(self.of(index)).state != State::FannedOut;
+                says(forward && state.lets_dependents_run() && !joined, "it has given nothing, or too late")
+            }
+            Intervention::SettleRollback { .. } => {
+                let blocked = self.phase == Phase::RollingBack && matches!(state, State::Blocked(_));
+                says(blocked, "its rollback is not blocked")
+            }
+            Intervention::Pause | Intervention::Resume | Intervention::Cancel { .. } | Intervention::Rollback => {
+                Err("it names no step".to_owned())
+            }
+        }
+    }
+
+    /// Something was refused.
+    ///
+    /// # Errors
+    ///
+    /// When it should not have been.
+    pub fn refused(&self, input: &Input) -> Result<(), Violation> {
+        let possible = match input {
+            Input::Intervene { reason, intervention, .. } => {
+                !reason.trim().is_empty() && self.possible(intervention).is_ok()
+            }
+            Input::Vote { step, actor, approved, comment } => {
+                let Ok(index) = self.index(step) else { return Ok(()) };
+                let seen = self.seen(index);
+                let may = gate::may_vote(self.definition(index), actor, &self.created.requested_by);
+                let known = seen.votes.iter().any(|(it, _)| it.name == actor.name);
+                let held = matches!(seen.state, State::Held { .. }) && self.goes_forward(index);
+                held && may && !known && (*approved || !comment.trim().is_empty())
+            }
+            _ => false,
+        };
+        ensure(!possible, "who may is heard", || format!("{input:?}"))
     }
 
     /// Whether the file uses the output of a step anywhere.
@@ -192,6 +241,8 @@ impl Witness {
         }
         if had_ended {
             self.clock_begins_anew();
+            let last: Vec<StepIndex> = self.planned().filter(|it| self.definition(*it).finally).collect();
+            last.into_iter().for_each(|it| self.begin_anew(it));
         }
         Ok(())
     }

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 
 use futures::FutureExt;
 use windlass_engine::{CallId, CallResult, Input, Rejected, Release, WakeCondition};
-use windlass_model::event::Record;
+use windlass_model::event::{Event, Record};
 use windlass_store::{Append, AppendError, Store, format};
 
 use crate::simulation::{Detail, Disk, Flight, Happening, Pending, Simulation};
@@ -44,9 +44,9 @@ impl Simulation {
         let Some(order) = self.drivers.get(&number).and_then(|it| it.release.order(id)) else { return Ok(()) };
         self.witness.begin(&order)?;
         let trouble = if self.healed { 0 } else { self.profile.trouble };
-        let pin = self.plan.pin(id.step);
+        let pin = self.witness.pin(id.step).clone();
         let wall = self.wall();
-        let fate = self.world.fate(&mut self.dice, trouble, &order, pin, wall);
+        let fate = self.world.fate(&mut self.dice, trouble, &order, &pin, wall);
         let verb = Verb::of(&order);
         self.witness.counts.add(match verb {
             Verb::Start => "call: start",
@@ -60,7 +60,7 @@ impl Simulation {
         }
         let flight = self.next_flight;
         self.next_flight += 1;
-        let name = self.plan.step(id.step).name.clone();
+        let name = self.witness.name(id.step);
         self.tell(|| {
             format!("  {} {name} (attempt {}, call {}) will answer {:?}", verb.name(), id.attempt, id.call, fate.answer)
         });
@@ -85,7 +85,7 @@ impl Simulation {
         let new = Flight {
             driver: number,
             id,
-            deed: Deed::of(&order, self.plan.pin(id.step)),
+            deed: Deed::of(&order, &pin, self.witness.run_of(id.step)),
             effect: fate.effect_after.is_some(),
             comes_to_nothing: fate.comes_to_nothing,
             answer: fate.answer,
@@ -123,12 +123,17 @@ impl Simulation {
         let expected = driver.release.records();
         let before = driver.release.clone();
         let line = format!("{input:?}");
+        let asked = input.clone();
         let is_tick = matches!(input, Input::Tick { .. });
         let due = driver.release.wake_at().is_some_and(|it| it <= wall);
         match driver.release.decide(input, wall) {
             Err(rejected) => {
                 let same = driver.release == before;
                 ensure(same, "what is refused changes nothing", || format!("{line}: {rejected}"))?;
+                // Who is out of date may be wrong.
+                if before.records() == self.witness.records() {
+                    self.witness.refused(&asked)?;
+                }
                 self.refused(number, &line, &rejected, late);
                 self.set_timer(number);
                 Ok(())
@@ -231,6 +236,13 @@ impl Simulation {
             let events: Vec<String> = record.events.iter().map(|it| format!("\n              {it:?}")).collect();
             format!("record {number} at {}:{}", record.at, events.concat())
         });
+        for event in &record.events {
+            if let Event::RollbackSettled { step, done: true } = event
+                && let Some(index) = release.index_of(step)
+            {
+                self.world.taken_back(index);
+            }
+        }
         self.witness.read(&record, &self.world)?;
         let written = format::encode_record(&record);
         let read = format::open_here(&written).and_then(format::decode_record);
@@ -389,8 +401,10 @@ impl Simulation {
         let mut release = self.replay(&records)?;
         let (before, expected) = (release.clone(), release.records());
         let line = format!("{input:?}");
+        let asked = input.clone();
         match release.decide_unattended(input, self.wall()) {
             Err(rejected) => {
+                self.witness.refused(&asked)?;
                 ensure(release == before, "what is refused changes nothing", || format!("{line}: {rejected}"))?;
                 self.refused(0, &line, &rejected, false);
             }

@@ -1,8 +1,10 @@
 //! People: those who may, those who may not, and those who clear up.
 
-use windlass_engine::{Input, Release, Stage, StepState, TopicMaker, WaitCause};
+use serde_json::{Value, json};
+use windlass_engine::{Input, Rejected, Release, Stage, StepState, TopicMaker, Wait, WaitCause};
 use windlass_model::actor::Actor;
 use windlass_model::event::Intervention;
+use windlass_model::graph::StepIndex;
 use windlass_model::name::StepName;
 
 use crate::dice::Dice;
@@ -81,29 +83,96 @@ impl Simulation {
 
     fn idea(&mut self, release: Option<&Release>) -> Option<Input> {
         let actor = actor(self.dice.below(PEOPLE.len() as u64) as usize);
-        let steps = &self.plan.workflow().steps;
-        let any = steps[self.dice.below(steps.len() as u64) as usize].name.clone();
-        let waits = release.map(Release::waits).unwrap_or_default();
-        let of = |dice: &mut Dice, cause: WaitCause| -> StepName {
-            let names: Vec<&StepName> =
-                waits.iter().filter(|it| it.cause == cause).filter_map(|it| it.step.as_ref()).collect();
-            if dice.permille(50) { any.clone() } else { dice.pick(&names).map_or(any.clone(), |it| (*it).clone()) }
-        };
         let reason = if self.dice.permille(950) { "it has to be" } else { " " }.to_owned();
         if !self.dice.permille(self.profile.meddling) {
+            let waits = release.map(Release::waits).unwrap_or_default();
             if !waits.iter().any(|it| it.cause == WaitCause::Approval) && !self.dice.permille(50) {
                 return None;
             }
-            let step = of(&mut self.dice, WaitCause::Approval);
+            let named: Vec<StepName> =
+                waits.into_iter().filter(|it| it.cause == WaitCause::Approval).filter_map(|it| it.step).collect();
+            let step = self.one_of(release, named);
             return Some(Input::Vote { step, actor, approved: self.dice.permille(930), comment: reason });
         }
-        let intervention = match self.dice.weighted(&[80, 8, 8, 4]) {
-            0 => Intervention::Retry { step: of(&mut self.dice, WaitCause::Decision) },
-            1 => Intervention::Cancel { rollback: false },
-            2 => Intervention::Cancel { rollback: true },
+        let in_state = |suits: &dyn Fn(&StepState) -> bool| -> Vec<StepName> {
+            let Some(release) = release else { return Vec::new() };
+            runs(release)
+                .into_iter()
+                .filter(|it| suits(&release.step(*it).state))
+                .map(|it| release.name_of(it))
+                .collect()
+        };
+        let intervention = match self.dice.weighted(&[50, 12, 14, 6, 5, 10, 8, 5, 5, 4]) {
+            0 => {
+                let named = in_state(&|it| matches!(it, StepState::Paused { .. } | StepState::RollbackBlocked { .. }));
+                Intervention::Retry { step: self.one_of(release, named) }
+            }
+            1 => {
+                let named = in_state(&|it| !matches!(it, StepState::Waiting | StepState::Active(_)));
+                Intervention::RunAgain { step: self.one_of(release, named) }
+            }
+            2 => {
+                let backs_off =
+                    |it: &StepState| matches!(it.activity(), Some(it) if matches!(it.stage, Stage::Backoff { .. }));
+                let which = self.dice.below(4);
+                let named = in_state(&|it| match which {
+                    0 => matches!(it, StepState::Waiting),
+                    1 => matches!(it, StepState::Held { .. }) || backs_off(it),
+                    _ => matches!(it, StepState::Paused { .. }) || backs_off(it),
+                });
+                let step = self.one_of(release, named);
+                let output = self.dice.permille(600).then(|| self.by_hand(&step));
+                Intervention::Skip { step, output }
+            }
+            3 => {
+                let named = in_state(&|it| {
+                    matches!(it, StepState::Succeeded | StepState::Skipped { .. } | StepState::Failed { .. })
+                });
+                let step = self.one_of(release, named);
+                let output = self.by_hand(&step);
+                Intervention::ReplaceOutput { step, output }
+            }
+            4 => Intervention::Pause,
+            5 => Intervention::Resume,
+            6 => {
+                let named = in_state(&|it| matches!(it, StepState::RollbackBlocked { .. }));
+                Intervention::SettleRollback { step: self.one_of(release, named), done: self.dice.permille(500) }
+            }
+            7 => Intervention::Cancel { rollback: false },
+            8 => Intervention::Cancel { rollback: true },
             _ => Intervention::Rollback,
         };
         Some(Input::Intervene { actor, reason, intervention })
+    }
+
+    /// One of these, now and then any other; there are also names of nothing.
+    fn one_of(&mut self, release: Option<&Release>, named: Vec<StepName>) -> StepName {
+        if !self.dice.permille(100)
+            && let Some(name) = self.dice.pick(&named)
+        {
+            return name.clone();
+        }
+        let steps = &self.plan.workflow().steps;
+        let all: Vec<StepName> = match release {
+            Some(release) => runs(release).into_iter().map(|it| release.name_of(it)).collect(),
+            None => steps.iter().map(|it| it.name.clone()).collect(),
+        };
+        let any = self.dice.pick(&all).cloned().unwrap_or_else(|| steps[0].name.clone());
+        if self.dice.permille(30) { any.of_item(7) } else { any }
+    }
+
+    /// What somebody says that a step gives; mostly it fits.
+    fn by_hand(&mut self, step: &StepName) -> Value {
+        let number = self.dice.below(1000);
+        let one = json!({ "id": "by hand", "number": number, "ok": number % 2 == 0, "list": [number, 2] });
+        let of = step.of_step().parse().ok().and_then(|it| self.plan.index_of(&it));
+        let for_each = of.and_then(|it| self.plan.step(it).for_each.as_ref()).filter(|_| step.item().is_none());
+        match for_each {
+            _ if self.dice.permille(100) => json!(number),
+            None => one,
+            Some(it) if it.reduce.is_some() => json!(number),
+            Some(_) => json!([one, one]),
+        }
     }
 
     /// Nothing goes on by itself any more: whoever is waited for does what is asked, or gives up.
@@ -112,11 +181,11 @@ impl Simulation {
             self.later(0, Happening::Recover);
             return Ok(());
         };
-        let suspended = self.plan.graph().steps().find_map(|it| {
+        let suspended = runs(&release).into_iter().find_map(|it| {
             let activity = release.step(it).state.activity()?;
             let Stage::Suspended { topics, .. } = &activity.stage else { return None };
             let topic = release.topics().find(|topic| topics.iter().any(|it| it == topic))?;
-            let step = self.plan.step(it).name.clone();
+            let step = release.name_of(it);
             Some((TopicMaker { step, operation: activity.operation, attempt: activity.attempt }, topic.to_owned()))
         });
         if let Some((maker, topic)) = suspended {
@@ -132,12 +201,17 @@ impl Simulation {
             reason: "nobody knows better".to_owned(),
             intervention: Intervention::Cancel { rollback },
         };
+        let ask =
+            |intervention| Input::Intervene { actor: by.clone(), reason: "it works again".to_owned(), intervention };
         let Some(step) = wait.step.clone() else {
-            return violated("nobody paused the release", wait.text);
+            return match wait.cause {
+                WaitCause::Pause => self.input(number, ask(Intervention::Resume), false),
+                _ => violated("a wait names its cause and who can end it", wait.text),
+            };
         };
-        let index = self.plan.index_of(&step);
-        let run = index.map(|it| release.step(it));
+        let run = release.index_of(&step).map(|it| release.step(it));
         let state = run.map(|it| &it.state);
+        let output = Some(self.by_hand(&step));
         let input = match (wait.cause, state) {
             (WaitCause::Approval, _) => {
                 let voted = run.map(|it| it.votes.len()).unwrap_or_default();
@@ -154,14 +228,44 @@ impl Simulation {
                     _ => give_up(self.dice.permille(500)),
                 }
             }
-            (_, Some(StepState::Paused { error, .. })) if error.code == "expression-failed" => {
-                if self.dice.permille(300) { self.retry(&step) } else { give_up(self.dice.permille(500)) }
+            // It has no input: it begins anew, which may help, or somebody goes on without it.
+            (_, Some(StepState::Paused { error, .. })) if error.is_of_expression() => match self.dice.below(3) {
+                0 => self.what_is_asked(&wait, output)?,
+                1 => ask(Intervention::Skip { step: step.clone(), output }),
+                _ => give_up(self.dice.permille(500)),
+            },
+            (_, Some(StepState::Paused { .. })) if self.dice.permille(150) => {
+                ask(Intervention::Skip { step: step.clone(), output })
             }
-            (_, Some(StepState::RollbackBlocked { .. })) if self.dice.permille(200) => give_up(false),
-            _ => self.retry(&step),
+            (_, Some(StepState::RollbackBlocked { .. })) if self.dice.permille(300) => match self.dice.below(3) {
+                0 => give_up(false),
+                which => ask(Intervention::SettleRollback { step: step.clone(), done: which == 1 }),
+            },
+            _ => self.what_is_asked(&wait, output)?,
+        };
+        // What is mandatory is not skipped, and past a point of no return nothing is rolled back.
+        let input = match release.clone().decide(input.clone(), self.wall()) {
+            Err(Rejected::Mandatory { .. } | Rejected::PastPivot { .. } | Rejected::StillRuns { .. }) => match state {
+                Some(StepState::Paused { error, .. }) if error.is_of_expression() => give_up(false),
+                _ => self.retry(&step),
+            },
+            Err(rejected) => return violated("who is asked is heard", format!("{input:?}: {rejected}")),
+            Ok(_) => input,
         };
         self.tell(|| format!("somebody answers: {step} {}", wait.text));
         self.input(number, input, false)
+    }
+
+    /// What a wait says that one can do.
+    fn what_is_asked(&self, wait: &Wait, output: Option<Value>) -> Result<Input, Violation> {
+        let Some(step) = wait.step.clone() else { return violated("a wait names its step", wait.text.clone()) };
+        let intervention = match wait.action.split(' ').next() {
+            Some("retry") => Intervention::Retry { step },
+            Some("rerun") => Intervention::RunAgain { step },
+            Some("skip") => Intervention::Skip { step, output },
+            _ => return violated("a wait names its cause and who can end it", format!("{wait:?}")),
+        };
+        Ok(Input::Intervene { actor: actor(0), reason: "it works again".to_owned(), intervention })
     }
 
     fn retry(&self, step: &StepName) -> Input {
@@ -172,18 +276,45 @@ impl Simulation {
         }
     }
 
-    /// Sometimes somebody wants a release back that has ended.
+    /// Sometimes somebody wants a release back that has ended, or to go on.
     pub(crate) fn regret(&mut self) -> Result<bool, Violation> {
-        if std::mem::replace(&mut self.regretted, true) || !self.dice.permille(250) {
+        if self.regrets == 0 || !self.dice.permille(400) {
+            self.regrets = 0;
             return Ok(false);
         }
-        let input = Input::Intervene {
-            actor: actor(0),
-            reason: "customers complain".to_owned(),
-            intervention: Intervention::Rollback,
+        self.regrets -= 1;
+        let release = self.replay(&self.stored()?)?;
+        let failed = runs(&release).into_iter().filter(|it| {
+            matches!(
+                release.step(*it).state,
+                StepState::Failed { .. } | StepState::Canceled | StepState::Paused { .. } | StepState::Held { .. }
+            )
+        });
+        let failed: Vec<StepName> = failed.map(|it| release.name_of(it)).collect();
+        let intervention = match self.dice.below(8) {
+            0..3 => Intervention::Rollback,
+            3..7 => Intervention::RunAgain { step: self.one_of(Some(&release), failed) },
+            _ => {
+                let blocked = runs(&release)
+                    .into_iter()
+                    .filter(|it| matches!(release.step(*it).state, StepState::RollbackBlocked { .. }))
+                    .map(|it| release.name_of(it))
+                    .collect();
+                Intervention::SettleRollback { step: self.one_of(Some(&release), blocked), done: true }
+            }
         };
+        let input = Input::Intervene { actor: actor(0), reason: "customers complain".to_owned(), intervention };
         self.unattended(input)?;
         self.later(100, Happening::Recover);
         Ok(true)
     }
+}
+
+/// The steps of a release and the items that its steps run for.
+fn runs(release: &Release) -> Vec<StepIndex> {
+    let mut all: Vec<StepIndex> = release.plan().graph().steps().collect();
+    for step in release.plan().graph().steps() {
+        all.extend(release.items(step).into_iter().flatten().map(|(item, _)| item));
+    }
+    all
 }

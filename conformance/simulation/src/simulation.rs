@@ -111,7 +111,8 @@ pub struct Simulation {
     pub(crate) world: World,
     pub(crate) witness: Witness,
     pub(crate) healed: bool,
-    pub(crate) regretted: bool,
+    /// How often somebody may want something of a release that has ended.
+    pub(crate) regrets: u32,
     pub(crate) story: String,
 }
 
@@ -182,7 +183,7 @@ impl Simulation {
             next_flight: 0,
             world: World::default(),
             healed: false,
-            regretted: false,
+            regrets: 2,
             story: String::new(),
         }
     }
@@ -321,7 +322,7 @@ impl Simulation {
         let Some(it) = self.flights.get_mut(&flight).filter(|it| it.effect) else { return Ok(()) };
         it.effect = false;
         let (deed, comes_to_nothing) = (it.deed.clone(), it.comes_to_nothing);
-        let name = self.plan.step(deed.step).name.clone();
+        let name = self.witness.name(deed.step);
         self.tell(|| format!("    {} of {name} has its effect under {}", deed.operation.name(), deed.key));
         self.world.happen(&deed)?;
         if comes_to_nothing {
@@ -358,7 +359,7 @@ impl Simulation {
 
     /// What the topics of a call say of it.
     pub(crate) fn maker(&self, id: CallId) -> TopicMaker {
-        TopicMaker { step: self.plan.step(id.step).name.clone(), operation: id.operation, attempt: id.attempt }
+        TopicMaker { step: self.witness.name(id.step), operation: id.operation, attempt: id.attempt }
     }
 
     fn callback(&mut self, maker: TopicMaker, topic: String, again: u32) -> Result<(), Violation> {

@@ -75,6 +75,8 @@ pub struct Deed {
     pub effect: Effect,
     /// Whether it can be found again.
     pub find: bool,
+    /// How often its step was taken back to its beginning: then all happens once more, and may.
+    pub run: u32,
 }
 
 /// What becomes of a call.
@@ -96,6 +98,7 @@ pub struct Fate {
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 struct Done {
+    run: u32,
     attempt: u32,
     key: String,
     open: bool,
@@ -121,10 +124,10 @@ impl World {
     /// When it happened before and should have been known.
     pub fn happen(&mut self, deed: &Deed) -> Result<(), Violation> {
         match deed.operation {
-            Operation::Cancel => self.close(deed.step),
+            Operation::Cancel => self.close(deed.step, Some(deed.run)),
             Operation::Rollback => {
                 self.rollbacks.insert(deed.step, deed.key.clone());
-                self.close(deed.step);
+                self.close(deed.step, None);
             }
             Operation::Start if deed.effect == Effect::Read => {}
             Operation::Start => {
@@ -134,7 +137,7 @@ impl World {
                     return Ok(());
                 }
                 let recognisable = deed.find || deed.effect == Effect::IdempotentWrite;
-                if let Some(open) = before.iter().find(|it| it.open && recognisable) {
+                if let Some(open) = before.iter().find(|it| it.open && recognisable && it.run == deed.run) {
                     return violated(
                         "no effect twice",
                         format!(
@@ -153,7 +156,8 @@ impl World {
                         format!("attempt {} of step {} has its effect again", deed.attempt, deed.step.as_usize()),
                     );
                 }
-                before.push(Done { attempt: deed.attempt, key: deed.key.clone(), open: true, came_to_nothing: false });
+                let (run, attempt, key) = (deed.run, deed.attempt, deed.key.clone());
+                before.push(Done { run, attempt, key, open: true, came_to_nothing: false });
             }
         }
         Ok(())
@@ -167,8 +171,20 @@ impl World {
         }
     }
 
-    fn close(&mut self, step: StepIndex) {
-        self.starts.entry(step).or_default().iter_mut().for_each(|it| it.open = false);
+    fn close(&mut self, step: StepIndex, run: Option<u32>) {
+        let done = self.starts.entry(step).or_default().iter_mut();
+        done.filter(|it| run.is_none_or(|run| it.run == run)).for_each(|it| it.open = false);
+    }
+
+    /// Somebody took an effect back by hand.
+    pub fn taken_back(&mut self, step: StepIndex) {
+        self.rollbacks.insert(step, "by hand".to_owned());
+        self.close(step, None);
+    }
+
+    /// Whether a step has an effect of its present run that nobody took back.
+    pub fn is_open_in(&self, step: StepIndex, run: u32) -> bool {
+        self.starts.get(&step).is_some_and(|it| it.iter().any(|it| it.open && it.run == run))
     }
 
     /// Whether a step has an effect that nobody took back.
@@ -189,7 +205,7 @@ impl World {
     /// Decides what becomes of a call. `trouble` is how many calls in a thousand do not simply end well.
     pub fn fate(&mut self, dice: &mut Dice, trouble: u64, order: &CallOrder, pin: &Pin, now: Timestamp) -> Fate {
         let verb = Verb::of(order);
-        let deed = Deed::of(order, pin);
+        let deed = Deed::of(order, pin, 0);
         let troubled = dice.permille(trouble);
         let length = match dice.weighted(&[60, 30, 10]) {
             0 => dice.between(1, 50),
@@ -341,7 +357,7 @@ impl World {
 
 impl Deed {
     /// What a call would do.
-    pub fn of(order: &CallOrder, pin: &Pin) -> Self {
+    pub fn of(order: &CallOrder, pin: &Pin, run: u32) -> Self {
         Self {
             step: order.id.step,
             operation: order.id.operation,
@@ -349,13 +365,15 @@ impl Deed {
             key: order.idempotency_key.clone(),
             effect: pin.effect,
             find: pin.find,
+            run,
         }
     }
 }
 
 fn output(key: &str) -> Value {
     let number = key.bytes().fold(0_u64, |sum, byte| sum * 7 % 1009 + u64::from(byte));
-    json!({ "id": key, "number": number, "ok": number % 4 != 0 })
+    let list: Vec<u64> = (0..number % 5).collect();
+    json!({ "id": key, "number": number, "ok": number % 4 != 0, "list": list })
 }
 
 fn any(dice: &mut Dice) -> FailureClass {

@@ -71,13 +71,13 @@ impl Release {
                     let index = self.index_of(step).ok_or_else(|| IllegalEvent::UnknownStep(step.clone()))?;
                     self.pins.insert(index, Pin::clone(pin));
                 }
+                // Whatever deadline passed before, it is a person who stops it.
+                Intervention::Cancel { .. } | Intervention::Rollback => self.overdue = None,
                 // What follows from these is in events of their own.
                 Intervention::Retry { .. }
                 | Intervention::RunAgain { .. }
                 | Intervention::ReplaceOutput { .. }
-                | Intervention::SettleRollback { .. }
-                | Intervention::Cancel { .. }
-                | Intervention::Rollback => {}
+                | Intervention::SettleRollback { .. } => {}
             },
             Event::StepsReset { steps } => self.reset(steps, at)?,
             Event::DeadlinePassed { phase } => {
@@ -130,6 +130,7 @@ impl Release {
                 _ => {
                     self.state = ReleaseState::Ended { outcome: *outcome, outputs: outputs.clone() };
                     self.parent_told = false;
+                    self.pause = None;
                     self.ready.clear();
                     self.rollback_ready.clear();
                     self.timers.clear();
@@ -263,6 +264,11 @@ impl Release {
             }
         }
         let plan = self.plan.clone();
+        // What runs last has its turn again when the release ends again.
+        for step in plan.graph().steps().filter(|it| had_ended && plan.step(*it).finally) {
+            self.begin_anew(step);
+            self.reset_fan(step);
+        }
         let lets_run = |index: StepIndex| self.steps[index.as_usize()].state.lets_dependents_run();
         let mut unmet = vec![0; plan.graph().len()];
         for step in plan.graph().steps() {
@@ -282,10 +288,12 @@ impl Release {
             self.set_timers(index);
         }
         // While it runs, the time of its deadlines goes on.
-        let (since, overdue, phases) = (self.running_since, self.overdue.take(), std::mem::take(&mut self.phases));
+        let (since, late) = (self.running_since, self.late);
+        let (overdue, phases) = (self.overdue.take(), std::mem::take(&mut self.phases));
         self.begin_phases(at);
         if !had_ended {
             self.running_since = since;
+            self.late = late;
             self.overdue = overdue;
             for (now, before) in self.phases.iter_mut().zip(phases) {
                 (now.began_at, now.overdue) = (before.began_at, before.overdue);
@@ -385,6 +393,11 @@ fn after(run: &mut StepRun, state: StepState, event: &Event, at: Timestamp) -> R
         }
 
         (state, Event::AttemptStarted { operation, attempt, round, input, .. }) => {
+            let has_input = input.as_ref().is_some_and(|it| !it.is_null());
+            if matches!(state, Waiting | Held { .. }) && *operation == Operation::Start && has_input {
+                // Parts that an earlier run has done are nothing to this one.
+                run.checkpoints.clear();
+            }
             let began = |activity: Option<&Activity>| match activity {
                 Some(before) if *attempt > 1 => (before.began_at, before.spent),
                 // What was spent before the step was run again does not count.
@@ -421,6 +434,7 @@ fn after(run: &mut StepRun, state: StepState, event: &Event, at: Timestamp) -> R
             if *operation == Operation::Start {
                 run.attempts = run.attempts.max(*attempt);
                 run.rounds = run.rounds.max(*round);
+                run.stands = true;
             }
             if *operation == Operation::Cancel {
                 run.cancels = *attempt;
@@ -512,6 +526,7 @@ fn after(run: &mut StepRun, state: StepState, event: &Event, at: Timestamp) -> R
             Ok(match activity.operation {
                 Operation::Start => {
                     run.output = Some(Arc::new(output.clone()));
+                    run.made = run.output.clone();
                     Succeeded
                 }
                 Operation::Cancel => stopped(activity),
@@ -527,6 +542,9 @@ fn after(run: &mut StepRun, state: StepState, event: &Event, at: Timestamp) -> R
         }
         (Active(activity), Event::AttemptFailed { error, next, .. }) => {
             run.timing_out = false;
+            if activity.operation == Operation::Start && error.class.is_definite() {
+                run.stands = false;
+            }
             if error.is_of_expression() {
                 // It began, and nothing was called: the only effects there can be are those of earlier runs.
                 run.rounds = run.rounds.saturating_sub(1);

@@ -37,6 +37,7 @@ impl Release {
     /// Counts the phases' steps, when the release begins and when steps run again.
     pub(crate) fn begin_phases(&mut self, at: Timestamp) {
         self.running_since = at;
+        self.late = false;
         self.overdue = None;
         let plan = self.plan.clone();
         let mut phases = vec![PhaseRun::default(); plan.workflow().phases.len()];
@@ -78,7 +79,7 @@ impl Release {
         if self.state != ReleaseState::Running {
             return;
         }
-        if let Some(deadline) = self.plan.workflow().deadline.filter(|_| self.overdue.is_none()) {
+        if let Some(deadline) = self.plan.workflow().deadline.filter(|_| !self.late) {
             self.timers.insert((self.running_since + deadline.within, DueKey::ReleaseDeadline));
         }
         for (at, phase) in self.phases.iter().enumerate() {
@@ -119,7 +120,10 @@ impl Release {
                 self.phases[phase].overdue = true;
                 self.phase_deadline(phase)
             }
-            None => self.plan.workflow().deadline,
+            None => {
+                self.late = true;
+                self.plan.workflow().deadline
+            }
         };
         let what = match phase {
             Some(phase) => format!("phase {}", self.plan.workflow().phases[phase]),
@@ -150,11 +154,13 @@ impl Release {
         let mut all = 0;
         let mut failed = 0;
         for step in self.plan.graph().steps().filter(|it| self.phase_of(*it) == Some(phase)) {
-            let items = self.items(step).map(|it| it.map(|(item, _)| item).collect::<Vec<_>>());
-            let runs = items.filter(|it| !it.is_empty()).unwrap_or_else(|| vec![step]);
-            all += runs.len();
-            failed +=
-                runs.iter().filter(|it| matches!(self.steps[it.as_usize()].state, StepState::Failed { .. })).count();
+            let items = self.items(step).into_iter().flatten().map(|(item, _)| item);
+            let runs: Vec<StepIndex> = items.chain([step]).collect();
+            // A step with items is counted by them, and by itself when it could make nothing of what they gave.
+            all += (runs.len() - 1).max(1);
+            let is_tolerated =
+                |it: &&StepIndex| matches!(self.steps[it.as_usize()].state, StepState::Failed { tolerated: true, .. });
+            failed += runs.iter().filter(is_tolerated).count();
         }
         let allowed = threshold.failures_allowed;
         let crossed = failed > allowed.of(all);

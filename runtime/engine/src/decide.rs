@@ -206,12 +206,11 @@ impl Release {
 
     /// Whether a point of no return is passed when this step has failed so.
     fn is_past_pivot(&self, index: StepIndex, error: &StepError) -> bool {
-        let own = self.definition_index(index);
-        self.pivot_passed().is_some_and(|it| it != own || !error.class.is_definite())
+        self.pivot_passed_but_for(error.class.is_definite().then_some(index)).is_some()
     }
 
     /// A failure that is tolerated may be one too many for its phase.
-    fn check_threshold(&mut self, events: &mut Vec<Event>, index: StepIndex, now: Timestamp) {
+    pub(crate) fn check_threshold(&mut self, events: &mut Vec<Event>, index: StepIndex, now: Timestamp) {
         if self.state != ReleaseState::Running {
             return;
         }

@@ -213,6 +213,8 @@ impl Release {
                 self.record(events, Event::AttemptFailed { step, error, next }, now);
                 if next == AfterFailure::Fail {
                     self.begin_failing(events, index, now);
+                } else {
+                    self.check_threshold(events, index, now);
                 }
             }
         }
@@ -321,15 +323,7 @@ impl Release {
     /// The items that kept a step from succeeding; none when it was none of them.
     pub(crate) fn items_that_failed(&self, step: StepIndex) -> Vec<StepIndex> {
         let Some(fan) = self.fans.get(&step) else { return Vec::new() };
-        let failed = |it: &StepIndex| {
-            matches!(
-                self.steps[it.as_usize()].state,
-                StepState::Failed { tolerated: false, .. }
-                    | StepState::Canceled
-                    | StepState::Paused { .. }
-                    | StepState::Waiting
-            )
-        };
+        let failed = |it: &StepIndex| self.has_kept(*it) || self.steps[it.as_usize()].state == StepState::Waiting;
         fan.runs.iter().take(fan.items.len()).copied().filter(failed).collect()
     }
 

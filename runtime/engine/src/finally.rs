@@ -3,19 +3,19 @@
 //! A step of `finally` runs after all others are over, and after a rollback; it is not rolled back itself, and
 //! it does not change how the release ends, save that a success with a failed one of them is a failure.
 
-use windlass_model::event::{Event, Operation, Outcome};
+use windlass_model::event::{Event, Outcome};
 use windlass_model::graph::StepIndex;
 use windlass_model::time::Timestamp;
 
 use crate::release::{Release, ReleaseState};
-use crate::step::{Stage, StepState};
+use crate::step::StepState;
 
 impl Release {
     /// Whether a step may go forward now: one of `finally` when all else is over, any other before.
     pub(crate) fn goes_forward(&self, index: StepIndex) -> bool {
         match self.state {
             ReleaseState::Running => !self.definition(index).finally,
-            ReleaseState::Finishing { .. } => self.definition(index).finally,
+            ReleaseState::Finishing { canceled, .. } => self.definition(index).finally && !canceled,
             ReleaseState::Failing { .. }
             | ReleaseState::Canceling { .. }
             | ReleaseState::RollingBack { .. }
@@ -43,7 +43,11 @@ impl Release {
         let plan = self.plan.clone();
         let last: Vec<StepIndex> = plan.graph().steps().filter(|it| plan.step(*it).finally).collect();
         for step in &last {
+            // Who said before its turn that it is to be skipped is heard.
+            let run = &mut self.steps[step.as_usize()];
+            let passed_over = run.passed_over.take().filter(|_| run.state == StepState::Waiting);
             self.begin_anew(*step);
+            self.steps[step.as_usize()].passed_over = passed_over;
             self.reset_fan(*step);
             self.unmet[step.as_usize()] = plan.graph().parents(*step).count() as u32;
         }
@@ -64,32 +68,21 @@ impl Release {
         Some(if failed && outcome == Outcome::Succeeded { Outcome::Failed } else { outcome })
     }
 
-    /// The step after which there is no way back, if it may have had its effect.
+    /// The step after which there is no way back, if it had its effect, or may have had it.
     pub fn pivot_passed(&self) -> Option<StepIndex> {
-        let passed = |it: &StepIndex| {
+        self.pivot_passed_but_for(None)
+    }
+
+    /// The same, when what this step, or item, does now is known to come to nothing.
+    pub(crate) fn pivot_passed_but_for(&self, settled: Option<StepIndex>) -> Option<StepIndex> {
+        let stands = |it: StepIndex| {
             let run = &self.steps[it.as_usize()];
-            run.called
-                && match &run.state {
-                    StepState::Succeeded | StepState::Canceled => true,
-                    StepState::Active(activity) => {
-                        let backs_off =
-                            matches!(&activity.stage, Stage::Backoff { error, .. } if error.class.is_definite());
-                        activity.operation == Operation::Start && !backs_off
-                    }
-                    StepState::Failed { error, .. } | StepState::Paused { error, .. } => !error.class.is_definite(),
-                    StepState::FannedOut => true,
-                    StepState::Waiting | StepState::Held { .. } | StepState::Skipped { .. } => false,
-                    StepState::RolledBack | StepState::LeftInPlace | StepState::RollbackBlocked { .. } => false,
-                }
+            run.stood || run.stands && settled != Some(it)
         };
-        let with_items = |step: StepIndex| {
-            let items = self.items(step).map(|it| it.map(|(item, _)| item).collect::<Vec<_>>()).unwrap_or_default();
-            std::iter::once(step).chain(items)
+        let passed = |step: &StepIndex| {
+            let runs = self.fans.get(step).map(|it| it.runs.as_slice()).unwrap_or_default();
+            stands(*step) || runs.iter().any(|it| stands(*it))
         };
-        self.plan
-            .graph()
-            .steps()
-            .filter(|it| self.plan.step(*it).pivot)
-            .find(|it| with_items(*it).any(|it| passed(&it)))
+        self.plan.graph().steps().filter(|it| self.plan.step(*it).pivot).find(passed)
     }
 }

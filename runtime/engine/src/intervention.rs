@@ -55,7 +55,9 @@ impl Release {
             let tolerated = self.definition(index).on_failure == OnFailure::Continue;
             let next = if tolerated { AfterFailure::Continue } else { AfterFailure::Fail };
             self.record(&mut events, Event::AttemptFailed { step, error, next }, now);
-            if !tolerated {
+            if tolerated {
+                self.check_threshold(&mut events, index, now);
+            } else {
                 self.begin_failing(&mut events, index, now);
             }
         }
@@ -148,6 +150,10 @@ impl Release {
             Intervention::SettleRollback { step, done } => {
                 let index = self.find_step(&step)?;
                 let state = &self.steps[index.as_usize()].state;
+                if let ReleaseState::Ended { .. } | ReleaseState::Finishing { .. } = self.state {
+                    let reason = "a rollback is settled while it goes on";
+                    return Err(Rejected::WrongState { state: self.state.name(), reason });
+                }
                 if !matches!(state, StepState::RollbackBlocked { .. }) {
                     return Err(Rejected::NotBlocked { step, state: state.name() });
                 }
@@ -260,15 +266,11 @@ impl Release {
         match &self.state {
             ReleaseState::Running => {}
             ReleaseState::Ended { outcome: Outcome::Failed | Outcome::Canceled, .. } => {
-                let kept = |it: &StepIndex| {
-                    let state = &self.steps[it.as_usize()].state;
-                    matches!(
-                        state,
-                        StepState::Failed { tolerated: false, .. } | StepState::Canceled | StepState::Paused { .. }
-                    )
-                };
-                for step in self.plan.graph().steps().filter(|it| !self.plan.step(*it).finally).filter(kept) {
+                for step in self.plan.graph().steps().filter(|it| !self.plan.step(*it).finally) {
                     let items = self.items_that_failed(step);
+                    if !self.has_kept(step) && !items.iter().any(|it| self.has_kept(*it)) {
+                        continue;
+                    }
                     if items.is_empty() { open.push(step) } else { open.extend(items) }
                 }
             }
@@ -306,6 +308,16 @@ impl Release {
         Ok(again.into_iter().map(|it| self.name_of(it)).collect())
     }
 
+    /// Whether a step, or an item, kept its release from succeeding.
+    pub(crate) fn has_kept(&self, index: StepIndex) -> bool {
+        match self.steps[index.as_usize()].state {
+            StepState::Failed { tolerated: false, .. } | StepState::Canceled | StepState::Paused { .. } => true,
+            // Tolerated, but one of more than its phase tolerates.
+            StepState::Failed { tolerated: true, .. } => self.threshold_crossed(index).is_some(),
+            _ => false,
+        }
+    }
+
     /// A step that may be skipped, with this output.
     pub(crate) fn to_skip(&self, step: &StepName, output: Option<&Value>) -> Result<StepIndex, Rejected> {
         let index = self.find_step(step)?;
@@ -319,7 +331,9 @@ impl Release {
         }
         let run = &self.steps[index.as_usize()];
         let may = match &run.state {
-            StepState::Waiting | StepState::Held { .. } | StepState::Paused { .. } => true,
+            // What runs last has no items before its turn.
+            StepState::Waiting => self.goes_forward(index) || !self.is_item(index),
+            StepState::Held { .. } | StepState::Paused { .. } => true,
             StepState::Active(activity) => {
                 activity.operation == Operation::Start && matches!(activity.stage, Stage::Backoff { .. })
             }

@@ -59,6 +59,8 @@ pub struct Release {
     /// Since when it runs: its beginning, or when steps last ran again after its end.
     pub(crate) running_since: Timestamp,
     pub(crate) phases: Vec<PhaseRun>,
+    /// Whether its own deadline has passed, and was acted on.
+    pub(crate) late: bool,
     /// The last deadline that passed, in words.
     pub(crate) overdue: Option<String>,
     /// Whether somebody wants nothing new to start.
@@ -215,6 +217,7 @@ impl Release {
             timers_of: BTreeMap::new(),
             running_since: now,
             phases: Vec::new(),
+            late: false,
             overdue: None,
             pause: None,
             left_alone: false,
@@ -338,7 +341,7 @@ impl Release {
             idempotency_key: self.idempotency_key(&self.name_of(id.step), activity),
             deadline: self.deadline(id.step, activity),
             input: run.input.clone().unwrap_or_default(),
-            output: run.output.clone().filter(|_| id.operation != Operation::Start),
+            output: run.made.clone().filter(|_| id.operation != Operation::Start),
         })
     }
 

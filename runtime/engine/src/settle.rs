@@ -51,7 +51,8 @@ impl Release {
                 }
                 ReleaseState::Failing { step, rollback } if self.active.is_empty() => {
                     let trigger = self.failure_trigger(step);
-                    if *rollback {
+                    // A point of no return may have been passed by what still ran.
+                    if *rollback && self.pivot_passed().is_none() {
                         self.record(&mut events, Event::RollbackStarted { trigger }, now);
                     } else {
                         self.finish(&mut events, Outcome::Failed, now);

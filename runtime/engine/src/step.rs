@@ -18,8 +18,10 @@ pub struct StepRun {
     pub state: StepState,
     /// Its resolved input, from the first attempt on.
     pub input: Option<Arc<Value>>,
-    /// What it gave.
+    /// What it gave in this run, or what a person said that it gives: what others see.
     pub output: Option<Arc<Value>>,
+    /// What its plugin gave when it last gave anything: its rollback gets that.
+    pub made: Option<Arc<Value>>,
     /// Parts of it that are done.
     pub checkpoints: BTreeMap<String, Vec<u8>>,
     /// Answers to its approval gates.
@@ -32,6 +34,10 @@ pub struct StepRun {
     pub rounds: u32,
     /// Whether it is passed over when its turn comes, and what it then gives.
     pub passed_over: Option<PassedOver>,
+    /// Whether the logical call of this run had its effect, or may have had it.
+    pub(crate) stands: bool,
+    /// Whether one of an earlier run did.
+    pub(crate) stood: bool,
     /// Attempts of `start` before the step was last taken back to its beginning.
     pub(crate) attempts_before: u32,
     /// What it was called back with, while an operation is in progress.
@@ -206,12 +212,15 @@ impl StepRun {
             state: StepState::Waiting,
             input: None,
             output: None,
+            made: None,
             checkpoints: BTreeMap::new(),
             passed_over: None,
             votes: Vec::new(),
             called: false,
             attempts: 0,
             rounds: 0,
+            stands: false,
+            stood: false,
             attempts_before: 0,
             callbacks: Callbacks::default(),
             timing_out: false,
@@ -221,14 +230,18 @@ impl StepRun {
         }
     }
 
-    /// Takes it back to its beginning; what it did stays done, and is still known.
+    /// Takes it back to its beginning. What it did stays done, and all that its rollback needs is still known.
     pub(crate) fn begin_anew(&mut self) {
         *self = Self {
-            output: self.output.take(),
+            input: self.input.take(),
+            made: self.made.take(),
+            checkpoints: std::mem::take(&mut self.checkpoints),
             called: self.called,
             attempts: self.attempts,
             attempts_before: self.attempts,
             rounds: self.rounds,
+            cancels: self.cancels,
+            stood: self.stood || self.stands,
             ..Self::new()
         };
     }

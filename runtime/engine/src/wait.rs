@@ -108,7 +108,9 @@ impl Release {
                 Wait { step, cause: WaitCause::Approval, text, owner, until: None, action }
             }
             StepState::Paused { error, .. } if is_running => {
-                let action = if error.is_of_expression() {
+                let action = if error.is_of_expression() && definition.finally {
+                    format!("skip {id} --step {name} --reason …")
+                } else if error.is_of_expression() {
                     format!("rerun {id} --step {name} --reason …")
                 } else {
                     format!("retry {id} --step {name} --reason …")

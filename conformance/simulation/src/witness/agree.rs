@@ -3,10 +3,10 @@
 use std::collections::BTreeSet;
 
 use windlass_engine::{Call, CallId, Release, ReleaseState, Stage as Live, StepState, WaitCause};
-use windlass_model::event::Operation;
+use windlass_model::event::{Operation, SkipReason};
 use windlass_model::time::{Span, Timestamp};
 
-use super::{Doing, Phase, Stage, State, Witness};
+use super::{Doing, Phase, Stage, State, Witness, gate};
 use crate::violation::{Violation, ensure, violated};
 
 const RULE: &str = "a release says of itself what its journal says";
@@ -24,12 +24,25 @@ impl Witness {
         let phase = match (release.state(), self.phase) {
             (ReleaseState::Running, Phase::Running) | (ReleaseState::RollingBack { .. }, Phase::RollingBack) => true,
             (ReleaseState::Failing { rollback, .. }, Phase::Failing { rollback: seen }) => *rollback == seen,
-            (ReleaseState::Canceling { rollback }, Phase::Canceling { rollback: seen }) => *rollback == seen,
+            (ReleaseState::Canceling { rollback }, Phase::Canceling { rollback: seen, .. }) => *rollback == seen,
+            (ReleaseState::Finishing { outcome, canceled }, Phase::Finishing { outcome: seen, canceled: stopped }) => {
+                *outcome == seen && *canceled == stopped
+            }
             (ReleaseState::Ended { outcome, .. }, Phase::Ended(seen)) => *outcome == seen,
             _ => false,
         };
         ensure(phase, RULE, || format!("it is {:?}, not {:?}", release.state(), self.phase))?;
+        ensure(release.pause().is_some() == self.paused, RULE, || {
+            format!("paused: {:?}, not {}", release.pause(), self.paused)
+        })?;
+        for step in self.planned() {
+            let items = release.items(step).map(|it| it.map(|(run, value)| (run, value.clone())).collect::<Vec<_>>());
+            let seen: Vec<_> = self.current_items(step).zip(self.seen(step).list.iter().cloned()).collect();
+            ensure(items.unwrap_or_default() == seen, RULE, || format!("{} runs for {seen:?}", self.name(step)))?;
+        }
         let mut calling = BTreeSet::new();
+        // What a delay would wake when its release does something else: it may as well not.
+        let mut needless: Vec<Timestamp> = Vec::new();
         let mut timers: Vec<Timestamp> = Vec::new();
         let mut topics = Vec::new();
         let mut waiting = BTreeSet::new();
@@ -38,11 +51,15 @@ impl Witness {
             let run = release.step(step);
             let same = match (&run.state, &seen.state) {
                 (StepState::Waiting, State::Waiting)
-                | (StepState::Held { .. }, State::Held)
+                | (StepState::FannedOut, State::FannedOut)
                 | (StepState::Succeeded, State::Succeeded)
-                | (StepState::Skipped { .. }, State::Skipped)
                 | (StepState::Canceled, State::Canceled)
+                | (StepState::LeftInPlace, State::LeftInPlace)
                 | (StepState::RolledBack, State::RolledBack) => true,
+                (StepState::Held { until, .. }, State::Held { until: seen }) => until == seen,
+                (StepState::Skipped { reason }, State::Skipped { by_hand }) => {
+                    matches!(reason, SkipReason::Person { .. }) == *by_hand
+                }
                 (StepState::Failed { tolerated, .. }, State::Failed { tolerated: seen }) => tolerated == seen,
                 (StepState::Paused { activity, .. }, State::Paused(doing))
                 | (StepState::RollbackBlocked { activity, .. }, State::Blocked(doing)) => {
@@ -68,7 +85,7 @@ impl Witness {
                     if doing.stage.is_calling() {
                         calling.insert((step, doing.operation, doing.attempt));
                     } else {
-                        waiting.insert(self.name(step).clone());
+                        waiting.insert(self.name(step));
                     }
                     timers.extend(self.timers(step, doing));
                     if let Stage::Suspended { topics: of_step, .. } = &doing.stage {
@@ -77,17 +94,26 @@ impl Witness {
                     }
                 }
                 // Nobody can answer them once the release does something else.
-                State::Held | State::Paused(_) if self.phase == Phase::Running => {
-                    waiting.insert(self.name(step).clone());
+                State::Held { until } => {
+                    let forward = self.goes_forward(step);
+                    if forward { &mut timers } else { &mut needless }.extend(*until);
+                    if forward && (until.is_some() || self.has_closed_gate(step)) {
+                        waiting.insert(self.name(step));
+                    }
+                }
+                State::Paused(_) if self.goes_forward(step) => {
+                    waiting.insert(self.name(step));
                 }
                 State::Blocked(_) if self.phase == Phase::RollingBack => {
-                    waiting.insert(self.name(step).clone());
+                    waiting.insert(self.name(step));
                 }
                 _ => {}
             }
         }
+        timers.extend(self.deadlines().into_iter().map(|(_, at, _)| at));
         if matches!(self.phase, Phase::Ended(_)) {
             timers.clear();
+            needless.clear();
         }
         let calls: Vec<CallId> = release.calls().collect();
         let called: BTreeSet<_> = calls.iter().map(|it| (it.step, it.operation, it.attempt)).collect();
@@ -96,13 +122,14 @@ impl Witness {
             ensure(release.order(*id).is_some(), RULE, || format!("{id:?} should be going on and has no order"))?;
         }
         let wake_at = timers.iter().min().copied();
-        ensure(release.wake_at() == wake_at, "no timer is forgotten", || {
+        let early = timers.iter().chain(&needless).min().copied();
+        ensure(release.wake_at() == wake_at || release.wake_at() == early, "no timer is forgotten", || {
             format!("it wakes at {:?}, not {wake_at:?}", release.wake_at())
         })?;
         let given: BTreeSet<&str> = release.topics().collect();
         ensure(given == topics.iter().copied().collect(), RULE, || format!("topics {given:?}, not {topics:?}"))?;
         self.compare_waits(release, &waiting)?;
-        let moves = !calls.is_empty() || wake_at.is_some() || !waiting.is_empty();
+        let moves = !calls.is_empty() || wake_at.is_some() || !waiting.is_empty() || self.paused;
         ensure(moves || release.outcome().is_some(), "nothing waits without a cause", || {
             "no call, no timer, no wait, and no end".to_owned()
         })
@@ -115,7 +142,8 @@ impl Witness {
     ) -> Result<(), Violation> {
         let waits = release.waits();
         let named: BTreeSet<_> = waits.iter().filter_map(|it| it.step.clone()).collect();
-        ensure(named == *waiting && waits.len() == waiting.len(), "every wait is told", || {
+        let all = waiting.len() + usize::from(self.paused);
+        ensure(named == *waiting && waits.len() == all, "every wait is told", || {
             format!("told are {named:?}, there are {waiting:?}")
         })?;
         for wait in &waits {
@@ -124,6 +152,11 @@ impl Witness {
                 WaitCause::Backoff | WaitCause::Delay => wait.until.is_some(),
                 WaitCause::Outside => true,
             };
+            let step = wait.step.as_ref().and_then(|it| self.plan.index_of(it));
+            let pivot = step.is_some_and(|it| self.definition(it).pivot) && wait.cause == WaitCause::Approval;
+            ensure(!pivot || wait.text.contains("no way back"), "who approves a point of no return reads so", || {
+                wait.text.clone()
+            })?;
             if !ends || wait.owner.is_empty() || wait.text.is_empty() {
                 return violated("a wait names its cause and who can end it", format!("{wait:?}"));
             }
@@ -131,13 +164,20 @@ impl Witness {
         Ok(())
     }
 
+    fn has_closed_gate(&self, step: windlass_model::graph::StepIndex) -> bool {
+        let voters: Vec<_> = self.seen(step).votes.iter().map(|(it, _)| it).collect();
+        !gate::are_enough(self.definition(step), &voters, &self.created.requested_by)
+    }
+
     /// When a step has to be looked at.
     fn timers(&self, step: windlass_model::graph::StepIndex, doing: &Doing) -> Vec<Timestamp> {
         let deadline = match doing.operation {
             Operation::Cancel => Some(doing.attempt_at + Span::seconds(300)),
-            Operation::Start | Operation::Rollback => self.plan.step(step).timeout.map(|it| doing.attempt_at + it),
+            Operation::Start | Operation::Rollback => self.definition(step).timeout.map(|it| doing.attempt_at + it),
         };
         match &doing.stage {
+            // A pause holds the next attempt, but never what stops or rolls back.
+            Stage::Backoff { .. } if self.paused && doing.operation == Operation::Start => Vec::new(),
             Stage::Backoff { until } => vec![*until],
             Stage::Suspended { wake_at, .. } => wake_at.iter().copied().chain(deadline).collect(),
             Stage::Begin | Stage::Resume { .. } | Stage::Find => deadline.into_iter().collect(),

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use windlass_model::event::{Event, Wake};
+use windlass_model::event::{Event, Operation, Wake};
 use windlass_model::graph::StepIndex;
 
 use super::{Stage, State, Witness};
@@ -33,7 +33,14 @@ impl Witness {
         let Event::CallbackKept { topic, .. } = event else { return Ok(()) };
         let waits = matches!(state, State::Active(doing)
             if matches!(&doing.stage, Stage::Suspended { topics, .. } if topics.contains(topic)));
-        ensure(!waits, "what is waited for is not kept", || format!("{topic}: {state:?}"))
+        ensure(!waits, "what is waited for is not kept", || format!("{topic}: {state:?}"))?;
+        // A topic of the simulation begins with the key of what made it.
+        let key = topic.split('-').next().unwrap_or_default();
+        let made = self.keys.get(key);
+        let over = made.is_none_or(|(step, operation, round)| {
+            *operation == Operation::Start && *round <= self.seen(*step).rounds_before
+        });
+        ensure(!over, "what is over is not called back", || format!("{topic}: {made:?}"))
     }
 
     /// After an event was taken in.

@@ -5,26 +5,32 @@
 //! has to be made twice to stay unseen.
 
 mod agree;
+mod call;
 mod callback;
+mod ending;
+mod fan_out;
 mod gate;
+mod people;
 mod release;
+mod rest;
+mod start;
 mod step;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use serde_json::{Value, json};
-use windlass_engine::{Call, CallId, CallOrder};
+use windlass_engine::CallId;
 use windlass_model::actor::Actor;
-use windlass_model::event::{Created, Event, Operation, Outcome, Record, Wake};
+use windlass_model::event::{Created, Event, Intervention, Operation, Outcome, Record, Wake};
 use windlass_model::expression::Scope;
 use windlass_model::failure::StepError;
 use windlass_model::graph::StepIndex;
 use windlass_model::manifest::Effect;
 use windlass_model::name::StepName;
-use windlass_model::plan::Plan;
+use windlass_model::plan::{Pin, Plan};
 use windlass_model::time::Timestamp;
-use windlass_model::workflow::RollbackPart;
+use windlass_model::workflow::{RollbackPart, Step};
 
 use crate::counts::Counts;
 use crate::violation::{Violation, ensure, violated};
@@ -36,16 +42,26 @@ pub struct Witness {
     plan: Arc<Plan>,
     created: Created,
     facts: Value,
+    /// The workflow's steps, then the items of steps, in the order in which they first came to be.
     steps: Vec<Seen>,
+    /// Of what is beyond the workflow's steps: which item of which step, from 1.
+    items: Vec<(StepIndex, usize)>,
     phase: Phase,
+    /// Whether somebody, or a deadline, wants nothing new to start.
+    paused: bool,
+    /// What the time of the release and of its phases is.
+    clock: ending::Clock,
     at: Timestamp,
     records: u64,
     events: u64,
-    /// Calls that were being made when somebody took over, in all: the only work that no input brings.
+    /// Steps, items and new beginnings of them, each of which brings a few events by itself.
+    work: u64,
+    /// Calls that were being made when somebody took over, in all: the only other work that no input brings.
     interrupted: u64,
     left_alone: bool,
     rollback: BTreeSet<StepIndex>,
-    descendants: Vec<BTreeSet<StepIndex>>,
+    /// Of each step: what is rolled back before it.
+    rolled_back_before: Vec<BTreeSet<StepIndex>>,
     begun: BTreeSet<CallId>,
     keys: BTreeMap<String, (StepIndex, Operation, u32)>,
     /// What happened.
@@ -56,8 +72,9 @@ pub struct Witness {
 enum Phase {
     Running,
     Failing { rollback: bool },
-    Canceling { rollback: bool },
+    Canceling { rollback: bool, overdue: bool },
     RollingBack,
+    Finishing { outcome: Outcome, canceled: bool },
     Ended(Outcome),
 }
 
@@ -65,20 +82,44 @@ enum Phase {
 struct Seen {
     state: State,
     votes: Vec<(Actor, bool)>,
+    /// The input of its last call.
     input: Option<Value>,
+    /// What expressions see.
     output: Option<Value>,
+    /// What its plugin gave when it last gave anything: a rollback gets that.
+    made: Option<Value>,
     checkpoints: BTreeMap<String, Vec<u8>>,
     /// Callbacks that came while an operation was in progress.
     callbacks: callback::Seen,
     /// Whether a call of `start` was to be made, so that there may be an effect.
     may_have_acted: bool,
+    /// How often it was taken back to its beginning.
+    run: u32,
+    /// Attempts of `start` so far, over all runs.
+    attempts: u32,
+    /// Logical calls of `start` so far, over all runs.
+    rounds: u32,
+    /// Logical calls of `start` before this run.
+    rounds_before: u32,
+    /// Logical calls whose effect there is, or may be.
+    standing: BTreeSet<u32>,
+    /// Whether it ever stopped waiting in this run.
+    began: bool,
+    /// Somebody said that it is to be skipped when its turn comes, and what it then gives.
+    passed_over: Option<Option<Value>>,
+    /// What its items are, and the runs that it ever had for items.
+    list: Vec<Value>,
+    runs: Vec<StepIndex>,
 }
 
 #[derive(Debug, Default, Clone, PartialEq)]
 enum State {
     #[default]
     Waiting,
-    Held,
+    Held {
+        until: Option<Timestamp>,
+    },
+    FannedOut,
     Active(Doing),
     Paused(Doing),
     Blocked(Doing),
@@ -86,9 +127,12 @@ enum State {
     Failed {
         tolerated: bool,
     },
-    Skipped,
+    Skipped {
+        by_hand: bool,
+    },
     Canceled,
     RolledBack,
+    LeftInPlace,
 }
 
 #[derive(Debug, Clone, PartialEq)]
@@ -125,21 +169,23 @@ impl Stage {
 
 impl State {
     fn lets_dependents_run(&self) -> bool {
-        matches!(self, Self::Succeeded | Self::Skipped | Self::Failed { tolerated: true })
+        matches!(self, Self::Succeeded | Self::Skipped { .. } | Self::Failed { tolerated: true })
     }
 
     fn name(&self) -> &'static str {
         match self {
             Self::Waiting => "waiting",
-            Self::Held => "held",
+            Self::Held { .. } => "held",
+            Self::FannedOut => "running",
             Self::Active(_) => "active",
             Self::Paused(_) => "paused",
             Self::Blocked(_) => "rollback_blocked",
             Self::Succeeded => "succeeded",
             Self::Failed { .. } => "failed",
-            Self::Skipped => "skipped",
+            Self::Skipped { .. } => "skipped",
             Self::Canceled => "canceled",
             Self::RolledBack => "rolled_back",
+            Self::LeftInPlace => "left_in_place",
         }
     }
 }
@@ -147,44 +193,76 @@ impl State {
 /// What of a record its later events have to know of its earlier ones.
 #[derive(Debug, Default)]
 struct Within<'a> {
-    retried: Option<StepIndex>,
-    asked_to_cancel: Option<bool>,
-    asked_to_roll_back: bool,
+    /// What somebody asked for.
+    asked: Option<&'a Intervention>,
+    /// A deadline passed and the release is to be stopped: whether it is to be rolled back.
+    overdue: Option<bool>,
+    /// What runs again.
+    again: BTreeSet<StepIndex>,
     rejected: Option<StepIndex>,
     previous: Option<&'a Event>,
     next: Option<&'a Event>,
     left_alone_before: bool,
 }
 
+impl Within<'_> {
+    /// Whether somebody asked for this step to be tried again.
+    fn retries(&self, name: &StepName) -> bool {
+        matches!(self.asked, Some(Intervention::Retry { step }) if step == name)
+    }
+
+    fn cancels(&self) -> Option<bool> {
+        match self.asked {
+            Some(Intervention::Cancel { rollback }) => Some(*rollback),
+            Some(Intervention::Rollback) => Some(true),
+            _ => self.overdue,
+        }
+    }
+}
+
+impl Seen {
+    fn begin_anew(&mut self) {
+        let before = std::mem::take(self);
+        *self = Self {
+            input: before.input,
+            made: before.made,
+            checkpoints: before.checkpoints,
+            may_have_acted: before.may_have_acted,
+            run: before.run + 1,
+            attempts: before.attempts,
+            rounds: before.rounds,
+            rounds_before: before.rounds,
+            standing: before.standing,
+            runs: before.runs,
+            ..Self::default()
+        };
+    }
+}
+
 impl Witness {
     /// One who has read nothing yet.
     pub fn new(plan: Arc<Plan>, created: Created) -> Self {
-        let graph = plan.graph();
-        let mut descendants = vec![BTreeSet::new(); graph.len()];
-        for step in graph.steps().rev() {
-            let mut of: BTreeSet<StepIndex> = BTreeSet::new();
-            for child in graph.children(step) {
-                of.insert(child);
-                of.extend(&descendants[child.as_usize()]);
-            }
-            descendants[step.as_usize()] = of;
-        }
         let facts = json!({
             "id": created.release.to_string(),
             "workflow": created.release.workflow().as_str(),
             "requested_by": created.requested_by.name,
         });
+        let count = plan.graph().len();
         Self {
-            steps: (0..graph.len()).map(|_| Seen::default()).collect(),
+            steps: (0..count).map(|_| Seen::default()).collect(),
+            items: Vec::new(),
             facts,
             phase: Phase::Running,
+            paused: false,
+            clock: ending::Clock::new(plan.workflow().phases.len()),
             at: Timestamp(0),
             records: 0,
             events: 0,
+            work: count as u64,
             interrupted: 0,
             left_alone: false,
             rollback: BTreeSet::new(),
-            descendants,
+            rolled_back_before: release::rollback_order(&plan),
             begun: BTreeSet::new(),
             keys: BTreeMap::new(),
             counts: Counts::default(),
@@ -196,6 +274,11 @@ impl Witness {
     /// How many records there are.
     pub fn records(&self) -> u64 {
         self.records
+    }
+
+    /// How often a step, or an item, was taken back to its beginning.
+    pub fn run_of(&self, step: StepIndex) -> u32 {
+        self.seen(step).run
     }
 
     /// Reads the next durable record.
@@ -216,8 +299,13 @@ impl Witness {
                 Some(name) if !matches!(event, Event::FailingStarted { .. } | Event::Intervened { .. }) => {
                     let step = self.index(name)?;
                     self.step_event(step, event, &mut within)?;
-                    let acted = self.seen(step).state == State::Succeeded && self.plan.pin(step).effect != Effect::Read;
-                    ensure(!acted || world.is_open(step), "what succeeded has its effect", || name.to_string())?;
+                    let seen = self.seen(step);
+                    let acted = seen.state == State::Succeeded
+                        && self.pin(step).effect != Effect::Read
+                        && self.definition(self.of(step)).for_each.is_none() | self.is_item(step);
+                    ensure(!acted || world.is_open_in(step, seen.run), "what succeeded has its effect", || {
+                        name.to_string()
+                    })?;
                 }
                 _ => self.release_event(event, &mut within, self.records == 0 && place == 0, world)?,
             }
@@ -229,7 +317,14 @@ impl Witness {
     }
 
     fn index(&self, name: &StepName) -> Result<StepIndex, Violation> {
-        match self.plan.index_of(name) {
+        let found = match name.item() {
+            None => self.plan.index_of(name),
+            Some(number) => {
+                let of = name.of_step().parse().ok().and_then(|it| self.plan.index_of(&it));
+                of.and_then(|it| self.seen(it).runs.get(number.wrapping_sub(1)).copied())
+            }
+        };
+        match found {
             Some(step) => Ok(step),
             None => violated("events are about steps of the plan", format!("there is no step {name}")),
         }
@@ -239,12 +334,46 @@ impl Witness {
         &self.steps[step.as_usize()]
     }
 
-    fn all(&self) -> impl Iterator<Item = StepIndex> + '_ {
+    fn seen_mut(&mut self, step: StepIndex) -> &mut Seen {
+        &mut self.steps[step.as_usize()]
+    }
+
+    /// The steps of the workflow.
+    fn planned(&self) -> impl Iterator<Item = StepIndex> + '_ {
         self.plan.graph().steps()
     }
 
-    fn name(&self, step: StepIndex) -> &StepName {
-        &self.plan.step(step).name
+    /// The steps of the workflow and all items that ever were.
+    fn all(&self) -> impl Iterator<Item = StepIndex> + use<> {
+        (0..self.steps.len()).map(StepIndex::beyond)
+    }
+
+    fn is_item(&self, step: StepIndex) -> bool {
+        step.as_usize() >= self.plan.graph().len()
+    }
+
+    /// The step itself, or the one whose item it is.
+    fn of(&self, step: StepIndex) -> StepIndex {
+        let beyond = step.as_usize().checked_sub(self.plan.graph().len());
+        beyond.map_or(step, |it| self.items[it].0)
+    }
+
+    fn definition(&self, step: StepIndex) -> &Step {
+        self.plan.step(self.of(step))
+    }
+
+    /// What a step, or an item, uses.
+    pub fn pin(&self, step: StepIndex) -> &Pin {
+        self.plan.pin(self.of(step))
+    }
+
+    /// The name of a step, or of an item.
+    pub fn name(&self, step: StepIndex) -> StepName {
+        let name = &self.definition(step).name;
+        match step.as_usize().checked_sub(self.plan.graph().len()) {
+            None => name.clone(),
+            Some(beyond) => name.of_item(self.items[beyond].1),
+        }
     }
 
     fn active(&self) -> impl Iterator<Item = (StepIndex, &Doing)> + '_ {
@@ -258,20 +387,30 @@ impl Witness {
         self.plan.graph().parents(step).all(|it| self.seen(it).state.lets_dependents_run())
     }
 
+    /// Whether a step, of those that run last or of the others, may go forward at all now.
+    fn goes_forward(&self, step: StepIndex) -> bool {
+        match self.phase {
+            Phase::Running => !self.definition(step).finally,
+            Phase::Finishing { canceled, .. } => self.definition(step).finally && !canceled,
+            Phase::Failing { .. } | Phase::Canceling { .. } | Phase::RollingBack | Phase::Ended(_) => false,
+        }
+    }
+
     /// Whether a rollback has to take this step back.
     fn is_to_be_rolled_back(&self, step: StepIndex) -> bool {
-        let pin = self.plan.pin(step);
+        let pin = self.pin(step);
         self.seen(step).may_have_acted
             && pin.rollback
             && pin.effect != Effect::Read
-            && self.plan.step(step).rollback == RollbackPart::Automatic
+            && !self.definition(step).finally
+            && self.definition(step).rollback == RollbackPart::Automatic
     }
 
-    /// Whether all that stands on this step is taken back.
+    /// Whether all that stands on this step is taken back, or was left in place by somebody.
     fn is_free_for_rollback(&self, step: StepIndex) -> bool {
-        self.descendants[step.as_usize()]
-            .intersection(&self.rollback)
-            .all(|it| self.seen(*it).state == State::RolledBack)
+        let before = &self.rolled_back_before[self.of(step).as_usize()];
+        let mut first = self.rollback.iter().filter(|it| before.contains(&self.of(**it)));
+        first.all(|it| matches!(self.seen(*it).state, State::RolledBack | State::LeftInPlace))
     }
 
     fn with_scope<T>(&self, evaluate: impl FnOnce(&Scope<'_>) -> T) -> T {
@@ -284,112 +423,5 @@ impl Witness {
             Some(Value::Object(facts))
         };
         evaluate(&Scope::new(&self.created.parameters, &self.facts, &step))
-    }
-
-    /// What holds after every record.
-    fn rest(&self) -> Result<(), Violation> {
-        self.no_callback_is_forgotten()?;
-        for (step, doing) in self.active() {
-            ensure(doing.stage != Stage::Stopped, "a cancel settles what it stopped", || {
-                format!("{} was stopped, and nothing follows", self.name(step))
-            })?;
-        }
-        match self.phase {
-            Phase::Running => {
-                let mut done = true;
-                for step in self.all() {
-                    let state = &self.seen(step).state;
-                    done &= state.lets_dependents_run();
-                    ensure(*state != State::Waiting || !self.may_start(step), "no step is forgotten", || {
-                        format!("{} could start, and nobody looks at it", self.name(step))
-                    })?;
-                    ensure(
-                        !matches!(state, State::Failed { tolerated: false } | State::Canceled),
-                        "a failure has consequences",
-                        || format!("{} is {}, and the release runs on", self.name(step), state.name()),
-                    )?;
-                }
-                ensure(!done, "a release ends", || "every step has ended, the release has not".to_owned())?;
-            }
-            Phase::Failing { .. } | Phase::Canceling { .. } => {
-                ensure(self.active().next().is_some(), "a release ends", || {
-                    format!("it is {:?}, and nothing goes on that it could wait for", self.phase)
-                })?;
-            }
-            Phase::RollingBack => {
-                for step in &self.rollback {
-                    let state = &self.seen(*step).state;
-                    let moves = matches!(state, State::Active(_) | State::Blocked(_) | State::RolledBack);
-                    ensure(moves || !self.is_free_for_rollback(*step), "no step is forgotten", || {
-                        format!("it is the turn of {} to be rolled back, and it is {}", self.name(*step), state.name())
-                    })?;
-                }
-                let left = self.rollback.iter().any(|it| self.seen(*it).state != State::RolledBack);
-                ensure(left, "a release ends", || "all is rolled back, and the release goes on".to_owned())?;
-            }
-            Phase::Ended(_) => {
-                ensure(self.active().next().is_none(), "nothing goes on after the end", || {
-                    let names: Vec<_> = self.active().map(|(it, _)| self.name(it).as_str()).collect();
-                    format!("{} are active", names.join(", "))
-                })?;
-            }
-        }
-        // A step is looked at once, and rolled back once; all else was brought by an input of its own.
-        let bound = 6 * self.records + 8 * self.steps.len() as u64 + 2 * self.interrupted;
-        ensure(self.events <= bound, "a journal grows with the work done", || {
-            format!("{} events in {} records of {} steps", self.events, self.records, self.steps.len())
-        })
-    }
-
-    /// A call is about to be made.
-    ///
-    /// # Errors
-    ///
-    /// When it should not be.
-    pub fn begin(&mut self, order: &CallOrder) -> Result<(), Violation> {
-        let (step, id) = (order.id.step, order.id);
-        let State::Active(doing) = &self.steps[step.as_usize()].state else {
-            return violated("only an active step calls", format!("{id:?}"));
-        };
-        ensure(
-            doing.stage.is_calling() && doing.operation == id.operation && doing.attempt == id.attempt,
-            "only an active step calls",
-            || format!("{id:?}, but it is {doing:?}"),
-        )?;
-        let fits = match (&order.call, &doing.stage) {
-            (Call::Begin { state }, Stage::Begin) => {
-                let stopped = doing.stops.as_ref().and_then(|it| match &it.stage {
-                    Stage::Suspended { state, .. } => Some(state.as_slice()),
-                    Stage::Begin | Stage::Resume { .. } | Stage::Find | Stage::Backoff { .. } | Stage::Stopped => None,
-                });
-                state.as_deref() == stopped
-            }
-            (Call::Resume { state, wake }, Stage::Resume { state: kept, wake: seen }) => {
-                **state == **kept && wake == seen
-            }
-            (Call::Find, Stage::Find) => true,
-            _ => false,
-        };
-        ensure(fits, "a call gets what the suspension kept", || format!("{:?} for {:?}", order.call, doing.stage))?;
-        ensure(self.begun.insert(id), "no two calls have one id", || {
-            format!("{id:?} was begun before: an answer to the one can be taken for an answer to the other")
-        })?;
-        let whose = (step, id.operation, doing.round);
-        let before = self.keys.entry(order.idempotency_key.clone()).or_insert(whose);
-        ensure(*before == whose, "a key belongs to one logical call", || {
-            format!("{} was {before:?} and is {whose:?}", order.idempotency_key)
-        })?;
-        let same = self.keys.iter().filter(|(_, it)| **it == whose).count();
-        ensure(same == 1, "attempts of one logical call share a key", || format!("{whose:?} has {same} keys"))?;
-        let seen = &self.steps[step.as_usize()];
-        ensure(seen.input.as_ref() == Some(&*order.input), "a call gets the step's input", || {
-            format!("{id:?} gets {} for {:?}", order.input, seen.input)
-        })?;
-        if id.operation != Operation::Start {
-            ensure(seen.output.as_ref() == order.output.as_deref(), "a rollback gets the step's output", || {
-                format!("{id:?} gets {:?} for {:?}", order.output, seen.output)
-            })?;
-        }
-        Ok(())
     }
 }

@@ -9,5 +9,6 @@ mod intervention;
 mod meddling;
 mod prefixes;
 mod rollback;
+mod simulated;
 mod workflows;
 mod world;

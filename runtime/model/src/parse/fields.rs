@@ -265,8 +265,7 @@ impl Report<'_> {
                 }
             };
             for range in ranges {
-                let embedded =
-                    !(text.starts_with("${{") && text.ends_with("}}") && text[range.end..].trim_start() == "}}");
+                let embedded = !(text[..range.start].trim_end() == "${{" && text[range.end..].trim_start() == "}}");
                 match self.expression(node, text, range, embedded) {
                     Some(expression) => expressions.push(expression),
                     None => good = false,

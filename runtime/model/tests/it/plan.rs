@@ -57,6 +57,16 @@ fn a_plan_reads_back_and_is_the_same_bytes() {
 }
 
 #[test]
+fn a_text_of_expressions_alone_is_a_text_whatever_the_last_of_them_gives() {
+    let plan = plan(
+        "windlass: v1\nworkflow: w\nparameters: { count: { type: integer } }\n\
+         steps: { b: { uses: jenkins/trigger-build, connection: ci, \
+         with: { job: '${{ parameters.count }}/${{ parameters.count }}' } } }\n",
+    );
+    assert_eq!(plan.workflow().steps.len(), 1);
+}
+
+#[test]
 fn defaults_hold_where_a_step_says_nothing() {
     let plan = plan(
         "

@@ -1,6 +1,7 @@
 //! The engine, through one fake world: see `world.rs`.
 
 mod approval;
+mod breaker;
 mod callback;
 mod ending;
 mod fan_out;

@@ -321,7 +321,8 @@ impl Release {
         let may = match &run.state {
             StepState::Waiting | StepState::Held { .. } | StepState::Paused { .. } => true,
             StepState::Active(activity) => {
-                activity.operation == Operation::Start && matches!(activity.stage, Stage::Backoff { .. })
+                let is_over = matches!(activity.stage, Stage::Backoff { .. } | Stage::Held { .. });
+                activity.operation == Operation::Start && is_over
             }
             _ => false,
         };

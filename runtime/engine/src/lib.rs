@@ -20,6 +20,7 @@ mod deadline;
 mod decide;
 mod fan_out;
 mod finally;
+mod hold;
 mod input;
 mod intervention;
 mod release;

@@ -198,12 +198,12 @@ impl fmt::Display for BreakerSettings {
         if let Some(consecutive) = self.consecutive {
             write!(f, ", or {consecutive} in a row")?;
         }
-        write!(f, "; open for {}, then {} good in a row", self.cooldown, probes(self.probes))
+        write!(f, "; open for {}, then {}", self.cooldown, probes(self.probes))
     }
 }
 
 fn probes(count: u32) -> String {
-    if count == 1 { "1 probe".to_owned() } else { format!("{count} probes") }
+    if count == 1 { "1 good probe".to_owned() } else { format!("{count} good probes in a row") }
 }
 
 #[cfg(test)]

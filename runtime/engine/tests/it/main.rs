@@ -6,6 +6,7 @@ mod callback;
 mod ending;
 mod fan_out;
 mod flow;
+mod hold;
 mod intervention;
 mod meddling;
 mod prefixes;

@@ -13,6 +13,7 @@ use windlass_model::failure::StepError;
 use windlass_store::{Append, AppendError, Outline, Rest};
 
 use crate::attendance::{is_unwatched, may_park};
+use crate::breakers::Gate;
 use crate::clock::now;
 use crate::runtime::Inner;
 use crate::view::state_name;
@@ -28,6 +29,8 @@ pub(crate) enum Message {
     },
     /// Somebody wants to see it.
     Show(oneshot::Sender<Box<Release>>),
+    /// A breaker may let its calls through; told when it was asked.
+    Ask(oneshot::Sender<()>),
 }
 
 /// Why an input was not taken.
@@ -64,13 +67,18 @@ pub(crate) async fn drive(
     let mut calls: JoinSet<Ended> = JoinSet::new();
     let mut in_flight: HashMap<CallId, AbortHandle> = HashMap::new();
     let mut waiting: Vec<oneshot::Sender<Result<(), NotTaken>>> = Vec::new();
+    let mut gate = Gate::new(inner.clone(), release);
     if beginning == Beginning::TakenOver {
         // Never refused.
         let _ = take(inner, release, Input::TakenOver).await?;
     }
     changed.send_replace(release.records());
     loop {
+        if gate.ask(release, &in_flight).await? {
+            changed.send_replace(release.records());
+        }
         match_up(inner, release, sender, &mut calls, &mut in_flight);
+        gate.forget(release, &in_flight);
         if inbox.is_empty() && (release.outcome().is_some() || may_park(release, changed)) {
             return Ok(());
         }
@@ -79,6 +87,7 @@ pub(crate) async fn drive(
             Some(ended) = calls.join_next() => match ended {
                 Ok((call, result)) => {
                     in_flight.remove(&call);
+                    gate.ended(release, call, &result);
                     Input::CallEnded { call, result, dice: rand::random() }
                 }
                 // Aborted because it is not wanted any more, or the host's own code panicked: then the
@@ -101,11 +110,18 @@ pub(crate) async fn drive(
                     let _ = answer.send(Box::new(release.clone()));
                     continue;
                 }
+                Some(Message::Ask(answer)) => {
+                    gate.answer(answer);
+                    continue;
+                }
                 None => return Ok(()),
             },
             // Who watched it has gone, so that it may be parked.
             () = changed.closed(), if !is_unwatched(changed) => continue,
-            () = sleep_until(release) => Input::Tick { dice: rand::random() },
+            () = sleep_until(release) => {
+                gate.timing_out(release);
+                Input::Tick { dice: rand::random() }
+            }
         };
         let taken = take(inner, release, input).await;
         let answer = match &taken {
@@ -165,6 +181,9 @@ pub(crate) async fn append(inner: &Inner, release: &Release, expected: u64, reco
 pub(crate) fn rest(release: &Release) -> Option<Rest> {
     if release.outcome().is_some() || release.calls().next().is_some() {
         return None;
+    }
+    if release.is_held() {
+        return Some(Rest::ForBreaker(release.wake_at()));
     }
     Some(release.wake_at().map_or(Rest::ForInput, Rest::Until))
 }

@@ -70,6 +70,7 @@ pub(crate) struct Inner {
     /// Told when nobody drives a release any more.
     pub(crate) changed: Arc<Notify>,
     pub(crate) schedules: crate::schedules::Schedules,
+    pub(crate) breakers: Arc<crate::breakers::Breakers>,
 }
 
 /// A plan in the store, with what the first event of its releases says of it.
@@ -149,6 +150,9 @@ pub enum RuntimeError {
     /// A schedule is not there, or cannot be so.
     #[error(transparent)]
     Schedule(#[from] crate::schedules::ScheduleError),
+    /// A breaker is not there, or cannot be so.
+    #[error(transparent)]
+    Breaker(#[from] crate::breakers::BreakerError),
 }
 
 pub(crate) fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
@@ -188,6 +192,7 @@ impl Runtime {
         };
         let sandbox = Sandbox::new(sandbox_options).map_err(|error| RuntimeError::Sandbox(error.to_string()))?;
         let catalog = Catalog::load(&*store)?;
+        let breakers = Arc::new(crate::breakers::Breakers::load(store.clone())?);
         let topics = Topics::new(state.topic_key().map_err(RuntimeError::State)?);
         let inner = Inner {
             store,
@@ -207,6 +212,7 @@ impl Runtime {
             logs: Mutex::default(),
             changed: Arc::default(),
             schedules: crate::schedules::Schedules::default(),
+            breakers,
         };
         let runtime = Self { inner: Arc::new(inner) };
         if runtime.inner.options.drive {
@@ -370,7 +376,10 @@ impl Runtime {
 
     /// A release as people see it.
     pub async fn view(&self, id: &ReleaseId) -> Result<ReleaseView, RuntimeError> {
-        Ok(ReleaseView::of(&*self.release(id).await?, &self.log(id).progress()))
+        let release = self.release(id).await?;
+        let mut view = ReleaseView::of(&release, &self.log(id).progress());
+        self.inner.breakers.tell_waits(&release, &mut view);
+        Ok(view)
     }
 
     /// Tells when a release or its log changes; none when nobody drives it.

@@ -185,6 +185,7 @@ impl Simulation {
                 Rejected::CallbackOver => "callback: refused, it was over",
                 Rejected::LateAnswer
                 | Rejected::UnknownTopic
+                | Rejected::NotToBeHeld
                 | Rejected::TooManyCallbacks
                 | Rejected::UnknownStep { .. } => "input: refused",
             });

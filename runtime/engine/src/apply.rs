@@ -9,6 +9,7 @@ use windlass_model::name::StepName;
 use windlass_model::plan::Pin;
 use windlass_model::time::Timestamp;
 
+use crate::hold::{hold_back, let_through};
 use crate::release::{DueKey, Pause, Release, ReleaseState};
 use crate::step::{Activity, Call, PassedOver, Stage, StepRun, StepState, Stopped, Vote};
 
@@ -155,7 +156,9 @@ impl Release {
             | Event::FannedOut { .. }
             | Event::Joined { .. }
             | Event::StepCanceled { .. }
-            | Event::CallbackKept { .. } => self.apply_to_step(event, at)?,
+            | Event::CallbackKept { .. }
+            | Event::CallHeld { .. }
+            | Event::CallLetThrough { .. } => self.apply_to_step(event, at)?,
         }
         Ok(())
     }
@@ -338,10 +341,10 @@ impl Release {
             // A pause holds the next attempt, but never what stops or rolls back.
             Stage::Backoff { .. } if self.pause.is_some() && activity.operation == Operation::Start => None,
             Stage::Backoff { until, .. } => Some(*until),
-            Stage::Calling(_) | Stage::Stopped => None,
+            Stage::Held { .. } | Stage::Calling(_) | Stage::Stopped => None,
         };
         let deadline = match &activity.stage {
-            Stage::Backoff { .. } | Stage::Stopped => None,
+            Stage::Backoff { .. } | Stage::Held { .. } | Stage::Stopped => None,
             Stage::Suspended { .. } | Stage::Calling(_) => self.deadline(index, activity),
         };
         let timers = [wake.map(|at| (at, DueKey::Wake(index))), deadline.map(|at| (at, DueKey::Deadline(index)))];
@@ -379,7 +382,8 @@ fn after(run: &mut StepRun, state: StepState, event: &Event, at: Timestamp) -> R
             Ok(Skipped { reason: reason.clone() })
         }
         (Active(activity), Event::StepSkipped { reason: reason @ SkipReason::Person { .. }, .. })
-            if activity.operation == Operation::Start && matches!(activity.stage, Stage::Backoff { .. }) =>
+            if activity.operation == Operation::Start
+                && matches!(activity.stage, Stage::Backoff { .. } | Stage::Held { .. }) =>
         {
             Ok(Skipped { reason: reason.clone() })
         }
@@ -427,9 +431,10 @@ fn after(run: &mut StepRun, state: StepState, event: &Event, at: Timestamp) -> R
             };
             let begin = stops.as_ref().and_then(|it| match &it.activity.stage {
                 Stage::Suspended { state, .. } => Some(state.clone()),
-                Stage::Calling(_) | Stage::Backoff { .. } | Stage::Stopped => None,
+                Stage::Calling(_) | Stage::Backoff { .. } | Stage::Held { .. } | Stage::Stopped => None,
             });
             run.timing_out = stops.as_ref().is_some_and(|it| it.timed_out);
+            run.called_before = run.called;
             run.called = true;
             if *operation == Operation::Start {
                 run.attempts = run.attempts.max(*attempt);
@@ -493,6 +498,8 @@ fn after(run: &mut StepRun, state: StepState, event: &Event, at: Timestamp) -> R
                 stops,
             }))
         }
+        (Active(activity), Event::CallHeld { hold, .. }) => hold_back(run, activity, hold, at),
+        (Active(activity), Event::CallLetThrough { .. }) => let_through(run, activity, at),
         (state @ (Active(_) | Paused { .. } | RollbackBlocked { .. }), Event::CallbackKept { .. }) => Ok(state),
         (state @ Active(_), Event::CheckpointRecorded { name, value, .. }) => {
             run.checkpoints.insert(name.clone(), value.clone());
@@ -620,6 +627,8 @@ fn name_of(event: &Event) -> &'static str {
         Event::RollbackSettled { .. } => "the end of a blocked rollback",
         Event::AttemptStarted { .. } => "the start of an attempt",
         Event::CallbackKept { .. } => "a callback",
+        Event::CallHeld { .. } => "a hold",
+        Event::CallLetThrough { .. } => "the end of a hold",
         Event::ReleaseCreated(_)
         | Event::Intervened { .. }
         | Event::FailingStarted { .. }

@@ -35,6 +35,8 @@ impl Release {
             Input::Callback { callback, maker } => self.callback(callback, &maker, now)?,
             Input::ParentTold => self.parent_told(now),
             Input::Vote { step, actor, approved, comment } => self.vote(step, actor, approved, comment, now)?,
+            Input::CallHeld { call, hold } => self.hold(call, hold, now)?,
+            Input::CallLetThrough { call } => self.let_through(call, now)?,
             Input::Intervene { actor, reason, intervention } => self.intervene(actor, reason, intervention, now)?,
         };
         events.extend(self.settle(now));
@@ -287,7 +289,7 @@ impl Release {
                 let error = error.clone();
                 self.try_again(events, index, &activity, &error, now);
             }
-            Stage::Calling(_) | Stage::Stopped => {}
+            Stage::Held { .. } | Stage::Calling(_) | Stage::Stopped => {}
         }
     }
 

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use serde_json::Value;
 use windlass_model::actor::Actor;
-use windlass_model::event::{Intervention, Operation};
+use windlass_model::event::{Hold, Intervention, Operation};
 use windlass_model::failure::StepError;
 use windlass_model::graph::StepIndex;
 use windlass_model::name::StepName;
@@ -68,6 +68,18 @@ pub enum Input {
         reason: String,
         /// What.
         intervention: Intervention,
+    },
+    /// A breaker does not let a call through that was to be made.
+    CallHeld {
+        /// Which.
+        call: CallId,
+        /// What holds it.
+        hold: Hold,
+    },
+    /// No breaker holds a call any more.
+    CallLetThrough {
+        /// Which.
+        call: CallId,
     },
 }
 
@@ -173,6 +185,9 @@ pub enum Rejected {
     /// The call is not, or no longer, the one going on.
     #[error("the answer is late: that call is no longer going on")]
     LateAnswer,
+    /// Only what begins forward work is held.
+    #[error("only a call that begins a step, in a release that goes forward, can be held")]
+    NotToBeHeld,
     /// Nobody made this topic. Topics are secrets: no message has one.
     #[error("there is no such callback")]
     UnknownTopic,

@@ -335,7 +335,8 @@ impl Release {
             StepState::Waiting => self.goes_forward(index) || !self.is_item(index),
             StepState::Held { .. } | StepState::Paused { .. } => true,
             StepState::Active(activity) => {
-                activity.operation == Operation::Start && matches!(activity.stage, Stage::Backoff { .. })
+                let is_over = matches!(activity.stage, Stage::Backoff { .. } | Stage::Held { .. });
+                activity.operation == Operation::Start && is_over
             }
             _ => false,
         };

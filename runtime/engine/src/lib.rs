@@ -14,11 +14,13 @@
 
 mod apply;
 mod approval;
+mod breaker;
 mod callback;
 mod deadline;
 mod decide;
 mod fan_out;
 mod finally;
+mod hold;
 mod input;
 mod intervention;
 mod release;
@@ -29,6 +31,9 @@ mod step;
 mod wait;
 
 pub use apply::IllegalEvent;
+pub use breaker::{
+    Admission, Breaker, BreakerPhase, CHANGES_KEPT, Change, Opening, Probe, SAMPLES_KEPT, Sample, Snapshot,
+};
 pub use callback::{KEPT_PER_RELEASE_MAX, KEPT_PER_STEP_MAX};
 pub use fan_out::RUNS_MAX;
 pub use input::{CallId, CallOrder, CallResult, Callback, Due, Input, Rejected, Suspension, TopicMaker, WakeCondition};

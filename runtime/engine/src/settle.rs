@@ -17,6 +17,11 @@ impl Release {
     pub(crate) fn settle(&mut self, now: Timestamp) -> Vec<Event> {
         let mut events = Vec::new();
         loop {
+            if let Some(index) = self.held_in_vain() {
+                let step = self.name_of(index);
+                self.record(&mut events, Event::StepCanceled { step }, now);
+                continue;
+            }
             match &self.state {
                 ReleaseState::Running if self.pause.is_some() && self.unfinished > 0 => return events,
                 ReleaseState::Running => match (self.ready.first().copied(), self.approved(), self.fan_turn()) {

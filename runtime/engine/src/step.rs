@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use serde_json::Value;
 use windlass_model::actor::Actor;
-use windlass_model::event::{Operation, SkipReason, Wake};
+use windlass_model::event::{Hold, Operation, SkipReason, Wake};
 use windlass_model::failure::StepError;
 use windlass_model::time::Timestamp;
 
@@ -28,6 +28,8 @@ pub struct StepRun {
     pub votes: Vec<Vote>,
     /// Whether a call of `start` was ever made, so that there may be an effect.
     pub called: bool,
+    /// The same, before the attempt that is going on began.
+    pub(crate) called_before: bool,
     /// Attempts of `start` so far; they are counted on when the step runs again.
     pub attempts: u32,
     /// Logical calls of `start` so far.
@@ -183,6 +185,13 @@ pub enum Stage {
         /// Why.
         error: StepError,
     },
+    /// A breaker does not let its first call through.
+    Held {
+        /// What holds it.
+        hold: Hold,
+        /// Since when.
+        since: Timestamp,
+    },
     /// A cancel is over; what it stopped is settled by the events that follow in the same record.
     Stopped,
 }
@@ -217,6 +226,7 @@ impl StepRun {
             passed_over: None,
             votes: Vec::new(),
             called: false,
+            called_before: false,
             attempts: 0,
             rounds: 0,
             stands: false,
@@ -237,6 +247,7 @@ impl StepRun {
             made: self.made.take(),
             checkpoints: std::mem::take(&mut self.checkpoints),
             called: self.called,
+            called_before: self.called,
             attempts: self.attempts,
             attempts_before: self.attempts,
             rounds: self.rounds,
@@ -297,6 +308,7 @@ impl Activity {
     pub fn name(&self) -> &'static str {
         match (self.operation, &self.stage) {
             (_, Stage::Backoff { .. }) => "retrying",
+            (_, Stage::Held { .. }) => "held",
             (Operation::Cancel, _) => "canceling",
             (Operation::Rollback, _) => "rolling_back",
             (Operation::Start, Stage::Suspended { .. }) => "suspended",

@@ -26,7 +26,8 @@ pub struct Wait {
     pub owner: String,
     /// When it ends by itself, if it does.
     pub until: Option<Timestamp>,
-    /// What to do about it: the arguments of a `windlass release` command; empty when nothing is to be done.
+    /// What to do about it: the arguments of a `windlass release` command, for a breaker those of `windlass`; empty
+    /// when nothing is to be done.
     pub action: String,
 }
 
@@ -45,6 +46,8 @@ pub enum WaitCause {
     Pause,
     /// The workflow lets it wait.
     Delay,
+    /// A circuit breaker is not closed.
+    Breaker,
 }
 
 impl Release {
@@ -63,7 +66,8 @@ impl Release {
             WaitCause::Pause => 0,
             WaitCause::Decision => 1,
             WaitCause::Approval => 2,
-            WaitCause::Outside | WaitCause::Backoff | WaitCause::Delay => 3,
+            WaitCause::Breaker => 3,
+            WaitCause::Outside | WaitCause::Backoff | WaitCause::Delay => 4,
         });
         waits
     }
@@ -165,6 +169,15 @@ impl Release {
                             action: String::new(),
                         }
                     }
+                    Stage::Held { .. } if self.pause.is_some() => return None,
+                    Stage::Held { hold, .. } => Wait {
+                        step,
+                        cause: WaitCause::Breaker,
+                        text: format!("{} is open: {}", hold.breaker, hold.text),
+                        owner: hold.owner.clone(),
+                        until: hold.until,
+                        action: format!("breaker reset {} --reason …", hold.breaker),
+                    },
                     Stage::Calling(_) | Stage::Stopped => return None,
                 }
             }

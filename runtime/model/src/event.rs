@@ -250,6 +250,31 @@ pub enum Event {
         /// Its body.
         body: Vec<u8>,
     },
+    /// A breaker does not let the call through that a step would begin with; the attempt waits, and nothing is spent.
+    CallHeld {
+        /// The step.
+        step: StepName,
+        /// What holds it.
+        hold: Hold,
+    },
+    /// A call that was held may be made.
+    CallLetThrough {
+        /// The step.
+        step: StepName,
+    },
+}
+
+/// What holds a call.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Hold {
+    /// The breaker's key.
+    pub breaker: String,
+    /// Why it is not closed.
+    pub text: String,
+    /// Who can end it.
+    pub owner: String,
+    /// When it lets the next one through, if it does so by itself, as was known then.
+    pub until: Option<Timestamp>,
 }
 
 /// What a release begins with.
@@ -469,7 +494,9 @@ impl Event {
             | Self::FannedOut { step, .. }
             | Self::Joined { step, .. }
             | Self::StepCanceled { step }
-            | Self::CallbackKept { step, .. } => Some(step),
+            | Self::CallbackKept { step, .. }
+            | Self::CallHeld { step, .. }
+            | Self::CallLetThrough { step } => Some(step),
             Self::Intervened { intervention, .. } => intervention.step(),
             Self::ReleaseCreated(_)
             | Self::StepsReset { .. }

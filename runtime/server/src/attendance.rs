@@ -13,7 +13,7 @@ use tokio::sync::{mpsc, oneshot, watch};
 use windlass_engine::{Input, Release};
 use windlass_model::name::ReleaseId;
 use windlass_model::time::{Span, Timestamp};
-use windlass_store::StoreError;
+use windlass_store::{Rest, StoreError};
 
 use crate::clock::now;
 use crate::driver::{self, Beginning, Message, NotTaken};
@@ -73,7 +73,14 @@ impl Runtime {
             let Some(outline) = self.inner.store.outline(&id)? else { continue };
             match outline.rest {
                 // Nothing was going on that could have been cut off.
-                Some(rest) => lock(&self.inner.attendance).parked.put(outline.release, rest.until()),
+                Some(rest) => {
+                    let release = outline.release;
+                    lock(&self.inner.attendance).parked.put(release.clone(), rest.until());
+                    // It asks the breakers again, and they know then that it waits.
+                    if matches!(rest, Rest::ForBreaker(_)) {
+                        self.reach(&release, |_| ());
+                    }
+                }
                 None => match self.inner.replay(&outline.release) {
                     Ok(release) => self.drive(release, Beginning::TakenOver),
                     // One journal that cannot be read must not keep the others from going on.
@@ -82,6 +89,7 @@ impl Runtime {
             }
         }
         tokio::spawn(keep_time(Arc::downgrade(&self.inner)));
+        tokio::spawn(crate::breakers::keep(Arc::downgrade(&self.inner)));
         Ok(())
     }
 
@@ -215,6 +223,14 @@ impl Runtime {
         }
         let text = "the host itself fails at this release; please report it".to_owned();
         Err(NotTaken::NotRecorded(text).into())
+    }
+
+    /// Lets a release ask its breakers again; the answer comes when it has.
+    pub(crate) fn ask_again(&self, id: &ReleaseId) -> oneshot::Receiver<()> {
+        let (answer, answered) = oneshot::channel();
+        // A driver that fails drops it, and asks when it is brought back.
+        self.reach(id, |handle| handle.inbox.send(Message::Ask(answer)).ok());
+        answered
     }
 
     /// The release as its driver has it; none when nobody drives it.

@@ -15,6 +15,7 @@ use windlass_model::failure::StepError;
 use windlass_store::{Append, AppendError, Outline, Rest};
 
 use crate::attendance::{is_unwatched, may_park};
+use crate::breakers::Gate;
 use crate::clock::now;
 use crate::nested::tell_parent;
 use crate::runtime::{Inner, Runtime};
@@ -31,6 +32,8 @@ pub(crate) enum Message {
     },
     /// Somebody wants to see it.
     Show(oneshot::Sender<Box<Release>>),
+    /// A breaker may let its calls through; told when it was asked.
+    Ask(oneshot::Sender<()>),
 }
 
 /// Why an input was not taken.
@@ -68,13 +71,18 @@ pub(crate) async fn drive(
     let mut in_flight: HashMap<CallId, AbortHandle> = HashMap::new();
     let mut telling: Option<BoxFuture<'static, ()>> = None;
     let mut waiting: Vec<oneshot::Sender<Result<(), NotTaken>>> = Vec::new();
+    let mut gate = Gate::new(inner.clone(), release);
     if beginning == Beginning::TakenOver {
         // Never refused.
         let _ = take(inner, release, Input::TakenOver).await?;
     }
     changed.send_replace(release.records());
     loop {
+        if gate.ask(release, &in_flight).await? {
+            changed.send_replace(release.records());
+        }
         match_up(inner, release, sender, &mut calls, &mut in_flight);
+        gate.forget(release, &in_flight);
         if release.owes_its_parent() && telling.is_none() {
             let runtime = Runtime { inner: inner.clone() };
             let parent = release.created().parent.clone();
@@ -89,6 +97,7 @@ pub(crate) async fn drive(
             Some(ended) = calls.join_next() => match ended {
                 Ok((call, result)) => {
                     in_flight.remove(&call);
+                    gate.ended(release, call, &result);
                     Input::CallEnded { call, result, dice: rand::random() }
                 }
                 // Aborted because it is not wanted any more, or the host's own code panicked: then the
@@ -111,6 +120,10 @@ pub(crate) async fn drive(
                     let _ = answer.send(Box::new(release.clone()));
                     continue;
                 }
+                Some(Message::Ask(answer)) => {
+                    gate.answer(answer);
+                    continue;
+                }
                 None => return Ok(()),
             },
             () = async { telling.as_mut().expect("it is asked for only then").await }, if telling.is_some() => {
@@ -119,7 +132,10 @@ pub(crate) async fn drive(
             }
             // Who watched it has gone, so that it may be parked.
             () = changed.closed(), if !is_unwatched(changed) => continue,
-            () = sleep_until(release) => Input::Tick { dice: rand::random() },
+            () = sleep_until(release) => {
+                gate.timing_out(release);
+                Input::Tick { dice: rand::random() }
+            }
         };
         let taken = take(inner, release, input).await;
         let answer = match &taken {
@@ -179,6 +195,9 @@ pub(crate) async fn append(inner: &Inner, release: &Release, expected: u64, reco
 pub(crate) fn rest(release: &Release) -> Option<Rest> {
     if release.outcome().is_some() || release.calls().next().is_some() {
         return None;
+    }
+    if release.is_held() {
+        return Some(Rest::ForBreaker(release.wake_at()));
     }
     Some(release.wake_at().map_or(Rest::ForInput, Rest::Until))
 }

@@ -10,6 +10,7 @@
 
 pub mod api;
 pub mod backup;
+pub mod breakers;
 pub mod callbacks;
 pub mod catalog;
 pub mod client;

@@ -75,6 +75,7 @@ pub(crate) struct Inner {
     /// Told when nobody drives a release any more.
     pub(crate) changed: Arc<Notify>,
     pub(crate) schedules: crate::schedules::Schedules,
+    pub(crate) breakers: Arc<crate::breakers::Breakers>,
 }
 
 /// How many plans are kept at hand that no release in memory has.
@@ -167,6 +168,9 @@ pub enum RuntimeError {
     /// A schedule is not there, or cannot be so.
     #[error(transparent)]
     Schedule(#[from] crate::schedules::ScheduleError),
+    /// A breaker is not there, or cannot be so.
+    #[error(transparent)]
+    Breaker(#[from] crate::breakers::BreakerError),
 }
 
 pub(crate) fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
@@ -206,6 +210,7 @@ impl Runtime {
         };
         let sandbox = Sandbox::new(sandbox_options).map_err(|error| RuntimeError::Sandbox(error.to_string()))?;
         let catalog = Catalog::load(&*store)?;
+        let breakers = Arc::new(crate::breakers::Breakers::load(store.clone())?);
         let topics = Topics::new(state.topic_key().map_err(RuntimeError::State)?);
         let inner = Inner {
             store,
@@ -225,6 +230,7 @@ impl Runtime {
             logs: Mutex::default(),
             changed: Arc::default(),
             schedules: crate::schedules::Schedules::default(),
+            breakers,
         };
         let runtime = Self { inner: Arc::new(inner) };
         if runtime.inner.options.drive {
@@ -423,7 +429,10 @@ impl Runtime {
 
     /// A release as people see it.
     pub async fn view(&self, id: &ReleaseId) -> Result<ReleaseView, RuntimeError> {
-        Ok(ReleaseView::of(&*self.release(id).await?, &self.log(id).progress()))
+        let release = self.release(id).await?;
+        let mut view = ReleaseView::of(&release, &self.log(id).progress());
+        self.inner.breakers.tell_waits(&release, &mut view);
+        Ok(view)
     }
 
     /// Tells when a release or its log changes; none when nobody drives it.

@@ -132,7 +132,7 @@ pub struct VoteView {
 pub struct WaitView {
     /// Which step; empty when it is the release as a whole.
     pub step: String,
-    /// `approval`, `outside`, `backoff`, `delay`, `decision` or `pause`.
+    /// `approval`, `outside`, `backoff`, `delay`, `decision`, `pause` or `breaker`.
     pub cause: String,
     /// In a sentence.
     pub text: String,
@@ -203,15 +203,16 @@ impl ReleaseView {
                         WaitCause::Decision => "decision",
                         WaitCause::Pause => "pause",
                         WaitCause::Delay => "delay",
+                        WaitCause::Breaker => "breaker",
                     }
                     .to_owned(),
                     text: it.text,
                     owner: it.owner,
                     until: it.until,
-                    command: if it.action.is_empty() {
-                        String::new()
-                    } else {
-                        format!("windlass release {}", it.action)
+                    command: match it.cause {
+                        _ if it.action.is_empty() => String::new(),
+                        WaitCause::Breaker => format!("windlass {}", it.action),
+                        _ => format!("windlass release {}", it.action),
                     },
                 })
                 .collect(),
@@ -248,7 +249,7 @@ fn step_view(release: &Release, index: StepIndex, waits: &[Wait], progress: &BTr
         | StepState::RollbackBlocked { error, .. } => Some(error.clone()),
         StepState::Active(activity) => match &activity.stage {
             Stage::Backoff { error, .. } => Some(error.clone()),
-            Stage::Calling(_) | Stage::Suspended { .. } | Stage::Stopped => None,
+            Stage::Calling(_) | Stage::Suspended { .. } | Stage::Held { .. } | Stage::Stopped => None,
         },
         _ => None,
     };
@@ -389,6 +390,8 @@ fn tell(event: &Event) -> String {
             windlass_model::event::Wake::Timer => "looks again".to_owned(),
             windlass_model::event::Wake::Callback { .. } => "was called back".to_owned(),
         },
+        Event::CallHeld { hold, .. } => format!("is held by the breaker {}: {}", hold.breaker, hold.text),
+        Event::CallLetThrough { .. } => "the breaker lets it through".to_owned(),
         Event::CallbackKept { .. } => "was called back before it waited for it: kept".to_owned(),
         Event::CheckpointRecorded { name, .. } => format!("checkpoint {name} is done"),
         Event::CallInterrupted { next, .. } => match next {

@@ -161,6 +161,8 @@ pub enum Rest {
     Until(Timestamp),
     /// An input.
     ForInput,
+    /// A circuit breaker, which knows nothing of it after a restart; this time, or an input before.
+    ForBreaker(Option<Timestamp>),
 }
 
 impl Rest {
@@ -169,6 +171,7 @@ impl Rest {
         match self {
             Self::Until(at) => Some(at),
             Self::ForInput => None,
+            Self::ForBreaker(until) => until,
         }
     }
 }
@@ -202,16 +205,19 @@ pub enum DocumentKind {
     Group,
     /// A schedule, with what became of its firings.
     Schedule,
+    /// A circuit breaker: its settings, and where it stands.
+    Breaker,
 }
 
 impl DocumentKind {
     /// Every kind with its name.
-    pub const ALL: [(DocumentKind, &'static str); 5] = [
+    pub const ALL: [(DocumentKind, &'static str); 6] = [
         (Self::Plugin, "plugin"),
         (Self::Connection, "connection"),
         (Self::Tool, "tool"),
         (Self::Group, "group"),
         (Self::Schedule, "schedule"),
+        (Self::Breaker, "breaker"),
     ];
 
     /// Its name on screens.
@@ -222,6 +228,7 @@ impl DocumentKind {
             Self::Tool => "tool",
             Self::Group => "group",
             Self::Schedule => "schedule",
+            Self::Breaker => "breaker",
         }
     }
 }

@@ -2,6 +2,7 @@
 
 mod backup;
 mod bench;
+mod breaker;
 mod callback;
 mod completions;
 mod connection;
@@ -68,6 +69,9 @@ enum Command {
     /// Declare native tools that plugins may run
     #[command(subcommand)]
     Tool(tool::ToolCommand),
+    /// Hold releases back when too much fails, or by hand
+    #[command(subcommand)]
+    Breaker(breaker::BreakerCommand),
     /// Declare groups of people
     #[command(subcommand)]
     Group(group::GroupCommand),
@@ -121,6 +125,7 @@ pub(crate) async fn run(arguments: Arguments, output: &Output) -> anyhow::Result
         Command::Plugin(command) => plugin::plugin(command, &context).await,
         Command::Connection(command) => connection::connection(command, &context).await,
         Command::Tool(command) => tool::tool(command, &context).await,
+        Command::Breaker(command) => breaker::breaker(command, &context).await,
         Command::Group(command) => group::group(command, &context).await,
         Command::Backup(args) => backup::backup(args, &context).await,
         Command::Restore(args) => backup::restore(args, &context).await,

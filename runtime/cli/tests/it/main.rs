@@ -4,6 +4,7 @@
 //! **Invariant:** no test waits for a time to pass; it waits for a condition, until a deadline.
 
 mod backup;
+mod breaker;
 mod callback;
 mod crash;
 mod crash_helm;

@@ -34,6 +34,7 @@ fn help_says_what_there_is() {
               plugin       Build, install and look at plugins
               connection   Declare endpoints and how to authenticate there
               tool         Declare native tools that plugins may run
+              breaker      Hold releases back when too much fails, or by hand
               group        Declare groups of people
               backup       Write everything to a new folder, while releases go on
               restore      Make an installation of a backup, or only check the backup
@@ -216,7 +217,7 @@ fn what_cannot_be_done_is_said_with_a_hint() {
         expect![[r#"
         (nothing is running; the store in STATE was opened)
         error: there is no release `payments-7`
-        hint: `windlass release list` shows the releases, `windlass plugin list` the plugins, `windlass schedule list` the schedules
+        hint: `windlass release list` shows the releases, `windlass plugin list` the plugins, `windlass schedule list` the schedules, `windlass breaker list` the breakers
     "#]],
     );
     said(
@@ -234,7 +235,7 @@ fn what_cannot_be_done_is_said_with_a_hint() {
         expect![[r#"
         (nothing is running; the store in STATE was opened)
         error: there is no release `payments-7`
-        hint: `windlass release list` shows the releases, `windlass plugin list` the plugins, `windlass schedule list` the schedules
+        hint: `windlass release list` shows the releases, `windlass plugin list` the plugins, `windlass schedule list` the schedules, `windlass breaker list` the breakers
     "#]],
     );
     said(

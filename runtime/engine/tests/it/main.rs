@@ -1,10 +1,12 @@
 //! The engine, through one fake world: see `world.rs`.
 
 mod approval;
+mod breaker;
 mod callback;
 mod ending;
 mod fan_out;
 mod flow;
+mod hold;
 mod intervention;
 mod meddling;
 mod prefixes;

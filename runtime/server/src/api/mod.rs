@@ -4,6 +4,7 @@
 //! who. Errors are `{"error": …}` with 400 (the request is malformed), 404 (no such thing), 409 (not
 //! now), 410 (too late), 413, 429, 422 (what was asked for is wrong, with `problems`), 500 (our fault).
 
+mod breaker;
 mod declare;
 mod intervention;
 mod list;
@@ -26,6 +27,7 @@ use tokio::net::UnixListener;
 use windlass_model::actor::Actor;
 use windlass_model::name::ReleaseId;
 
+pub use breaker::{ReasonBody, SettingsBody};
 pub use declare::{BackupBody, ConnectionTest, GroupBody, PluginView, backup_view};
 pub use intervention::{Asked, InterventionBody};
 pub use list::{LIMIT_MAX, OutlineView, ReleasesPage};
@@ -34,6 +36,7 @@ pub use schedule::{ActorBody, ScheduleBody};
 pub use serve::{Serving, serve};
 pub use upkeep::{ArchiveBody, ArchivedView, EXAMPLES_MAX, ExpireBody, ExpiredView};
 
+use crate::breakers::BreakerError;
 use crate::callbacks::status_of;
 use crate::runtime::{Runtime, RuntimeError};
 use crate::schedules::ScheduleError;
@@ -83,6 +86,14 @@ impl From<RuntimeError> for ApiError {
             RuntimeError::Schedule(ScheduleError::Unknown { .. }) => StatusCode::NOT_FOUND,
             RuntimeError::Schedule(ScheduleError::NotNow(_)) => StatusCode::CONFLICT,
             RuntimeError::Schedule(ScheduleError::NeverComes { .. }) => StatusCode::UNPROCESSABLE_ENTITY,
+            RuntimeError::Breaker(error) => match error {
+                BreakerError::Unknown { .. } => StatusCode::NOT_FOUND,
+                BreakerError::NotNow(_) => StatusCode::CONFLICT,
+                BreakerError::Key(_)
+                | BreakerError::Settings(_)
+                | BreakerError::Pointless { .. }
+                | BreakerError::NoReason => StatusCode::UNPROCESSABLE_ENTITY,
+            },
             RuntimeError::NoSuchPin { .. }
             | RuntimeError::OutputBreaksSchema { .. }
             | RuntimeError::NotOneOutputPerItem { .. } => StatusCode::UNPROCESSABLE_ENTITY,
@@ -147,6 +158,10 @@ pub fn router(runtime: Runtime) -> axum::Router {
         .route("/v1/schedules/{name}/resume", post(schedule::resume))
         .route("/v1/schedules/{name}/run", post(schedule::run))
         .route("/v1/times", get(schedule::times))
+        .route("/v1/breakers", get(breaker::list))
+        .route("/v1/breakers/{key}", get(breaker::show).post(breaker::set).delete(breaker::unset))
+        .route("/v1/breakers/{key}/trip", post(breaker::trip))
+        .route("/v1/breakers/{key}/reset", post(breaker::reset))
         .route("/v1/store/check", get(declare::check_store))
         .route("/v1/store/repair", post(declare::repair_store))
         .route("/v1/store/archive", post(upkeep::archive))

@@ -7,7 +7,8 @@ use serde_json::Value;
 use windlass_model::actor::Actor;
 use windlass_model::digest::Digest;
 use windlass_model::event::{
-    AfterFailure, AfterInterruption, Created, Event, Intervention, Operation, Outcome, Parent, Record, SkipReason, Wake,
+    AfterFailure, AfterInterruption, Created, Event, Hold, Intervention, Operation, Outcome, Parent, Record,
+    SkipReason, Wake,
 };
 use windlass_model::failure::{FailureClass, FailureOrigin, RetryAdvice, StepError};
 use windlass_model::name::{PhaseName, ReleaseId, StepName};
@@ -93,6 +94,10 @@ fn from_event(event: &Event) -> v1::Event<'_> {
         Event::CallbackKept { step, topic, headers, body } => {
             W::CallbackKept { step: step.as_str(), topic, headers: from_pairs(headers), body: bytes(body) }
         }
+        Event::CallHeld { step, hold: Hold { breaker, text, owner, until } } => {
+            W::CallHeld { step: step.as_str(), breaker, text, owner, until: until.map(|it| it.0) }
+        }
+        Event::CallLetThrough { step } => W::CallLetThrough { step: step.as_str() },
     }
 }
 
@@ -165,6 +170,16 @@ fn to_event(event: v1::Event<'_>) -> Result<Event, Garbled> {
         W::Joined { step, output } => {
             Event::Joined { step: to_name(step)?, output: output.map(|it| to_json(&it)).transpose()? }
         }
+        W::CallHeld { step, breaker, text, owner, until } => Event::CallHeld {
+            step: to_name(step)?,
+            hold: Hold {
+                breaker: breaker.to_owned(),
+                text: text.to_owned(),
+                owner: owner.to_owned(),
+                until: until.map(Timestamp),
+            },
+        },
+        W::CallLetThrough { step } => Event::CallLetThrough { step: to_name(step)? },
         W::CallbackKept { step, topic, headers, body } => Event::CallbackKept {
             step: to_name(step)?,
             topic: topic.to_owned(),
@@ -399,6 +414,7 @@ pub(super) fn from_outline(outline: &Outline) -> v1::Outline<'_> {
         rest: outline.rest.map(|it| match it {
             Rest::Until(at) => v1::Rest::Until(at.0),
             Rest::ForInput => v1::Rest::ForInput,
+            Rest::ForBreaker(until) => v1::Rest::ForBreaker(until.map(|it| it.0)),
         }),
     }
 }
@@ -416,6 +432,7 @@ pub(super) fn to_outline(outline: v1::Outline<'_>) -> Result<Outline, Garbled> {
         rest: outline.rest.map(|it| match it {
             v1::Rest::Until(at) => Rest::Until(Timestamp(at)),
             v1::Rest::ForInput => Rest::ForInput,
+            v1::Rest::ForBreaker(until) => Rest::ForBreaker(until.map(Timestamp)),
         }),
     })
 }

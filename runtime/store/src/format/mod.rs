@@ -166,7 +166,9 @@ pub fn is_shallow(event: &Event) -> bool {
         | Event::CancelingStarted { .. }
         | Event::RollbackStarted { .. }
         | Event::StepCanceled { .. }
-        | Event::CallbackKept { .. } => true,
+        | Event::CallbackKept { .. }
+        | Event::CallHeld { .. }
+        | Event::CallLetThrough { .. } => true,
     }
 }
 

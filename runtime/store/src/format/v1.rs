@@ -231,6 +231,24 @@ pub enum Event<'a> {
         #[b(3)]
         body: &'a ByteSlice,
     },
+    #[n(31)]
+    CallHeld {
+        #[b(0)]
+        step: &'a str,
+        #[b(1)]
+        breaker: &'a str,
+        #[b(2)]
+        text: &'a str,
+        #[b(3)]
+        owner: &'a str,
+        #[n(4)]
+        until: Option<u64>,
+    },
+    #[n(32)]
+    CallLetThrough {
+        #[b(0)]
+        step: &'a str,
+    },
 }
 
 #[derive(Debug, Encode, Decode)]
@@ -533,4 +551,6 @@ pub enum Rest {
     Until(#[n(0)] u64),
     #[n(1)]
     ForInput,
+    #[n(2)]
+    ForBreaker(#[n(0)] Option<u64>),
 }

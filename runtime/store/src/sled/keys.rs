@@ -147,6 +147,7 @@ fn kind_byte(kind: DocumentKind) -> u8 {
         DocumentKind::Tool => b't',
         DocumentKind::Group => b'g',
         DocumentKind::Schedule => b's',
+        DocumentKind::Breaker => b'b',
     }
 }
 

@@ -50,9 +50,11 @@ fn every_event_is_written_as_ever_and_reads_back() {
 fn outlines_references_and_numbers_are_written_as_ever() {
     let outline = sample::outline(&sample::release("payments-17"), 1_700_000_000_000, true);
     check("outline", &format::encode_outline(&outline));
-    for (name, rest) in
-        [("outline-rests-until", Rest::Until(Timestamp(1_700_000_060_000))), ("outline-rests", Rest::ForInput)]
-    {
+    for (name, rest) in [
+        ("outline-rests-until", Rest::Until(Timestamp(1_700_000_060_000))),
+        ("outline-rests", Rest::ForInput),
+        ("outline-rests-for-breaker", Rest::ForBreaker(None)),
+    ] {
         let outline = Outline { rest: Some(rest), ..outline.clone() };
         check(name, &format::encode_outline(&outline));
         assert_eq!(format::decode_outline(format::open_here(&read(name)).expect("in place")), Ok(outline));
@@ -104,7 +106,10 @@ async fn a_backup_is_written_as_ever_and_restored() {
 #[test]
 fn no_golden_file_is_forgotten() {
     let mut known: BTreeSet<String> = sample::one_of_each().into_iter().map(|(name, _)| name).collect();
-    known.extend(["outline", "outline-rests-until", "outline-rests", "reference", "number"].map(str::to_owned));
+    known.extend(
+        ["outline", "outline-rests-until", "outline-rests", "outline-rests-for-breaker", "reference", "number"]
+            .map(str::to_owned),
+    );
     for entry in fs::read_dir(folder()).expect("read") {
         let name = entry.expect("an entry").file_name().into_string().expect("a name");
         assert!(known.contains(name.trim_end_matches(".hex")), "{name} is compared with nothing");

@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 use windlass_model::actor::Actor;
 use windlass_model::digest::Digest;
 use windlass_model::event::{
-    AfterFailure, AfterInterruption, Created, Event, Intervention, Operation, Outcome, Record, SkipReason, Wake,
+    AfterFailure, AfterInterruption, Created, Event, Hold, Intervention, Operation, Outcome, Record, SkipReason, Wake,
 };
 use windlass_model::failure::{FailureClass, FailureOrigin, RetryAdvice, StepError};
 use windlass_model::name::{ReleaseId, StepName};
@@ -59,7 +59,7 @@ pub(crate) fn outline(release: &ReleaseId, created_at: u64, open: bool) -> Outli
 }
 
 /// The number of variants of [`Event`].
-const EVENTS: usize = 30;
+const EVENTS: usize = 32;
 
 /// Which variant it is. A new one does not compile until it is here, and then fails until it is in [`one_of_each`].
 fn variant(event: &Event) -> usize {
@@ -92,7 +92,9 @@ fn variant(event: &Event) -> usize {
         Event::DeadlinePassed { .. } => 26,
         Event::FinallyStarted { .. } => 27,
         Event::CallbackKept { .. } => 28,
-        Event::ParentTold => 29,
+        Event::CallHeld { .. } => 29,
+        Event::CallLetThrough { .. } => 30,
+        Event::ParentTold => 31,
         Event::ReleaseEnded { .. } => 18,
     }
 }
@@ -249,6 +251,19 @@ pub(crate) fn one_of_each() -> Vec<(String, Event)> {
                 body: vec![0, 255],
             },
         ),
+        (
+            "call-held".to_owned(),
+            Event::CallHeld {
+                step: build(),
+                hold: Hold {
+                    breaker: "connection:http/api".to_owned(),
+                    text: "5 failed in a row".to_owned(),
+                    owner: "whoever looks after api".to_owned(),
+                    until: Some(Timestamp(1_700_000_000_000)),
+                },
+            },
+        ),
+        ("call-let-through".to_owned(), Event::CallLetThrough { step: build() }),
         (
             "skipped-by-person".to_owned(),
             Event::StepSkipped {

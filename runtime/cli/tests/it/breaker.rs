@@ -1,0 +1,230 @@
+//! Circuit breakers as people use them: a service that fails and heals, a process that is killed, a person who opens
+//! and closes them, and what they never hold.
+
+use serde_json::Value;
+use windlass_server::view::{ReleaseView, WaitView};
+
+use crate::support::release::{Deployment, RELEASE, payments};
+use crate::support::{Service, Site, eventually, noop};
+
+const KEY: &str = "connection:http/api";
+
+const CALLS: &str = r"windlass: v1
+workflow: calls
+steps:
+  look:
+    uses: http/get@^0.1
+    connection: api
+    with: { path: /app }
+    retry: { attempts: 100, backoff: 100ms, max_backoff: 100ms }
+    on_failure: fail
+";
+
+const ONCE: &str = r"windlass: v1
+workflow: once
+steps:
+  look:
+    uses: http/get@^0.1
+    connection: api
+    with: { path: /app }
+    on_failure: fail
+";
+
+const QUICK: &str = "windlass: v1\nworkflow: quick\nsteps:\n  look:\n    uses: noop/noop\n";
+
+fn site(service: &Service) -> Site {
+    let site = Site::new();
+    site.good(&["connection", "add", "api", "--url", &service.url, "--private-network"]);
+    site.write("calls.yaml", CALLS);
+    site.write("once.yaml", ONCE);
+    site
+}
+
+fn show(site: &Site, key: &str) -> Value {
+    site.json(&["breaker", "show", key])
+}
+
+fn history(breaker: &Value) -> Vec<String> {
+    let history = breaker["history"].as_array().map(Vec::as_slice).unwrap_or_default();
+    history.iter().filter_map(|it| it["to"].as_str()).map(str::to_owned).collect()
+}
+
+fn held(view: &ReleaseView) -> Option<&WaitView> {
+    view.waits.iter().find(|it| it.cause == "breaker")
+}
+
+fn refused(site: &Site, arguments: &[&str], says: &str) {
+    let ran = site.run(arguments);
+    assert!(ran.code == Some(2) && ran.stderr.contains(says), "{arguments:?}: {ran:?}");
+}
+
+#[test]
+fn releases_wait_for_a_service_that_fails_one_tries_it_and_all_go_on() {
+    let service = Service::start();
+    service.answers("/app", 503, "not now");
+    let site = site(&service);
+    let mut serve = site.serve();
+    let set = ["breaker", "set", KEY, "--of", "1000", "--consecutive", "3", "--cooldown", "2s", "--as", "ana"];
+    let set = site.json(&set);
+    assert_eq!((set["state"].as_str(), set["set_by"].as_str()), (Some("closed"), Some("ana")), "{set}");
+    let releases: Vec<String> = (1..=4).map(|it| format!("calls-{it}")).collect();
+    for _ in &releases {
+        site.good(&["run", "calls.yaml", "--detach"]);
+    }
+    for release in &releases {
+        let view = site.until(release, "it waits for the breaker", |it| held(it).is_some());
+        let wait = held(&view).expect("just seen");
+        assert!(wait.text.starts_with("connection:http/api is "), "{wait:?}");
+        assert_eq!(wait.command, "windlass breaker reset connection:http/api --reason …");
+        assert_eq!(wait.owner, "the service behind `api`");
+        assert_eq!(view.steps[0].state, "held");
+    }
+    serve.kill_9();
+    // While nothing runs it is told all the same.
+    let open = show(&site, KEY);
+    assert_ne!(open["state"], "closed", "{open}");
+    assert!(open["samples"].as_array().is_some_and(|it| it.len() >= 3), "{open}");
+    let _serve = site.serve();
+    // Probes come and fail, one for each time that it is half open; nobody is spent by them.
+    let before = history(&show(&site, KEY)).len();
+    eventually("a probe fails again", || {
+        let seen = history(&show(&site, KEY));
+        (seen.len() >= before + 3 && seen.last().is_some_and(|it| it == "open")).then_some(())
+    });
+    for release in &releases {
+        assert!(!site.show(release).expect("the release").ended, "{release}");
+    }
+    service.answers("/app", 200, "fine");
+    let mut attempts = 0;
+    for release in &releases {
+        let view = site.ended(release);
+        assert!(view.succeeded, "{view:#?}");
+        let story = site.good(&["release", "show", release]).stdout;
+        attempts += story.matches("starts, attempt ").count();
+        assert!(story.contains("is held by the breaker connection:http/api: "), "{story}");
+        assert!(story.contains("the breaker lets it through"), "{story}");
+    }
+    let closed = show(&site, KEY);
+    assert_eq!((closed["state"].as_str(), &closed["waiting"]), (Some("closed"), &serde_json::json!([])), "{closed}");
+    let last = &closed["history"].as_array().expect("its history").last().expect("a change")["why"];
+    assert!(last.as_str().is_some_and(|it| it.starts_with("the probe calls-") && it.ends_with("ended well")), "{last}");
+    // No attempt was counted that was not made, and while it was not closed only probes were.
+    let (asked, seen) = (service.asked("/app"), history(&closed));
+    assert_eq!(asked, attempts);
+    let probes = seen.iter().filter(|it| *it == "half-open").count();
+    assert!(asked <= 4 + probes + 3, "{asked} requests, {probes} probes: {seen:?}");
+    site.check();
+}
+
+#[test]
+fn a_workflow_whose_releases_fail_is_tried_with_one_release() {
+    let service = Service::start();
+    let site = site(&service);
+    let _serve = site.serve();
+    let set = ["breaker", "set", "workflow:once", "--of", "1000", "--consecutive", "2", "--cooldown", "2s"];
+    site.good(&set);
+    for release in ["once-1", "once-2"] {
+        site.good(&["run", "once.yaml", "--detach"]);
+        assert_eq!(site.ended(release).state, "failed");
+    }
+    let open = eventually("it opens", || Some(show(&site, "workflow:once")).filter(|it| it["state"] == "open"));
+    assert_eq!(open["why"], "2 failed in a row; the last: failed", "{open}");
+    service.answers("/app", 200, "fine");
+    for _ in 3..=5 {
+        site.good(&["run", "once.yaml", "--detach"]);
+    }
+    for release in ["once-3", "once-4", "once-5"] {
+        assert!(site.ended(release).succeeded);
+    }
+    let closed = show(&site, "workflow:once");
+    assert_eq!(history(&closed), ["open", "half-open", "closed"], "{closed}");
+    site.good(&["breaker", "unset", "workflow:once"]);
+    refused(&site, &["breaker", "show", "workflow:once"], "there is no breaker `workflow:once`; there are none");
+}
+
+#[test]
+fn what_a_person_opens_stays_open_across_kill_9_until_a_person_closes_it() {
+    let site = Site::empty();
+    site.good(&["plugin", "install", noop().to_str().expect("text")]);
+    site.write("quick.yaml", QUICK);
+    let mut serve = site.serve();
+    let trip = ["breaker", "trip", "global", "--reason", "incident 4711", "--as", "ana"];
+    site.good(&trip);
+    refused(&site, &trip, "global is open already: ana opened it: incident 4711");
+    for release in ["quick-1", "quick-2"] {
+        site.good(&["run", "quick.yaml", "--detach"]);
+        let view = site.until(release, "it waits", |it| held(it).is_some());
+        let wait = held(&view).expect("just seen");
+        assert_eq!((wait.owner.as_str(), wait.until), ("ana", None));
+        assert_eq!(wait.text, "global is open: ana opened it: incident 4711");
+    }
+    serve.kill_9();
+    let _serve = site.serve();
+    let waiting = ["quick-1", "quick-2"];
+    eventually("both wait again", || (show(&site, "global")["waiting"] == serde_json::json!(waiting)).then_some(()));
+    // Cancelling is never held.
+    site.good(&["release", "cancel", "quick-1", "--reason", "not needed"]);
+    assert_eq!(site.ended("quick-1").state, "canceled");
+    assert!(!site.show("quick-2").expect("the release").ended);
+    let list = site.good(&["breaker", "list"]).stdout;
+    assert!(list.contains("global  open  ana opened it: incident 4711"), "{list}");
+    site.good(&["breaker", "reset", "global", "--reason", "over", "--as", "ben"]);
+    assert!(site.ended("quick-2").succeeded);
+    let shown = site.good(&["breaker", "show", "global"]).stdout;
+    assert!(shown.contains("closed: ben closed it: over (asserted by local user "), "{shown}");
+    refused(&site, &["breaker", "reset", "global", "--reason", "x"], "global is closed: nothing is held");
+}
+
+#[test]
+fn a_rollback_is_not_held() {
+    let (site, counterparts) = payments(Deployment::Fails, 0, 0);
+    let _serve = site.serve();
+    site.good(&["run", "payments.yaml", "--param", "version=1.2.3", "--detach"]);
+    site.until(RELEASE, "it waits for approval", |it| it.waits.iter().any(|it| it.cause == "approval"));
+    site.good(&["breaker", "trip", "connection:servicenow/itsm", "--reason", "maintenance"]);
+    site.good(&["release", "approve", RELEASE, "--as", "ana", "--comment", "go"]);
+    assert_eq!(site.ended(RELEASE).state, "rolled back");
+    let changes: Vec<String> = counterparts.servicenow.effects().into_iter().map(|it| it.kind).collect();
+    assert_eq!(changes, ["change.created", "task.created", "task.updated", "change.updated"]);
+    // What begins anew is.
+    site.good(&["run", "payments.yaml", "--param", "version=1.2.4", "--detach"]);
+    let view = site.until("payments-2", "it is held", |it| held(it).is_some());
+    assert_eq!(held(&view).expect("just seen").step, "change");
+    site.good(&["release", "rollback", "payments-2", "--reason", "not today"]);
+    assert_eq!(site.ended("payments-2").state, "rolled back");
+    assert_eq!(counterparts.servicenow.effects().len(), 4, "what was held did nothing");
+}
+
+#[test]
+fn what_cannot_be_is_refused_and_changes_nothing() {
+    let service = Service::start();
+    let site = site(&service);
+    for (arguments, says) in [
+        (&["show", "global"][..], "there is no breaker `global`; there are none"),
+        (&["show", "x"], "`x` is no breaker: write `connection:PLUGIN/CONNECTION`, `workflow:NAME` or `global`"),
+        (&["set", "connection:http"], "`connection:http` is no breaker"),
+        (&["set", "connection:htp/api"], "no plugin `htp` is installed; there is "),
+        (&["set", "connection:http/app"], "no connection `app` is declared; there is `api`"),
+        (&["trip", "connection:http/app", "--reason", "x"], "no connection `app` is declared; there is `api`"),
+        (&["set", "global"], "only people open and close it"),
+        (&["set", KEY, "--failures", "half"], "`half` is no share: write a whole number of percent"),
+        (&["set", KEY, "--failures", "0%"], "the share of failures is 0%: it may be 1% to 100%"),
+        (&["set", KEY, "--of", "0"], "the number of samples is 0: it may be 1 to 10000"),
+        (&["set", KEY, "--within", "10"], "`10` is no length of time"),
+        (&["set", KEY, "--cooldown", "8d"], "the cooldown is 8d: it may be 100ms to 7d"),
+        (&["set", KEY, "--probes", "0"], "the number of probes is 0: it may be 1 to 1000"),
+        (&["trip", "global"], "--reason"),
+        (&["trip", "global", "--reason", " "], "a reason is missing"),
+        (&["reset", "global", "--reason", "x"], "there is no breaker `global`"),
+        (&["unset", "workflow:x"], "there is no breaker `workflow:x`"),
+    ] {
+        refused(&site, &[&["breaker"], arguments].concat(), says);
+    }
+    assert_eq!(site.json(&["breaker", "list"]), serde_json::json!([]));
+    // As by default, and what is left out of it.
+    let view = site.json(&["breaker", "set", KEY]);
+    let rule = "50% of at least 10 within 10m, or 5 in a row; open for 5m, then 1 good probe";
+    assert_eq!(view["rule"], rule, "{view}");
+    let view = site.json(&["breaker", "set", KEY, "--consecutive", "0", "--probes", "3"]);
+    assert_eq!(view["rule"], "50% of at least 10 within 10m; open for 5m, then 3 good probes in a row", "{view}");
+}

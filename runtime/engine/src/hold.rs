@@ -1,0 +1,118 @@
+//! What circuit breakers hold: the calls that begin forward work, and nothing else.
+//!
+//! A release does not see breakers. Who makes its calls asks them, and tells here what they said; a call that is held
+//! is recorded as such, and waits within its attempt. When it is let through, the attempt's time begins anew, so that
+//! a wait spends neither attempts nor their time.
+//!
+//! **Invariant:** only the first call of `start` is held, and only while its release goes forward; a release that
+//! does anything else lets go of what was held, so that it never waits for a breaker.
+
+use windlass_model::event::{Event, Hold, Operation};
+use windlass_model::graph::StepIndex;
+use windlass_model::time::Timestamp;
+
+use crate::input::{CallId, Rejected};
+use crate::release::{Release, ReleaseState, call_id};
+use crate::step::{Activity, Call, Stage, StepRun, StepState};
+
+impl Release {
+    /// Whether a call is one that breakers are asked about before it is made.
+    pub fn may_be_held(&self, call: CallId) -> bool {
+        let Some(activity) = self.steps.get(call.step.as_usize()).and_then(|it| it.state.activity()) else {
+            return false;
+        };
+        let is_that = call_id(call.step, activity) == call && call.operation == Operation::Start;
+        is_that && matches!(activity.stage, Stage::Calling(Call::Begin { .. })) && self.is_forward(call.step)
+    }
+
+    /// Calls that are held, and would be made if nothing held them.
+    pub fn held_calls(&self) -> impl Iterator<Item = (CallId, &Hold)> + '_ {
+        let active = self.active.iter().filter(|_| self.pause.is_none());
+        active.filter_map(|index| match self.steps[index.as_usize()].state.activity()? {
+            activity @ Activity { stage: Stage::Held { hold, .. }, .. } => Some((call_id(*index, activity), hold)),
+            _ => None,
+        })
+    }
+
+    /// Whether anything is held.
+    pub fn is_held(&self) -> bool {
+        self.active.iter().any(|it| self.is_held_at(*it))
+    }
+
+    /// Whether a call of any step was made, but for those that are about to be.
+    pub fn has_begun(&self) -> bool {
+        self.steps.iter().any(|run| match run.state.activity() {
+            Some(Activity {
+                operation: Operation::Start, stage: Stage::Calling(Call::Begin { .. }), call: 1, ..
+            }) => run.called_before,
+            _ => run.called,
+        })
+    }
+
+    fn is_held_at(&self, index: StepIndex) -> bool {
+        matches!(self.steps[index.as_usize()].state.activity(), Some(Activity { stage: Stage::Held { .. }, .. }))
+    }
+
+    fn is_forward(&self, index: StepIndex) -> bool {
+        self.state == ReleaseState::Running && !self.definition(index).finally
+    }
+
+    /// A step that is held in a release that does not go forward.
+    pub(crate) fn held_in_vain(&self) -> Option<StepIndex> {
+        let mut held = self.active.iter().copied().filter(|it| self.is_held_at(*it));
+        if self.state == ReleaseState::Running { None } else { held.next() }
+    }
+
+    pub(crate) fn hold(&mut self, call: CallId, hold: Hold, now: Timestamp) -> Result<Vec<Event>, Rejected> {
+        let mut events = Vec::new();
+        if self.held_calls().any(|(held, by)| held == call && by.breaker == hold.breaker) {
+            return Ok(events);
+        }
+        if !self.may_be_held(call) && !self.held_calls().any(|(held, _)| held == call) {
+            self.activity(call)?;
+            return Err(Rejected::NotToBeHeld);
+        }
+        let step = self.name_of(call.step);
+        self.record(&mut events, Event::CallHeld { step, hold }, now);
+        Ok(events)
+    }
+
+    pub(crate) fn let_through(&mut self, call: CallId, now: Timestamp) -> Result<Vec<Event>, Rejected> {
+        if !self.held_calls().any(|(held, _)| held == call) {
+            return Err(Rejected::LateAnswer);
+        }
+        let mut events = Vec::new();
+        let step = self.name_of(call.step);
+        self.record(&mut events, Event::CallLetThrough { step }, now);
+        Ok(events)
+    }
+}
+
+/// A step after its call was held.
+pub(crate) fn hold_back(
+    run: &mut StepRun,
+    activity: Activity,
+    hold: &Hold,
+    at: Timestamp,
+) -> Result<StepState, &'static str> {
+    let since = match &activity.stage {
+        Stage::Calling(Call::Begin { .. }) if activity.operation == Operation::Start => at,
+        Stage::Held { since, .. } => *since,
+        _ => return Err("a hold"),
+    };
+    // Of an attempt whose call was cut off nobody knows whether it had an effect.
+    if activity.call == 1 {
+        run.called = run.called_before;
+    }
+    let stage = Stage::Held { hold: hold.clone(), since };
+    Ok(StepState::Active(Activity { stage, ..activity }))
+}
+
+/// A step after its call was let through.
+pub(crate) fn let_through(run: &mut StepRun, activity: Activity, at: Timestamp) -> Result<StepState, &'static str> {
+    let Stage::Held { since, .. } = &activity.stage else { return Err("the end of a hold") };
+    run.called = true;
+    let began_at = activity.began_at + at.since(*since);
+    let stage = Stage::Calling(Call::Begin { state: None });
+    Ok(StepState::Active(Activity { stage, began_at, attempt_began_at: at, ..activity }))
+}

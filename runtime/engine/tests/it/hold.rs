@@ -1,0 +1,228 @@
+//! Calls that a breaker holds: what waits, what that costs (nothing), and what is never held.
+
+use windlass_engine::{CallId, Input, Rejected, Release, StepState, Wait, WaitCause};
+use windlass_model::event::{Hold, Intervention, Outcome};
+use windlass_model::failure::FailureClass;
+use windlass_model::time::{Span, Timestamp};
+use windlass_model::workflow::{OnFailure, Workflow};
+
+use crate::world::{Does, Pins, World, fails, workflow};
+
+fn by(breaker: &str) -> Hold {
+    Hold {
+        breaker: breaker.to_owned(),
+        text: "5 failed in a row".to_owned(),
+        owner: "whoever looks after `api`".to_owned(),
+        until: Some(Timestamp(9_000_000)),
+    }
+}
+
+fn call(world: &World, step: &str) -> CallId {
+    let index = world.release.index_of(&step.parse().expect("a name")).expect("a step");
+    let calls = world.release.calls().chain(world.release.held_calls().map(|(it, _)| it));
+    calls.into_iter().find(|it| it.step == index).expect("it is to be called, or held")
+}
+
+fn hold(world: &mut World, step: &str) -> Result<(), Rejected> {
+    let call = call(world, step);
+    world.tell(Input::CallHeld { call, hold: by("connection:http/api") })
+}
+
+fn let_through(world: &mut World, step: &str) -> Result<(), Rejected> {
+    let call = call(world, step);
+    world.tell(Input::CallLetThrough { call })
+}
+
+fn breaker_wait(world: &World) -> Option<Wait> {
+    world.release.waits().into_iter().find(|it| it.cause == WaitCause::Breaker)
+}
+
+fn world(workflow: Workflow, script: &[(&str, Vec<Does>)]) -> World {
+    World::new(workflow, Pins::default(), script)
+}
+
+fn attempts(world: &World, step: &str) -> u32 {
+    let index = world.release.index_of(&step.parse().expect("a name")).expect("a step");
+    world.release.step(index).attempts
+}
+
+#[test]
+fn a_held_call_waits_with_a_cause_and_goes_on_where_it_was() {
+    let mut world = world(workflow("build -> deploy"), &[]);
+    assert!(!world.release.has_begun());
+    hold(&mut world, "build").expect("it can be held");
+    // Told again, nothing is recorded; by another breaker, that is.
+    let records = world.journal.len();
+    hold(&mut world, "build").expect("as before");
+    assert_eq!(world.journal.len(), records);
+    world.run();
+    let wait = breaker_wait(&world).expect("it waits");
+    assert_eq!(wait.text, "connection:http/api is open: 5 failed in a row");
+    assert_eq!(wait.owner, "whoever looks after `api`");
+    assert_eq!(wait.until, Some(Timestamp(9_000_000)));
+    assert_eq!(wait.action, "breaker reset connection:http/api --reason …");
+    let call = call(&world, "build");
+    world.tell(Input::CallHeld { call, hold: by("global") }).expect("another one holds it now");
+    assert!(breaker_wait(&world).expect("it waits").text.starts_with("global is open"));
+    assert!(!world.release.has_begun() && world.release.is_held());
+    // The process ends: it waits as before, and nobody takes it for a call that was cut off.
+    let records = world.journal.len();
+    world.crash();
+    assert_eq!(world.journal.len(), records);
+    let_through(&mut world, "build").expect("it was held");
+    assert!(world.release.held_calls().next().is_none());
+    assert_eq!(let_through(&mut world, "build"), Err(Rejected::LateAnswer));
+    world.run();
+    assert_eq!(
+        world.story(),
+        "waits for build: connection:http/api is open: 5 failed in a row\nrun build\nrun deploy\nsucceeded\n"
+    );
+    assert_eq!((attempts(&world, "build"), world.effects["build"].len()), (1, 1));
+}
+
+#[test]
+fn a_wait_spends_neither_attempts_nor_their_time() {
+    let mut workflow = workflow("build -> deploy");
+    workflow.steps[0].timeout = Some(Span::seconds(30));
+    workflow.steps[0].retry.within = Some(Span::seconds(120));
+    workflow.steps[0].retry.on = std::iter::once(FailureClass::Conflict).collect();
+    let mut world = world(
+        workflow,
+        &[(
+            "build",
+            vec![Does::Fails(FailureClass::Conflict), Does::Fails(FailureClass::Conflict), Does::Suspends(20)],
+        )],
+    );
+    for attempt in 1..=3 {
+        while !world.release.calls().any(|it| it.attempt == attempt) {
+            assert!(world.turn(), "attempt {attempt} comes");
+        }
+        hold(&mut world, "build").expect("a new attempt can be held");
+        assert_eq!(world.release.wake_at(), None, "no time runs");
+        world.now = world.now + Span::seconds(3600);
+        world.crash();
+        let_through(&mut world, "build").expect("it was held");
+    }
+    world.run();
+    assert_eq!(world.release.outcome(), Some(Outcome::Succeeded), "{}", world.story());
+    assert_eq!(attempts(&world, "build"), 3);
+}
+
+#[test]
+fn a_release_that_fails_or_is_canceled_does_not_wait_for_a_breaker() {
+    // What was held did nothing, and is not rolled back; what ran is.
+    let mut workflow = workflow("build -> a; build -> b");
+    for step in &mut workflow.steps {
+        step.on_failure = OnFailure::Rollback;
+    }
+    let failing = || world(workflow.clone(), &[("b", fails(FailureClass::Invalid))]);
+    let mut world = failing();
+    while !world.release.calls().any(|it| world.release.name_of(it.step).as_str() == "a") {
+        assert!(world.turn());
+    }
+    hold(&mut world, "a").expect("it can be held");
+    world.run();
+    assert_eq!(world.state("a"), &StepState::Canceled);
+    assert_eq!(world.release.outcome(), Some(Outcome::RolledBack), "{}", world.story());
+    assert_eq!(world.story(), "run build\nrun b: fails (invalid)\nrollback b\nrollback build\nrolled back\n");
+    for (intervention, story) in [
+        (Intervention::Cancel { rollback: false }, "run build\ncanceled\n"),
+        (Intervention::Cancel { rollback: true }, "run build\nrollback build\nrolled back\n"),
+        (Intervention::Rollback, "run build\nrollback build\nrolled back\n"),
+    ] {
+        let mut world = failing();
+        while !world.release.calls().any(|it| world.release.name_of(it.step).as_str() == "a") {
+            assert!(world.turn());
+        }
+        hold(&mut world, "a").expect("it can be held");
+        hold(&mut world, "b").expect("it can be held");
+        world.intervene(intervention).expect("never held");
+        world.run();
+        assert_eq!(world.story(), story);
+    }
+}
+
+#[test]
+fn a_retry_that_is_held_keeps_what_the_attempt_before_it_may_have_done() {
+    let mut workflow = workflow("build");
+    workflow.steps[0].retry.on = std::iter::once(FailureClass::Transient).collect();
+    let mut world = world(workflow, &[("build", vec![Does::LosesItsAnswer])]);
+    while !world.release.calls().any(|it| it.attempt == 2 && world.release.may_be_held(it)) {
+        // The attempt before may have had its effect, so it is looked for: that is not held.
+        let looked = world.release.calls().find(|it| it.attempt == 2);
+        if let Some(call) = looked {
+            let held = world.tell(Input::CallHeld { call, hold: by("global") });
+            assert_eq!(held, Err(Rejected::NotToBeHeld));
+            world.script.insert("build:find".to_owned(), [Does::NotFound].into());
+        }
+        assert!(world.turn(), "{}", world.story());
+    }
+    hold(&mut world, "build").expect("it can be held");
+    assert!(world.release.has_begun());
+    world.intervene(Intervention::Cancel { rollback: true }).expect("never held");
+    world.run();
+    assert!(world.story().ends_with("rollback build\nrolled back\n"), "{}", world.story());
+}
+
+#[test]
+fn a_pause_outlasts_a_breaker_and_a_held_step_can_be_skipped() {
+    let mut world = world(workflow("build -> deploy"), &[]);
+    hold(&mut world, "build").expect("it can be held");
+    let held = call(&world, "build");
+    world.intervene(Intervention::Pause).expect("paused");
+    assert_eq!(world.release.held_calls().count(), 0, "nobody asks");
+    assert_eq!(world.tell(Input::CallLetThrough { call: held }), Err(Rejected::LateAnswer));
+    assert_eq!(breaker_wait(&world), None, "a pause is told once, for all");
+    world.intervene(Intervention::Resume).expect("resumed");
+    assert_eq!(world.release.held_calls().count(), 1);
+    let skip = Intervention::Skip { step: "build".parse().expect("a name"), output: None };
+    world.intervene(skip).expect("what has not begun can be skipped");
+    world.run();
+    assert_eq!(world.story(), "run deploy\nsucceeded\n");
+}
+
+#[test]
+fn nothing_but_the_beginning_of_forward_work_is_held() {
+    // What runs goes on: its answer is asked for, it is stopped, it is rolled back.
+    let mut workflow = workflow("build -> deploy; tidy");
+    let tidy = workflow.steps.iter_mut().find(|it| it.name.as_str() == "tidy").expect("a step");
+    tidy.finally = true;
+    let script = [("build", vec![Does::Suspends(10)]), ("deploy", fails(FailureClass::Invalid))];
+    let mut world = world(workflow.clone(), &script);
+    for step in &mut workflow.steps {
+        step.on_failure = OnFailure::Rollback;
+    }
+    let mut world_of_rollback = self::world(workflow, &script);
+    let mut held = Vec::new();
+    for world in [&mut world, &mut world_of_rollback] {
+        for _ in 0..100 {
+            let calls: Vec<CallId> = world.release.calls().collect();
+            for call in calls {
+                let name = format!("{} {}", world.release.name_of(call.step), call.operation.name());
+                let may = world.release.may_be_held(call);
+                let copy = Release::clone(&world.release);
+                let told = world.release.decide(Input::CallHeld { call, hold: by("global") }, world.now);
+                assert_eq!(told.is_ok(), may, "{name}: {told:?}");
+                world.release = copy;
+                held.push(format!("{name} {} {may}", call.call));
+            }
+            if !world.turn() {
+                break;
+            }
+        }
+        assert!(world.release.outcome().is_some(), "{}", world.story());
+    }
+    held.sort();
+    held.dedup();
+    assert_eq!(
+        held,
+        [
+            "build rollback 1 false",
+            "build start 1 true",
+            "build start 2 false",
+            "deploy rollback 1 false",
+            "deploy start 1 true",
+            "tidy start 1 false",
+        ]
+    );
+}

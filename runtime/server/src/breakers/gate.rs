@@ -1,0 +1,208 @@
+//! Between one release's driver and the breakers: asks before a call is made, and tells how it ended.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use tokio::sync::oneshot;
+use tokio::task::AbortHandle;
+use windlass_engine::{Call, CallId, CallResult, Due, Input, Release};
+use windlass_model::breaker::BreakerKey;
+use windlass_model::event::{Operation, Outcome};
+use windlass_model::failure::{FailureClass, StepError};
+use windlass_model::graph::StepIndex;
+use windlass_store::AppendError;
+
+use super::Breakers;
+use crate::clock::now;
+use crate::driver::take;
+use crate::runtime::Inner;
+
+/// What an end says of the system that a connection leads to.
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum Evidence {
+    /// It answered, whatever the answer was.
+    Works,
+    /// It did not, or not as one can work with.
+    Fails(String),
+    /// Nothing.
+    None,
+}
+
+fn evidence(error: &StepError) -> Evidence {
+    match error.class {
+        FailureClass::Transient
+        | FailureClass::RateLimited
+        | FailureClass::TimedOut
+        | FailureClass::Unauthenticated
+        | FailureClass::Internal => Evidence::Fails(error.to_string()),
+        FailureClass::NotFound | FailureClass::Conflict | FailureClass::Invalid | FailureClass::Rejected => {
+            Evidence::Works
+        }
+        // What the operator does not allow, or somebody stopped, is no news of the other side.
+        FailureClass::Forbidden | FailureClass::Canceled => Evidence::None,
+    }
+}
+
+/// A call was let through. Whoever drops it without a word gives the probe back, if it was one.
+struct Pass {
+    breakers: Arc<Breakers>,
+    keys: Vec<BreakerKey>,
+    who: String,
+}
+
+impl Pass {
+    fn conclude(self, failure: Option<String>) {
+        self.breakers.observe(&self.keys, &self.who, failure);
+    }
+}
+
+impl Drop for Pass {
+    fn drop(&mut self) {
+        // After it was concluded this changes nothing: who has told how it ended is not the probe any more.
+        self.breakers.abandon(&self.keys, &self.who);
+    }
+}
+
+/// What the driver of one release knows of breakers.
+pub(crate) struct Gate {
+    inner: Arc<Inner>,
+    passes: HashMap<CallId, Pass>,
+    asked: Vec<oneshot::Sender<()>>,
+    was_open: bool,
+}
+
+impl Gate {
+    pub(crate) fn new(inner: Arc<Inner>, release: &Release) -> Self {
+        let was_open = release.outcome().is_none();
+        Self { inner, passes: HashMap::new(), asked: Vec::new(), was_open }
+    }
+
+    /// Somebody wants the breakers to be asked again; that is done before anything else is.
+    pub(crate) fn answer(&mut self, answer: oneshot::Sender<()>) {
+        self.asked.push(answer);
+    }
+
+    /// Asks about every call that is about to be made, and about those that are held; tells whether something was
+    /// recorded.
+    pub(crate) async fn ask(
+        &mut self,
+        release: &mut Release,
+        in_flight: &HashMap<CallId, AbortHandle>,
+    ) -> Result<bool, AppendError> {
+        let before = release.records();
+        if release.is_held() || !self.inner.breakers.is_quiet() {
+            let held: Vec<CallId> = release.held_calls().map(|(call, _)| call).collect();
+            for call in held {
+                let input = match self.admit(release, call) {
+                    Ok(()) => Input::CallLetThrough { call },
+                    Err(hold) => Input::CallHeld { call, hold },
+                };
+                // Refused is what something before it has settled.
+                take(&self.inner, release, input).await?.ok();
+            }
+            let is_new =
+                |it: &CallId| !in_flight.contains_key(it) && !self.passes.contains_key(it) && release.may_be_held(*it);
+            let new: Vec<CallId> = release.calls().filter(is_new).collect();
+            for call in new {
+                if let Err(hold) = self.admit(release, call) {
+                    take(&self.inner, release, Input::CallHeld { call, hold }).await?.ok();
+                }
+            }
+        }
+        for asked in self.asked.drain(..) {
+            let _ = asked.send(());
+        }
+        if self.was_open && release.outcome().is_some() {
+            self.release_ended(release);
+        }
+        self.was_open = release.outcome().is_none();
+        Ok(release.records() != before)
+    }
+
+    fn admit(&mut self, release: &Release, call: CallId) -> Result<(), windlass_model::event::Hold> {
+        let keys = connections(release, call.step);
+        let who = who(release, call.step);
+        let breakers = &self.inner.breakers;
+        breakers.admit(release.id(), !release.has_begun(), &keys, &who)?;
+        self.passes.insert(call, Pass { breakers: breakers.clone(), keys, who });
+        Ok(())
+    }
+
+    /// Gives back what was let through and is not going on any more.
+    pub(crate) fn forget(&mut self, release: &Release, in_flight: &HashMap<CallId, AbortHandle>) {
+        self.passes.retain(|id, _| in_flight.contains_key(id) && release.order(*id).is_some());
+    }
+
+    /// Tells the breakers how a call ended. What is asked again and again how far it is tells only when it fails.
+    pub(crate) fn ended(&mut self, release: &Release, call: CallId, result: &Result<CallResult, StepError>) {
+        let pass = self.passes.remove(&call);
+        if call.operation != Operation::Start || self.inner.breakers.is_quiet() {
+            return;
+        }
+        let Some(order) = release.order(call) else { return };
+        let begins = matches!(order.call, Call::Begin { .. });
+        let failure = match result.as_ref().map_or_else(evidence, |_| Evidence::Works) {
+            Evidence::Works if begins => None,
+            Evidence::Fails(text) => Some(text),
+            Evidence::Works | Evidence::None => return,
+        };
+        self.tell(release, call.step, pass, failure);
+    }
+
+    /// Attempts that are over their time count as failures.
+    pub(crate) fn timing_out(&mut self, release: &Release) {
+        if self.inner.breakers.is_quiet() {
+            return;
+        }
+        for due in release.due(now()) {
+            let Due::Deadline(step) = due else { continue };
+            let state = &release.step(step).state;
+            if state.activity().is_none_or(|it| it.operation != Operation::Start) {
+                continue;
+            }
+            let call = self.passes.keys().find(|it| it.step == step).copied();
+            let pass = call.and_then(|it| self.passes.remove(&it));
+            self.tell(release, step, pass, Some("timed-out (timed_out): the attempt took too long".to_owned()));
+        }
+    }
+
+    fn tell(&self, release: &Release, step: StepIndex, pass: Option<Pass>, failure: Option<String>) {
+        match pass {
+            Some(pass) => pass.conclude(failure),
+            None => self.inner.breakers.observe(&connections(release, step), &who(release, step), failure),
+        }
+    }
+
+    fn release_ended(&self, release: &Release) {
+        let keys = [BreakerKey::Workflow(release.id().workflow().clone())];
+        let who = release.id().to_string();
+        let breakers = &self.inner.breakers;
+        match release.outcome() {
+            Some(Outcome::Succeeded) => breakers.observe(&keys, &who, None),
+            Some(outcome @ (Outcome::Failed | Outcome::RolledBack | Outcome::PartiallyRolledBack)) => {
+                breakers.observe(&keys, &who, Some(outcome.name().to_owned()));
+            }
+            Some(Outcome::Canceled) | None => breakers.abandon(&keys, &who),
+        }
+    }
+}
+
+fn who(release: &Release, step: StepIndex) -> String {
+    format!("{}/{}", release.id(), release.name_of(step))
+}
+
+/// The breakers of a step's connections.
+fn connections(release: &Release, step: StepIndex) -> Vec<BreakerKey> {
+    // A workflow binds its connections itself, in a release of its own.
+    let Some(uses) = release.definition(step).uses.action() else { return Vec::new() };
+    let plugin = &uses.plugin;
+    let mut keys: Vec<BreakerKey> = release
+        .pin(step)
+        .connections
+        .values()
+        .map(|it| BreakerKey::Connection { plugin: plugin.clone(), connection: it.clone() })
+        .collect();
+    keys.sort();
+    keys.dedup();
+    keys
+}

@@ -1,0 +1,479 @@
+//! Circuit breakers at work: asked before a step's call is made, told how it ended, kept in the store.
+//!
+//! A release that is held registers here and is parked. When its breaker lets something through again, it is brought
+//! back and asks anew: all of them when it closes; when it is half open one after the other, until one is the probe.
+//!
+//! **Invariant:** where nothing was set and nobody opened anything, nothing is counted and nothing asked.
+//! **Invariant:** what a person does is durable before it is acknowledged; what a breaker does by itself is written
+//! soon after. Samples are not written: after a restart a breaker that is closed counts anew.
+
+mod gate;
+mod record;
+mod view;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, Weak};
+use std::time::Duration;
+
+use tokio::sync::Notify;
+use windlass_engine::{Admission, Breaker, BreakerPhase, Release};
+use windlass_model::actor::Actor;
+use windlass_model::breaker::{BreakerKey, BreakerSettings, InvalidBreakerKey, InvalidBreakerSettings, Written};
+use windlass_model::event::Hold;
+use windlass_model::name::ReleaseId;
+use windlass_model::time::Timestamp;
+use windlass_store::{DocumentKind, Store, StoreError};
+
+pub(crate) use self::gate::Gate;
+use self::record::{Record, SetBy};
+pub use self::view::{BreakerChange, BreakerSample, BreakerView};
+use crate::clock::now;
+use crate::runtime::{Inner, Runtime, RuntimeError, lock};
+use crate::view::ReleaseView;
+
+/// How long it takes until something is written again after the store has failed.
+const STORE_RETRY: Duration = Duration::from_secs(5);
+
+/// How long the timer sleeps before it looks at the clock again.
+const CLOCK_LOOK: Duration = Duration::from_secs(60);
+
+/// What cannot be done with a breaker.
+#[derive(Debug, thiserror::Error)]
+pub enum BreakerError {
+    /// There is no such breaker.
+    #[error("there is no breaker `{key}`; {known}")]
+    Unknown {
+        /// What was asked for.
+        key: String,
+        /// What there is.
+        known: String,
+    },
+    /// This is no breaker's key.
+    #[error(transparent)]
+    Key(#[from] InvalidBreakerKey),
+    /// Not with these settings.
+    #[error(transparent)]
+    Settings(#[from] InvalidBreakerSettings),
+    /// Nothing here would ever be held by it.
+    #[error("nothing can come to the breaker `{key}`: {why}")]
+    Pointless {
+        /// Which.
+        key: BreakerKey,
+        /// Why not, and what there is.
+        why: String,
+    },
+    /// A reason is missing.
+    #[error("a reason is missing: say why, it is kept with the breaker (`--reason`)")]
+    NoReason,
+    /// Not as things are.
+    #[error("{0}")]
+    NotNow(String),
+}
+
+/// The breakers of an installation.
+pub(crate) struct Breakers {
+    store: Arc<dyn Store>,
+    entries: Mutex<BTreeMap<BreakerKey, Entry>>,
+    /// Whether there are none.
+    quiet: AtomicBool,
+    /// Told when one has changed, or would take a probe.
+    told: Arc<Notify>,
+    /// What is written, is written one after the other.
+    writing: tokio::sync::Mutex<()>,
+}
+
+#[derive(Debug, Clone)]
+struct Entry {
+    breaker: Breaker,
+    set: Option<SetBy>,
+    /// Releases that it holds.
+    waiting: BTreeSet<ReleaseId>,
+    /// How often it had changed when it was last written.
+    written: u64,
+}
+
+impl Entry {
+    fn new() -> Self {
+        Self { breaker: Breaker::new(None, now()), set: None, waiting: BTreeSet::new(), written: 0 }
+    }
+
+    /// Whether somebody has to be told, or something written.
+    fn is_stirred(&self) -> bool {
+        let passes = self.breaker.wants_a_probe() || self.breaker.phase() == BreakerPhase::Closed;
+        self.breaker.changed() != self.written || (passes && !self.waiting.is_empty())
+    }
+}
+
+impl Breakers {
+    /// Reads all breakers. One that cannot be read is left out, and said: it must not keep the others from working.
+    pub(crate) fn load(store: Arc<dyn Store>) -> Result<Self, StoreError> {
+        let mut entries = BTreeMap::new();
+        for (name, bytes) in store.documents(DocumentKind::Breaker)? {
+            match serde_json::from_slice::<Record>(&bytes) {
+                Ok(record) => {
+                    let key = record.key.clone();
+                    let (breaker, set) = record.breaker(now());
+                    let written = breaker.changed();
+                    entries.insert(key, Entry { breaker, set, waiting: BTreeSet::new(), written });
+                }
+                Err(error) => tracing::error!(breaker = %name, %error, "this breaker cannot be read; set it again"),
+            }
+        }
+        Ok(Self {
+            store,
+            quiet: AtomicBool::new(entries.is_empty()),
+            entries: Mutex::new(entries),
+            told: Arc::default(),
+            writing: tokio::sync::Mutex::default(),
+        })
+    }
+
+    pub(crate) fn is_quiet(&self) -> bool {
+        self.quiet.load(Ordering::Acquire)
+    }
+
+    fn entries(&self) -> MutexGuard<'_, BTreeMap<BreakerKey, Entry>> {
+        lock(&self.entries)
+    }
+
+    /// Asks whether a call may be made: by all breakers that it has to do with. A release that is held is told when
+    /// to ask again.
+    fn admit(&self, release: &ReleaseId, is_first: bool, keys: &[BreakerKey], who: &str) -> Result<(), Hold> {
+        let now = now();
+        let mut entries = self.entries();
+        let id = release.to_string();
+        let workflow = BreakerKey::Workflow(release.workflow().clone());
+        // Releases that are under way go on to their end, however their workflow's breaker stands.
+        let first = is_first.then_some((&workflow, id.as_str()));
+        let asked: Vec<(&BreakerKey, &str)> =
+            [(&BreakerKey::Global, who)].into_iter().chain(first).chain(keys.iter().map(|it| (it, who))).collect();
+        for (at, (key, as_whom)) in asked.iter().enumerate() {
+            let Some(entry) = entries.get_mut(key) else { continue };
+            if entry.breaker.admit(as_whom, now) != Admission::Held {
+                continue;
+            }
+            entry.waiting.insert(release.clone());
+            let hold = hold(key, &entry.breaker);
+            for (key, as_whom) in &asked[..at] {
+                if let Some(entry) = entries.get_mut(key) {
+                    entry.breaker.abandon(as_whom);
+                }
+            }
+            self.stir(&entries);
+            return Err(hold);
+        }
+        self.stir(&entries);
+        Ok(())
+    }
+
+    fn observe(&self, keys: &[BreakerKey], who: &str, failure: Option<String>) {
+        let mut entries = self.entries();
+        for key in keys {
+            if let Some(entry) = entries.get_mut(key) {
+                entry.breaker.observe(who, failure.clone(), now());
+            }
+        }
+        self.stir(&entries);
+    }
+
+    fn abandon(&self, keys: &[BreakerKey], who: &str) {
+        if self.is_quiet() {
+            return;
+        }
+        let mut entries = self.entries();
+        for key in keys {
+            if let Some(entry) = entries.get_mut(key) {
+                entry.breaker.abandon(who);
+            }
+        }
+        self.stir(&entries);
+    }
+
+    fn stir(&self, entries: &BTreeMap<BreakerKey, Entry>) {
+        if entries.values().any(Entry::is_stirred) {
+            self.told.notify_one();
+        }
+    }
+
+    /// Brings what a release's waits say up to date: they were recorded when they began.
+    pub(crate) fn tell_waits(&self, release: &Release, view: &mut ReleaseView) {
+        let mut entries = self.entries();
+        for (call, hold) in release.held_calls() {
+            let step = release.name_of(call.step);
+            let wait = view.waits.iter_mut().find(|it| it.cause == "breaker" && it.step == step.as_str());
+            let entry = hold.breaker.parse::<BreakerKey>().ok().and_then(|it| entries.get_mut(&it));
+            if let (Some(wait), Some(entry)) = (wait, entry) {
+                let seen = entry.breaker.snapshot(now());
+                wait.until = seen.until;
+                if let Some(probe) = seen.probe {
+                    wait.text = format!("{} is half-open: {} is tried first", hold.breaker, probe.who);
+                }
+            }
+        }
+    }
+
+    /// Writes a breaker as it stands; durable when this returns.
+    async fn write(&self, key: &BreakerKey) -> Result<(), StoreError> {
+        let _alone = self.writing.lock().await;
+        let (record, changed) = {
+            let mut entries = self.entries();
+            match entries.get_mut(key) {
+                Some(Entry { breaker, set, .. }) => {
+                    (Some(Record::of(key, breaker, set.clone(), now())), breaker.changed())
+                }
+                None => (None, 0),
+            }
+        };
+        let name = key.to_string();
+        match record {
+            Some(record) => {
+                let bytes = serde_json::to_vec(&record).expect("breakers hold only what JSON can hold");
+                self.store.put_document(DocumentKind::Breaker, &name, bytes).await?;
+            }
+            None => {
+                self.store.remove_document(DocumentKind::Breaker, &name).await?;
+            }
+        }
+        if let Some(entry) = self.entries().get_mut(key) {
+            entry.written = changed;
+        }
+        Ok(())
+    }
+
+    /// Does what somebody asked for; it is as before if it cannot be written.
+    async fn change(
+        &self,
+        key: &BreakerKey,
+        change: impl FnOnce(&mut BTreeMap<BreakerKey, Entry>) -> Result<(), BreakerError>,
+    ) -> Result<(), RuntimeError> {
+        let before = {
+            let mut entries = self.entries();
+            let before = entries.get(key).cloned();
+            change(&mut entries)?;
+            self.quiet.store(entries.is_empty(), Ordering::Release);
+            before
+        };
+        let written = self.write(key).await;
+        if written.is_err() {
+            let mut entries = self.entries();
+            match before {
+                Some(before) => entries.insert(key.clone(), before),
+                None => entries.remove(key),
+            };
+            self.quiet.store(entries.is_empty(), Ordering::Release);
+        }
+        self.told.notify_one();
+        Ok(written?)
+    }
+
+    /// Lets time pass, and tells who is to be asked again and who is to be written.
+    fn look(&self) -> Look {
+        let now = now();
+        let mut look = Look::default();
+        for (key, entry) in self.entries().iter_mut() {
+            entry.breaker.pass(now);
+            if entry.breaker.changed() != entry.written {
+                look.unwritten.push(key.clone());
+            }
+            if entry.breaker.phase() == BreakerPhase::Closed {
+                look.free.extend(std::mem::take(&mut entry.waiting));
+            } else if entry.breaker.wants_a_probe()
+                && look.next.is_none()
+                && let Some(release) = entry.waiting.pop_first()
+            {
+                look.next = Some(release);
+            }
+            look.due = [look.due, entry.breaker.due()].into_iter().flatten().min();
+        }
+        look
+    }
+}
+
+/// What is to be done now.
+#[derive(Debug, Default)]
+struct Look {
+    unwritten: Vec<BreakerKey>,
+    /// Nothing holds them any more.
+    free: BTreeSet<ReleaseId>,
+    /// It could be the probe.
+    next: Option<ReleaseId>,
+    /// When the next cooldown ends.
+    due: Option<Timestamp>,
+}
+
+fn hold(key: &BreakerKey, breaker: &Breaker) -> Hold {
+    let opening = breaker.opening();
+    let person = opening.and_then(|it| it.by.as_ref());
+    let owner = match (person, key) {
+        (Some(person), _) => person.name.clone(),
+        (None, BreakerKey::Connection { connection, .. }) => format!("the service behind `{connection}`"),
+        (None, BreakerKey::Workflow(workflow)) => format!("whoever looks after `{workflow}`"),
+        (None, BreakerKey::Global) => "an operator".to_owned(),
+    };
+    let text = opening.map_or_else(String::new, |it| it.why.clone());
+    Hold { breaker: key.to_string(), text, owner, until: breaker.due() }
+}
+
+/// Does what breakers do by themselves: they are written, their cooldowns end, and who waits is asked.
+pub(crate) async fn keep(inner: Weak<Inner>) {
+    loop {
+        let Some(strong) = inner.upgrade() else { return };
+        let told = strong.breakers.told.clone();
+        let runtime = Runtime { inner: strong };
+        let look = runtime.inner.breakers.look();
+        let mut failed = false;
+        for key in &look.unwritten {
+            if let Err(error) = runtime.inner.breakers.write(key).await {
+                tracing::error!(breaker = %key, %error, "this breaker could not be written; it is tried again");
+                failed = true;
+            }
+        }
+        for release in &look.free {
+            drop(runtime.ask_again(release));
+        }
+        if let Some(release) = &look.next {
+            // Whether it was the probe, the breaker knows then; if it was not, the next one is asked.
+            let _ = runtime.ask_again(release).await;
+            continue;
+        }
+        drop(runtime);
+        let wait = look.due.map_or(CLOCK_LOOK * 60, |it| it.since(now()).into()).min(match look.due {
+            Some(_) => CLOCK_LOOK,
+            None => CLOCK_LOOK * 60,
+        });
+        let wait = if failed { wait.min(STORE_RETRY) } else { wait };
+        let _ = tokio::time::timeout(wait, told.notified()).await;
+    }
+}
+
+impl Runtime {
+    /// All breakers, by key.
+    pub fn breakers(&self) -> Vec<BreakerView> {
+        let view = |(key, entry): (&BreakerKey, &mut Entry)| view(key, entry);
+        self.inner.breakers.entries().iter_mut().map(view).collect()
+    }
+
+    /// A breaker.
+    pub fn breaker(&self, key: &str) -> Result<BreakerView, RuntimeError> {
+        let key: BreakerKey = key.parse().map_err(BreakerError::from)?;
+        let mut entries = self.inner.breakers.entries();
+        match entries.get_mut(&key) {
+            Some(entry) => Ok(view(&key, entry)),
+            None => Err(unknown(&key, &entries).into()),
+        }
+    }
+
+    /// Gives a breaker the settings by which it opens and closes by itself.
+    pub async fn set_breaker(&self, key: &str, written: Written, by: Actor) -> Result<BreakerView, RuntimeError> {
+        let key = self.breaker_key(key)?;
+        if key == BreakerKey::Global {
+            let why = "only people open and close it (`windlass breaker trip global --reason …`)".to_owned();
+            return Err(BreakerError::Pointless { key, why }.into());
+        }
+        let settings = BreakerSettings::try_from(written).map_err(BreakerError::from)?;
+        let set = |entries: &mut BTreeMap<BreakerKey, Entry>| {
+            let entry = entries.entry(key.clone()).or_insert_with(Entry::new);
+            entry.breaker.configure(Some(settings), &by, now());
+            entry.set = Some(SetBy { actor: by, at: now() });
+            Ok(())
+        };
+        self.inner.breakers.change(&key, set).await?;
+        self.breaker(&key.to_string())
+    }
+
+    /// Takes a breaker's settings away. One that a person has opened stays until it is closed, any other is gone.
+    pub async fn unset_breaker(&self, key: &str, by: Actor) -> Result<(), RuntimeError> {
+        let key: BreakerKey = key.parse().map_err(BreakerError::from)?;
+        let mut waiting = BTreeSet::new();
+        let unset = |entries: &mut BTreeMap<BreakerKey, Entry>| {
+            let Some(entry) = entries.get_mut(&key) else { return Err(unknown(&key, entries)) };
+            if entry.breaker.is_tripped() && entry.breaker.settings().is_none() {
+                let text = format!("{key} was opened by a person: `windlass breaker reset {key} --reason …` closes it");
+                return Err(BreakerError::NotNow(text));
+            }
+            entry.breaker.configure(None, &by, now());
+            entry.set = None;
+            if entry.breaker.phase() == BreakerPhase::Closed {
+                waiting = std::mem::take(&mut entry.waiting);
+                entries.remove(&key);
+            }
+            Ok(())
+        };
+        self.inner.breakers.change(&key, unset).await?;
+        tracing::info!(breaker = %key, by = %by.name, authenticated = %by.authenticated, "a breaker was unset");
+        for release in &waiting {
+            drop(self.ask_again(release));
+        }
+        Ok(())
+    }
+
+    /// Opens a breaker, until somebody closes it.
+    pub async fn trip_breaker(&self, key: &str, by: Actor, reason: &str) -> Result<BreakerView, RuntimeError> {
+        let key = self.breaker_key(key)?;
+        let reason = some_reason(reason)?;
+        let trip = |entries: &mut BTreeMap<BreakerKey, Entry>| {
+            let entry = entries.entry(key.clone()).or_insert_with(Entry::new);
+            if let Some(opening) = entry.breaker.opening().filter(|it| it.by.is_some()) {
+                return Err(BreakerError::NotNow(format!("{key} is open already: {}", opening.why)));
+            }
+            entry.breaker.trip(by, reason, now());
+            Ok(())
+        };
+        self.inner.breakers.change(&key, trip).await?;
+        self.breaker(&key.to_string())
+    }
+
+    /// Closes a breaker, whatever it says.
+    pub async fn reset_breaker(&self, key: &str, by: Actor, reason: &str) -> Result<BreakerView, RuntimeError> {
+        let key: BreakerKey = key.parse().map_err(BreakerError::from)?;
+        let reason = some_reason(reason)?;
+        let reset = |entries: &mut BTreeMap<BreakerKey, Entry>| {
+            let Some(entry) = entries.get_mut(&key) else { return Err(unknown(&key, entries)) };
+            if entry.breaker.phase() == BreakerPhase::Closed {
+                return Err(BreakerError::NotNow(format!("{key} is closed: nothing is held")));
+            }
+            entry.breaker.reset(by, reason, now());
+            Ok(())
+        };
+        self.inner.breakers.change(&key, reset).await?;
+        self.breaker(&key.to_string())
+    }
+
+    /// A key to which something can come.
+    fn breaker_key(&self, text: &str) -> Result<BreakerKey, BreakerError> {
+        let key: BreakerKey = text.parse()?;
+        let BreakerKey::Connection { plugin, connection } = &key else { return Ok(key) };
+        let catalog = self.catalog();
+        let there_is = |names: Vec<String>| match names.is_empty() {
+            true => "there are none".to_owned(),
+            false => format!("there is {}", names.join(", ")),
+        };
+        if !catalog.plugins.contains_key(plugin) {
+            let names = catalog.plugins.keys().map(|it| format!("`{it}`")).collect();
+            let why = format!("no plugin `{plugin}` is installed; {}", there_is(names));
+            return Err(BreakerError::Pointless { key: key.clone(), why });
+        }
+        if !catalog.connections.contains_key(connection) {
+            let names = catalog.connections.keys().map(|it| format!("`{it}`")).collect();
+            let why = format!("no connection `{connection}` is declared; {}", there_is(names));
+            return Err(BreakerError::Pointless { key: key.clone(), why });
+        }
+        Ok(key)
+    }
+}
+
+fn view(key: &BreakerKey, entry: &mut Entry) -> BreakerView {
+    BreakerView::of(key, &mut entry.breaker, entry.set.as_ref(), entry.waiting.iter(), now())
+}
+
+fn some_reason(reason: &str) -> Result<&str, BreakerError> {
+    let reason = reason.trim();
+    if reason.is_empty() { Err(BreakerError::NoReason) } else { Ok(reason) }
+}
+
+fn unknown(key: &BreakerKey, entries: &BTreeMap<BreakerKey, Entry>) -> BreakerError {
+    let known: Vec<String> = entries.keys().map(|it| format!("`{it}`")).collect();
+    let known = if known.is_empty() { "there are none".to_owned() } else { format!("there is {}", known.join(", ")) };
+    BreakerError::Unknown { key: key.to_string(), known }
+}

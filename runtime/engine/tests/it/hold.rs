@@ -143,6 +143,21 @@ fn a_release_that_fails_or_is_canceled_does_not_wait_for_a_breaker() {
 }
 
 #[test]
+fn what_runs_in_a_failing_release_ends_by_itself() {
+    let script = [("build", vec![Does::Fails(FailureClass::Transient)]), ("other", fails(FailureClass::Invalid))];
+    let mut world = world(workflow("build; other"), &script);
+    while !world.release.calls().any(|it| it.attempt == 2) {
+        assert!(world.turn(), "{}", world.story());
+    }
+    assert_eq!(world.release.state().name(), "failing");
+    let retry = call(&world, "build");
+    assert!(!world.release.may_be_held(retry), "nobody asks");
+    assert_eq!(hold(&mut world, "build"), Err(Rejected::NotToBeHeld));
+    world.run();
+    assert_eq!((world.state("build"), world.release.outcome()), (&StepState::Succeeded, Some(Outcome::Failed)));
+}
+
+#[test]
 fn a_retry_that_is_held_keeps_what_the_attempt_before_it_may_have_done() {
     let mut workflow = workflow("build");
     workflow.steps[0].retry.on = std::iter::once(FailureClass::Transient).collect();

@@ -1,7 +1,7 @@
 //! People: those who may, those who may not, and those who clear up.
 
 use serde_json::{Value, json};
-use windlass_engine::{Input, Rejected, Release, Stage, StepState, TopicMaker, Wait, WaitCause};
+use windlass_engine::{Input, Rejected, Release, ReleaseState, Stage, StepState, TopicMaker, Wait, WaitCause};
 use windlass_model::actor::Actor;
 use windlass_model::event::Intervention;
 use windlass_model::graph::StepIndex;
@@ -164,7 +164,7 @@ impl Simulation {
     /// What somebody says that a step gives; mostly it fits.
     fn by_hand(&mut self, step: &StepName) -> Value {
         let number = self.dice.below(1000);
-        let one = json!({ "id": "by hand", "number": number, "ok": number % 2 == 0, "list": [number, 2] });
+        let one = json!({ "id": "by hand", "number": number, "ok": number.is_multiple_of(2), "list": [number, 2] });
         let of = step.of_step().parse().ok().and_then(|it| self.plan.index_of(&it));
         let for_each = of.and_then(|it| self.plan.step(it).for_each.as_ref()).filter(|_| step.item().is_none());
         match for_each {
@@ -196,10 +196,12 @@ impl Simulation {
             return violated("nothing waits without a cause", format!("{:?}", release.state()));
         };
         let by = actor(0);
-        let give_up = |rollback| Input::Intervene {
+        // What runs last is canceled, but nothing is rolled back any more.
+        let is_last = matches!(release.state(), ReleaseState::Finishing { .. });
+        let give_up = |rollback: bool| Input::Intervene {
             actor: by.clone(),
             reason: "nobody knows better".to_owned(),
-            intervention: Intervention::Cancel { rollback },
+            intervention: Intervention::Cancel { rollback: rollback && !is_last },
         };
         let ask =
             |intervention| Input::Intervene { actor: by.clone(), reason: "it works again".to_owned(), intervention };

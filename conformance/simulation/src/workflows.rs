@@ -295,9 +295,8 @@ fn rollback_after(dice: &mut Dice, document: &mut Value, names: &[Named]) {
         let earlier = (0..at).filter(|it| document["steps"][&names[*it].name]["phase"] != step["phase"]);
         for need in earlier.chain(needs).collect::<Vec<_>>() {
             after[at][need] = true;
-            for further in 0..need {
-                after[at][further] |= after[need][further];
-            }
+            let further = after[need].clone();
+            after[at].iter_mut().zip(further).for_each(|(it, further)| *it |= further);
         }
     }
     for _ in 0..dice.between(1, 3) {

@@ -244,7 +244,9 @@ impl Release {
         let run = &self.steps[index.as_usize()];
         let Some(Activity { stage: Stage::Stopped, .. }) = run.state.activity() else { return };
         let (step, timed_out) = (self.name_of(index), run.timing_out);
-        if timed_out && !matches!(self.state, ReleaseState::Canceling { .. }) {
+        let unwanted =
+            matches!(self.state, ReleaseState::Canceling { .. } | ReleaseState::Finishing { canceled: true, .. });
+        if timed_out && !unwanted {
             let error = self.timed_out(index);
             self.fail(events, index, error, now, dice);
         } else {

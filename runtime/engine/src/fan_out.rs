@@ -294,7 +294,8 @@ impl Release {
 
     fn sort_fan(&mut self, step: StepIndex) {
         let Some(fan) = self.fans.get_mut(&step) else { return };
-        for run in fan.runs[..fan.items.len()].to_vec() {
+        let runs: Vec<StepIndex> = fan.runs.iter().take(fan.items.len()).copied().collect();
+        for run in runs {
             fan.place(run, &self.steps[run.as_usize()].state);
         }
     }

@@ -1,7 +1,7 @@
-//! Seeds that found something, by the name of what they found.
+//! Seeds in which a fault would be seen, by its name.
 //!
-//! A seed tells this story only as long as the simulation is as it was; what each of them found has a
-//! test of its own in `runtime/engine/tests/it`, which stays.
+//! A seed tells this story only as long as the simulation is as it was; what was found has tests of its own in
+//! `runtime/engine/tests/it`, which stay.
 
 use windlass_simulation::{Detail, run, workflows};
 
@@ -10,50 +10,50 @@ fn breaks_no_rule(seed: u64) {
     assert_eq!(ran.violation, None, "{}", ran.story);
 }
 
-/// In a release that was rolled back, somebody was asked to try a paused step again.
+/// A point of no return had its effect, and its step runs again: a deadline may not roll the release back.
 #[test]
-fn asked_for_what_is_refused() {
-    breaks_no_rule(15);
+fn point_of_no_return_of_an_earlier_run() {
+    breaks_no_rule(247);
 }
 
-/// The input of a step had no value; a person's retry called the plugin with `null`.
+/// A deadline paused the release, and somebody canceled it.
 #[test]
-fn called_without_an_input() {
-    breaks_no_rule(29);
+fn canceled_after_a_deadline() {
+    breaks_no_rule(215);
 }
 
-/// An attempt took too long and could not be stopped; its step was canceled, and the release never ended.
+/// A deadline passed once; the other deadlines stand.
 #[test]
-fn timed_out_and_not_stopped() {
-    breaks_no_rule(39);
+fn deadlines_stand_by_themselves() {
+    breaks_no_rule(202);
 }
 
-/// A step failed before its plugin was called, and was rolled back.
+/// A step was rejected, and its phase tolerates no failure.
 #[test]
-fn rolled_back_what_was_never_called() {
-    breaks_no_rule(94);
+fn rejection_in_a_phase() {
+    breaks_no_rule(68);
 }
 
-/// Two attempts of one step were stopped, by two calls with one id.
+/// A step that was skipped had an effect, and the release is rolled back.
 #[test]
-fn two_cancels_with_one_id() {
-    breaks_no_rule(205);
+fn skipped_with_an_effect() {
+    breaks_no_rule(233);
 }
 
-/// A credential expired while a step was waiting; its retry did everything a second time.
+/// A step ran for many items, then for fewer, and the release is rolled back.
 #[test]
-fn expired_credential() {
-    breaks_no_rule(250);
+fn rolled_back_items_of_a_longer_run() {
+    breaks_no_rule(834);
 }
 
-/// The release was canceled while a slow attempt was being stopped, and the attempt after it began.
+/// The release ended during what ran last, and went on.
 #[test]
-fn retried_after_the_cancel() {
-    breaks_no_rule(1860);
+fn rerun_after_what_ran_last() {
+    breaks_no_rule(13978);
 }
 
-/// The clock jumped past a deadline and the timer behind it; the retry did not wait for its backoff.
+/// A step that runs last has no input, and somebody waits for it.
 #[test]
-fn late_tick() {
-    breaks_no_rule(2420);
+fn last_without_an_input() {
+    breaks_no_rule(5207);
 }

@@ -291,6 +291,21 @@ fn nothing_of_what_runs_last_starts_after_it_was_canceled() {
 }
 
 #[test]
+fn what_runs_last_and_was_too_slow_gets_no_other_attempt_after_it_was_canceled() {
+    let mut workflow = with_last();
+    workflow.steps[1].timeout = Some(Span::seconds(10));
+    workflow.steps[1].retry.on = vec![FailureClass::TimedOut];
+    let mut world = World::new(workflow, Pins::default(), &[("y", vec![Does::Hangs])]);
+    while !world.release.calls().any(|it| it.operation == Operation::Cancel) {
+        assert!(world.turn());
+    }
+    world.intervene(Intervention::Cancel { rollback: false }).expect("accepted");
+    world.run();
+    assert_eq!(world.state("y").name(), "canceled", "{}", world.story());
+    assert_eq!(world.story().matches("run y").count(), 1, "{}", world.story());
+}
+
+#[test]
 fn what_runs_last_does_not_run_with_a_release_that_runs_again() {
     let mut workflow = with_last();
     workflow.steps[1].delay = Some(Span::seconds(60));

@@ -31,6 +31,8 @@ impl SledStore {
         self.shared.left.clear();
         let mut report = RepairReport::default();
         let mut highest = BTreeMap::new();
+        // Before the journals: one that begins in between has both.
+        let outlined = self.outlined()?;
         let journals = self.lengths()?;
         let moving: BTreeSet<ReleaseId> = self.listed()?.into_iter().map(|it| it.release).collect();
         for (release, length) in &journals {
@@ -53,7 +55,7 @@ impl SledStore {
                 Err(error) => return Err(error),
             }
         }
-        for release in self.outlined()?.difference(&journals.keys().cloned().collect()) {
+        for release in outlined.difference(&journals.keys().cloned().collect()) {
             self.quarantine(&mut report, release, "it has an outline and no journal")?;
         }
         for it in &self.listed()? {

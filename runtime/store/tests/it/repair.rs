@@ -198,6 +198,28 @@ fn what_was_derived_from_a_journal_that_has_grown_since_is_not_written() {
     assert_eq!(report.expect("repaired").quarantined[0].records, 3);
 }
 
+#[test]
+fn a_release_that_begins_during_a_repair_is_left_alone() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let store = open(&folder);
+    let begin = |name: &str| {
+        let id = release(name);
+        let first = Append { outline: Some(outline(&id, 0, true)), ..append(&id, 0, record(0)) };
+        futures::executor::block_on(store.append(first)).expect("appended");
+    };
+    begin("payments-1");
+    let mut has_begun = false;
+    let report = store.repair(|id, _| {
+        if !std::mem::replace(&mut has_begun, true) {
+            begin("payments-2");
+        }
+        Derived::Outline(outline(id, 0, true))
+    });
+    assert_eq!(report.expect("repaired").quarantined, Vec::new());
+    assert_eq!(store.journal(&release("payments-2")).expect("read").len(), 1);
+    assert_eq!(findings(&store), Vec::<String>::new());
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_repair_leaves_releases_alone_that_go_on() {
     let folder = tempfile::tempdir().expect("a folder");

@@ -28,6 +28,7 @@ mod retry;
 mod rollback;
 mod settle;
 mod step;
+mod transition;
 mod wait;
 
 pub use apply::IllegalEvent;

@@ -22,31 +22,29 @@ impl Release {
                 self.record(&mut events, Event::StepCanceled { step }, now);
                 continue;
             }
+            let goes_forward = match &self.state {
+                // A pause holds what is new; one that has nothing left to start may end.
+                ReleaseState::Running => self.pause.is_none() || self.unfinished == 0,
+                ReleaseState::Finishing { canceled, .. } => !canceled,
+                ReleaseState::Failing { .. }
+                | ReleaseState::Canceling { .. }
+                | ReleaseState::RollingBack { .. }
+                | ReleaseState::Ended { .. } => false,
+            };
+            if goes_forward && self.go_forward(&mut events, now) {
+                continue;
+            }
             match &self.state {
-                ReleaseState::Running if self.pause.is_some() && self.unfinished > 0 => return events,
-                ReleaseState::Running => match (self.ready.first().copied(), self.approved(), self.fan_turn()) {
-                    (Some(index), ..) => self.visit(&mut events, index, now),
-                    (None, Some(index), _) => self.start(&mut events, index, now),
-                    (None, None, Some(FanTurn::Start(item))) => self.start_item(&mut events, item, now),
-                    (None, None, Some(FanTurn::Close(step))) => self.close_fan(&mut events, step, now),
-                    (None, None, None) if self.unfinished == 0 => self.finish(&mut events, Outcome::Succeeded, now),
-                    (None, None, None) => return events,
-                },
+                ReleaseState::Running if self.unfinished > 0 => return events,
+                ReleaseState::Running => self.finish(&mut events, Outcome::Succeeded, now),
                 ReleaseState::Finishing { canceled: true, .. } if !self.active.is_empty() => return events,
                 ReleaseState::Finishing { canceled: true, outcome } => match self.fan_left_open() {
                     Some(step) => self.close_fan(&mut events, step, now),
                     None => self.end(&mut events, *outcome, now),
                 },
-                ReleaseState::Finishing { .. } => match (self.ready.first().copied(), self.approved(), self.fan_turn())
-                {
-                    (Some(index), ..) => self.visit(&mut events, index, now),
-                    (None, Some(index), _) => self.start(&mut events, index, now),
-                    (None, None, Some(FanTurn::Start(item))) => self.start_item(&mut events, item, now),
-                    (None, None, Some(FanTurn::Close(step))) => self.close_fan(&mut events, step, now),
-                    (None, None, None) => match self.finished() {
-                        Some(outcome) => self.end(&mut events, outcome, now),
-                        None => return events,
-                    },
+                ReleaseState::Finishing { .. } => match self.finished() {
+                    Some(outcome) => self.end(&mut events, outcome, now),
+                    None => return events,
                 },
                 ReleaseState::Failing { .. } | ReleaseState::Canceling { .. }
                     if self.active.is_empty()
@@ -96,6 +94,22 @@ impl Release {
                 }
             }
         }
+    }
+
+    /// One step goes forward: is looked at, starts, or is closed over its items. False when none can.
+    fn go_forward(&mut self, events: &mut Vec<Event>, now: Timestamp) -> bool {
+        if let Some(index) = self.ready.first().copied() {
+            self.visit(events, index, now);
+        } else if let Some(index) = self.approved() {
+            self.start(events, index, now);
+        } else {
+            match self.fan_turn() {
+                Some(FanTurn::Start(item)) => self.start_item(events, item, now),
+                Some(FanTurn::Close(step)) => self.close_fan(events, step, now),
+                None => return false,
+            }
+        }
+        true
     }
 
     /// Why a failing release is rolled back.

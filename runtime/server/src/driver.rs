@@ -238,7 +238,7 @@ fn match_up(
             continue;
         }
         let Some(order) = release.order(id) else { continue };
-        let call = crate::runtime::make_call(inner.clone(), release, order, sender.clone());
+        let call = crate::call::make_call(inner.clone(), release, order, sender.clone());
         in_flight.insert(id, calls.spawn(async move { (id, call.await) }));
     }
 }

@@ -16,6 +16,7 @@ pub mod catalog;
 pub mod client;
 pub mod driver;
 pub mod people;
+pub mod plans;
 mod repin;
 pub mod runtime;
 pub mod schedules;
@@ -26,6 +27,7 @@ pub mod upkeep;
 pub mod view;
 
 mod attendance;
+mod call;
 mod clock;
 mod nested;
 mod parking;

@@ -1,33 +1,28 @@
 //! One installation at work: the store, the sandbox, the catalog and every open release.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::HashMap;
 use std::future::Future;
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
-use futures::FutureExt as _;
-use futures::future::BoxFuture;
-use tokio::sync::{Notify, Semaphore, mpsc, watch};
-use windlass_engine::{Call, CallOrder, CallResult, Release, Suspension, WakeCondition};
+use tokio::sync::{Notify, Semaphore, watch};
+use windlass_engine::Release;
 use windlass_model::actor::Actor;
 use windlass_model::digest::Digest;
-use windlass_model::event::{Created, Event, Operation, Parent, Record};
-use windlass_model::failure::{FailureClass, StepError};
-use windlass_model::name::{ActionName, ReleaseId, StepName, WorkflowName};
-use windlass_model::parse::Nested;
-use windlass_model::plan::{Pin, Plan, Runs};
-use windlass_model::workflow::{Step, Uses};
-use windlass_sandbox::{Access, CallKind, CallOutcome, CallRequest, Plugin, Sandbox, SandboxOptions, WakeUp};
+use windlass_model::event::{Created, Event, Parent, Record};
+use windlass_model::name::{ReleaseId, StepName, WorkflowName};
+use windlass_model::plan::Plan;
+use windlass_model::workflow::Uses;
+use windlass_sandbox::{Plugin, Sandbox, SandboxOptions};
 use windlass_store::{AppendError, DocumentKind, SledStore, Store, StoreError};
 
 use crate::attendance::Attendance;
 use crate::callbacks::{CALLBACK_BODY_BYTES_MAX, CALLBACK_HEADER_BYTES_MAX, CallbackUrl};
 use crate::catalog::{Catalog, CatalogError, Declaration, Installed};
-use crate::driver::{self, Beginning, Message, NotTaken};
-use crate::nested::{self, Began, NestedCall};
+use crate::driver::{self, Beginning, NotTaken};
+use crate::plans::KeptPlan;
 use crate::state_directory::StateDirectory;
-use crate::step_host::CallHost;
 use crate::step_log::StepLog;
-use crate::topic::{Topics, redacted};
+use crate::topic::Topics;
 use crate::view::ReleaseView;
 
 /// How a runtime is to work.
@@ -62,7 +57,7 @@ pub(crate) struct Inner {
     pub(crate) topics: Topics,
     pub(crate) state: StateDirectory,
     pub(crate) options: RuntimeOptions,
-    plugins: Mutex<HashMap<Digest, Arc<tokio::sync::OnceCell<Arc<Plugin>>>>>,
+    pub(crate) plugins: Mutex<HashMap<Digest, Arc<tokio::sync::OnceCell<Arc<Plugin>>>>>,
     pub(crate) plans: Mutex<HashMap<Digest, Arc<Plan>>>,
     /// The last number given to a release of each workflow in this process.
     numbers: Mutex<HashMap<WorkflowName, u64>>,
@@ -71,29 +66,11 @@ pub(crate) struct Inner {
     pub(crate) timer: Arc<Notify>,
     pub(crate) awakening: Semaphore,
     pub(crate) logs: Mutex<HashMap<ReleaseId, Arc<StepLog>>>,
-    permits: Semaphore,
+    pub(crate) permits: Semaphore,
     /// Told when nobody drives a release any more.
     pub(crate) changed: Arc<Notify>,
     pub(crate) schedules: crate::schedules::Schedules,
     pub(crate) breakers: Arc<crate::breakers::Breakers>,
-}
-
-/// How many plans are kept at hand that no release in memory has.
-const PLANS_MAX: usize = 1024;
-
-/// A plan in the store, with what the first event of its releases says of it.
-#[derive(Debug, Clone)]
-pub struct KeptPlan {
-    plan: Arc<Plan>,
-    digest: Digest,
-    components: Vec<(String, Digest)>,
-}
-
-impl KeptPlan {
-    /// The plan.
-    pub fn plan(&self) -> &Plan {
-        &self.plan
-    }
 }
 
 /// What Windlass could not do.
@@ -292,63 +269,6 @@ impl Runtime {
         Ok(installed)
     }
 
-    /// Keeps a plan, so that releases of it can begin; keeping it again changes nothing.
-    pub async fn keep_plan(&self, plan: Plan) -> Result<KeptPlan, RuntimeError> {
-        let document = plan.to_json();
-        let digest = Digest::of(&document);
-        let known = lock(&self.inner.plans).get(&digest).cloned();
-        let plan = match known {
-            Some(plan) => plan,
-            None => {
-                self.inner.store.put_blob(document).await?;
-                let plan = Arc::new(plan);
-                self.inner.have_at_hand(digest, &plan);
-                plan
-            }
-        };
-        self.kept_as(plan, digest)
-    }
-
-    /// Keeps a workflow with those inside of it.
-    pub async fn keep_nested(&self, nested: Nested) -> Result<KeptPlan, RuntimeError> {
-        for inner in nested.inner {
-            self.keep_plan(inner).await?;
-        }
-        self.keep_plan(nested.plan).await
-    }
-
-    /// A plan that was kept before.
-    pub(crate) fn kept(&self, digest: Digest) -> Result<KeptPlan, RuntimeError> {
-        let missing = || StoreError::CorruptItem { item: format!("plan {digest}"), what: "it is missing".to_owned() };
-        let plan = self.inner.plan(digest)?.ok_or_else(missing)?;
-        self.kept_as(plan, digest)
-    }
-
-    fn kept_as(&self, plan: Arc<Plan>, digest: Digest) -> Result<KeptPlan, RuntimeError> {
-        let mut components = BTreeMap::new();
-        self.add_components(&plan, &mut components)?;
-        Ok(KeptPlan { plan, digest, components: components.into_iter().collect() })
-    }
-
-    /// What a plan uses, and what the workflows inside of it use.
-    fn add_components(&self, plan: &Plan, components: &mut BTreeMap<String, Digest>) -> Result<(), RuntimeError> {
-        for index in plan.graph().steps() {
-            let (step, pin) = (plan.step(index), plan.pin(index));
-            match (&step.uses, pin.runs) {
-                (Uses::Action(uses), runs) => {
-                    components.insert(format!("{}@{}", uses.plugin, pin.version), runs.digest());
-                }
-                (Uses::Workflow { .. }, runs) => {
-                    let is_new = components.insert(step.uses.short(), runs.digest()).is_none();
-                    if let Some(inner) = self.inner.plan(runs.digest())?.filter(|_| is_new) {
-                        self.add_components(&inner, components)?;
-                    }
-                }
-            }
-        }
-        Ok(())
-    }
-
     /// Begins a release of a plan.
     ///
     /// The parameters have been checked against the plan's workflow.
@@ -487,7 +407,7 @@ pub enum InstallError {
 }
 
 impl Inner {
-    fn log(&self, id: &ReleaseId) -> Arc<StepLog> {
+    pub(crate) fn log(&self, id: &ReleaseId) -> Arc<StepLog> {
         lock(&self.logs).entry(id.clone()).or_insert_with(|| StepLog::open(&self.state.logs(), id)).clone()
     }
 
@@ -517,156 +437,6 @@ impl Inner {
             self.plan(created.plan)?.ok_or_else(|| unreadable(format!("its plan {} is missing", created.plan)))?;
         Release::replay(plan, &records).map_err(|error| unreadable(error.to_string()))
     }
-
-    pub(crate) fn plan(&self, digest: Digest) -> Result<Option<Arc<Plan>>, RuntimeError> {
-        if let Some(plan) = lock(&self.plans).get(&digest) {
-            return Ok(Some(plan.clone()));
-        }
-        let Some(bytes) = self.store.blob(&digest)? else { return Ok(None) };
-        let plan: Plan = serde_json::from_slice(&bytes)
-            .map_err(|error| StoreError::CorruptItem { item: format!("plan {digest}"), what: error.to_string() })?;
-        let plan = Arc::new(plan);
-        self.have_at_hand(digest, &plan);
-        Ok(Some(plan))
-    }
-
-    fn have_at_hand(&self, digest: Digest, plan: &Arc<Plan>) {
-        let mut plans = lock(&self.plans);
-        if plans.len() >= PLANS_MAX {
-            // Those of nobody: no release in memory, nobody who is about to begin one.
-            plans.retain(|_, it| Arc::strong_count(it) > 1);
-        }
-        plans.insert(digest, plan.clone());
-    }
-
-    async fn plugin(&self, digest: Digest) -> Result<Arc<Plugin>, StepError> {
-        let cell = lock(&self.plugins).entry(digest).or_default().clone();
-        let fail = |code: &str, message: String| StepError::host(FailureClass::Internal, code, message);
-        cell.get_or_try_init(|| async {
-            let bytes = self
-                .store
-                .blob(&digest)
-                .map_err(|error| fail("component-unreadable", error.to_string()))?
-                .ok_or_else(|| fail("component-missing", format!("component {digest} is not in the store")))?;
-            self.sandbox.prepare(&bytes).await.map_err(|error| fail("component-refused", error.to_string()))
-        })
-        .await
-        .cloned()
-    }
-
-    /// What the operator lets a step reach, as of now.
-    fn access(&self, step: &Step, action: &ActionName, pin: &Pin, plugin: &Plugin) -> Result<Access, StepError> {
-        let catalog = self.catalog.read().unwrap_or_else(PoisonError::into_inner);
-        let mut connections = BTreeMap::new();
-        for (role, name) in &pin.connections {
-            let connection = catalog.connections.get(name).ok_or_else(|| {
-                let message = format!("connection `{name}`, which step `{}` is pinned to, is not declared any more; add it again with `windlass connection add {name} …`", step.name);
-                StepError::host(FailureClass::Forbidden, "connection-missing", message)
-            })?;
-            connections.insert(role.clone(), connection.clone());
-        }
-        let needs = plugin.manifest().actions.get(action).map(|it| &it.tools);
-        let tools = needs
-            .into_iter()
-            .flatten()
-            .filter_map(|(name, _)| Some((name.clone(), catalog.tools.get(name)?.clone())))
-            .collect();
-        Ok(Access { connections, tools })
-    }
-}
-
-/// Makes a call of a component; everything it needs of the release is taken before it begins.
-pub(crate) fn make_call(
-    inner: Arc<Inner>,
-    release: &Release,
-    order: CallOrder,
-    inbox: mpsc::UnboundedSender<Message>,
-) -> BoxFuture<'static, Result<CallResult, StepError>> {
-    let plan = release.plan().clone();
-    let id = release.id().clone();
-    let index = order.id.step;
-    let (at, step) = (release.definition_index(index), release.name_of(index));
-    let checkpoints = release.step(index).checkpoints.clone();
-    if let Runs::Plan(plan) = release.pin(index).runs {
-        let call = NestedCall {
-            runtime: Runtime { inner },
-            outer: id,
-            step,
-            plan,
-            requested_by: release.created().requested_by.clone(),
-            began: checkpoints.get(nested::CHECKPOINT).and_then(|it| Began::read(it)),
-            order,
-            inbox,
-        };
-        return call.make().boxed();
-    }
-    let context = vec![("actor".to_owned(), release.created().requested_by.name.clone())];
-    async move {
-        let _permit = inner.permits.acquire().await;
-        let (definition, pin) = (plan.step(at), plan.pin(at));
-        let uses = definition.uses.action().expect("what runs a component is an action");
-        let plugin = inner.plugin(pin.runs.digest()).await?;
-        let access = inner.access(definition, &uses.action, pin, &plugin)?;
-        let log = inner.log(&id);
-        let host = CallHost {
-            release: id.clone(),
-            step: step.clone(),
-            call: order.id,
-            checkpoints,
-            log,
-            topics: inner.topics.clone(),
-            callbacks: inner.options.callbacks.clone(),
-            inbox,
-        };
-        let kind = match order.call {
-            Call::Find => CallKind::Find,
-            Call::Resume { state, wake } => CallKind::Resume { state: state.to_vec(), wake },
-            Call::Begin { state } => match order.id.operation {
-                Operation::Start => CallKind::Start,
-                Operation::Cancel => CallKind::Cancel { state: state.map(|it| it.to_vec()) },
-                Operation::Rollback => CallKind::Rollback,
-            },
-        };
-        let request = CallRequest {
-            kind,
-            operation: order.id.operation,
-            action: uses.action.clone(),
-            release: id.to_string(),
-            step: step.to_string(),
-            attempt: order.id.attempt,
-            idempotency_key: order.idempotency_key,
-            deadline: order.deadline,
-            dry_run: false,
-            input: order.input,
-            output: order.output,
-            context,
-            access: Arc::new(access),
-            host: Arc::new(host),
-        };
-        let report = inner.sandbox.call(&plugin, request).await;
-        let result = report.result.map(|outcome| match outcome {
-            CallOutcome::Done(value) => CallResult::Done(value),
-            CallOutcome::NotFound => CallResult::NotFound,
-            CallOutcome::Suspended { state, wakes, status } => CallResult::Suspended(Suspension {
-                state,
-                status: redacted(status),
-                wakes: wakes
-                    .into_iter()
-                    .map(|it| match it {
-                        WakeUp::After(span) => WakeCondition::After(span),
-                        WakeUp::At(at) => WakeCondition::At(at),
-                        WakeUp::Callback(topic) => WakeCondition::Callback(topic),
-                    })
-                    .collect(),
-            }),
-        });
-        result.map_err(|error| StepError {
-            message: redacted(error.message),
-            details: error.details.into_iter().map(|(name, value)| (name, redacted(value))).collect(),
-            ..error
-        })
-    }
-    .boxed()
 }
 
 /// Removes a declaration that nothing is pinned to any more.

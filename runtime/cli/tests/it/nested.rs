@@ -128,6 +128,35 @@ fn what_happens_to_a_release_happens_to_those_inside_of_it() {
 }
 
 #[test]
+fn an_inner_release_that_ended_while_nothing_ran_is_told_of_at_the_next_start() {
+    let service = Service::start();
+    let site = site(&service);
+    for path in ["/check/eu", "/announce/us"] {
+        service.answers(path, 200, "fine");
+    }
+    let mut serve = site.serve();
+    site.good(&["run", "fleet.yaml", "--detach"]);
+    let fleet = site.until("fleet-1", "a region waits for its check", |it| {
+        it.steps[0].items.iter().any(|it| it.state == "suspended")
+            && it.steps[0].items.iter().any(|it| it.state == "succeeded")
+    });
+    let inner = fleet.steps[0].items.iter().find(|it| it.state == "suspended").and_then(|it| it.release.clone());
+    let inner = inner.expect("its release");
+    let check = site.until(&inner, "it runs a check", |it| it.steps[1].release.is_some()).steps[1].release.clone();
+    let check = check.expect("its release");
+    site.until(&check, "it pauses", |it| it.state == "paused");
+    serve.stop();
+    // Its end is recorded, and nobody is there to tell the one above it, nor the one above that.
+    site.good(&["release", "cancel", &check, "--reason", "no check today"]);
+    assert_eq!(site.show(&check).expect("a release").state, "canceled");
+    assert_eq!(site.show(&inner).expect("a release").state, "running");
+    let _serve = site.serve();
+    for release in [inner.as_str(), "fleet-1"] {
+        assert_eq!(site.ended(release).state, "rolled back", "{release}");
+    }
+}
+
+#[test]
 fn an_inner_release_that_was_removed_is_not_taken_as_rolled_back() {
     let service = Service::start();
     let site = site(&service);

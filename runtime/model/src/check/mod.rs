@@ -12,7 +12,7 @@ use crate::parse::Draft;
 use crate::problem::Report;
 
 pub(crate) use plugins::against;
-pub use plugins::{Catalog, Installed, Nested, PluginLookup};
+pub use plugins::{Catalog, InnerWorkflow, Installed, PluginLookup};
 
 /// Checks all that follows from the file alone.
 pub(crate) fn alone(draft: &Draft, report: &mut Report<'_>) {

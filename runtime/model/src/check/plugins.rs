@@ -35,14 +35,14 @@ pub trait Catalog {
     fn tools(&self) -> Vec<&ToolName>;
 
     /// The workflow in a file, by the name that the file which uses it gives it.
-    fn workflow(&self, _file: &str) -> Option<&Nested> {
+    fn workflow(&self, _file: &str) -> Option<&InnerWorkflow> {
         None
     }
 }
 
 /// A workflow that a step runs.
 #[derive(Debug, Clone)]
-pub struct Nested {
+pub struct InnerWorkflow {
     /// Its name.
     pub workflow: WorkflowName,
     /// Its plan.

@@ -23,7 +23,7 @@ pub(crate) use draft::{
     At, Draft, DraftConnections, DraftItems, DraftStep, DraftTemplate, DraftUses, PlacedExpression,
 };
 pub(crate) use fields::one_of;
-pub use nested::{FileProblems, Nested, WORKFLOW_DEPTH_MAX, files_used, resolve, validate_all};
+pub use nested::{FileProblems, Planned, WORKFLOW_DEPTH_MAX, files_used, resolve, validate_all};
 pub use node::{DEPTH_MAX, NODES_MAX};
 pub(crate) use node::{Kind, Node};
 pub use parameter::{check_parameters, parameter_from_text};

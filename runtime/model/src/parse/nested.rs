@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::{Map, Value, json};
 
-use crate::check::{self, Catalog, Nested as Found, PluginLookup};
+use crate::check::{self, Catalog, InnerWorkflow as Found, PluginLookup};
 use crate::connection::{Connection, Tool};
 use crate::digest::Digest;
 use crate::name::{ConnectionName, PluginName, ToolName};
@@ -32,7 +32,7 @@ pub struct FileProblems {
 
 /// A workflow that can be released, with those inside of it.
 #[derive(Debug, Clone)]
-pub struct Nested {
+pub struct Planned {
     /// The workflow.
     pub parsed: Parsed,
     /// Its plan.
@@ -89,11 +89,11 @@ pub fn validate_all(
     source: &Source,
     files: &BTreeMap<String, String>,
     catalog: &dyn Catalog,
-) -> (Option<Nested>, Vec<FileProblems>) {
+) -> (Option<Planned>, Vec<FileProblems>) {
     let mut all = All { files, catalog, known: BTreeMap::new(), plans: Vec::new(), said: Vec::new() };
     let own = source.name().rsplit('/').next().unwrap_or_default().to_owned();
     let read = all.file(source, &own, &mut vec![own.clone()]);
-    let nested = read.map(|(parsed, plan)| Nested { parsed, plan, inner: all.plans });
+    let nested = read.map(|(parsed, plan)| Planned { parsed, plan, inner: all.plans });
     // The file that was asked for comes first.
     all.said.reverse();
     (nested, all.said)

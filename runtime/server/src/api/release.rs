@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use windlass_engine::Input;
 use windlass_model::name::{ReleaseId, StepName};
-use windlass_model::parse::{FileProblems, Nested, check_parameters, parameter_from_text, validate_all};
+use windlass_model::parse::{FileProblems, Planned, check_parameters, parameter_from_text, validate_all};
 use windlass_model::plan::Plan;
 use windlass_model::problem::{Color, Severity, Source, render};
 
@@ -139,7 +139,7 @@ pub struct JournalBody {
     pub story: Vec<StoryLine>,
 }
 
-pub(super) fn planned(runtime: &Runtime, body: &StartBody) -> Result<(Nested, ProblemsBody), ApiError> {
+pub(super) fn planned(runtime: &Runtime, body: &StartBody) -> Result<(Planned, ProblemsBody), ApiError> {
     let source = Source::new(body.file.clone(), body.workflow.clone());
     let (planned, files) = validate_all(&source, &body.files, &runtime.catalog());
     let shown = ProblemsBody::of(&files, body.color);

@@ -8,7 +8,7 @@ use windlass_engine::Input;
 use windlass_model::actor::Actor;
 use windlass_model::event::{Event, Intervention};
 use windlass_model::name::{ReleaseId, ScheduleName};
-use windlass_model::parse::{Nested, check_parameters, validate_all};
+use windlass_model::parse::{Planned, check_parameters, validate_all};
 use windlass_model::problem::{Severity, Source};
 use windlass_model::schedule::{Overlap, Schedule};
 use windlass_model::time::{Span, Timestamp};
@@ -233,7 +233,7 @@ impl Runtime {
     }
 
     /// The plan as of now, and what a release of it begins with.
-    pub(crate) fn plan_of(&self, schedule: &Schedule) -> Result<(Nested, serde_json::Value), String> {
+    pub(crate) fn plan_of(&self, schedule: &Schedule) -> Result<(Planned, serde_json::Value), String> {
         let source = Source::new(schedule.workflow.file.clone(), schedule.workflow.text.clone());
         let (nested, files) = validate_all(&source, &schedule.workflow.files, &self.catalog());
         let Some(nested) = nested else {

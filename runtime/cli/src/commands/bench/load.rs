@@ -17,7 +17,7 @@ use windlass_model::parse::{check_parameters, validate};
 use windlass_model::plan::Plan;
 use windlass_model::problem::{Color, Source, render};
 use windlass_server::Runtime;
-use windlass_server::runtime::KeptPlan;
+use windlass_server::plans::KeptPlan;
 
 /// One measurement.
 #[derive(Debug, Serialize)]

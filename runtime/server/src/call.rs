@@ -1,0 +1,154 @@
+//! Making a call of a component: what it is called with, and what the operator lets it reach.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, PoisonError};
+
+use futures::FutureExt as _;
+use futures::future::BoxFuture;
+use tokio::sync::mpsc;
+use windlass_engine::{Call, CallOrder, CallResult, Release, Suspension, WakeCondition};
+use windlass_model::digest::Digest;
+use windlass_model::event::Operation;
+use windlass_model::failure::{FailureClass, StepError};
+use windlass_model::name::ActionName;
+use windlass_model::plan::{Pin, Runs};
+use windlass_model::workflow::Step;
+use windlass_sandbox::{Access, CallKind, CallOutcome, CallRequest, Plugin, WakeUp};
+
+use crate::driver::Message;
+use crate::nested::{self, Began, NestedCall};
+use crate::runtime::{Inner, Runtime, lock};
+use crate::step_host::CallHost;
+use crate::topic::redacted;
+
+impl Inner {
+    /// A component that is ready to be called.
+    pub(crate) async fn plugin(&self, digest: Digest) -> Result<Arc<Plugin>, StepError> {
+        let cell = lock(&self.plugins).entry(digest).or_default().clone();
+        let fail = |code: &str, message: String| StepError::host(FailureClass::Internal, code, message);
+        cell.get_or_try_init(|| async {
+            let bytes = self
+                .store
+                .blob(&digest)
+                .map_err(|error| fail("component-unreadable", error.to_string()))?
+                .ok_or_else(|| fail("component-missing", format!("component {digest} is not in the store")))?;
+            self.sandbox.prepare(&bytes).await.map_err(|error| fail("component-refused", error.to_string()))
+        })
+        .await
+        .cloned()
+    }
+
+    /// What the operator lets a step reach, as of now.
+    fn access(&self, step: &Step, action: &ActionName, pin: &Pin, plugin: &Plugin) -> Result<Access, StepError> {
+        let catalog = self.catalog.read().unwrap_or_else(PoisonError::into_inner);
+        let mut connections = BTreeMap::new();
+        for (role, name) in &pin.connections {
+            let connection = catalog.connections.get(name).ok_or_else(|| {
+                let message = format!("connection `{name}`, which step `{}` is pinned to, is not declared any more; add it again with `windlass connection add {name} …`", step.name);
+                StepError::host(FailureClass::Forbidden, "connection-missing", message)
+            })?;
+            connections.insert(role.clone(), connection.clone());
+        }
+        let needs = plugin.manifest().actions.get(action).map(|it| &it.tools);
+        let tools = needs
+            .into_iter()
+            .flatten()
+            .filter_map(|(name, _)| Some((name.clone(), catalog.tools.get(name)?.clone())))
+            .collect();
+        Ok(Access { connections, tools })
+    }
+}
+
+/// Makes a call of a component; everything it needs of the release is taken before it begins.
+pub(crate) fn make_call(
+    inner: Arc<Inner>,
+    release: &Release,
+    order: CallOrder,
+    inbox: mpsc::UnboundedSender<Message>,
+) -> BoxFuture<'static, Result<CallResult, StepError>> {
+    let plan = release.plan().clone();
+    let id = release.id().clone();
+    let index = order.id.step;
+    let (at, step) = (release.definition_index(index), release.name_of(index));
+    let checkpoints = release.step(index).checkpoints.clone();
+    if let Runs::Plan(plan) = release.pin(index).runs {
+        let call = NestedCall {
+            runtime: Runtime { inner },
+            outer: id,
+            step,
+            plan,
+            requested_by: release.created().requested_by.clone(),
+            began: checkpoints.get(nested::CHECKPOINT).and_then(|it| Began::read(it)),
+            order,
+            inbox,
+        };
+        return call.make().boxed();
+    }
+    let context = vec![("actor".to_owned(), release.created().requested_by.name.clone())];
+    async move {
+        let _permit = inner.permits.acquire().await;
+        let (definition, pin) = (plan.step(at), plan.pin(at));
+        let uses = definition.uses.action().expect("what runs a component is an action");
+        let plugin = inner.plugin(pin.runs.digest()).await?;
+        let access = inner.access(definition, &uses.action, pin, &plugin)?;
+        let log = inner.log(&id);
+        let host = CallHost {
+            release: id.clone(),
+            step: step.clone(),
+            call: order.id,
+            checkpoints,
+            log,
+            topics: inner.topics.clone(),
+            callbacks: inner.options.callbacks.clone(),
+            inbox,
+        };
+        let kind = match order.call {
+            Call::Find => CallKind::Find,
+            Call::Resume { state, wake } => CallKind::Resume { state: state.to_vec(), wake },
+            Call::Begin { state } => match order.id.operation {
+                Operation::Start => CallKind::Start,
+                Operation::Cancel => CallKind::Cancel { state: state.map(|it| it.to_vec()) },
+                Operation::Rollback => CallKind::Rollback,
+            },
+        };
+        let request = CallRequest {
+            kind,
+            operation: order.id.operation,
+            action: uses.action.clone(),
+            release: id.to_string(),
+            step: step.to_string(),
+            attempt: order.id.attempt,
+            idempotency_key: order.idempotency_key,
+            deadline: order.deadline,
+            dry_run: false,
+            input: order.input,
+            output: order.output,
+            context,
+            access: Arc::new(access),
+            host: Arc::new(host),
+        };
+        let report = inner.sandbox.call(&plugin, request).await;
+        let result = report.result.map(|outcome| match outcome {
+            CallOutcome::Done(value) => CallResult::Done(value),
+            CallOutcome::NotFound => CallResult::NotFound,
+            CallOutcome::Suspended { state, wakes, status } => CallResult::Suspended(Suspension {
+                state,
+                status: redacted(status),
+                wakes: wakes
+                    .into_iter()
+                    .map(|it| match it {
+                        WakeUp::After(span) => WakeCondition::After(span),
+                        WakeUp::At(at) => WakeCondition::At(at),
+                        WakeUp::Callback(topic) => WakeCondition::Callback(topic),
+                    })
+                    .collect(),
+            }),
+        });
+        result.map_err(|error| StepError {
+            message: redacted(error.message),
+            details: error.details.into_iter().map(|(name, value)| (name, redacted(value))).collect(),
+            ..error
+        })
+    }
+    .boxed()
+}

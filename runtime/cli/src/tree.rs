@@ -4,7 +4,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::io::Write;
 
 use windlass_model::time::{Span, Timestamp};
-use windlass_server::view::{ReleaseView, StepView};
+use windlass_server::rehearsal::RehearsedView;
+use windlass_server::view::{ReleaseView, RollbackView, StepView};
 
 use crate::output::{BAD, BUSY, DIM, GOOD, STRONG, WAIT, styled};
 
@@ -46,7 +47,25 @@ pub(crate) fn draw(view: &ReleaseView, now: Timestamp) -> String {
         lines.push(format!("{} {who} waits: {}", styled(WAIT, "▸"), wait.text));
         lines.push(format!("  {}", styled(DIM, &wait.command)));
     }
+    if let Some(rehearsed) = view.rehearsed.as_ref().filter(|_| !view.ended || view.rollback.is_some()) {
+        lines.push(styled(DIM, rehearsal(rehearsed, now)).to_string());
+    }
     lines.join("\n") + "\n"
+}
+
+/// `rollback rehearsed 2d ago in payments-12: 3m12s of 15m`
+fn rehearsal(RehearsedView { last, is_same, objective }: &RehearsedView, now: Timestamp) -> String {
+    let ago = took(last.ended_at, now);
+    let how = match (last.is_good, last.took, objective) {
+        (true, Some(took), Some(objective)) if took > *objective => {
+            format!("{}, objective {objective}", duration(took))
+        }
+        (true, Some(took), Some(objective)) => format!("{} of {objective}", duration(took)),
+        (true, Some(took), None) => duration(took),
+        _ => last.outcome.clone(),
+    };
+    let which = if *is_same { "" } else { ", of another definition" };
+    format!("rollback rehearsed {ago} ago in {}{which}: {how}", last.release)
 }
 
 /// How many items of a step are drawn.
@@ -81,13 +100,24 @@ fn head(view: &ReleaseView, now: Timestamp) -> String {
     };
     let end = if view.ended { view.updated_at } else { now };
     let took = took(view.created_at, end);
-    let trigger = view.rollback_trigger.as_ref().map(|it| format!(" ({it})")).unwrap_or_default();
+    let trigger = view.rollback.as_ref().map(|it| format!(" ({})", rollback(it, now))).unwrap_or_default();
     format!(
         "{}  {}{trigger} {}",
         styled(STRONG, &view.release),
         styled(style, &view.state),
         styled(DIM, format!("· {took}"))
     )
+}
+
+/// `step deploy failed; took 12.0s of 15m`
+fn rollback(rollback: &RollbackView, now: Timestamp) -> String {
+    let took = took(rollback.began_at, rollback.ended_at.unwrap_or(now));
+    let verb = if rollback.ended_at.is_some() { "took " } else { "" };
+    match rollback.objective {
+        None => rollback.trigger.clone(),
+        Some(objective) if rollback.is_overdue => format!("{}; {verb}{took}, objective {objective}", rollback.trigger),
+        Some(objective) => format!("{}; {verb}{took} of {objective}", rollback.trigger),
+    }
 }
 
 fn line(step: &StepView, wide: usize, now: Timestamp) -> String {
@@ -137,7 +167,12 @@ fn sign(state: &str) -> (&'static str, anstyle::Style) {
 
 /// A length of time for people: `8.1s`, `2m03s`.
 fn took(from: Timestamp, to: Timestamp) -> String {
-    let millis = to.since(from).as_millis();
+    duration(to.since(from))
+}
+
+/// `8.1s`, `2m03s`, `2h1m`
+pub(crate) fn duration(span: Span) -> String {
+    let millis = span.as_millis();
     match millis / 1000 {
         0..60 => format!("{:.1}s", millis as f64 / 1000.0),
         seconds @ 60..3600 => format!("{}m{:02}s", seconds / 60, seconds % 60),
@@ -272,7 +307,7 @@ mod tests {
         serde_json::from_value(serde_json::json!({
             "release": "payments-1", "workflow": "payments", "state": "running", "ended": false, "succeeded": false,
             "requested_by": "ana", "plan": "", "parameters": {}, "outputs": {}, "phases": [], "steps": [step],
-            "waits": [wait], "headline": "", "records": 1, "created_at": 0, "updated_at": 0, "rollback_trigger": null
+            "waits": [wait], "headline": "", "records": 1, "created_at": 0, "updated_at": 0
         }))
         .expect("a view")
     }

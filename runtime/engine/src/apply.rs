@@ -8,7 +8,7 @@ use windlass_model::name::StepName;
 use windlass_model::plan::Pin;
 use windlass_model::time::Timestamp;
 
-use crate::release::{DueKey, Pause, Release, ReleaseState};
+use crate::release::{DueKey, Pause, Release, ReleaseState, RollbackRun};
 use crate::step::{PassedOver, Stage, StepState};
 use crate::transition::{after, name_of};
 
@@ -45,7 +45,7 @@ impl Release {
         self.left_alone = *event == Event::LeftAlone;
         match event {
             Event::LeftAlone => {}
-            Event::ParentTold if self.owes_its_parent() => self.parent_told = true,
+            Event::ParentTold if self.is_untold() => self.parent_told = true,
             Event::ParentTold => return Err(self.illegal("a word to the release it is a part of")),
             Event::ReleaseCreated(_) => {
                 return Err(IllegalEvent::Release { state: self.state.name(), event: "a second creation" });
@@ -72,7 +72,10 @@ impl Release {
                     self.pins.insert(index, Pin::clone(pin));
                 }
                 // Whatever deadline passed before, it is a person who stops it.
-                Intervention::Cancel { .. } | Intervention::Rollback => self.overdue = None,
+                Intervention::Cancel { .. } | Intervention::Rollback => {
+                    self.overdue = None;
+                    self.asked_for_rollback = Some(format!("{actor}: {reason}"));
+                }
                 // What follows from these is in events of their own.
                 Intervention::Retry { .. }
                 | Intervention::RunAgain { .. }
@@ -91,7 +94,10 @@ impl Release {
                 ReleaseState::Running
                 | ReleaseState::Failing { .. }
                 | ReleaseState::Canceling { .. }
-                | ReleaseState::RollingBack { .. } => self.begin_finally(*outcome),
+                | ReleaseState::RollingBack { .. } => {
+                    self.end_rollback(at);
+                    self.begin_finally(*outcome);
+                }
                 _ => return Err(self.illegal("what runs last")),
             },
             Event::FailingStarted { step, rollback } => match self.state {
@@ -119,15 +125,25 @@ impl Release {
                 | ReleaseState::Canceling { .. }
                 | ReleaseState::Ended { outcome: Outcome::Succeeded | Outcome::Failed | Outcome::Canceled, .. } => {
                     self.state = ReleaseState::RollingBack { trigger: trigger.clone() };
+                    let trigger = trigger.clone();
+                    self.rollback = Some(RollbackRun { trigger, began_at: at, ended_at: None, is_overdue: false });
                     self.end_pause();
                     self.set_deadlines();
                     self.begin_rollback();
                 }
                 _ => return Err(self.illegal("the start of a rollback")),
             },
+            Event::RollbackOverdue => match (&self.state, &mut self.rollback) {
+                (ReleaseState::RollingBack { .. }, Some(rollback)) => {
+                    rollback.is_overdue = true;
+                    self.set_deadlines();
+                }
+                _ => return Err(self.illegal("a rollback that takes too long")),
+            },
             Event::ReleaseEnded { outcome, outputs } => match self.state {
                 ReleaseState::Ended { .. } => return Err(self.illegal("another end")),
                 _ => {
+                    self.end_rollback(at);
                     self.state = ReleaseState::Ended { outcome: *outcome, outputs: outputs.clone() };
                     self.parent_told = false;
                     self.pause = None;

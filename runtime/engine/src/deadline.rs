@@ -75,7 +75,12 @@ impl Release {
 
     /// Brings the timers of deadlines up to date.
     pub(crate) fn set_deadlines(&mut self) {
-        self.timers.retain(|(_, key)| !matches!(key, DueKey::ReleaseDeadline | DueKey::PhaseDeadline(_)));
+        self.timers.retain(|(_, key)| {
+            !matches!(key, DueKey::ReleaseDeadline | DueKey::PhaseDeadline(_) | DueKey::RollbackObjective)
+        });
+        if let (ReleaseState::RollingBack { .. }, Some(due)) = (&self.state, self.rollback_due()) {
+            self.timers.insert((due, DueKey::RollbackObjective));
+        }
         if self.state != ReleaseState::Running {
             return;
         }

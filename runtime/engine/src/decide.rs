@@ -35,7 +35,7 @@ impl Release {
             Input::Callback { callback, maker } => self.callback(callback, &maker, now)?,
             Input::ParentTold => self.parent_told(now),
             Input::Vote { step, actor, approved, comment } => self.vote(step, actor, approved, comment, now)?,
-            Input::CallHeld { call, hold } => self.hold(call, hold, now)?,
+            Input::CallHeld { call, hold, is_open } => self.hold(call, hold, is_open, now)?,
             Input::CallLetThrough { call } => self.let_through(call, now)?,
             Input::Intervene { actor, reason, intervention } => self.intervene(actor, reason, intervention, now)?,
         };
@@ -65,7 +65,7 @@ impl Release {
 
     fn parent_told(&mut self, now: Timestamp) -> Vec<Event> {
         let mut events = Vec::new();
-        if self.owes_its_parent() {
+        if self.is_untold() {
             self.record(&mut events, Event::ParentTold, now);
         }
         events
@@ -273,6 +273,7 @@ impl Release {
                     DueKey::Deadline(index) => self.deadline_passed(&mut events, index, now, dice),
                     DueKey::PhaseDeadline(phase) => self.overdue(&mut events, Some(phase), now),
                     DueKey::ReleaseDeadline => self.overdue(&mut events, None, now),
+                    DueKey::RollbackObjective => self.record(&mut events, Event::RollbackOverdue, now),
                 }
             }
         }

@@ -7,9 +7,11 @@
 //! **Invariant:** only the first call of `start` is held, and only while its release goes forward; a release that
 //! does anything else lets go of what was held, so that it never waits for a breaker.
 
-use windlass_model::event::{Event, Hold, Operation};
+use windlass_model::actor::Actor;
+use windlass_model::event::{Event, Hold, Intervention, Operation};
 use windlass_model::graph::StepIndex;
 use windlass_model::time::Timestamp;
+use windlass_model::workflow::RollbackTrigger;
 
 use crate::input::{CallId, Rejected};
 use crate::release::{Release, ReleaseState, call_id};
@@ -63,18 +65,41 @@ impl Release {
         if self.state == ReleaseState::Running { None } else { held.next() }
     }
 
-    pub(crate) fn hold(&mut self, call: CallId, hold: Hold, now: Timestamp) -> Result<Vec<Event>, Rejected> {
+    /// A breaker does not let a call through; `is_open` when it lets nothing through, not even a probe.
+    pub(crate) fn hold(
+        &mut self,
+        call: CallId,
+        hold: Hold,
+        is_open: bool,
+        now: Timestamp,
+    ) -> Result<Vec<Event>, Rejected> {
         let mut events = Vec::new();
-        if self.held_calls().any(|(held, by)| held == call && by.breaker == hold.breaker) {
-            return Ok(events);
-        }
-        if !self.may_be_held(call) && !self.held_calls().any(|(held, _)| held == call) {
+        let held_by = self.held_calls().find(|(held, _)| *held == call).map(|(_, by)| by.breaker.clone());
+        if held_by.is_none() && !self.may_be_held(call) {
             self.activity(call)?;
             return Err(Rejected::NotToBeHeld);
         }
-        let step = self.name_of(call.step);
-        self.record(&mut events, Event::CallHeld { step, hold }, now);
+        let trigger = self.is_rolled_back_by_breakers().then(|| hold.clone()).filter(|_| is_open);
+        if held_by.as_ref() != Some(&hold.breaker) {
+            let step = self.name_of(call.step);
+            self.record(&mut events, Event::CallHeld { step, hold }, now);
+        }
+        if let Some(Hold { breaker, text, .. }) = trigger {
+            let actor = Actor { name: breaker, groups: Vec::new(), authenticated: "breaker".to_owned() };
+            let intervention = Intervention::Cancel { rollback: true };
+            self.record(&mut events, Event::Intervened { actor, reason: text, intervention }, now);
+            self.record(&mut events, Event::CancelingStarted { rollback: true }, now);
+            self.stop_active_steps(&mut events, now);
+        }
         Ok(events)
+    }
+
+    /// Whether an open breaker has it rolled back: it says so, has begun, and there is a way back.
+    fn is_rolled_back_by_breakers(&self) -> bool {
+        let rules = self.plan.workflow().rollback.as_ref();
+        rules.is_some_and(|it| it.triggers.contains(&RollbackTrigger::Breaker))
+            && self.has_begun()
+            && self.pivot_passed().is_none()
     }
 
     pub(crate) fn let_through(&mut self, call: CallId, now: Timestamp) -> Result<Vec<Event>, Rejected> {

@@ -75,6 +75,8 @@ pub enum Input {
         call: CallId,
         /// What holds it.
         hold: Hold,
+        /// Whether the breaker is open; else it only waits for its probe.
+        is_open: bool,
     },
     /// No breaker holds a call any more.
     CallLetThrough {

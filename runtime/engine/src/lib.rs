@@ -38,6 +38,6 @@ pub use breaker::{
 pub use callback::{KEPT_PER_RELEASE_MAX, KEPT_PER_STEP_MAX};
 pub use fan_out::RUNS_MAX;
 pub use input::{CallId, CallOrder, CallResult, Callback, Due, Input, Rejected, Suspension, TopicMaker, WakeCondition};
-pub use release::{Pause, Release, ReleaseState, ReplayError};
+pub use release::{Pause, Release, ReleaseState, ReplayError, RollbackRun};
 pub use step::{Activity, Call, PassedOver, Stage, StepRun, StepState, Vote};
 pub use wait::{Wait, WaitCause};

@@ -63,11 +63,14 @@ pub struct Release {
     pub(crate) late: bool,
     /// The last deadline that passed, in words.
     pub(crate) overdue: Option<String>,
+    /// Who wants it to be rolled back, and why.
+    pub(crate) asked_for_rollback: Option<String>,
+    pub(crate) rollback: Option<RollbackRun>,
     /// Whether somebody wants nothing new to start.
     pub(crate) pause: Option<Pause>,
     /// Whether the last who recorded something drives no releases.
     pub(crate) left_alone: bool,
-    /// Whether the release that it is a part of knows how it ended.
+    /// Whether who waits for it knows how it ended.
     pub(crate) parent_told: bool,
     pub(crate) records: u64,
 }
@@ -83,6 +86,19 @@ pub struct Pause {
     pub since: Timestamp,
 }
 
+/// The rollback of a release.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RollbackRun {
+    /// What caused it.
+    pub trigger: String,
+    /// When it began.
+    pub began_at: Timestamp,
+    /// When the last step was settled, or it was given up.
+    pub ended_at: Option<Timestamp>,
+    /// Whether it took, or takes, longer than its objective.
+    pub is_overdue: bool,
+}
+
 /// [`Due`] with an order.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum DueKey {
@@ -90,6 +106,7 @@ pub(crate) enum DueKey {
     Deadline(StepIndex),
     PhaseDeadline(usize),
     ReleaseDeadline,
+    RollbackObjective,
 }
 
 /// Where a release stands.
@@ -219,6 +236,8 @@ impl Release {
             phases: Vec::new(),
             late: false,
             overdue: None,
+            asked_for_rollback: None,
+            rollback: None,
             pause: None,
             left_alone: false,
             parent_told: false,
@@ -288,15 +307,20 @@ impl Release {
         self.pause.as_ref()
     }
 
+    /// Its rollback, if there was one or one goes on.
+    pub fn rollback(&self) -> Option<&RollbackRun> {
+        self.rollback.as_ref()
+    }
+
     /// The steps, and items, that failed and were not tolerated, or wait for a decision.
     pub fn failures(&self) -> impl Iterator<Item = (StepName, &StepError)> {
-        let failed = self.steps.iter().enumerate().filter_map(|(at, run)| match &run.state {
+        
+        self.steps.iter().enumerate().filter_map(|(at, run)| match &run.state {
             StepState::Failed { error, tolerated: false }
             | StepState::Paused { error, .. }
             | StepState::RollbackBlocked { error, .. } => Some((self.name_of(StepIndex::beyond(at)), error)),
             _ => None,
-        });
-        failed
+        })
     }
 
     /// How it ended, if it has.
@@ -307,9 +331,11 @@ impl Release {
         }
     }
 
-    /// Whether it has ended, and the release that it is a part of does not know.
-    pub fn owes_its_parent(&self) -> bool {
-        self.created.parent.is_some() && self.outcome().is_some() && !self.parent_told
+    /// Whether it has ended, and whoever waits for that does not know: the release that it is a part of, or who keeps
+    /// what became of rehearsals.
+    pub fn is_untold(&self) -> bool {
+        let somebody_waits = self.created.parent.is_some() || self.created.rehearsal;
+        somebody_waits && self.outcome().is_some() && !self.parent_told
     }
 
     /// How many records its journal has; the next append expects as many.
@@ -355,7 +381,7 @@ impl Release {
         let due = self.timers_due(now).into_iter().map(|(_, key)| match key {
             DueKey::Wake(step) => Due::Wake(step),
             DueKey::Deadline(step) => Due::Deadline(step),
-            DueKey::PhaseDeadline(_) | DueKey::ReleaseDeadline => Due::Overdue,
+            DueKey::PhaseDeadline(_) | DueKey::ReleaseDeadline | DueKey::RollbackObjective => Due::Overdue,
         });
         due.collect()
     }

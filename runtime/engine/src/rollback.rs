@@ -6,6 +6,7 @@
 
 use windlass_model::event::Operation;
 use windlass_model::graph::StepIndex;
+use windlass_model::time::Timestamp;
 use windlass_model::workflow::RollbackPart;
 
 use crate::release::Release;
@@ -45,6 +46,19 @@ impl Release {
         let last: Vec<StepIndex> = plan.graph().steps().filter(|it| self.unsettled[it.as_usize()] == 0).collect();
         for step in last {
             self.reach_in_rollback(step);
+        }
+    }
+
+    /// When the rollback that goes on should be over, while it is not known to be late.
+    pub(crate) fn rollback_due(&self) -> Option<Timestamp> {
+        let rollback = self.rollback.as_ref().filter(|it| it.ended_at.is_none() && !it.is_overdue)?;
+        Some(rollback.began_at + self.plan.workflow().rollback.as_ref()?.objective?)
+    }
+
+    /// What is left of it is not rolled back any more, or there is nothing left.
+    pub(crate) fn end_rollback(&mut self, at: Timestamp) {
+        if let Some(rollback) = self.rollback.as_mut().filter(|it| it.ended_at.is_none()) {
+            rollback.ended_at = Some(at);
         }
     }
 

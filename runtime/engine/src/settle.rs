@@ -36,6 +36,10 @@ impl Release {
             }
             match &self.state {
                 ReleaseState::Running if self.unfinished > 0 => return events,
+                // What a rehearsal is for; of one inside of another the outer one sees to that.
+                ReleaseState::Running if self.created.rehearsal && self.created.parent.is_none() => {
+                    self.record(&mut events, Event::RollbackStarted { trigger: "rehearsal".to_owned() }, now);
+                }
                 ReleaseState::Running => self.finish(&mut events, Outcome::Succeeded, now),
                 ReleaseState::Finishing { canceled: true, .. } if !self.active.is_empty() => return events,
                 ReleaseState::Finishing { canceled: true, outcome } => match self.fan_left_open() {
@@ -63,7 +67,8 @@ impl Release {
                 }
                 ReleaseState::Canceling { rollback } if self.active.is_empty() => {
                     if *rollback {
-                        let trigger = self.overdue.clone().unwrap_or_else(|| "canceled".to_owned());
+                        let cause = self.overdue.as_ref().or(self.asked_for_rollback.as_ref());
+                        let trigger = cause.cloned().unwrap_or_else(|| "canceled".to_owned());
                         self.record(&mut events, Event::RollbackStarted { trigger }, now);
                     } else {
                         let outcome = if self.overdue.is_some() { Outcome::Failed } else { Outcome::Canceled };
@@ -138,6 +143,9 @@ impl Release {
         if let Some(PassedOver { by, reason, output }) = self.steps[index.as_usize()].passed_over.clone() {
             return self.skip(events, name, &by, reason, output.as_deref().cloned(), now);
         }
+        if self.is_beyond_rehearsal(index) {
+            return self.record(events, Event::StepSkipped { step: name, reason: SkipReason::Rehearsal }, now);
+        }
         // Who skips a step by hand says that its work is done or not needed, not that nothing after it is.
         let is_skipped = |it: &StepName| {
             let state = plan.index_of(it).map(|it| &self.steps[it.as_usize()].state);
@@ -177,6 +185,15 @@ impl Release {
             Ok(questions) => self.record(events, Event::StepHeld { step: name, questions, until }, now),
             Err(error) => self.fail_unstarted(events, index, &error, now),
         }
+    }
+
+    /// Whether a step is a point of no return in a rehearsal, or comes after one.
+    fn is_beyond_rehearsal(&self, index: StepIndex) -> bool {
+        let is_left_out =
+            |it: StepIndex| self.steps[it.as_usize()].state == StepState::Skipped { reason: SkipReason::Rehearsal };
+        self.created.rehearsal
+            && !self.definition(index).finally
+            && (self.definition(index).pivot || self.plan.graph().parents(index).any(is_left_out))
     }
 
     /// Starts an item, or passes it over where somebody said so.

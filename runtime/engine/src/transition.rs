@@ -302,6 +302,7 @@ pub(crate) fn name_of(event: &Event) -> &'static str {
         | Event::StepsReset { .. }
         | Event::LeftAlone
         | Event::ParentTold
+        | Event::RollbackOverdue
         | Event::ReleaseEnded { .. } => "an event of the release",
     }
 }

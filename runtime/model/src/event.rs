@@ -190,6 +190,8 @@ pub enum Event {
         /// What caused it: `step deploy failed`, `ana: wrong version`.
         trigger: String,
     },
+    /// A rollback takes longer than its objective.
+    RollbackOverdue,
     /// A step that was waiting will not run any more, or one that was running was stopped.
     StepCanceled {
         /// The step.
@@ -228,7 +230,7 @@ pub enum Event {
         /// What it gives; the list of what the items gave when it is not said.
         output: Option<Value>,
     },
-    /// The release that this one is a part of knows how it ended.
+    /// The release that this one is a part of, or who keeps what became of rehearsals, knows how it ended.
     ParentTold,
     /// Whoever recorded this drives no releases: the calls that are to be made now were not begun.
     LeftAlone,
@@ -294,6 +296,8 @@ pub struct Created {
     pub salt: [u8; 16],
     /// The release inside of which it is one.
     pub parent: Option<Parent>,
+    /// Whether it only shows that, and how fast, what it does can be rolled back.
+    pub rehearsal: bool,
 }
 
 /// The release and the step that a release is a part of.
@@ -317,6 +321,8 @@ pub enum SkipReason {
     },
     /// Every step that it needs was skipped.
     NeedsSkipped,
+    /// In a rehearsal: there would be no way back from here.
+    Rehearsal,
     /// Somebody said so.
     Person {
         /// Who.
@@ -504,6 +510,7 @@ impl Event {
             | Self::DeadlinePassed { .. }
             | Self::FinallyStarted { .. }
             | Self::RollbackStarted { .. }
+            | Self::RollbackOverdue
             | Self::LeftAlone
             | Self::ParentTold
             | Self::ReleaseEnded { .. } => None,

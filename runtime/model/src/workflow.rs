@@ -31,6 +31,9 @@ pub struct Workflow {
     /// How long a release may take, counted from its beginning.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub deadline: Option<Deadline>,
+    /// When a release is rolled back by itself, and what is expected of that.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rollback: Option<RollbackRules>,
     /// Steps in the order of the file, those that run last included.
     pub steps: Vec<Step>,
     /// What a release gives.
@@ -64,6 +67,29 @@ pub struct Deadline {
     pub within: Span,
     /// What happens then.
     pub then: OnDeadline,
+}
+
+/// When a release is rolled back by itself, beside what its steps, phases and deadlines say, and what is expected
+/// of that.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RollbackRules {
+    /// How long a rollback may take: its recovery time objective.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub objective: Option<Span>,
+    /// What starts one.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub triggers: Vec<RollbackTrigger>,
+    /// How old the last good rehearsal may be when a release starts.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rehearsed_within: Option<Span>,
+}
+
+/// What starts a rollback by itself.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum RollbackTrigger {
+    /// A breaker is open that one of the release's calls would have to pass.
+    Breaker,
 }
 
 /// What happens when a deadline passes.

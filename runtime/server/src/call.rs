@@ -78,6 +78,7 @@ pub(crate) fn make_call(
             step,
             plan,
             requested_by: release.created().requested_by.clone(),
+            rehearsal: release.created().rehearsal,
             began: checkpoints.get(nested::CHECKPOINT).and_then(|it| Began::read(it)),
             order,
             inbox,

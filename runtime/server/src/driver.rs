@@ -18,6 +18,7 @@ use crate::attendance::{is_unwatched, may_park};
 use crate::breakers::Gate;
 use crate::clock::now;
 use crate::nested::tell_parent;
+use crate::rehearsal;
 use crate::runtime::{Inner, Runtime};
 use crate::view::state_name;
 
@@ -83,10 +84,12 @@ pub(crate) async fn drive(
         }
         match_up(inner, release, sender, &mut calls, &mut in_flight);
         gate.forget(release, &in_flight);
-        if release.owes_its_parent() && telling.is_none() {
+        if release.is_untold() && telling.is_none() {
             let runtime = Runtime { inner: inner.clone() };
-            let parent = release.created().parent.clone();
-            telling = parent.map(|it| tell_parent(runtime, release.id().clone(), it).boxed());
+            telling = Some(match release.created().parent.clone() {
+                Some(parent) => tell_parent(runtime, release.id().clone(), parent).boxed(),
+                None => rehearsal::keep(runtime, release).boxed(),
+            });
         }
         let is_idle = release.outcome().is_some() || may_park(release, changed);
         if inbox.is_empty() && is_idle && telling.is_none() {
@@ -213,7 +216,7 @@ pub(crate) fn outline(release: &Release) -> Outline {
         requested_by: release.created().requested_by.name.clone(),
         headline: release.headline(),
         // One that others are still to be told of is not over.
-        open: release.outcome().is_none() || release.owes_its_parent(),
+        open: release.outcome().is_none() || release.is_untold(),
         rest: rest(release),
     }
 }

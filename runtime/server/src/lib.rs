@@ -17,6 +17,7 @@ pub mod client;
 pub mod driver;
 pub mod people;
 pub mod plans;
+pub mod rehearsal;
 mod repin;
 pub mod runtime;
 pub mod schedules;

@@ -26,7 +26,7 @@ use windlass_model::parse::check_parameters;
 use windlass_store::AppendError;
 
 use crate::driver::{Message, NotTaken};
-use crate::runtime::{Runtime, RuntimeError};
+use crate::runtime::{Request, Runtime, RuntimeError};
 
 /// Under which name a step keeps which release it began, and in which attempt: `2 deploy-17`.
 pub(crate) const CHECKPOINT: &str = "release";
@@ -44,6 +44,8 @@ pub(crate) struct NestedCall {
     pub(crate) step: StepName,
     pub(crate) plan: Digest,
     pub(crate) requested_by: Actor,
+    /// Whether the outer release is a rehearsal.
+    pub(crate) rehearsal: bool,
     /// What the step's checkpoint says.
     pub(crate) began: Option<Began>,
     pub(crate) order: CallOrder,
@@ -132,8 +134,13 @@ impl NestedCall {
             let release = self.runtime.inner.new_id(&kept).map_err(|it| ours(&RuntimeError::from(it)))?;
             let began = Began { attempt: self.order.id.attempt, release: release.clone() };
             self.note(self.order.id, &began).await?;
-            let asked = (parameters.clone(), self.requested_by.clone(), Some(self.parent()));
-            match self.runtime.begin_as(&kept, release.clone(), rand::random(), asked).await {
+            let request = Request {
+                parameters: parameters.clone(),
+                parent: Some(self.parent()),
+                rehearsal: self.rehearsal,
+                ..Request::by(self.requested_by.clone())
+            };
+            match self.runtime.begin_as(&kept, release.clone(), rand::random(), request).await {
                 Ok(()) => return Ok(release),
                 // Somebody else took the number.
                 Err(AppendError::Conflict { .. }) => {}

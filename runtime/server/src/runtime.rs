@@ -71,6 +71,8 @@ pub(crate) struct Inner {
     pub(crate) changed: Arc<Notify>,
     pub(crate) schedules: crate::schedules::Schedules,
     pub(crate) breakers: Arc<crate::breakers::Breakers>,
+    /// What became of rehearsals is written one after the other.
+    pub(crate) rehearsing: tokio::sync::Mutex<()>,
 }
 
 /// What Windlass could not do.
@@ -142,6 +144,9 @@ pub enum RuntimeError {
         /// What is wrong.
         problems: String,
     },
+    /// What is not rehearsed does not start.
+    #[error("{0}")]
+    NotRehearsed(String),
     /// A schedule is not there, or cannot be so.
     #[error(transparent)]
     Schedule(#[from] crate::schedules::ScheduleError),
@@ -208,6 +213,7 @@ impl Runtime {
             changed: Arc::default(),
             schedules: crate::schedules::Schedules::default(),
             breakers,
+            rehearsing: tokio::sync::Mutex::default(),
         };
         let runtime = Self { inner: Arc::new(inner) };
         if runtime.inner.options.drive {
@@ -278,10 +284,14 @@ impl Runtime {
         parameters: serde_json::Value,
         requested_by: windlass_model::actor::Actor,
     ) -> Result<ReleaseId, RuntimeError> {
+        self.begin_requested(kept, Request { parameters, ..Request::by(requested_by) }).await
+    }
+
+    /// The same, with all that can be asked for.
+    pub(crate) async fn begin_requested(&self, kept: &KeptPlan, request: Request) -> Result<ReleaseId, RuntimeError> {
         loop {
             let id = self.inner.new_id(kept)?;
-            let asked = (parameters.clone(), requested_by.clone(), None);
-            match self.begin_as(kept, id.clone(), rand::random(), asked).await {
+            match self.begin_as(kept, id.clone(), rand::random(), request.clone()).await {
                 Ok(()) => return Ok(id),
                 // Somebody else began a release of this workflow with the same number.
                 Err(AppendError::Conflict { .. }) => {}
@@ -296,10 +306,11 @@ impl Runtime {
         kept: &KeptPlan,
         release: ReleaseId,
         salt: [u8; 16],
-        (parameters, requested_by, parent): (serde_json::Value, Actor, Option<Parent>),
+        request: Request,
     ) -> Result<(), AppendError> {
         let KeptPlan { plan, digest, components } = kept.clone();
-        let created = Created { release, plan: digest, components, parameters, requested_by, salt, parent };
+        let Request { parameters, requested_by, parent, rehearsal } = request;
+        let created = Created { release, plan: digest, components, parameters, requested_by, salt, parent, rehearsal };
         let (release, record) = Release::create(plan, created, crate::clock::now());
         driver::append(&self.inner, &release, 0, record).await?;
         self.drive(release, Beginning::Fresh);
@@ -352,6 +363,7 @@ impl Runtime {
         let release = self.release(id).await?;
         let mut view = ReleaseView::of(&release, &self.log(id).progress());
         self.inner.breakers.tell_waits(&release, &mut view);
+        view.rehearsed = self.rehearsed(&release)?;
         Ok(view)
     }
 
@@ -382,6 +394,22 @@ impl Runtime {
                 changed = runtime.changes(&id);
             }
         }
+    }
+}
+
+/// What a release is begun with, beside its plan.
+#[derive(Debug, Clone)]
+pub(crate) struct Request {
+    /// Checked against the plan's workflow.
+    pub(crate) parameters: serde_json::Value,
+    pub(crate) requested_by: Actor,
+    pub(crate) parent: Option<Parent>,
+    pub(crate) rehearsal: bool,
+}
+
+impl Request {
+    pub(crate) fn by(requested_by: Actor) -> Self {
+        Self { parameters: serde_json::Value::Null, requested_by, parent: None, rehearsal: false }
     }
 }
 

@@ -4,15 +4,16 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
-use windlass_engine::{Release, ReleaseState, Stage, StepState, Wait, WaitCause};
+use windlass_engine::{Release, ReleaseState, RollbackRun, Stage, StepState, Wait, WaitCause};
 use windlass_model::event::{AfterFailure, AfterInterruption, Event, Intervention, Operation, Record, SkipReason};
 use windlass_model::failure::StepError;
 use windlass_model::graph::StepIndex;
 use windlass_model::name::StepName;
 use windlass_model::plan::Runs;
-use windlass_model::time::Timestamp;
+use windlass_model::time::{Span, Timestamp};
 
 use crate::nested::{self, Began};
+use crate::rehearsal::RehearsedView;
 use crate::step_log::Progress;
 
 /// A release.
@@ -45,9 +46,15 @@ pub struct ReleaseView {
     pub outputs: Value,
     /// Digest of its plan.
     pub plan: String,
-    /// What caused its rollback, if there is one.
+    /// Its rollback, if there was one or one goes on.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub rollback_trigger: Option<String>,
+    pub rollback: Option<RollbackView>,
+    /// Whether it is a rehearsal of its rollback, on copies.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub rehearsal: bool,
+    /// The last rehearsal of its workflow.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rehearsed: Option<RehearsedView>,
     /// Phases in order.
     pub phases: Vec<String>,
     /// Steps, in the order of the workflow file.
@@ -56,6 +63,30 @@ pub struct ReleaseView {
     pub waits: Vec<WaitView>,
     /// How many records its journal has.
     pub records: u64,
+}
+
+/// The rollback of a release.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct RollbackView {
+    /// What caused it.
+    pub trigger: String,
+    /// When it began.
+    pub began_at: Timestamp,
+    /// When it was over.
+    pub ended_at: Option<Timestamp>,
+    /// How long it may take, where its workflow says so.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub objective: Option<Span>,
+    /// Whether it took, or takes, longer.
+    pub is_overdue: bool,
+}
+
+impl RollbackView {
+    fn of(release: &Release, run: &RollbackRun) -> Self {
+        let RollbackRun { trigger, began_at, ended_at, is_overdue } = run.clone();
+        let objective = release.plan().workflow().rollback.as_ref().and_then(|it| it.objective);
+        Self { trigger, began_at, ended_at, objective, is_overdue }
+    }
 }
 
 /// A step of a release.
@@ -160,13 +191,9 @@ impl ReleaseView {
     pub fn of(release: &Release, progress: &BTreeMap<StepName, Progress>) -> Self {
         let plan = release.plan();
         let workflow = plan.workflow();
-        let (rollback_trigger, outputs) = match release.state() {
-            ReleaseState::RollingBack { trigger } => (Some(trigger.clone()), Value::Null),
-            ReleaseState::Ended { outputs, .. } => (None, outputs.clone()),
-            ReleaseState::Running
-            | ReleaseState::Failing { .. }
-            | ReleaseState::Canceling { .. }
-            | ReleaseState::Finishing { .. } => (None, Value::Null),
+        let outputs = match release.state() {
+            ReleaseState::Ended { outputs, .. } => outputs.clone(),
+            _ => Value::Null,
         };
         let outcome = release.outcome();
         let waits = release.waits();
@@ -184,7 +211,9 @@ impl ReleaseView {
             parameters: release.created().parameters.clone(),
             outputs,
             plan: release.created().plan.to_string(),
-            rollback_trigger,
+            rollback: release.rollback().map(|it| RollbackView::of(release, it)),
+            rehearsal: release.created().rehearsal,
+            rehearsed: None,
             phases: workflow.phases.iter().map(ToString::to_string).collect(),
             steps: workflow
                 .steps
@@ -327,6 +356,7 @@ fn items_text(items: &[StepView]) -> String {
 
 fn skip_text(reason: &SkipReason) -> String {
     match reason {
+        SkipReason::Rehearsal => "a rehearsal ends before the point of no return".to_owned(),
         SkipReason::NeedsSkipped => "every step it needs was skipped".to_owned(),
         SkipReason::Person { by, reason } => format!("by {by}: {reason}"),
         SkipReason::Condition { expression, values } => {
@@ -439,6 +469,7 @@ fn tell(event: &Event) -> String {
         }
         Event::CancelingStarted { .. } => "running steps are being stopped".to_owned(),
         Event::RollbackStarted { trigger } => format!("rollback begins ({trigger})"),
+        Event::RollbackOverdue => "the rollback takes longer than its objective".to_owned(),
         Event::StepCanceled { .. } => "canceled".to_owned(),
         Event::OutputGiven { output, .. } => format!("its output is {output} from now on"),
         Event::StepsReset { steps } => {

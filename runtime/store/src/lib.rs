@@ -207,17 +207,20 @@ pub enum DocumentKind {
     Schedule,
     /// A circuit breaker: its settings, and where it stands.
     Breaker,
+    /// What became of the rehearsals of a workflow.
+    Rehearsals,
 }
 
 impl DocumentKind {
     /// Every kind with its name.
-    pub const ALL: [(DocumentKind, &'static str); 6] = [
+    pub const ALL: [(DocumentKind, &'static str); 7] = [
         (Self::Plugin, "plugin"),
         (Self::Connection, "connection"),
         (Self::Tool, "tool"),
         (Self::Group, "group"),
         (Self::Schedule, "schedule"),
         (Self::Breaker, "breaker"),
+        (Self::Rehearsals, "rehearsals"),
     ];
 
     /// Its name on screens.
@@ -229,6 +232,7 @@ impl DocumentKind {
             Self::Group => "group",
             Self::Schedule => "schedule",
             Self::Breaker => "breaker",
+            Self::Rehearsals => "rehearsals",
         }
     }
 }

@@ -51,6 +51,8 @@ impl Witness {
             && definition.needs.iter().all(|it| state(it) == Some(&State::Skipped { by_hand: false }));
         let (fits, name) = match reason {
             SkipReason::Person { .. } => (false, "step: skipped by somebody"),
+            // The simulation has no rehearsals.
+            SkipReason::Rehearsal => (false, "step: left out of a rehearsal"),
             SkipReason::NeedsSkipped => (needs_skipped, "step: skipped with what it needs"),
             SkipReason::Condition { .. } => {
                 let holds = definition.when.as_ref().map(|it| self.with_scope(|scope| it.holds(scope)));

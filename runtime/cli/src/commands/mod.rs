@@ -11,6 +11,7 @@ mod graph;
 mod group;
 mod list;
 mod plugin;
+mod rehearse;
 mod release;
 mod run;
 mod schedule;
@@ -53,6 +54,7 @@ enum Command {
     Validate(validate::ValidateArgs),
     Graph(graph::GraphArgs),
     Run(run::RunArgs),
+    Rehearse(rehearse::RehearseArgs),
     Serve(serve::ServeArgs),
     /// Show releases and act on them
     #[command(subcommand)]
@@ -119,6 +121,7 @@ pub(crate) async fn run(arguments: Arguments, output: &Output) -> anyhow::Result
         Command::Validate(args) => validate::validate(&args, &context).await,
         Command::Graph(args) => graph::graph(&args, &context),
         Command::Run(args) => run::run(args, &context).await,
+        Command::Rehearse(args) => rehearse::rehearse(args, &context).await,
         Command::Serve(args) => serve::serve(args, &context).await,
         Command::Release(command) => release::release(command, &context).await,
         Command::Schedule(command) => schedule::schedule(command, &context).await,

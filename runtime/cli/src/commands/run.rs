@@ -3,8 +3,10 @@
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
+use windlass_model::check::Copies;
 use windlass_server::api::{ErrorBody, StartBody, Started, serve};
 use windlass_server::client::ClientError;
+use windlass_server::view::ReleaseView;
 use windlass_server::{Client, Runtime, RuntimeOptions};
 
 use super::{Context, read_with_used, watch};
@@ -46,12 +48,44 @@ pub(crate) fn arguments(given: &[String]) -> anyhow::Result<BTreeMap<String, Str
         .collect()
 }
 
+/// What is to be started, and how.
+pub(crate) struct Beginning {
+    pub(crate) file: PathBuf,
+    pub(crate) parameters: Vec<String>,
+    pub(crate) on_behalf_of: Option<String>,
+    /// Of a rehearsal: which connections lead to copies.
+    pub(crate) rehearsal: Option<Copies>,
+    pub(crate) detach: bool,
+}
+
+/// How far it came.
+pub(crate) enum Seen {
+    /// The files are not good.
+    Problems,
+    /// It was started, and is not watched.
+    Detached,
+    /// It ended, or nobody drives it any more.
+    Ended(Box<ReleaseView>),
+}
+
 pub(crate) async fn run(args: RunArgs, context: &Context<'_>) -> anyhow::Result<u8> {
-    let (source, files) = read_with_used(&args.file)?;
+    let RunArgs { file, parameters, on_behalf_of, detach } = args;
+    let beginning = Beginning { file, parameters, on_behalf_of, rehearsal: None, detach };
+    Ok(match start_and_watch(beginning, context).await? {
+        Seen::Problems => 1,
+        Seen::Detached => 0,
+        Seen::Ended(view) => watch::exit_code(&view),
+    })
+}
+
+/// Starts a release and watches it to its end, unless it is not to be watched.
+pub(crate) async fn start_and_watch(beginning: Beginning, context: &Context<'_>) -> anyhow::Result<Seen> {
+    let (source, files) = read_with_used(&beginning.file)?;
     let mut body = StartBody::of(&source);
     body.files = files;
-    body.arguments = arguments(&args.parameters)?;
-    body.on_behalf_of = args.on_behalf_of;
+    body.arguments = arguments(&beginning.parameters)?;
+    body.on_behalf_of = beginning.on_behalf_of;
+    body.rehearsal = beginning.rehearsal;
     body.color = context.output.has_color();
     let state = context.state()?;
     let mut serving = None;
@@ -59,7 +93,7 @@ pub(crate) async fn run(args: RunArgs, context: &Context<'_>) -> anyhow::Result<
         client
     } else {
         anyhow::ensure!(
-            !args.detach,
+            !beginning.detach,
             "nothing runs in {}, so nobody would go on with a detached release: start `windlass serve` first, or leave out --detach",
             state.root().display()
         );
@@ -71,21 +105,21 @@ pub(crate) async fn run(args: RunArgs, context: &Context<'_>) -> anyhow::Result<
         Ok(started) => started,
         Err(ClientError::Refused { body: ErrorBody { problems: Some(it), .. }, .. }) if !context.output.is_json() => {
             context.output.problems(&it.rendered);
-            return Ok(1);
+            return Ok(Seen::Problems);
         }
         Err(error) => return Err(error.into()),
     };
     context.output.problems(&started.warnings.rendered);
-    if args.detach {
+    if beginning.detach {
         context.output.data(&started, |it| {
             format!("{} started; `windlass release show {}` tells how it stands", it.release, it.release)
         });
-        return Ok(0);
+        return Ok(Seen::Detached);
     }
     let view = watch::watch(&client, &started.release, context, watch::Approvals::Wait).await?;
     if context.output.is_json() {
         context.output.data(&view, |it| draw(it, watch::now()));
     }
     drop(serving);
-    Ok(watch::exit_code(&view))
+    Ok(Seen::Ended(Box::new(view)))
 }

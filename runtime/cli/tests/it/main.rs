@@ -17,6 +17,7 @@ mod https;
 mod intervention;
 mod nested;
 mod parking;
+mod rehearsal;
 mod rollback;
 mod schedules;
 mod store;

@@ -28,6 +28,8 @@ fn help_says_what_there_is() {
               validate     Check workflow files; print every problem with its place
               graph        Draw a workflow
               run          Start a release and watch it to its end
+              rehearse     Rehearse the rollback of a workflow on copies: go forward, roll back, and measure
+                           that
               serve        Go on with all open releases, fire schedules and answer other commands, until stopped
               release      Show releases and act on them
               schedule     Start releases at times: by cron expressions, or once

@@ -25,7 +25,7 @@ fn call(world: &World, step: &str) -> CallId {
 
 fn hold(world: &mut World, step: &str) -> Result<(), Rejected> {
     let call = call(world, step);
-    world.tell(Input::CallHeld { call, hold: by("connection:http/api") })
+    world.tell(Input::CallHeld { call, hold: by("connection:http/api"), is_open: true })
 }
 
 fn let_through(world: &mut World, step: &str) -> Result<(), Rejected> {
@@ -62,7 +62,7 @@ fn a_held_call_waits_with_a_cause_and_goes_on_where_it_was() {
     assert_eq!(wait.until, Some(Timestamp(9_000_000)));
     assert_eq!(wait.action, "breaker reset connection:http/api --reason …");
     let call = call(&world, "build");
-    world.tell(Input::CallHeld { call, hold: by("global") }).expect("another one holds it now");
+    world.tell(Input::CallHeld { call, hold: by("global"), is_open: true }).expect("another one holds it now");
     assert!(breaker_wait(&world).expect("it waits").text.starts_with("global is open"));
     assert!(!world.release.has_begun() && world.release.is_held());
     // The process ends: it waits as before, and nobody takes it for a call that was cut off.
@@ -166,7 +166,7 @@ fn a_retry_that_is_held_keeps_what_the_attempt_before_it_may_have_done() {
         // The attempt before may have had its effect, so it is looked for: that is not held.
         let looked = world.release.calls().find(|it| it.attempt == 2);
         if let Some(call) = looked {
-            let held = world.tell(Input::CallHeld { call, hold: by("global") });
+            let held = world.tell(Input::CallHeld { call, hold: by("global"), is_open: true });
             assert_eq!(held, Err(Rejected::NotToBeHeld));
             world.script.insert("build:find".to_owned(), [Does::NotFound].into());
         }
@@ -216,7 +216,7 @@ fn nothing_but_the_beginning_of_forward_work_is_held() {
                 let name = format!("{} {}", world.release.name_of(call.step), call.operation.name());
                 let may = world.release.may_be_held(call);
                 let copy = Release::clone(&world.release);
-                let told = world.release.decide(Input::CallHeld { call, hold: by("global") }, world.now);
+                let told = world.release.decide(Input::CallHeld { call, hold: by("global"), is_open: true }, world.now);
                 assert_eq!(told.is_ok(), may, "{name}: {told:?}");
                 world.release = copy;
                 held.push(format!("{name} {} {may}", call.call));

@@ -64,6 +64,7 @@ pub(crate) fn workflow(text: &str) -> Workflow {
         phases: Vec::new(),
         phase_rules: BTreeMap::new(),
         deadline: None,
+        rollback: None,
         steps,
         outputs: BTreeMap::new(),
     }
@@ -168,6 +169,16 @@ impl World {
 
     /// Of a plan that was made elsewhere.
     pub(crate) fn of(plan: Arc<Plan>, parameters: Value, script: &[(&str, Vec<Does>)]) -> Self {
+        Self::created(plan, parameters, false, script)
+    }
+
+    /// As [`Self::new`], of a rehearsal.
+    pub(crate) fn rehearsal(workflow: Workflow, script: &[(&str, Vec<Does>)]) -> Self {
+        let usual = Self::new(workflow, Pins::default(), &[]);
+        Self::created(usual.plan, json!({}), true, script)
+    }
+
+    fn created(plan: Arc<Plan>, parameters: Value, rehearsal: bool, script: &[(&str, Vec<Does>)]) -> Self {
         let created = Created {
             release: "w-1".parse::<ReleaseId>().expect("an id"),
             plan: Digest::of(&plan.to_json()),
@@ -176,6 +187,7 @@ impl World {
             requested_by: actor("rita", &[]),
             salt: [1; 16],
             parent: None,
+            rehearsal,
         };
         let now = Timestamp(1_000_000);
         let (release, record) = Release::create(plan.clone(), created, now);

@@ -2,6 +2,7 @@
 //!
 //! **Invariant:** checks only read; each says all that it finds, and none relies on another's result.
 
+mod copies;
 mod expression;
 mod input;
 mod order;
@@ -11,6 +12,7 @@ pub(crate) mod schema;
 use crate::parse::Draft;
 use crate::problem::Report;
 
+pub use copies::{Copies, OnCopies, check_copies};
 pub(crate) use plugins::against;
 pub use plugins::{Catalog, InnerWorkflow, Installed, PluginLookup};
 

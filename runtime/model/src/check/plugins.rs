@@ -28,6 +28,11 @@ pub trait Catalog {
     /// Every declared connection's name.
     fn connections(&self) -> Vec<&ConnectionName>;
 
+    /// The connection that is bound where a file names this one.
+    fn bound(&self, name: &ConnectionName) -> ConnectionName {
+        name.clone()
+    }
+
     /// A declared tool.
     fn tool(&self, name: &ToolName) -> Option<&Tool>;
 
@@ -321,7 +326,7 @@ fn bind(
     for (role, name) in &bound {
         good &= check_connection(resolved, role, name, catalog, report);
     }
-    good.then(|| bound.into_iter().map(|(role, name)| (role, name.value.clone())).collect())
+    good.then(|| bound.into_iter().map(|(role, name)| (role, catalog.bound(&name.value))).collect())
 }
 
 fn check_connection(
@@ -331,24 +336,22 @@ fn check_connection(
     catalog: &dyn Catalog,
     report: &mut Report<'_>,
 ) -> bool {
-    let Some(connection) = catalog.connection(&name.value) else {
+    let bound = catalog.bound(&name.value);
+    let Some(connection) = catalog.connection(&bound) else {
         let declared = catalog.connections();
-        let suggestion = did_you_mean(name.value.as_str(), declared.iter().map(|it| it.as_str()));
-        let problem =
-            report.error(name.extent, "unknown-connection", format!("there is no connection `{}`", name.value));
+        let suggestion = did_you_mean(bound.as_str(), declared.iter().map(|it| it.as_str()));
+        let problem = report.error(name.extent, "unknown-connection", format!("there is no connection `{bound}`"));
+        if bound != name.value {
+            problem.note(format!("it was to take the place of `{}`", name.value));
+        }
         problem.note(format!("declared are {}", listed(&declared)));
-        problem
-            .suggest(suggestion.unwrap_or_else(|| format!("declare it with `windlass connection add {}`", name.value)));
+        problem.suggest(suggestion.unwrap_or_else(|| format!("declare it with `windlass connection add {bound}`")));
         return false;
     };
     let plugin = &resolved.manifest.name;
     if !connection.plugins.is_empty() && !connection.plugins.contains(plugin) {
         report
-            .error(
-                name.extent,
-                "connection-grant",
-                format!("connection `{}` is not granted to plugin `{plugin}`", name.value),
-            )
+            .error(name.extent, "connection-grant", format!("connection `{bound}` is not granted to plugin `{plugin}`"))
             .note(format!("it is granted to {}", listed(&connection.plugins)))
             .suggest(format!("add \"{plugin}\" to `plugins` of the connection"));
         return false;
@@ -359,7 +362,7 @@ fn check_connection(
             .error(
                 name.extent,
                 "connection-address",
-                format!("connection `{}` has no address, and `{role}` makes requests to it", name.value),
+                format!("connection `{bound}` has no address, and `{role}` makes requests to it"),
             )
             .suggest("bind another one, or give it a `base_url`");
         return false;

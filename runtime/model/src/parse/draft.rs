@@ -13,7 +13,7 @@ use crate::name::{ActionName, ConnectionName, PhaseName, PluginName, RoleName, W
 use crate::problem::Extent;
 use crate::template::Template;
 use crate::time::Span;
-use crate::workflow::{ApprovalGate, Deadline, OnFailure, PhaseRules, RetryPolicy, RollbackPart};
+use crate::workflow::{ApprovalGate, Deadline, OnFailure, PhaseRules, RetryPolicy, RollbackPart, RollbackRules};
 
 use super::node::Node;
 
@@ -32,6 +32,7 @@ pub(crate) struct Draft {
     pub(crate) phases: Vec<At<PhaseName>>,
     pub(crate) phase_rules: BTreeMap<PhaseName, PhaseRules>,
     pub(crate) deadline: Option<Deadline>,
+    pub(crate) rollback: Option<RollbackRules>,
     pub(crate) phases_extent: Option<Extent>,
     pub(crate) steps: Vec<DraftStep>,
     pub(crate) outputs: Vec<(At<String>, DraftTemplate)>,

@@ -12,6 +12,7 @@ mod nested;
 mod node;
 mod parameter;
 mod phase;
+mod rollback;
 mod step;
 mod workflow;
 
@@ -160,6 +161,7 @@ fn complete(draft: &Draft) -> Option<Workflow> {
         phases: draft.phases.iter().map(|it| it.value.clone()).collect(),
         phase_rules: draft.phase_rules.clone(),
         deadline: draft.deadline,
+        rollback: draft.rollback.clone(),
         steps: draft.steps.iter().map(complete_step).collect::<Option<_>>()?,
         outputs: draft.outputs.iter().map(|(name, it)| (name.value.clone(), it.template.clone())).collect(),
     })

@@ -251,6 +251,10 @@ impl Catalog for WithFiles<'_> {
         self.catalog.connections()
     }
 
+    fn bound(&self, name: &ConnectionName) -> ConnectionName {
+        self.catalog.bound(name)
+    }
+
     fn tool(&self, name: &ToolName) -> Option<&Tool> {
         self.catalog.tool(name)
     }

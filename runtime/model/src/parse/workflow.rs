@@ -10,7 +10,7 @@ use crate::workflow::{OnFailure, RetryPolicy};
 use super::draft::{At, Draft};
 use super::fields::Fields;
 use super::node::{Kind, Node};
-use super::{STEPS_MAX, parameter, phase, step};
+use super::{STEPS_MAX, parameter, phase, rollback, step};
 
 const KEYS: &[&str] = &[
     "windlass",
@@ -19,6 +19,7 @@ const KEYS: &[&str] = &[
     "parameters",
     "phases",
     "deadline",
+    "rollback",
     "defaults",
     "steps",
     "finally",
@@ -53,6 +54,7 @@ pub(super) fn read(report: &mut Report<'_>, root: &Node) -> Option<Draft> {
         phase::read(report, &field.value, &mut draft);
     }
     draft.deadline = fields.value("deadline").and_then(|it| phase::read_deadline(report, it));
+    draft.rollback = fields.value("rollback").and_then(|it| rollback::read(report, it));
     let defaults = fields.value("defaults").map(|it| read_defaults(report, it)).unwrap_or_default();
     match fields.get("steps") {
         Some(field) => draft.steps = read_steps(report, &field.value, "`steps`", &defaults, false, &[]),

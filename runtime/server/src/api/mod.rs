@@ -97,6 +97,7 @@ impl From<RuntimeError> for ApiError {
             RuntimeError::NoSuchPin { .. }
             | RuntimeError::OutputBreaksSchema { .. }
             | RuntimeError::NotOneOutputPerItem { .. } => StatusCode::UNPROCESSABLE_ENTITY,
+            RuntimeError::NotRehearsed(_) => StatusCode::CONFLICT,
             other => status_of(other),
         };
         Self::new(status, error)

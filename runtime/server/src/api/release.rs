@@ -10,6 +10,7 @@ use axum::response::Response;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use windlass_engine::Input;
+use windlass_model::check::{Copies, OnCopies, check_copies};
 use windlass_model::name::{ReleaseId, StepName};
 use windlass_model::parse::{FileProblems, Planned, check_parameters, parameter_from_text, validate_all};
 use windlass_model::plan::Plan;
@@ -17,7 +18,7 @@ use windlass_model::problem::{Color, Severity, Source, render};
 
 use super::{Answer, ApiError, Caller, release_id};
 use crate::callbacks::kept_headers;
-use crate::runtime::Runtime;
+use crate::runtime::{Request, Runtime};
 use crate::step_log::Entry;
 use crate::view::{ReleaseView, StoryLine, story};
 
@@ -41,6 +42,9 @@ pub struct StartBody {
     /// Whom the local user acts for.
     #[serde(default, rename = "as")]
     pub on_behalf_of: Option<String>,
+    /// Of a rehearsal: which connections lead to copies of those that the files name.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rehearsal: Option<Copies>,
     /// Whether problems are to be rendered in colours.
     #[serde(default)]
     pub color: bool,
@@ -84,6 +88,7 @@ impl StartBody {
             parameters: Value::Null,
             arguments: BTreeMap::new(),
             on_behalf_of: None,
+            rehearsal: None,
             color: false,
         }
     }
@@ -141,7 +146,10 @@ pub struct JournalBody {
 
 pub(super) fn planned(runtime: &Runtime, body: &StartBody) -> Result<(Planned, ProblemsBody), ApiError> {
     let source = Source::new(body.file.clone(), body.workflow.clone());
-    let (planned, files) = validate_all(&source, &body.files, &runtime.catalog());
+    let catalog = runtime.catalog();
+    let none = Copies::new();
+    let catalog = OnCopies { catalog: &catalog, copies: body.rehearsal.as_ref().unwrap_or(&none) };
+    let (planned, files) = validate_all(&source, &body.files, &catalog);
     let shown = ProblemsBody::of(&files, body.color);
     match planned {
         Some(nested) => Ok((nested, shown)),
@@ -166,9 +174,19 @@ pub(super) async fn start(
     let (nested, warnings) = planned(&runtime, &body)?;
     let parameters = check_parameters(nested.plan.workflow(), body.given(&nested.plan)?)
         .map_err(|problems| ApiError::new(StatusCode::UNPROCESSABLE_ENTITY, problems.join("; ")))?;
+    if let Some(copies) = &body.rehearsal {
+        let problems = check_copies(nested.inner.iter().chain([&nested.plan]), copies);
+        if !problems.is_empty() {
+            return Err(ApiError::new(StatusCode::UNPROCESSABLE_ENTITY, problems.join("; ")));
+        }
+    }
     let actor = caller.actor(&runtime, body.on_behalf_of.as_deref());
     let plan = runtime.keep_nested(nested).await?;
-    let release = runtime.begin(&plan, parameters, actor).await?;
+    let rehearsal = body.rehearsal.is_some();
+    if !rehearsal {
+        runtime.check_rehearsed(&plan)?;
+    }
+    let release = runtime.begin_requested(&plan, Request { parameters, rehearsal, ..Request::by(actor) }).await?;
     Ok(Json(Started { release: release.to_string(), warnings }))
 }
 

@@ -110,6 +110,7 @@ pub(super) async fn set(
     let catch_up = body.catch_up.as_deref().map(str::parse).transpose().map_err(wrong)?.unwrap_or_default();
     let overlap = body.overlap.as_deref().map(str::parse).transpose().map_err(wrong)?.unwrap_or(Overlap::Skip);
     let start = StartBody {
+        rehearsal: None,
         file: body.file.clone(),
         workflow: body.workflow.clone(),
         files: body.files.clone(),

@@ -12,7 +12,7 @@ use windlass_model::failure::{FailureClass, StepError};
 use windlass_model::graph::StepIndex;
 use windlass_store::AppendError;
 
-use super::Breakers;
+use super::{Breakers, Refusal};
 use crate::clock::now;
 use crate::driver::take;
 use crate::runtime::Inner;
@@ -93,9 +93,12 @@ impl Gate {
         if release.is_held() || !self.inner.breakers.is_quiet() {
             let held: Vec<CallId> = release.held_calls().map(|(call, _)| call).collect();
             for call in held {
+                if !release.held_calls().any(|(it, _)| it == call) {
+                    continue;
+                }
                 let input = match self.admit(release, call) {
                     Ok(()) => Input::CallLetThrough { call },
-                    Err(hold) => Input::CallHeld { call, hold },
+                    Err(Refusal { hold, is_open }) => Input::CallHeld { call, hold, is_open },
                 };
                 // Refused is what something before it has settled.
                 take(&self.inner, release, input).await?.ok();
@@ -104,8 +107,12 @@ impl Gate {
                 |it: &CallId| !in_flight.contains_key(it) && !self.passes.contains_key(it) && release.may_be_held(*it);
             let new: Vec<CallId> = release.calls().filter(is_new).collect();
             for call in new {
-                if let Err(hold) = self.admit(release, call) {
-                    take(&self.inner, release, Input::CallHeld { call, hold }).await?.ok();
+                // What was said of one may have ended the others.
+                if !release.may_be_held(call) {
+                    continue;
+                }
+                if let Err(Refusal { hold, is_open }) = self.admit(release, call) {
+                    take(&self.inner, release, Input::CallHeld { call, hold, is_open }).await?.ok();
                 }
             }
         }
@@ -119,7 +126,7 @@ impl Gate {
         Ok(release.records() != before)
     }
 
-    fn admit(&mut self, release: &Release, call: CallId) -> Result<(), windlass_model::event::Hold> {
+    fn admit(&mut self, release: &Release, call: CallId) -> Result<(), Refusal> {
         let keys = connections(release, call.step);
         let who = who(release, call.step);
         let breakers = &self.inner.breakers;

@@ -74,6 +74,14 @@ pub enum BreakerError {
     NotNow(String),
 }
 
+/// A call is not let through.
+#[derive(Debug)]
+pub(crate) struct Refusal {
+    hold: Hold,
+    /// Whether the breaker is open; else it only waits for its probe.
+    is_open: bool,
+}
+
 /// The breakers of an installation.
 pub(crate) struct Breakers {
     store: Arc<dyn Store>,
@@ -142,7 +150,7 @@ impl Breakers {
 
     /// Asks whether a call may be made: by all breakers that it has to do with. A release that is held is told when
     /// to ask again.
-    fn admit(&self, release: &ReleaseId, is_first: bool, keys: &[BreakerKey], who: &str) -> Result<(), Hold> {
+    fn admit(&self, release: &ReleaseId, is_first: bool, keys: &[BreakerKey], who: &str) -> Result<(), Refusal> {
         let now = now();
         let mut entries = self.entries();
         let id = release.to_string();
@@ -158,13 +166,14 @@ impl Breakers {
             }
             entry.waiting.insert(release.clone());
             let hold = hold(key, &entry.breaker);
+            let is_open = entry.breaker.phase() == BreakerPhase::Open;
             for (key, as_whom) in &asked[..at] {
                 if let Some(entry) = entries.get_mut(key) {
                     entry.breaker.abandon(as_whom);
                 }
             }
             self.stir(&entries);
-            return Err(hold);
+            return Err(Refusal { hold, is_open });
         }
         self.stir(&entries);
         Ok(())

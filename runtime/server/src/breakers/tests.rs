@@ -46,6 +46,8 @@ fn a_release_held_by_one_breaker_is_no_probe_of_another() {
     breakers.admit(&release(1), false, std::slice::from_ref(&two), "w-1/a").expect("the probe of the second");
     let both = [one.clone(), two.clone()];
     let held = breakers.admit(&release(2), false, &both, "w-2/a").expect_err("the second holds it");
+    assert!(!held.is_open, "it waits for its probe");
+    let held = held.hold;
     assert_eq!((held.breaker.as_str(), held.owner.as_str()), ("connection:http/web", "the service behind `web`"));
     assert!(breakers.entries()[&one].breaker.wants_a_probe(), "it has given that back");
     assert_eq!(breakers.entries()[&two].waiting, [release(2)].into());
@@ -84,6 +86,9 @@ fn what_was_written_is_read_back_and_what_cannot_be_read_keeps_nothing_from_work
     let again = Breakers::load(store).expect("read");
     assert!(!again.is_quiet());
     let held = again.admit(&release(1), false, &[], "w-1/a").expect_err("it is open");
-    assert_eq!((held.owner.as_str(), held.text.as_str(), held.until), ("ana", "ana opened it: incident", None));
+    assert_eq!(
+        (held.hold.owner.as_str(), held.hold.text.as_str(), held.hold.until),
+        ("ana", "ana opened it: incident", None)
+    );
     assert_eq!(again.entries().len(), 1);
 }

@@ -18,7 +18,7 @@ use super::book::Book;
 use super::record::{Asked, Outcome, Pending, Record};
 use crate::clock::now;
 use crate::driver::NotTaken;
-use crate::runtime::{Runtime, RuntimeError};
+use crate::runtime::{Request, Runtime, RuntimeError};
 
 /// A clock that goes back by more than this was wrong before: what it covered then does not count.
 const CLOCK_BACK_MAX: Span = Span::seconds(3600);
@@ -197,23 +197,21 @@ impl Runtime {
     ) -> Result<Outcome, RuntimeError> {
         let (nested, parameters) = match self.plan_of(&record.schedule) {
             Ok(planned) => planned,
-            Err(error) => {
-                tracing::warn!(schedule = %record.schedule.name, %error, "a release could not be started");
-                let outcome = Outcome::Failed { error };
-                record.pending = None;
-                record.tell(asked, now(), outcome.clone());
-                book.put(&**self.store(), record).await?;
-                return Ok(outcome);
-            }
+            Err(error) => return self.give_up(book, record, asked, error).await,
         };
         let requester = record.requester(&asked);
         let plan = self.keep_nested(nested).await?;
+        match self.check_rehearsed(&plan) {
+            Ok(()) => {}
+            Err(RuntimeError::NotRehearsed(error)) => return self.give_up(book, record, asked, error).await,
+            Err(error) => return Err(error),
+        }
         let release = loop {
             let release = self.inner.new_id(&plan)?;
             let salt = rand::random();
             record.pending = Some(Pending { asked: asked.clone(), release: release.clone(), salt });
             book.put(&**self.store(), record.clone()).await?;
-            let begun = (parameters.clone(), requester.clone(), None);
+            let begun = Request { parameters: parameters.clone(), ..Request::by(requester.clone()) };
             match self.begin_as(&plan, release.clone(), salt, begun).await {
                 Ok(()) => break release,
                 // Somebody else began a release with this number.
@@ -226,6 +224,22 @@ impl Runtime {
             }
         };
         let outcome = Outcome::Started { release };
+        record.pending = None;
+        record.tell(asked, now(), outcome.clone());
+        book.put(&**self.store(), record).await?;
+        Ok(outcome)
+    }
+
+    /// No release can be started: that is what became of the firing.
+    async fn give_up(
+        &self,
+        book: &mut Book,
+        mut record: Record,
+        asked: Asked,
+        error: String,
+    ) -> Result<Outcome, RuntimeError> {
+        tracing::warn!(schedule = %record.schedule.name, %error, "a release could not be started");
+        let outcome = Outcome::Failed { error };
         record.pending = None;
         record.tell(asked, now(), outcome.clone());
         book.put(&**self.store(), record).await?;

@@ -98,6 +98,7 @@ fn from_event(event: &Event) -> v1::Event<'_> {
             W::CallHeld { step: step.as_str(), breaker, text, owner, until: until.map(|it| it.0) }
         }
         Event::CallLetThrough { step } => W::CallLetThrough { step: step.as_str() },
+        Event::RollbackOverdue => W::RollbackOverdue,
     }
 }
 
@@ -179,6 +180,7 @@ fn to_event(event: v1::Event<'_>) -> Result<Event, Garbled> {
                 until: until.map(Timestamp),
             },
         },
+        W::RollbackOverdue => Event::RollbackOverdue,
         W::CallLetThrough { step } => Event::CallLetThrough { step: to_name(step)? },
         W::CallbackKept { step, topic, headers, body } => Event::CallbackKept {
             step: to_name(step)?,
@@ -207,6 +209,7 @@ fn from_created(created: &Created) -> v1::Created<'_> {
             number: it.release.number(),
             step: it.step.as_str(),
         }),
+        rehearsal: created.rehearsal.then_some(true),
     }
 }
 
@@ -228,6 +231,7 @@ fn to_created(created: v1::Created<'_>) -> Result<Created, Garbled> {
                 Some(Parent { release: ReleaseId::new(to_name(it.workflow)?, it.number), step: to_name(it.step)? })
             }
         },
+        rehearsal: created.rehearsal.unwrap_or_default(),
     })
 }
 
@@ -246,6 +250,7 @@ fn from_skip_reason(reason: &SkipReason) -> v1::SkipReason<'_> {
             values: values.iter().map(|(name, it)| v1::Named { name, value: from_json(it) }).collect(),
         },
         SkipReason::NeedsSkipped => v1::SkipReason::NeedsSkipped,
+        SkipReason::Rehearsal => v1::SkipReason::Rehearsal,
         SkipReason::Person { by, reason } => v1::SkipReason::Person { by, reason },
     }
 }
@@ -260,6 +265,7 @@ fn to_skip_reason(reason: v1::SkipReason<'_>) -> Result<SkipReason, Garbled> {
                 .collect::<Result<_, Garbled>>()?,
         },
         v1::SkipReason::NeedsSkipped => SkipReason::NeedsSkipped,
+        v1::SkipReason::Rehearsal => SkipReason::Rehearsal,
         v1::SkipReason::Person { by, reason } => SkipReason::Person { by: by.to_owned(), reason: reason.to_owned() },
     })
 }

@@ -144,7 +144,10 @@ pub fn is_shallow(event: &Event) -> bool {
         Event::ReleaseEnded { outputs, .. } => shallow(outputs),
         Event::FannedOut { items, .. } => items.iter().all(shallow),
         Event::Joined { output, .. } => output.as_ref().is_none_or(shallow),
-        Event::StepSkipped { reason: SkipReason::NeedsSkipped | SkipReason::Person { .. }, .. }
+        Event::StepSkipped {
+            reason: SkipReason::NeedsSkipped | SkipReason::Rehearsal | SkipReason::Person { .. },
+            ..
+        }
         | Event::StepsReset { .. }
         | Event::RollbackSettled { .. }
         | Event::DelayOver { .. }
@@ -165,6 +168,7 @@ pub fn is_shallow(event: &Event) -> bool {
         | Event::FailingStarted { .. }
         | Event::CancelingStarted { .. }
         | Event::RollbackStarted { .. }
+        | Event::RollbackOverdue
         | Event::StepCanceled { .. }
         | Event::CallbackKept { .. }
         | Event::CallHeld { .. }

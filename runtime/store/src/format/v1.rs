@@ -249,6 +249,8 @@ pub enum Event<'a> {
         #[b(0)]
         step: &'a str,
     },
+    #[n(35)]
+    RollbackOverdue,
 }
 
 #[derive(Debug, Encode, Decode)]
@@ -269,6 +271,8 @@ pub struct Created<'a> {
     pub salt: ByteArray<16>,
     #[b(7)]
     pub parent: Option<Parent<'a>>,
+    #[n(9)]
+    pub rehearsal: Option<bool>,
 }
 
 #[derive(Debug, Encode, Decode)]
@@ -317,6 +321,8 @@ pub enum SkipReason<'a> {
         #[b(1)]
         reason: &'a str,
     },
+    #[n(3)]
+    Rehearsal,
 }
 
 /// A JSON value and its name.

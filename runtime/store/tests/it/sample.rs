@@ -59,7 +59,7 @@ pub(crate) fn outline(release: &ReleaseId, created_at: u64, open: bool) -> Outli
 }
 
 /// The number of variants of [`Event`].
-const EVENTS: usize = 32;
+const EVENTS: usize = 33;
 
 /// Which variant it is. A new one does not compile until it is here, and then fails until it is in [`one_of_each`].
 fn variant(event: &Event) -> usize {
@@ -95,6 +95,7 @@ fn variant(event: &Event) -> usize {
         Event::CallHeld { .. } => 29,
         Event::CallLetThrough { .. } => 30,
         Event::ParentTold => 31,
+        Event::RollbackOverdue => 32,
         Event::ReleaseEnded { .. } => 18,
     }
 }
@@ -133,8 +134,23 @@ pub(crate) fn one_of_each() -> Vec<(String, Event)> {
                 requested_by: ana.clone(),
                 salt: [7; 16],
                 parent: None,
+                rehearsal: false,
             })),
         ),
+        (
+            "release-created-rehearsal".to_owned(),
+            Event::ReleaseCreated(Box::new(Created {
+                release: release("payments-18"),
+                plan: Digest::of(b"plan"),
+                components: Vec::new(),
+                parameters: json!({}),
+                requested_by: ana.clone(),
+                salt: [7; 16],
+                parent: None,
+                rehearsal: true,
+            })),
+        ),
+        ("skipped-in-rehearsal".to_owned(), Event::StepSkipped { step: build(), reason: SkipReason::Rehearsal }),
         (
             "release-created-inside".to_owned(),
             Event::ReleaseCreated(Box::new(Created {
@@ -148,6 +164,7 @@ pub(crate) fn one_of_each() -> Vec<(String, Event)> {
                     release: release("payments-17"),
                     step: "deploy.2".parse().expect("a name"),
                 }),
+                rehearsal: false,
             })),
         ),
         (
@@ -263,6 +280,7 @@ pub(crate) fn one_of_each() -> Vec<(String, Event)> {
                 },
             },
         ),
+        ("rollback-overdue".to_owned(), Event::RollbackOverdue),
         ("call-let-through".to_owned(), Event::CallLetThrough { step: build() }),
         (
             "skipped-by-person".to_owned(),

@@ -56,12 +56,18 @@ impl Counterparts {
 
     /// Declares connections to them (`ci`, `itsm`, `app`), and who may approve.
     pub(crate) fn declare(&self, site: &Site) {
+        self.declare_as(site, "");
+        site.good(&["group", "add", "release-managers", "ana", "ben"]);
+    }
+
+    /// The connections, with something after their names.
+    pub(crate) fn declare_as(&self, site: &Site, suffix: &str) {
         let secret = format!("file:{}", self.secret().display());
         for (name, running) in [("ci", &self.jenkins), ("app", &self.echo)] {
             site.good(&[
                 "connection",
                 "add",
-                name,
+                &format!("{name}{suffix}"),
                 "--url",
                 &running.url,
                 "--auth",
@@ -85,8 +91,8 @@ impl Counterparts {
             "--client-secret",
             &secret,
         ];
-        site.good(&[&["connection", "add", "itsm", "--url", url, "--private-network"], &who[..]].concat());
-        site.good(&["group", "add", "release-managers", "ana", "ben"]);
+        let itsm = format!("itsm{suffix}");
+        site.good(&[&["connection", "add", &itsm, "--url", url, "--private-network"], &who[..]].concat());
     }
 
     /// Where the credential is.

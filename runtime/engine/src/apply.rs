@@ -133,6 +133,10 @@ impl Release {
                 }
                 _ => return Err(self.illegal("the start of a rollback")),
             },
+            Event::OutputsRefused { problem } if self.state == ReleaseState::Running => {
+                self.outputs_refused = Some(problem.clone());
+            }
+            Event::OutputsRefused { .. } => return Err(self.illegal("a refusal of its outputs")),
             Event::RollbackOverdue => match (&self.state, &mut self.rollback) {
                 (ReleaseState::RollingBack { .. }, Some(rollback)) => {
                     rollback.is_overdue = true;
@@ -267,6 +271,7 @@ impl Release {
             _ => return Err(self.illegal("a new run of steps")),
         }
         self.state = ReleaseState::Running;
+        self.outputs_refused = None;
         for name in names {
             let index = self.index_of(name).ok_or_else(|| IllegalEvent::UnknownStep(name.clone()))?;
             let run = &self.steps[index.as_usize()];

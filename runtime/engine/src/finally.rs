@@ -25,11 +25,30 @@ impl Release {
 
     /// All is decided: what runs last begins, or there is nothing of it.
     pub(crate) fn finish(&mut self, events: &mut Vec<Event>, outcome: Outcome, now: Timestamp) {
+        let problem = Some(outcome).filter(|it| *it == Outcome::Succeeded).and_then(|_| self.outputs_problem());
+        let outcome = if problem.is_some() { Outcome::Failed } else { outcome };
+        if let Some(problem) = problem {
+            self.record(events, Event::OutputsRefused { problem }, now);
+        }
         if self.plan.workflow().steps.iter().any(|it| it.finally) {
             self.record(events, Event::FinallyStarted { outcome }, now);
         } else {
             self.end(events, outcome, now);
         }
+    }
+
+    /// What is wrong with what the release would give now. A rehearsal leaves steps out, and what they would give.
+    fn outputs_problem(&self) -> Option<String> {
+        let workflow = self.plan.workflow();
+        workflow.output_types.iter().filter(|_| !self.created.rehearsal).find_map(|(name, declared)| {
+            match self.with_scope(|scope| workflow.outputs.get(name).map(|it| it.evaluate(scope)))? {
+                Ok(value) => {
+                    let problem = declared.problems(&value).into_iter().next()?;
+                    Some(format!("output `{name}` is not what it is declared to be: {problem}"))
+                }
+                Err(error) => Some(format!("output `{name}` has no value: {error}")),
+            }
+        })
     }
 
     /// Takes in that what runs last begins. What of it ran before runs again: the release ends anew.

@@ -66,6 +66,8 @@ pub struct Release {
     /// Who wants it to be rolled back, and why.
     pub(crate) asked_for_rollback: Option<String>,
     pub(crate) rollback: Option<RollbackRun>,
+    /// What is wrong with what it gives.
+    pub(crate) outputs_refused: Option<String>,
     /// Whether somebody wants nothing new to start.
     pub(crate) pause: Option<Pause>,
     /// Whether the last who recorded something drives no releases.
@@ -238,6 +240,7 @@ impl Release {
             overdue: None,
             asked_for_rollback: None,
             rollback: None,
+            outputs_refused: None,
             pause: None,
             left_alone: false,
             parent_told: false,
@@ -307,6 +310,11 @@ impl Release {
         self.pause.as_ref()
     }
 
+    /// Why what it gives was refused, if that is why it failed.
+    pub fn outputs_refused(&self) -> Option<&str> {
+        self.outputs_refused.as_deref()
+    }
+
     /// Its rollback, if there was one or one goes on.
     pub fn rollback(&self) -> Option<&RollbackRun> {
         self.rollback.as_ref()
@@ -314,7 +322,6 @@ impl Release {
 
     /// The steps, and items, that failed and were not tolerated, or wait for a decision.
     pub fn failures(&self) -> impl Iterator<Item = (StepName, &StepError)> {
-        
         self.steps.iter().enumerate().filter_map(|(at, run)| match &run.state {
             StepState::Failed { error, tolerated: false }
             | StepState::Paused { error, .. }

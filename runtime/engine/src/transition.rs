@@ -303,6 +303,7 @@ pub(crate) fn name_of(event: &Event) -> &'static str {
         | Event::LeftAlone
         | Event::ParentTold
         | Event::RollbackOverdue
+        | Event::OutputsRefused { .. }
         | Event::ReleaseEnded { .. } => "an event of the release",
     }
 }

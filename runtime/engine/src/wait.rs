@@ -204,6 +204,9 @@ impl Release {
                 None => wait.text,
             };
         }
+        if let Some(problem) = self.outputs_refused() {
+            return problem.to_owned();
+        }
         let running: Vec<String> = self.active.iter().map(|it| self.name_of(*it).to_string()).collect();
         if running.is_empty() {
             self.state.name().to_owned()

@@ -190,6 +190,11 @@ pub enum Event {
         /// What caused it: `step deploy failed`, `ana: wrong version`.
         trigger: String,
     },
+    /// Everything has ended well, but what the release gives is not what its workflow declares.
+    OutputsRefused {
+        /// What is wrong.
+        problem: String,
+    },
     /// A rollback takes longer than its objective.
     RollbackOverdue,
     /// A step that was waiting will not run any more, or one that was running was stopped.
@@ -511,6 +516,7 @@ impl Event {
             | Self::FinallyStarted { .. }
             | Self::RollbackStarted { .. }
             | Self::RollbackOverdue
+            | Self::OutputsRefused { .. }
             | Self::LeftAlone
             | Self::ParentTold
             | Self::ReleaseEnded { .. } => None,

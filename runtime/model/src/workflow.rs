@@ -7,9 +7,11 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
+use crate::check::schema::{breaches, explain_at};
 use crate::expression::Expression;
 use crate::failure::FailureClass;
 use crate::fan_out::{Allowance, ForEach};
+use crate::manifest::compile_schema;
 use crate::name::{ActionName, ConnectionName, PhaseName, PluginName, RoleName, StepName, WorkflowName};
 use crate::template::Template;
 use crate::time::Span;
@@ -38,6 +40,29 @@ pub struct Workflow {
     pub steps: Vec<Step>,
     /// What a release gives.
     pub outputs: BTreeMap<String, Template>,
+    /// What of that is declared to be of a type.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub output_types: BTreeMap<String, OutputType>,
+}
+
+/// What an output is declared to be.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct OutputType {
+    /// JSON Schema of the value.
+    pub schema: serde_json::Value,
+    /// What it means.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub description: Option<String>,
+}
+
+impl OutputType {
+    /// How a value breaks it, in words.
+    pub fn problems(&self, value: &serde_json::Value) -> Vec<String> {
+        match compile_schema(&self.schema) {
+            Ok(validator) => breaches(&validator, value).iter().map(explain_at).collect(),
+            Err(error) => vec![format!("its declaration is no JSON Schema: {error}")],
+        }
+    }
 }
 
 /// What a phase has beside its name.

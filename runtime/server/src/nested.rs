@@ -219,7 +219,9 @@ fn topic(inner: &ReleaseId, operation: Operation, attempt: u32) -> String {
 fn ended_badly(release: &Release, outcome: Outcome) -> StepError {
     let class = if outcome == Outcome::Canceled { FailureClass::Canceled } else { FailureClass::Rejected };
     let code = format!("release-{}", outcome.word().replace('_', "-"));
-    let why = release.failures().next().map(|(step, error)| format!(": {step}: {error}")).unwrap_or_default();
+    let failed = release.failures().next().map(|(step, error)| format!("{step}: {error}"));
+    let why = failed.or_else(|| release.outputs_refused().map(str::to_owned));
+    let why = why.map(|it| format!(": {it}")).unwrap_or_default();
     StepError::host(class, &code, format!("release {} was {}{why}", release.id(), passive(outcome)))
 }
 

@@ -5,6 +5,8 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use windlass_engine::{Release, ReleaseState, RollbackRun, Stage, StepState, Wait, WaitCause};
+use windlass_model::artifact::{Artifact, artifacts_in};
+use windlass_model::digest::Digest;
 use windlass_model::event::{AfterFailure, AfterInterruption, Event, Intervention, Operation, Record, SkipReason};
 use windlass_model::failure::StepError;
 use windlass_model::graph::StepIndex;
@@ -44,6 +46,9 @@ pub struct ReleaseView {
     pub parameters: Value,
     /// What it gave.
     pub outputs: Value,
+    /// Artifacts that it began with, or that it and its steps gave.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub artifacts: Vec<ArtifactView>,
     /// Digest of its plan.
     pub plan: String,
     /// Its rollback, if there was one or one goes on.
@@ -87,6 +92,35 @@ impl RollbackView {
         let objective = release.plan().workflow().rollback.as_ref().and_then(|it| it.objective);
         Self { trigger, began_at, ended_at, objective, is_overdue }
     }
+}
+
+/// An artifact, and where it comes from.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ArtifactView {
+    /// `parameter image`, `step build`, `output image`.
+    pub from: String,
+    /// The artifact.
+    #[serde(flatten)]
+    pub artifact: Artifact,
+}
+
+/// How many artifacts are shown.
+const ARTIFACTS_MAX: usize = 100;
+
+fn artifacts(release: &Release, outputs: &Value) -> Vec<ArtifactView> {
+    let named = |what: &'static str, values: &Value| -> Vec<ArtifactView> {
+        let fields = values.as_object().into_iter().flatten();
+        let each = fields.flat_map(|(name, it)| artifacts_in(it).into_iter().map(move |it| (name.clone(), it)));
+        each.map(|(name, artifact)| ArtifactView { from: format!("{what} {name}"), artifact }).collect()
+    };
+    let given = release.outputs().into_iter().flat_map(|(step, output)| {
+        artifacts_in(output).into_iter().map(move |artifact| ArtifactView { from: format!("step {step}"), artifact })
+    });
+    let mut all = named("parameter", &release.created().parameters);
+    all.extend(given);
+    all.extend(named("output", outputs));
+    all.truncate(ARTIFACTS_MAX);
+    all
 }
 
 /// A step of a release.
@@ -209,6 +243,7 @@ impl ReleaseView {
             updated_at: release.updated_at(),
             parent: release.created().parent.as_ref().map(|it| (it.release.to_string(), it.step.to_string())),
             parameters: release.created().parameters.clone(),
+            artifacts: artifacts(release, &outputs),
             outputs,
             plan: release.created().plan.to_string(),
             rollback: release.rollback().map(|it| RollbackView::of(release, it)),
@@ -378,11 +413,16 @@ pub fn story(records: &[Record]) -> Vec<StoryLine> {
     lines
 }
 
+/// `http@0.1.0 (787639e814a6)`; the name of a workflow says its digest already, since two may be called alike.
+fn pinned((name, digest): &(String, Digest)) -> String {
+    let digest = format!(" ({})", digest.short());
+    if name.ends_with(&digest) { name.clone() } else { format!("{name}{digest}") }
+}
+
 fn tell(event: &Event) -> String {
     match event {
         Event::ReleaseCreated(created) => {
-            let components: Vec<String> =
-                created.components.iter().map(|(name, digest)| format!("{name} ({})", digest.short())).collect();
+            let components: Vec<String> = created.components.iter().map(pinned).collect();
             format!(
                 "{} asked for {} with {}; plan {}, pinned {}",
                 created.requested_by,
@@ -469,6 +509,7 @@ fn tell(event: &Event) -> String {
         }
         Event::CancelingStarted { .. } => "running steps are being stopped".to_owned(),
         Event::RollbackStarted { trigger } => format!("rollback begins ({trigger})"),
+        Event::OutputsRefused { problem } => format!("cannot succeed: {problem}"),
         Event::RollbackOverdue => "the rollback takes longer than its objective".to_owned(),
         Event::StepCanceled { .. } => "canceled".to_owned(),
         Event::OutputGiven { output, .. } => format!("its output is {output} from now on"),

@@ -13,6 +13,7 @@
 //! **Invariant:** an input, state, callback or response that is not as expected becomes a [`Failure`], never a panic.
 
 mod action;
+mod artifact;
 #[cfg(target_arch = "wasm32")]
 pub mod bindings;
 mod call;
@@ -33,6 +34,7 @@ pub mod testing;
 mod tool;
 
 pub use action::{Action, Cancel, Ended, Find, Found, Rollback};
+pub use artifact::Artifact;
 pub use call::{Call, Operation, RawOutcome};
 pub use context::{Context, Log, Progress};
 pub use duration::{HumanDuration, rfc3339};

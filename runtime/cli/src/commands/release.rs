@@ -6,7 +6,7 @@ use windlass_model::name::{ReleaseId, StepName};
 use windlass_server::Client;
 use windlass_server::api::{Asked, InterventionBody, JournalBody, VoteBody};
 use windlass_server::step_log::{Entry, What};
-use windlass_server::view::ReleaseView;
+use windlass_server::view::{ArtifactView, ReleaseView};
 
 use super::callback::{self, CallbackArgs};
 use super::{Context, list, watch};
@@ -161,7 +161,7 @@ pub(crate) async fn release(command: ReleaseCommand, context: &Context<'_>) -> a
                 let both = serde_json::json!({ "release": view, "story": journal.story });
                 context.output.data(&both, |_| String::new());
             } else {
-                context.output.text(&format!("{}\n{}", draw(&view, watch::now()), story(&journal)));
+                context.output.text(&format!("{}\n{}", draw(&view, watch::now()) + &artifacts(&view), story(&journal)));
             }
             Ok(0)
         }
@@ -247,10 +247,26 @@ async fn ask(
 }
 
 pub(super) fn shown(view: &ReleaseView, client: &Client, context: &Context<'_>) {
-    context.output.data(view, |it| draw(it, watch::now()));
+    context.output.data(view, |it| draw(it, watch::now()) + &artifacts(it));
     if matches!(client, Client::Here(_)) && !view.ended {
         context.output.note("nothing runs: the release goes on with the next `windlass serve`");
     }
+}
+
+/// `artifact  payments 2.4.1 (sha256:0123456789ab)  from parameter image, step build`, a line each.
+fn artifacts(view: &ReleaseView) -> String {
+    let mut lines: Vec<(String, Vec<&str>)> = Vec::new();
+    for ArtifactView { from, artifact } in &view.artifacts {
+        let shown = artifact.to_string();
+        match lines.iter_mut().find(|(it, _)| *it == shown) {
+            Some((_, places)) => places.push(from),
+            None => lines.push((shown, vec![from])),
+        }
+    }
+    let line = |(shown, places): (String, Vec<&str>)| {
+        format!("{}  {shown}  {}\n", styled(DIM, "artifact"), styled(DIM, format!("from {}", places.join(", "))))
+    };
+    lines.into_iter().map(line).collect()
 }
 
 fn story(journal: &JournalBody) -> String {

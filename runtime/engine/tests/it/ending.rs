@@ -2,14 +2,14 @@
 
 use expect_test::expect;
 use serde_json::json;
-use windlass_engine::{Rejected, StepState};
+use windlass_engine::{Rejected, ReleaseState, StepState};
 use windlass_model::event::{Intervention, Outcome};
 use windlass_model::failure::FailureClass;
 use windlass_model::fan_out::Allowance;
 use windlass_model::name::StepName;
 use windlass_model::template::Template;
 use windlass_model::time::Span;
-use windlass_model::workflow::{Deadline, OnDeadline, OnFailure, PhaseRules, Threshold, Workflow};
+use windlass_model::workflow::{Deadline, OnDeadline, OnFailure, OutputType, PhaseRules, Threshold, Workflow};
 
 use crate::world::{Does, Pins, World, check, fails, workflow};
 
@@ -273,4 +273,44 @@ fn a_rollback_keeps_to_the_order_that_steps_ask_for() {
     world.intervene(Intervention::Rollback).expect("it succeeded");
     world.run();
     assert!(world.story().ends_with("rollback b\nrollback c\nrollback a\nrolled back\n"), "{}", world.story());
+}
+
+#[test]
+fn a_release_whose_outputs_are_not_what_it_declares_fails_and_can_go_on() {
+    let mut workflow = with_finally();
+    let declare = |schema| OutputType { schema, description: None };
+    workflow.outputs.insert("count".to_owned(), Template::parse(&json!("${{ steps.b.output }}")).expect("good"));
+    workflow.output_types.insert("count".to_owned(), declare(json!({"type": "integer"})));
+    let mut world =
+        World::new(workflow, Pins::default(), &[("b", vec![Does::Done(json!("many")), Does::Done(json!(3))])]);
+    world.run();
+    assert_eq!(world.release.outcome(), Some(Outcome::Failed));
+    let problem = "output `count` is not what it is declared to be: \"many\" is a text, not a whole number";
+    assert_eq!(world.release.outputs_refused(), Some(problem));
+    assert_eq!(world.release.headline(), problem);
+    let notify = world.release.step(world.release.index_of(&name("notify")).expect("a step"));
+    assert_eq!(notify.input.as_deref(), Some(&json!({"how": "failed", "b": "succeeded"})), "what runs last sees it");
+    world.intervene(Intervention::RunAgain { step: name("b") }).expect("it failed");
+    assert_eq!(world.release.outputs_refused(), None);
+    world.run();
+    assert_eq!(world.release.outcome(), Some(Outcome::Succeeded));
+    assert!(matches!(world.release.state(), ReleaseState::Ended { outputs, .. } if *outputs == json!({"count": 3})));
+}
+
+#[test]
+fn an_output_without_a_value_is_none_unless_it_is_declared() {
+    let gone = Template::parse(&json!("${{ steps.a.output.gone }}")).expect("good");
+    for declared in [false, true] {
+        let mut workflow = workflow("a");
+        workflow.outputs.insert("it".to_owned(), gone.clone());
+        if declared {
+            let schema = json!({"type": "string"});
+            workflow.output_types.insert("it".to_owned(), OutputType { schema, description: None });
+        }
+        let mut world = World::new(workflow, Pins::default(), &[("a", vec![Does::Done(json!({}))])]);
+        world.run();
+        let outcome = if declared { Outcome::Failed } else { Outcome::Succeeded };
+        assert_eq!(world.release.outcome(), Some(outcome));
+        assert_eq!(world.release.outputs_refused().is_some_and(|it| it.contains("`it` has no value")), declared);
+    }
 }

@@ -67,6 +67,7 @@ pub(crate) fn workflow(text: &str) -> Workflow {
         rollback: None,
         steps,
         outputs: BTreeMap::new(),
+        output_types: BTreeMap::new(),
     }
 }
 

@@ -71,30 +71,23 @@ pub(crate) fn check<'s>(
             }
         }
     }
-    for expression in draft.outputs.iter().flat_map(|(_, it)| &it.expressions) {
+    for expression in draft.outputs.iter().flat_map(|it| &it.value.expressions) {
         check(None, Place::Step, expression, Use::in_template(expression));
     }
 }
 
-/// The type of an expression of a step's input, without saying anything about it.
+/// The type of an expression of a step's input, or of an output, without saying anything about it.
 pub(crate) fn type_of<'s>(
     draft: &'s Draft,
     order: &'s Order,
     outputs: Outputs<'s, '_>,
-    step: &'s DraftStep,
+    step: Option<&'s DraftStep>,
     expression: &'s PlacedExpression,
 ) -> Type<'s> {
-    let place = if step.for_each.is_some() { Place::Item } else { Place::Step };
-    let mut checker = Checker {
-        draft,
-        order,
-        outputs,
-        step: Some(step),
-        place,
-        placed: expression,
-        found: Vec::new(),
-        uses_outputs: false,
-    };
+    let is_item = step.is_some_and(|it| it.for_each.is_some());
+    let place = if is_item { Place::Item } else { Place::Step };
+    let mut checker =
+        Checker { draft, order, outputs, step, place, placed: expression, found: Vec::new(), uses_outputs: false };
     checker.infer(expression.expression.syntax(), &mut Vec::new())
 }
 

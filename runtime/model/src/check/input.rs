@@ -1,4 +1,5 @@
-//! A step's input against its action's schema, as far as it is known before the release runs.
+//! A step's input against its action's schema, and a workflow's outputs against their types, as far as they are
+//! known before the release runs.
 //!
 //! The written values are validated as they are, with a stand-in for each expression; what is reported
 //! at a stand-in, or could change with its value, is left to the check that the host makes when the step
@@ -9,26 +10,56 @@ use jsonschema::error::ValidationErrorKind;
 use serde_json::{Map, Value};
 
 use crate::manifest::compile_schema;
-use crate::parse::{DraftStep, DraftTemplate, Kind, Node, names_a_secret};
+use crate::parse::{DraftOutput, DraftStep, DraftTemplate, Kind, Node, names_a_secret};
 use crate::problem::{Extent, Report, did_you_mean, listed};
 
 use super::expression::{Type, any_expression_within};
 use super::schema::{Kinds, Schema, accepted, breaches, explain, kinds_of_all};
 
-/// Checks `with` of a step against the input schema of its action.
+/// What was written where a schema says what may be.
+pub(super) struct Written<'s> {
+    /// Nothing stands for an empty object.
+    pub(super) value: Option<&'s DraftTemplate>,
+    /// Where it is, or is missed.
+    pub(super) extent: Extent,
+    /// Whose it is: `` `jenkins/build` ``.
+    pub(super) of: String,
+    /// All of it: ``the input of `jenkins/build` ``.
+    pub(super) whole: String,
+}
+
+impl<'s> Written<'s> {
+    /// `with` of a step.
+    pub(super) fn input(step: &'s DraftStep, action: &str) -> Self {
+        let (value, extent) = (step.with.as_ref(), step.with_extent);
+        Self { value, extent, of: format!("`{action}`"), whole: format!("the input of `{action}`") }
+    }
+
+    /// An output of the workflow.
+    pub(super) fn output(output: &'s DraftOutput) -> Self {
+        let whole = format!("output `{}`", output.name.value);
+        Self { value: Some(&output.value), extent: output.value.node.extent, of: whole.clone(), whole }
+    }
+
+    /// A place in it, in words.
+    fn at(&self, path: &[String]) -> String {
+        if path.is_empty() { self.whole.clone() } else { format!("`{}` of {}", path.join("."), self.of) }
+    }
+}
+
+/// Checks what was written against a schema.
 pub(super) fn check<'s>(
-    step: &'s DraftStep,
-    action: &str,
+    written: &Written<'s>,
     schema: &Value,
     type_of: &dyn Fn(&'s crate::parse::PlacedExpression) -> Type<'s>,
     report: &mut Report<'_>,
 ) {
     let Ok(validator) = compile_schema(schema) else { return };
-    let value = step.with.as_ref().map_or_else(|| Value::Object(Map::new()), |it| stand_in(&it.node));
+    let value = written.value.map_or_else(|| Value::Object(Map::new()), |it| stand_in(&it.node));
     for error in breaches(&validator, &value) {
-        report_error(step, action, schema, &error, report);
+        report_error(written, schema, &error, report);
     }
-    let Some(with) = &step.with else { return };
+    let Some(with) = written.value else { return };
     for expression in &with.expressions {
         let mut path = Vec::new();
         if !path_to(&with.node, expression.node_extent, &mut path) {
@@ -41,12 +72,12 @@ pub(super) fn check<'s>(
         let wanted = kinds_of_all(&places);
         let type_ = if expression.embedded { None } else { Some(type_of(expression)) };
         let given = type_.as_ref().map_or(Kinds::TEXT, |it| it.kinds);
-        let field = shown_path(&path);
+        let place = written.at(&path);
         if !given.meets(wanted) && !given.is_none() {
             let problem = report.error(
                 expression.part(0..expression.expression.source().len()),
                 "input-type",
-                format!("{field} of `{action}` takes {}, and this gives {}", wanted.describe(), given.describe()),
+                format!("{place} takes {}, and this gives {}", wanted.describe(), given.describe()),
             );
             if wanted == Kinds::TEXT && given.within(Kinds::NUMBER.or(Kinds::BOOLEAN)) && !expression.embedded {
                 problem.suggest(format!("make it a text: `${{{{ string({}) }}}}`", expression.expression.source()));
@@ -58,7 +89,7 @@ pub(super) fn check<'s>(
                     .error(
                         expression.part(0..expression.expression.source().len()),
                         "input-type",
-                        format!("{field} of `{action}` takes {}", crate::parse::one_of(taken.iter().copied())),
+                        format!("{place} takes {}", crate::parse::one_of(taken.iter().copied())),
                     )
                     .note(format!("this gives {}", crate::parse::one_of(given.iter().copied())));
             }
@@ -80,32 +111,28 @@ fn stand_in(node: &Node) -> Value {
     }
 }
 
-fn report_error(step: &DraftStep, action: &str, schema: &Value, error: &ValidationError<'_>, report: &mut Report<'_>) {
+fn report_error(written: &Written<'_>, schema: &Value, error: &ValidationError<'_>, report: &mut Report<'_>) {
     let pointer = error.instance_path().to_string();
     let path: Vec<String> = pointer.split('/').skip(1).map(|it| it.replace("~1", "/").replace("~0", "~")).collect();
-    let node = step.with.as_ref().map(|it| it.node.at_pointer(path.iter().map(String::as_str)));
-    let extent = node.filter(|_| !path.is_empty()).map_or(step.with_extent, |it| it.extent);
+    let node = written.value.map(|it| it.node.at_pointer(path.iter().map(String::as_str)));
+    let extent = node.filter(|_| !path.is_empty()).map_or(written.extent, |it| it.extent);
     if path.last().is_some_and(|it| names_a_secret(it)) {
         return;
     }
     let below = |with: &DraftTemplate| node.is_some_and(|it| any_expression_within(with, it.extent));
-    let uncertain = step.with.as_ref().is_some_and(|with| {
+    let uncertain = written.value.is_some_and(|with| {
         below(with) && !is_about_names(error.kind()) || !with.expressions.is_empty() && is_conditional(error)
     });
     if uncertain {
         return;
     }
-    let place = if path.is_empty() {
-        format!("the input of `{action}`")
-    } else {
-        format!("{} of `{action}`", shown_path(&path))
-    };
+    let place = written.at(&path);
     match error.kind() {
         ValidationErrorKind::Required { property } => {
             let name = property.as_str().unwrap_or_default();
             let schemas = Schema::new(schema).at(path.iter().map(String::as_str).chain([name]));
             let declaration = schemas.first().map(|it| it.declaration());
-            let extent = if path.is_empty() { step.with_extent } else { Extent { end: extent.start, ..extent } };
+            let extent = if path.is_empty() { written.extent } else { Extent { end: extent.start, ..extent } };
             let problem = report.error(extent, "missing-input", format!("{place} needs `{name}`"));
             if let Some(declaration) = declaration {
                 if let Some(description) = declaration.get("description").and_then(Value::as_str) {
@@ -187,9 +214,4 @@ fn path_to(node: &Node, extent: Extent, path: &mut Vec<String>) -> bool {
         path.pop();
     }
     false
-}
-
-/// `` `parameters.VERSION` ``
-fn shown_path(path: &[String]) -> String {
-    format!("`{}`", path.join("."))
 }

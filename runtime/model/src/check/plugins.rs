@@ -15,6 +15,7 @@ use crate::plan::{Pin, Runs};
 use crate::problem::{Extent, Report, did_you_mean, listed};
 
 use super::expression::{self, Thoroughness};
+use super::input::Written;
 use super::{input, order};
 
 /// What is installed and declared, as the checks ask for it.
@@ -161,9 +162,10 @@ pub(crate) fn against(draft: &Draft, catalog: &dyn Catalog, report: &mut Report<
     let mut pins = Vec::new();
     for (step, resolved) in draft.steps.iter().zip(&resolved) {
         if let Some(nested) = step.uses_file.as_ref().and_then(|it| catalog.workflow(&it.value)) {
-            let type_of = |it| expression::type_of(draft, &order, &outputs, step, it);
+            let type_of = |it| expression::type_of(draft, &order, &outputs, Some(step), it);
             if !step.with_is_broken {
-                input::check(step, &format!("workflow {}", nested.workflow), &nested.input, &type_of, report);
+                let written = Written::input(step, &format!("workflow {}", nested.workflow));
+                input::check(&written, &nested.input, &type_of, report);
             }
             pins.push(Pin::of_workflow(nested.plan));
             continue;
@@ -172,9 +174,9 @@ pub(crate) fn against(draft: &Draft, catalog: &dyn Catalog, report: &mut Report<
         let connections = bind(step, uses, resolved, catalog, report);
         check_tools(uses, resolved, connections.as_ref(), catalog, report);
         let action = format!("{}/{}", uses.plugin.value, uses.action.value);
-        let type_of = |it| expression::type_of(draft, &order, &outputs, step, it);
+        let type_of = |it| expression::type_of(draft, &order, &outputs, Some(step), it);
         if !step.with_is_broken {
-            input::check(step, &action, &resolved.action.input, &type_of, report);
+            input::check(&Written::input(step, &action), &resolved.action.input, &type_of, report);
         }
         pins.extend(connections.map(|connections| Pin {
             runs: Runs::Component(resolved.component),
@@ -185,6 +187,11 @@ pub(crate) fn against(draft: &Draft, catalog: &dyn Catalog, report: &mut Report<
             find: resolved.action.find,
             connections,
         }));
+    }
+    for output in &draft.outputs {
+        let Some(declared) = &output.declared else { continue };
+        let type_of = |it| expression::type_of(draft, &order, &outputs, None, it);
+        input::check(&Written::output(output), &declared.schema, &type_of, report);
     }
     (pins.len() == draft.steps.len()).then_some(pins)
 }

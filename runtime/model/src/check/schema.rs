@@ -7,6 +7,7 @@ use jsonschema::ValidationError;
 use jsonschema::error::ValidationErrorKind;
 use serde_json::Value;
 
+use crate::artifact;
 use crate::expression::kind_of;
 use crate::parse::one_of;
 use crate::problem::listed;
@@ -335,6 +336,12 @@ pub(crate) fn explain(error: &ValidationError<'_>) -> String {
     }
 }
 
+/// The same, with the place in the value where it is.
+pub(crate) fn explain_at(error: &ValidationError<'_>) -> String {
+    let pointer = error.instance_path().to_string();
+    if pointer.is_empty() { explain(error) } else { format!("at `{pointer}`: {}", explain(error)) }
+}
+
 fn error_types(error: &ValidationError<'_>) -> Kinds {
     use jsonschema::error::TypeKind;
     match error.kind() {
@@ -365,7 +372,11 @@ pub(crate) fn accepted(schema: &Value) -> String {
     if let Some(values) = schema.get("enum").and_then(Value::as_array) {
         return one_of(values.iter().map(plain).collect::<Vec<_>>().iter().map(String::as_str));
     }
+    if artifact::is_schema(schema) {
+        return "an artifact: `sha256:…`, `place@sha256:…`, or an object with its `digest`".to_owned();
+    }
     let mut words = match schema.get("type").and_then(Value::as_str) {
+        Some("array") if schema.get("items").is_some_and(artifact::is_schema) => "a list of artifacts".to_owned(),
         Some("array") => match schema.pointer("/items/type").and_then(Value::as_str) {
             Some("string") => "a list of texts".to_owned(),
             Some("integer" | "number") => "a list of numbers".to_owned(),

@@ -13,7 +13,9 @@ use crate::name::{ActionName, ConnectionName, PhaseName, PluginName, RoleName, W
 use crate::problem::Extent;
 use crate::template::Template;
 use crate::time::Span;
-use crate::workflow::{ApprovalGate, Deadline, OnFailure, PhaseRules, RetryPolicy, RollbackPart, RollbackRules};
+use crate::workflow::{
+    ApprovalGate, Deadline, OnFailure, OutputType, PhaseRules, RetryPolicy, RollbackPart, RollbackRules,
+};
 
 use super::node::Node;
 
@@ -35,7 +37,16 @@ pub(crate) struct Draft {
     pub(crate) rollback: Option<RollbackRules>,
     pub(crate) phases_extent: Option<Extent>,
     pub(crate) steps: Vec<DraftStep>,
-    pub(crate) outputs: Vec<(At<String>, DraftTemplate)>,
+    pub(crate) outputs: Vec<DraftOutput>,
+}
+
+/// Something that a release gives.
+#[derive(Debug, Clone)]
+pub(crate) struct DraftOutput {
+    pub(crate) name: At<String>,
+    pub(crate) value: DraftTemplate,
+    /// What it is declared to be.
+    pub(crate) declared: Option<OutputType>,
 }
 
 #[derive(Debug, Clone)]

@@ -10,6 +10,7 @@ mod fields;
 mod for_each;
 mod nested;
 mod node;
+mod output;
 mod parameter;
 mod phase;
 mod rollback;
@@ -21,7 +22,7 @@ use std::collections::BTreeMap;
 use serde_json::Value;
 
 pub(crate) use draft::{
-    At, Draft, DraftConnections, DraftItems, DraftStep, DraftTemplate, DraftUses, PlacedExpression,
+    At, Draft, DraftConnections, DraftItems, DraftOutput, DraftStep, DraftTemplate, DraftUses, PlacedExpression,
 };
 pub(crate) use fields::one_of;
 pub use nested::{FileProblems, Planned, WORKFLOW_DEPTH_MAX, files_used, resolve, validate_all};
@@ -163,7 +164,12 @@ fn complete(draft: &Draft) -> Option<Workflow> {
         deadline: draft.deadline,
         rollback: draft.rollback.clone(),
         steps: draft.steps.iter().map(complete_step).collect::<Option<_>>()?,
-        outputs: draft.outputs.iter().map(|(name, it)| (name.value.clone(), it.template.clone())).collect(),
+        outputs: draft.outputs.iter().map(|it| (it.name.value.clone(), it.value.template.clone())).collect(),
+        output_types: draft
+            .outputs
+            .iter()
+            .filter_map(|it| Some((it.name.value.clone(), it.declared.clone()?)))
+            .collect(),
     })
 }
 

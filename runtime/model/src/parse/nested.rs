@@ -218,7 +218,8 @@ fn found_of(plan: &Plan) -> Found {
         workflow.parameters.iter().map(|(name, it)| (name.clone(), it.schema.clone())).collect();
     let required: Vec<&String> =
         workflow.parameters.iter().filter(|(_, it)| it.default.is_none()).map(|(name, _)| name).collect();
-    let outputs: Map<String, Value> = workflow.outputs.keys().map(|name| (name.clone(), json!({}))).collect();
+    let type_of = |name: &String| workflow.output_types.get(name).map_or_else(|| json!({}), |it| it.schema.clone());
+    let outputs: Map<String, Value> = workflow.outputs.keys().map(|name| (name.clone(), type_of(name))).collect();
     let given: Vec<&String> = workflow.outputs.keys().collect();
     Found {
         workflow: workflow.name.clone(),

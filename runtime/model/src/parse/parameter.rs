@@ -2,21 +2,22 @@
 
 use serde_json::{Map, Value};
 
+use crate::artifact::{ARTIFACT, from_text, is_schema, schema as schema_of_artifact, with_artifacts};
 use crate::check::schema::{accepted, breaches, explain};
 use crate::expression::Expression;
 use crate::manifest::compile_schema;
-use crate::problem::{Report, did_you_mean, listed};
+use crate::problem::{Extent, Report, did_you_mean, listed};
 use crate::workflow::{Parameter, Workflow};
 
 use super::draft::{At, DraftParameter};
-use super::fields::one_of;
+use super::fields::{Fields, one_of};
 use super::node::{Field, Kind, Node};
 
-/// Types of parameters, as JSON Schema calls them.
-const TYPES: &[&str] = &["string", "integer", "number", "boolean", "array", "object"];
+/// Types of parameters and outputs, as JSON Schema calls them, and artifacts.
+pub(super) const TYPES: &[&str] = &["string", "integer", "number", "boolean", "array", "object", ARTIFACT];
 
-/// Keywords of JSON Schema that a parameter may use beside `type`.
-const KEYWORDS: &[&str] = &[
+/// Keywords of JSON Schema that may stand beside `type`.
+pub(super) const KEYWORDS: &[&str] = &[
     "enum",
     "const",
     "pattern",
@@ -95,13 +96,31 @@ fn read_one(report: &mut Report<'_>, field: &Field) -> DraftParameter {
     let known: Vec<&str> = ["type", "description", "default"].into_iter().chain(KEYWORDS.iter().copied()).collect();
     let Some(fields) = report.fields(&field.value, &what, &known) else { return parameter };
     parameter.description = super::workflow::read_description(report, &fields);
+    let whole = (field.name_extent, what.as_str());
+    parameter.schema = read_schema(report, &fields, whole, "a parameter is required exactly when it has no `default`");
+    if let Some(node) = fields.value("default") {
+        parameter.default = Some(node.to_json());
+        check_default(report, &parameter, node, &what);
+    }
+    parameter
+}
+
+/// The type of a value, as JSON Schema: `type` and what restricts it.
+pub(super) fn read_schema(
+    report: &mut Report<'_>,
+    fields: &Fields<'_>,
+    (extent, what): (Extent, &str),
+    required: &str,
+) -> Value {
     let mut schema = Map::new();
+    let mut is_artifact = false;
     match fields.value("type") {
         Some(node) => {
             if let Some(text) = report.text(node, "`type`") {
                 match TYPES.iter().find(|it| **it == text.value) {
                     Some(name) => {
                         schema.insert("type".to_owned(), Value::from(*name));
+                        is_artifact = *name == ARTIFACT;
                     }
                     None => {
                         let theirs = match text.value.as_str() {
@@ -130,19 +149,17 @@ fn read_one(report: &mut Report<'_>, field: &Field) -> DraftParameter {
         }
         None => {
             report
-                .error(field.name_extent, "missing-key", format!("{what} has no type"))
+                .error(extent, "missing-key", format!("{what} has no type"))
                 .suggest(format!("add `type:`, one of {}", listed(TYPES)));
         }
     }
     for keyword in KEYWORDS {
         let Some(field) = fields.get(keyword) else { continue };
         if *keyword == "required" && matches!(field.value.kind, Kind::Boolean(_)) {
-            report
-                .error(field.name_extent, "required", "a parameter is required exactly when it has no `default`")
-                .suggest("leave `required` out, and add `default:` if the parameter may be left out");
+            report.error(field.name_extent, "required", required).suggest("leave `required` out");
             continue;
         }
-        let value = field.value.to_json();
+        let value = with_artifacts(field.value.to_json());
         match compile_schema(&Value::Object(Map::from_iter([((*keyword).to_owned(), value.clone())]))) {
             Ok(_) => {
                 schema.insert((*keyword).to_owned(), value);
@@ -156,12 +173,19 @@ fn read_one(report: &mut Report<'_>, field: &Field) -> DraftParameter {
             }
         }
     }
-    parameter.schema = Value::Object(schema);
-    if let Some(node) = fields.value("default") {
-        parameter.default = Some(node.to_json());
-        check_default(report, &parameter, node, &what);
+    if is_artifact {
+        for (keyword, field) in KEYWORDS.iter().filter_map(|it| Some((it, fields.get(it)?))) {
+            report
+                .error(
+                    field.name_extent,
+                    "schema",
+                    format!("an artifact is what it is: `{keyword}` cannot restrict it"),
+                )
+                .suggest("leave it out");
+        }
+        return schema_of_artifact().clone();
     }
-    parameter
+    Value::Object(schema)
 }
 
 fn check_default(report: &mut Report<'_>, parameter: &DraftParameter, node: &Node, what: &str) {
@@ -249,6 +273,9 @@ pub fn check_parameters(workflow: &Workflow, given: Value) -> Result<Value, Vec<
 pub fn parameter_from_text(parameter: &Parameter, text: &str) -> Value {
     if parameter.schema.get("type") == Some(&Value::from("string")) {
         return Value::from(text);
+    }
+    if let Some(artifact) = from_text(text).filter(|_| is_schema(&parameter.schema)) {
+        return artifact;
     }
     serde_json::from_str(text).unwrap_or_else(|_| Value::from(text))
 }

@@ -7,10 +7,10 @@ use crate::problem::{Extent, Report};
 use crate::time::Span;
 use crate::workflow::{OnFailure, RetryPolicy};
 
-use super::draft::{At, Draft};
+use super::draft::Draft;
 use super::fields::Fields;
 use super::node::{Kind, Node};
-use super::{STEPS_MAX, parameter, phase, rollback, step};
+use super::{STEPS_MAX, output, parameter, phase, rollback, step};
 
 const KEYS: &[&str] = &[
     "windlass",
@@ -69,13 +69,7 @@ pub(super) fn read(report: &mut Report<'_>, root: &Node) -> Option<Draft> {
         draft.steps.extend(last);
     }
     if let Some(node) = fields.value("outputs") {
-        for field in report.mapping(node, "`outputs`").unwrap_or_default() {
-            let name = At { value: field.name.clone(), extent: field.name_extent };
-            parameter::check_name(report, &name, "an output's name");
-            if let Some(template) = report.template(&field.value) {
-                draft.outputs.push((name, template));
-            }
-        }
+        draft.outputs = output::read(report, node);
     }
     Some(draft)
 }

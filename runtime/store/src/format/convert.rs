@@ -99,6 +99,7 @@ fn from_event(event: &Event) -> v1::Event<'_> {
         }
         Event::CallLetThrough { step } => W::CallLetThrough { step: step.as_str() },
         Event::RollbackOverdue => W::RollbackOverdue,
+        Event::OutputsRefused { problem } => W::OutputsRefused { problem },
     }
 }
 
@@ -181,6 +182,7 @@ fn to_event(event: v1::Event<'_>) -> Result<Event, Garbled> {
             },
         },
         W::RollbackOverdue => Event::RollbackOverdue,
+        W::OutputsRefused { problem } => Event::OutputsRefused { problem: problem.to_owned() },
         W::CallLetThrough { step } => Event::CallLetThrough { step: to_name(step)? },
         W::CallbackKept { step, topic, headers, body } => Event::CallbackKept {
             step: to_name(step)?,

@@ -169,6 +169,7 @@ pub fn is_shallow(event: &Event) -> bool {
         | Event::CancelingStarted { .. }
         | Event::RollbackStarted { .. }
         | Event::RollbackOverdue
+        | Event::OutputsRefused { .. }
         | Event::StepCanceled { .. }
         | Event::CallbackKept { .. }
         | Event::CallHeld { .. }

@@ -251,6 +251,11 @@ pub enum Event<'a> {
     },
     #[n(35)]
     RollbackOverdue,
+    #[n(36)]
+    OutputsRefused {
+        #[b(0)]
+        problem: &'a str,
+    },
 }
 
 #[derive(Debug, Encode, Decode)]

@@ -142,9 +142,8 @@ impl SledStore {
                     bytes += size;
                 }
                 Some(Removal::InParts { records, changes, journal }) => {
-                    if self.remove_in_parts(&release, records, changes, journal)? {
-                        removed.push(release);
-                    }
+                    let is_removed = self.remove_in_parts(&release, records, changes, journal)?;
+                    removed.extend(is_removed.then_some(release));
                 }
             }
             if bytes >= REMOVAL_BYTES_MAX {

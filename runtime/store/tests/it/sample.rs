@@ -59,7 +59,7 @@ pub(crate) fn outline(release: &ReleaseId, created_at: u64, open: bool) -> Outli
 }
 
 /// The number of variants of [`Event`].
-const EVENTS: usize = 33;
+const EVENTS: usize = 34;
 
 /// Which variant it is. A new one does not compile until it is here, and then fails until it is in [`one_of_each`].
 fn variant(event: &Event) -> usize {
@@ -96,6 +96,7 @@ fn variant(event: &Event) -> usize {
         Event::CallLetThrough { .. } => 30,
         Event::ParentTold => 31,
         Event::RollbackOverdue => 32,
+        Event::OutputsRefused { .. } => 33,
         Event::ReleaseEnded { .. } => 18,
     }
 }
@@ -279,6 +280,10 @@ pub(crate) fn one_of_each() -> Vec<(String, Event)> {
                     until: Some(Timestamp(1_700_000_000_000)),
                 },
             },
+        ),
+        (
+            "outputs-refused".to_owned(),
+            Event::OutputsRefused { problem: "output `image` has no value: there is no step `build`".to_owned() },
         ),
         ("rollback-overdue".to_owned(), Event::RollbackOverdue),
         ("call-let-through".to_owned(), Event::CallLetThrough { step: build() }),

@@ -1,6 +1,7 @@
-//! What circuit breakers hold: the calls that begin forward work, and nothing else.
+//! What circuit breakers hold, and services that are not there yet: the calls that begin forward work, and nothing
+//! else.
 //!
-//! A release does not see breakers. Who makes its calls asks them, and tells here what they said; a call that is held
+//! A release sees neither. Who makes its calls asks them, and tells here what they said; a call that is held
 //! is recorded as such, and waits within its attempt. When it is let through, the attempt's time begins anew, so that
 //! a wait spends neither attempts nor their time.
 //!
@@ -8,7 +9,7 @@
 //! does anything else lets go of what was held, so that it never waits for a breaker.
 
 use windlass_model::actor::Actor;
-use windlass_model::event::{Event, Hold, Intervention, Operation};
+use windlass_model::event::{Event, HeldBy, Hold, Intervention, Operation};
 use windlass_model::graph::StepIndex;
 use windlass_model::time::Timestamp;
 use windlass_model::workflow::RollbackTrigger;
@@ -74,17 +75,17 @@ impl Release {
         now: Timestamp,
     ) -> Result<Vec<Event>, Rejected> {
         let mut events = Vec::new();
-        let held_by = self.held_calls().find(|(held, _)| *held == call).map(|(_, by)| by.breaker.clone());
+        let held_by = self.held_calls().find(|(held, _)| *held == call).map(|(_, hold)| hold.by.clone());
         if held_by.is_none() && !self.may_be_held(call) {
             self.activity(call)?;
             return Err(Rejected::NotToBeHeld);
         }
         let trigger = self.is_rolled_back_by_breakers().then(|| hold.clone()).filter(|_| is_open);
-        if held_by.as_ref() != Some(&hold.breaker) {
+        if held_by.as_ref() != Some(&hold.by) {
             let step = self.name_of(call.step);
             self.record(&mut events, Event::CallHeld { step, hold }, now);
         }
-        if let Some(Hold { breaker, text, .. }) = trigger {
+        if let Some(Hold { by: HeldBy::Breaker(breaker), text, .. }) = trigger {
             let actor = Actor { name: breaker, groups: Vec::new(), authenticated: "breaker".to_owned() };
             let intervention = Intervention::Cancel { rollback: true };
             self.record(&mut events, Event::Intervened { actor, reason: text, intervention }, now);

@@ -339,10 +339,13 @@ impl Release {
     }
 
     /// Whether it has ended, and whoever waits for that does not know: the release that it is a part of, or who keeps
-    /// what became of rehearsals.
+    /// what became of rehearsals and which versions are live.
     pub fn is_untold(&self) -> bool {
-        let somebody_waits = self.created.parent.is_some() || self.created.rehearsal;
-        somebody_waits && self.outcome().is_some() && !self.parent_told
+        if self.outcome().is_none() || self.parent_told {
+            return false;
+        }
+        let delivers = || self.plan.workflow().steps.iter().any(|it| it.delivers.is_some());
+        self.created.parent.is_some() || self.created.rehearsal || delivers()
     }
 
     /// How many records its journal has; the next append expects as many.

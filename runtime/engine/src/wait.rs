@@ -4,7 +4,7 @@
 //! **Invariant:** who is named here can end the wait: a step that is held or paused waits for people only
 //! while the release runs, one whose rollback is blocked only while it is rolled back.
 
-use windlass_model::event::Operation;
+use windlass_model::event::{HeldBy, Operation};
 use windlass_model::graph::StepIndex;
 use windlass_model::name::StepName;
 use windlass_model::time::Timestamp;
@@ -26,7 +26,7 @@ pub struct Wait {
     pub owner: String,
     /// When it ends by itself, if it does.
     pub until: Option<Timestamp>,
-    /// What to do about it: the arguments of a `windlass release` command, for a breaker those of `windlass`; empty
+    /// What to do about it: the arguments of a `windlass release` command, for a breaker or a service those of `windlass`; empty
     /// when nothing is to be done.
     pub action: String,
 }
@@ -48,6 +48,8 @@ pub enum WaitCause {
     Delay,
     /// A circuit breaker is not closed.
     Breaker,
+    /// A version of a service that is not live yet.
+    Service,
 }
 
 impl Release {
@@ -66,7 +68,7 @@ impl Release {
             WaitCause::Pause => 0,
             WaitCause::Decision => 1,
             WaitCause::Approval => 2,
-            WaitCause::Breaker => 3,
+            WaitCause::Breaker | WaitCause::Service => 3,
             WaitCause::Outside | WaitCause::Backoff | WaitCause::Delay => 4,
         });
         waits
@@ -170,14 +172,17 @@ impl Release {
                         }
                     }
                     Stage::Held { .. } if self.pause.is_some() => return None,
-                    Stage::Held { hold, .. } => Wait {
-                        step,
-                        cause: WaitCause::Breaker,
-                        text: format!("{} is open: {}", hold.breaker, hold.text),
-                        owner: hold.owner.clone(),
-                        until: hold.until,
-                        action: format!("breaker reset {} --reason …", hold.breaker),
-                    },
+                    Stage::Held { hold, .. } => {
+                        let (cause, text, action) = match &hold.by {
+                            HeldBy::Breaker(key) => (
+                                WaitCause::Breaker,
+                                format!("{key} is open: {}", hold.text),
+                                format!("breaker reset {key} --reason …"),
+                            ),
+                            HeldBy::Service(_) => (WaitCause::Service, hold.text.clone(), "service list".to_owned()),
+                        };
+                        Wait { step, cause, text, owner: hold.owner.clone(), until: hold.until, action }
+                    }
                     Stage::Calling(_) | Stage::Stopped => return None,
                 }
             }

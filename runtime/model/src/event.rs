@@ -257,7 +257,7 @@ pub enum Event {
         /// Its body.
         body: Vec<u8>,
     },
-    /// A breaker does not let the call through that a step would begin with; the attempt waits, and nothing is spent.
+    /// A breaker, or a service that the step requires, does not let the call through that it would begin with; the attempt waits, and nothing is spent.
     CallHeld {
         /// The step.
         step: StepName,
@@ -274,14 +274,23 @@ pub enum Event {
 /// What holds a call.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Hold {
-    /// The breaker's key.
-    pub breaker: String,
-    /// Why it is not closed.
+    /// What it is.
+    pub by: HeldBy,
+    /// Why it holds.
     pub text: String,
     /// Who can end it.
     pub owner: String,
     /// When it lets the next one through, if it does so by itself, as was known then.
     pub until: Option<Timestamp>,
+}
+
+/// Something that can hold a call.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum HeldBy {
+    /// A breaker, by its key.
+    Breaker(String),
+    /// A version of a service that is not live yet: `ledger >=2.4 in production`.
+    Service(String),
 }
 
 /// What a release begins with.

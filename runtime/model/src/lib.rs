@@ -25,6 +25,7 @@ pub mod parse;
 pub mod plan;
 pub mod problem;
 pub mod schedule;
+pub mod service;
 pub mod template;
 pub mod time;
 pub mod workflow;

@@ -118,6 +118,10 @@ names! {
     ToolName, "tool name", is_name;
     /// A schedule's name in this installation.
     ScheduleName, "schedule name", is_name;
+    /// A service's name, the same for all workflows of this installation.
+    ServiceName, "service name", is_name;
+    /// The name of a place where services run.
+    EnvironmentName, "environment name", is_name;
 }
 
 impl StepName {

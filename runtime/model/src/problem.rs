@@ -371,7 +371,7 @@ pub(crate) fn did_you_mean<'n>(given: &str, names: impl IntoIterator<Item = &'n 
 }
 
 /// `` `a`, `b` and `c` ``, shortened after a dozen.
-pub(crate) fn listed<T: fmt::Display>(items: impl IntoIterator<Item = T>) -> String {
+pub fn listed<T: fmt::Display>(items: impl IntoIterator<Item = T>) -> String {
     let items: Vec<String> = items.into_iter().map(|it| format!("`{it}`")).collect();
     match items.as_slice() {
         [] => "none".to_owned(),

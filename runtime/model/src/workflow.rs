@@ -13,6 +13,7 @@ use crate::failure::FailureClass;
 use crate::fan_out::{Allowance, ForEach};
 use crate::manifest::compile_schema;
 use crate::name::{ActionName, ConnectionName, PhaseName, PluginName, RoleName, StepName, WorkflowName};
+use crate::service::{Delivers, Requires};
 use crate::template::Template;
 use crate::time::Span;
 
@@ -183,6 +184,12 @@ pub struct Step {
     /// Steps whose effects are rolled back before this one's.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub rollback_after: Vec<StepName>,
+    /// Versions of services that are live before it starts.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub requires: Vec<Requires>,
+    /// The version of a service that is live when it has succeeded.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub delivers: Option<Delivers>,
     /// Whether it runs when the release is about to end, however it ends.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub finally: bool,

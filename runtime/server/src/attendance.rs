@@ -71,12 +71,17 @@ impl Runtime {
     pub(crate) fn take_over(&self) -> Result<(), RuntimeError> {
         for id in self.inner.store.open_releases()? {
             let Some(outline) = self.inner.store.outline(&id)? else { continue };
+            if outline.promises
+                && let Ok(release) = self.inner.replay(&id)
+            {
+                self.inner.services.expect(&self.inner, &release);
+            }
             match outline.rest {
                 // Nothing was going on that could have been cut off.
                 Some(rest) => {
                     let release = outline.release;
                     lock(&self.inner.attendance).parked.put(release.clone(), rest.until());
-                    // It asks the breakers again, and they know then that it waits.
+                    // It asks breakers and services again, and they know then that it waits.
                     if matches!(rest, Rest::ForBreaker(_)) {
                         self.reach(&release, |_| ());
                     }

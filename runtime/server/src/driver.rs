@@ -18,9 +18,9 @@ use crate::attendance::{is_unwatched, may_park};
 use crate::breakers::Gate;
 use crate::clock::now;
 use crate::nested::tell_parent;
-use crate::rehearsal;
 use crate::runtime::{Inner, Runtime};
 use crate::view::state_name;
+use crate::{rehearsal, services};
 
 /// Something for the release.
 pub(crate) enum Message {
@@ -33,7 +33,7 @@ pub(crate) enum Message {
     },
     /// Somebody wants to see it.
     Show(oneshot::Sender<Box<Release>>),
-    /// A breaker may let its calls through; told when it was asked.
+    /// What holds its calls may let them through; told when it was asked.
     Ask(oneshot::Sender<()>),
 }
 
@@ -73,12 +73,19 @@ pub(crate) async fn drive(
     let mut telling: Option<BoxFuture<'static, ()>> = None;
     let mut waiting: Vec<oneshot::Sender<Result<(), NotTaken>>> = Vec::new();
     let mut gate = Gate::new(inner.clone(), release);
+    let delivering = services::delivering(release.plan());
+    let mut is_expected = false;
     if beginning == Beginning::TakenOver {
         // Never refused.
         let _ = take(inner, release, Input::TakenOver).await?;
     }
     changed.send_replace(release.records());
     loop {
+        inner.services.note(inner, release, &delivering).await?;
+        // One that had ended may run again.
+        if !std::mem::replace(&mut is_expected, release.outcome().is_none()) {
+            inner.services.expect(inner, release);
+        }
         if gate.ask(release, &in_flight).await? {
             changed.send_replace(release.records());
         }
@@ -88,11 +95,16 @@ pub(crate) async fn drive(
             let runtime = Runtime { inner: inner.clone() };
             telling = Some(match release.created().parent.clone() {
                 Some(parent) => tell_parent(runtime, release.id().clone(), parent).boxed(),
-                None => rehearsal::keep(runtime, release).boxed(),
+                None if release.created().rehearsal => rehearsal::keep(runtime, release).boxed(),
+                // What it delivered has been written.
+                None => async {}.boxed(),
             });
         }
         let is_idle = release.outcome().is_some() || may_park(release, changed);
         if inbox.is_empty() && is_idle && telling.is_none() {
+            if release.outcome().is_some() {
+                inner.services.forget(release.id());
+            }
             return Ok(());
         }
         let input = tokio::select! {
@@ -218,6 +230,7 @@ pub(crate) fn outline(release: &Release) -> Outline {
         // One that others are still to be told of is not over.
         open: release.outcome().is_none() || release.is_untold(),
         rest: rest(release),
+        promises: release.outcome().is_none() && services::promises(release.plan()),
     }
 }
 

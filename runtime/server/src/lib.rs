@@ -21,6 +21,7 @@ pub mod rehearsal;
 mod repin;
 pub mod runtime;
 pub mod schedules;
+pub mod services;
 pub mod state_directory;
 pub mod step_host;
 pub mod step_log;

@@ -71,6 +71,7 @@ pub(crate) struct Inner {
     pub(crate) changed: Arc<Notify>,
     pub(crate) schedules: crate::schedules::Schedules,
     pub(crate) breakers: Arc<crate::breakers::Breakers>,
+    pub(crate) services: crate::services::Services,
     /// What became of rehearsals is written one after the other.
     pub(crate) rehearsing: tokio::sync::Mutex<()>,
 }
@@ -150,6 +151,9 @@ pub enum RuntimeError {
     /// A schedule is not there, or cannot be so.
     #[error(transparent)]
     Schedule(#[from] crate::schedules::ScheduleError),
+    /// A service is not there, or cannot be so.
+    #[error(transparent)]
+    Service(#[from] crate::services::ServiceError),
     /// A breaker is not there, or cannot be so.
     #[error(transparent)]
     Breaker(#[from] crate::breakers::BreakerError),
@@ -192,6 +196,7 @@ impl Runtime {
         };
         let sandbox = Sandbox::new(sandbox_options).map_err(|error| RuntimeError::Sandbox(error.to_string()))?;
         let catalog = Catalog::load(&*store)?;
+        let services = crate::services::Services::load(store.clone())?;
         let breakers = Arc::new(crate::breakers::Breakers::load(store.clone())?);
         let topics = Topics::new(state.topic_key().map_err(RuntimeError::State)?);
         let inner = Inner {
@@ -213,6 +218,7 @@ impl Runtime {
             changed: Arc::default(),
             schedules: crate::schedules::Schedules::default(),
             breakers,
+            services,
             rehearsing: tokio::sync::Mutex::default(),
         };
         let runtime = Self { inner: Arc::new(inner) };
@@ -313,6 +319,7 @@ impl Runtime {
         let created = Created { release, plan: digest, components, parameters, requested_by, salt, parent, rehearsal };
         let (release, record) = Release::create(plan, created, crate::clock::now());
         driver::append(&self.inner, &release, 0, record).await?;
+        self.inner.services.expect(&self.inner, &release);
         self.drive(release, Beginning::Fresh);
         Ok(())
     }
@@ -363,6 +370,7 @@ impl Runtime {
         let release = self.release(id).await?;
         let mut view = ReleaseView::of(&release, &self.log(id).progress());
         self.inner.breakers.tell_waits(&release, &mut view);
+        self.inner.services.tell_waits(&release, &mut view);
         view.rehearsed = self.rehearsed(&release)?;
         Ok(view)
     }

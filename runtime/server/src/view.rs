@@ -7,7 +7,9 @@ use serde_json::Value;
 use windlass_engine::{Release, ReleaseState, RollbackRun, Stage, StepState, Wait, WaitCause};
 use windlass_model::artifact::{Artifact, artifacts_in};
 use windlass_model::digest::Digest;
-use windlass_model::event::{AfterFailure, AfterInterruption, Event, Intervention, Operation, Record, SkipReason};
+use windlass_model::event::{
+    AfterFailure, AfterInterruption, Event, HeldBy, Intervention, Operation, Record, SkipReason,
+};
 use windlass_model::failure::StepError;
 use windlass_model::graph::StepIndex;
 use windlass_model::name::StepName;
@@ -197,7 +199,7 @@ pub struct VoteView {
 pub struct WaitView {
     /// Which step; empty when it is the release as a whole.
     pub step: String,
-    /// `approval`, `outside`, `backoff`, `delay`, `decision`, `pause` or `breaker`.
+    /// `approval`, `outside`, `backoff`, `delay`, `decision`, `pause`, `breaker` or `service`.
     pub cause: String,
     /// In a sentence.
     pub text: String,
@@ -268,6 +270,7 @@ impl ReleaseView {
                         WaitCause::Pause => "pause",
                         WaitCause::Delay => "delay",
                         WaitCause::Breaker => "breaker",
+                        WaitCause::Service => "service",
                     }
                     .to_owned(),
                     text: it.text,
@@ -275,7 +278,7 @@ impl ReleaseView {
                     until: it.until,
                     command: match it.cause {
                         _ if it.action.is_empty() => String::new(),
-                        WaitCause::Breaker => format!("windlass {}", it.action),
+                        WaitCause::Breaker | WaitCause::Service => format!("windlass {}", it.action),
                         _ => format!("windlass release {}", it.action),
                     },
                 })
@@ -460,8 +463,11 @@ fn tell(event: &Event) -> String {
             windlass_model::event::Wake::Timer => "looks again".to_owned(),
             windlass_model::event::Wake::Callback { .. } => "was called back".to_owned(),
         },
-        Event::CallHeld { hold, .. } => format!("is held by the breaker {}: {}", hold.breaker, hold.text),
-        Event::CallLetThrough { .. } => "the breaker lets it through".to_owned(),
+        Event::CallHeld { hold, .. } => match &hold.by {
+            HeldBy::Breaker(key) => format!("is held by the breaker {key}: {}", hold.text),
+            HeldBy::Service(_) => format!("waits: {}", hold.text),
+        },
+        Event::CallLetThrough { .. } => "is not held any more".to_owned(),
         Event::CallbackKept { .. } => "was called back before it waited for it: kept".to_owned(),
         Event::CheckpointRecorded { name, .. } => format!("checkpoint {name} is done"),
         Event::CallInterrupted { next, .. } => match next {

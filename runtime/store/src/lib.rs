@@ -152,6 +152,8 @@ pub struct Outline {
     pub open: bool,
     /// For an open release in which nothing is going on: what it waits for. None where something may be going on.
     pub rest: Option<Rest>,
+    /// Whether, while it is open, it may need or deliver versions of services.
+    pub promises: bool,
 }
 
 /// What ends the wait of a release in which nothing is going on.
@@ -161,7 +163,7 @@ pub enum Rest {
     Until(Timestamp),
     /// An input.
     ForInput,
-    /// A circuit breaker, which knows nothing of it after a restart; this time, or an input before.
+    /// A circuit breaker or a service, which know nothing of it after a restart; this time, or an input before.
     ForBreaker(Option<Timestamp>),
 }
 
@@ -209,11 +211,13 @@ pub enum DocumentKind {
     Breaker,
     /// What became of the rehearsals of a workflow.
     Rehearsals,
+    /// Which versions of a service are and were live somewhere.
+    Service,
 }
 
 impl DocumentKind {
     /// Every kind with its name.
-    pub const ALL: [(DocumentKind, &'static str); 7] = [
+    pub const ALL: [(DocumentKind, &'static str); 8] = [
         (Self::Plugin, "plugin"),
         (Self::Connection, "connection"),
         (Self::Tool, "tool"),
@@ -221,6 +225,7 @@ impl DocumentKind {
         (Self::Schedule, "schedule"),
         (Self::Breaker, "breaker"),
         (Self::Rehearsals, "rehearsals"),
+        (Self::Service, "service"),
     ];
 
     /// Its name on screens.
@@ -233,6 +238,7 @@ impl DocumentKind {
             Self::Schedule => "schedule",
             Self::Breaker => "breaker",
             Self::Rehearsals => "rehearsals",
+            Self::Service => "service",
         }
     }
 }

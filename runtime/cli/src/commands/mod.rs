@@ -16,6 +16,7 @@ mod release;
 mod run;
 mod schedule;
 mod serve;
+mod service;
 mod store;
 mod tool;
 mod validate;
@@ -74,6 +75,9 @@ enum Command {
     /// Hold releases back when too much fails, or by hand
     #[command(subcommand)]
     Breaker(breaker::BreakerCommand),
+    /// Show which versions of services are live, or say so
+    #[command(subcommand)]
+    Service(service::ServiceCommand),
     /// Declare groups of people
     #[command(subcommand)]
     Group(group::GroupCommand),
@@ -129,6 +133,7 @@ pub(crate) async fn run(arguments: Arguments, output: &Output) -> anyhow::Result
         Command::Connection(command) => connection::connection(command, &context).await,
         Command::Tool(command) => tool::tool(command, &context).await,
         Command::Breaker(command) => breaker::breaker(command, &context).await,
+        Command::Service(command) => service::service(command, &context).await,
         Command::Group(command) => group::group(command, &context).await,
         Command::Backup(args) => backup::backup(args, &context).await,
         Command::Restore(args) => backup::restore(args, &context).await,

@@ -110,6 +110,9 @@ pub(crate) async fn start_and_watch(beginning: Beginning, context: &Context<'_>)
         Err(error) => return Err(error.into()),
     };
     context.output.problems(&started.warnings.rendered);
+    for wait in &started.waits {
+        context.output.note(wait);
+    }
     if beginning.detach {
         context.output.data(&started, |it| {
             format!("{} started; `windlass release show {}` tells how it stands", it.release, it.release)

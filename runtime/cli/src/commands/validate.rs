@@ -4,16 +4,17 @@ use std::path::PathBuf;
 
 use windlass_model::parse::parse;
 use windlass_model::problem::{Color, render};
-use windlass_server::api::{ErrorBody, ProblemsBody, StartBody};
+use windlass_server::api::{ErrorBody, StartBody, ValidatedBody};
 use windlass_server::client::ClientError;
 
+use super::run::arguments;
 use super::{Context, read_with_used};
 use crate::output::{GOOD, styled};
 
 /// Check workflow files; print every problem with its place
 #[derive(Debug, clap::Args)]
 #[command(
-    after_help = "Examples:\n  windlass validate workflows/payments-release.yaml\n  windlass validate --offline workflows/*.yaml"
+    after_help = "Examples:\n  windlass validate workflows/payments-release.yaml\n  windlass validate --offline workflows/*.yaml\n  windlass validate payments.yaml --param version=2.4.1"
 )]
 pub(crate) struct ValidateArgs {
     /// Workflow files
@@ -23,6 +24,10 @@ pub(crate) struct ValidateArgs {
     /// Check what the file alone tells, not against installed plugins and connections
     #[arg(long)]
     offline: bool,
+
+    /// A parameter: tells also which versions of services a release would wait for now
+    #[arg(long = "param", value_name = "NAME=VALUE", conflicts_with = "offline")]
+    parameters: Vec<String>,
 }
 
 pub(crate) async fn validate(args: &ValidateArgs, context: &Context<'_>) -> anyhow::Result<u8> {
@@ -31,6 +36,7 @@ pub(crate) async fn validate(args: &ValidateArgs, context: &Context<'_>) -> anyh
     let mut good = true;
     for file in &args.files {
         let (source, files) = read_with_used(file)?;
+        let mut waits = Vec::new();
         let (is_good, problems, rendered) = match &client {
             None => {
                 let (parsed, problems) = parse(&source);
@@ -38,9 +44,14 @@ pub(crate) async fn validate(args: &ValidateArgs, context: &Context<'_>) -> anyh
                 (parsed.is_some(), serde_json::to_value(&problems)?, render(&source, &problems, color))
             }
             Some(client) => {
-                let body = StartBody { color: context.output.has_color(), files, ..StartBody::of(&source) };
-                match client.post::<ProblemsBody>("/v1/validate", &body).await {
-                    Ok(it) => (true, it.problems.into(), it.rendered),
+                let arguments = arguments(&args.parameters)?;
+                let color = context.output.has_color();
+                let body = StartBody { color, files, arguments, ..StartBody::of(&source) };
+                match client.post::<ValidatedBody>("/v1/validate", &body).await {
+                    Ok(ValidatedBody { problems: it, waits: planned }) => {
+                        waits = planned;
+                        (true, it.problems.into(), it.rendered)
+                    }
                     Err(ClientError::Refused { body: ErrorBody { problems: Some(it), .. }, .. }) => {
                         (false, it.problems.into(), it.rendered)
                     }
@@ -57,6 +68,7 @@ pub(crate) async fn validate(args: &ValidateArgs, context: &Context<'_>) -> anyh
         if is_good {
             let what = if args.offline { "is well formed" } else { "can be released" };
             context.output.text(&format!("{} {} {what}", styled(GOOD, "✔"), source.name()));
+            waits.iter().for_each(|it| context.output.text(it));
         }
     }
     if context.output.is_json() {

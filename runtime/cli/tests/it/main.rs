@@ -21,6 +21,7 @@ mod parking;
 mod rehearsal;
 mod rollback;
 mod schedules;
+mod services;
 mod store;
 mod support;
 mod surface;

@@ -37,6 +37,7 @@ fn help_says_what_there_is() {
               connection   Declare endpoints and how to authenticate there
               tool         Declare native tools that plugins may run
               breaker      Hold releases back when too much fails, or by hand
+              service      Show which versions of services are live, or say so
               group        Declare groups of people
               backup       Write everything to a new folder, while releases go on
               restore      Make an installation of a backup, or only check the backup

@@ -1,7 +1,7 @@
 //! Calls that a breaker holds: what waits, what that costs (nothing), and what is never held.
 
 use windlass_engine::{CallId, Input, Rejected, Release, StepState, Wait, WaitCause};
-use windlass_model::event::{Hold, Intervention, Outcome};
+use windlass_model::event::{HeldBy, Hold, Intervention, Outcome};
 use windlass_model::failure::FailureClass;
 use windlass_model::time::{Span, Timestamp};
 use windlass_model::workflow::{OnFailure, Workflow};
@@ -10,7 +10,7 @@ use crate::world::{Does, Pins, World, fails, workflow};
 
 fn by(breaker: &str) -> Hold {
     Hold {
-        breaker: breaker.to_owned(),
+        by: HeldBy::Breaker(breaker.to_owned()),
         text: "5 failed in a row".to_owned(),
         owner: "whoever looks after `api`".to_owned(),
         until: Some(Timestamp(9_000_000)),

@@ -2,7 +2,7 @@
 
 use expect_test::expect;
 use windlass_engine::{CallId, Input, RollbackRun, StepState};
-use windlass_model::event::{Hold, Intervention, Outcome, SkipReason};
+use windlass_model::event::{HeldBy, Hold, Intervention, Outcome, SkipReason};
 use windlass_model::failure::FailureClass;
 use windlass_model::time::{Span, Timestamp};
 use windlass_model::workflow::{RollbackRules, RollbackTrigger, Workflow};
@@ -111,7 +111,7 @@ fn call(world: &World, step: &str) -> CallId {
 
 fn hold(world: &mut World, step: &str, is_open: bool) {
     let hold = Hold {
-        breaker: "connection:http/api".to_owned(),
+        by: HeldBy::Breaker("connection:http/api".to_owned()),
         text: "5 failed in a row".to_owned(),
         owner: "whoever looks after `api`".to_owned(),
         until: Some(Timestamp(9_000_000)),

@@ -101,6 +101,8 @@ fn step(name: &str) -> Step {
         pivot: false,
         rollback_after: Vec::new(),
         finally: false,
+        requires: Vec::new(),
+        delivers: None,
     })
 }
 

@@ -65,6 +65,9 @@ pub(crate) fn check<'s>(
                 check(Some(step), Place::Reduce, expression, Use::in_template(expression));
             }
         }
+        for expression in step.requires.iter().chain(&step.delivers).flat_map(|it| it.expressions()) {
+            check(Some(step), Place::Step, expression, Use::Text);
+        }
         for message in step.gates.iter().filter_map(|it| it.message.as_ref()) {
             for expression in &message.expressions {
                 check(Some(step), Place::Step, expression, Use::Text);

@@ -9,7 +9,7 @@ use serde_json::Value;
 
 use crate::expression::Expression;
 use crate::fan_out::Allowance;
-use crate::name::{ActionName, ConnectionName, PhaseName, PluginName, RoleName, WorkflowName};
+use crate::name::{ActionName, ConnectionName, PhaseName, PluginName, RoleName, ServiceName, WorkflowName};
 use crate::problem::Extent;
 use crate::template::Template;
 use crate::time::Span;
@@ -86,7 +86,23 @@ pub(crate) struct DraftStep {
     pub(crate) mandatory: bool,
     pub(crate) pivot: bool,
     pub(crate) rollback_after: Vec<At<String>>,
+    pub(crate) requires: Vec<DraftVersion>,
+    pub(crate) delivers: Option<DraftVersion>,
     pub(crate) finally: bool,
+}
+
+/// A version of a service, or several that will do.
+#[derive(Debug, Clone)]
+pub(crate) struct DraftVersion {
+    pub(crate) service: ServiceName,
+    pub(crate) environment: Option<DraftTemplate>,
+    pub(crate) version: DraftTemplate,
+}
+
+impl DraftVersion {
+    pub(crate) fn expressions(&self) -> impl Iterator<Item = &PlacedExpression> {
+        self.environment.iter().chain([&self.version]).flat_map(|it| &it.expressions)
+    }
 }
 
 #[derive(Debug, Clone)]

@@ -14,6 +14,7 @@ mod output;
 mod parameter;
 mod phase;
 mod rollback;
+mod service;
 mod step;
 mod workflow;
 
@@ -218,6 +219,8 @@ fn complete_step(step: &DraftStep) -> Option<Step> {
         mandatory: step.mandatory,
         pivot: step.pivot,
         rollback_after: step.rollback_after.iter().map(|it| it.value.parse().ok()).collect::<Option<_>>()?,
+        requires: step.requires.iter().map(|it| it.requires()).collect(),
+        delivers: step.delivers.as_ref().map(|it| it.delivers()),
         finally: step.finally,
     })
 }

@@ -11,7 +11,7 @@ use super::draft::{At, DraftConnections, DraftGate, DraftStep, DraftTemplate, Dr
 use super::fields::{Fields, one_of};
 use super::node::{Field, Kind, Node};
 use super::workflow::{Defaults, read_description};
-use super::{for_each, nested};
+use super::{for_each, nested, service};
 
 const KEYS: &[&str] = &[
     "description",
@@ -30,6 +30,8 @@ const KEYS: &[&str] = &[
     "on_failure",
     "rollback",
     "rollback_after",
+    "requires",
+    "delivers",
     "pivot",
     "mandatory",
 ];
@@ -87,6 +89,8 @@ pub(super) fn read(report: &mut Report<'_>, field: &Field, defaults: &Defaults, 
         mandatory: false,
         pivot: false,
         rollback_after: Vec::new(),
+        requires: Vec::new(),
+        delivers: None,
         finally,
     };
     if finally && step.on_failure == OnFailure::Rollback {
@@ -159,6 +163,8 @@ pub(super) fn read(report: &mut Report<'_>, field: &Field, defaults: &Defaults, 
         .value("rollback_after")
         .map(|it| report.texts(it, "`rollback_after`", "a step's name"))
         .unwrap_or_default();
+    step.requires = fields.value("requires").map(|it| service::read_requires(report, it)).unwrap_or_default();
+    step.delivers = fields.value("delivers").and_then(|it| service::read_delivers(report, it));
     step
 }
 

@@ -11,6 +11,7 @@ mod list;
 mod release;
 mod schedule;
 mod serve;
+mod service;
 mod upkeep;
 
 use std::convert::Infallible;
@@ -31,15 +32,17 @@ pub use breaker::{ReasonBody, SettingsBody};
 pub use declare::{BackupBody, ConnectionTest, GroupBody, PluginView, backup_view};
 pub use intervention::{Asked, InterventionBody};
 pub use list::{LIMIT_MAX, OutlineView, ReleasesPage};
-pub use release::{CalledBack, JournalBody, ProblemsBody, StartBody, Started, VoteBody};
+pub use release::{CalledBack, JournalBody, ProblemsBody, StartBody, Started, ValidatedBody, VoteBody};
 pub use schedule::{ActorBody, ScheduleBody};
 pub use serve::{Serving, serve};
+pub use service::ServiceBody;
 pub use upkeep::{ArchiveBody, ArchivedView, EXAMPLES_MAX, ExpireBody, ExpiredView};
 
 use crate::breakers::BreakerError;
 use crate::callbacks::status_of;
 use crate::runtime::{Runtime, RuntimeError};
 use crate::schedules::ScheduleError;
+use crate::services::ServiceError;
 
 /// Who is at the other end of the socket.
 #[derive(Debug, Clone, Copy)]
@@ -97,6 +100,11 @@ impl From<RuntimeError> for ApiError {
             RuntimeError::NoSuchPin { .. }
             | RuntimeError::OutputBreaksSchema { .. }
             | RuntimeError::NotOneOutputPerItem { .. } => StatusCode::UNPROCESSABLE_ENTITY,
+            RuntimeError::Service(error) => match error {
+                ServiceError::Unknown { .. } => StatusCode::NOT_FOUND,
+                ServiceError::NeverThere(_) => StatusCode::CONFLICT,
+                ServiceError::NoReason | ServiceError::Version(_) => StatusCode::UNPROCESSABLE_ENTITY,
+            },
             RuntimeError::NotRehearsed(_) => StatusCode::CONFLICT,
             other => status_of(other),
         };
@@ -163,6 +171,9 @@ pub fn router(runtime: Runtime) -> axum::Router {
         .route("/v1/breakers/{key}", get(breaker::show).post(breaker::set).delete(breaker::unset))
         .route("/v1/breakers/{key}/trip", post(breaker::trip))
         .route("/v1/breakers/{key}/reset", post(breaker::reset))
+        .route("/v1/services", get(service::list))
+        .route("/v1/services/{environment}/{service}", get(service::show).post(service::set))
+        .route("/v1/services/{environment}/{service}/forget", post(service::forget))
         .route("/v1/store/check", get(declare::check_store))
         .route("/v1/store/repair", post(declare::repair_store))
         .route("/v1/store/archive", post(upkeep::archive))

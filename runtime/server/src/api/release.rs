@@ -15,6 +15,7 @@ use windlass_model::name::{ReleaseId, StepName};
 use windlass_model::parse::{FileProblems, Planned, check_parameters, parameter_from_text, validate_all};
 use windlass_model::plan::Plan;
 use windlass_model::problem::{Color, Severity, Source, render};
+use windlass_model::service::PlannedWait;
 
 use super::{Answer, ApiError, Caller, release_id};
 use crate::callbacks::kept_headers;
@@ -118,6 +119,20 @@ pub struct Started {
     pub release: String,
     /// What is worth knowing about the workflow file.
     pub warnings: ProblemsBody,
+    /// Which versions of services it will wait for, in words.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub waits: Vec<String>,
+}
+
+/// What was found of a workflow.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub struct ValidatedBody {
+    /// What is worth knowing about its files.
+    #[serde(flatten)]
+    pub problems: ProblemsBody,
+    /// Where parameters were given: which versions of services a release would wait for now, in words.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub waits: Vec<String>,
 }
 
 /// Answers an approval gate.
@@ -162,8 +177,27 @@ pub(super) fn planned(runtime: &Runtime, body: &StartBody) -> Result<(Planned, P
     }
 }
 
-pub(super) async fn validate(State(runtime): State<Runtime>, Json(body): Json<StartBody>) -> Answer<ProblemsBody> {
-    Ok(Json(planned(&runtime, &body)?.1))
+pub(super) async fn validate(State(runtime): State<Runtime>, Json(body): Json<StartBody>) -> Answer<ValidatedBody> {
+    let (nested, problems) = planned(&runtime, &body)?;
+    if body.parameters.is_null() && body.arguments.is_empty() {
+        return Ok(Json(ValidatedBody { problems, waits: Vec::new() }));
+    }
+    let parameters = checked(&body, &nested.plan)?;
+    let plan = runtime.keep_nested(nested).await?;
+    Ok(Json(ValidatedBody { problems, waits: in_words(runtime.check_services(&plan, &parameters)?) }))
+}
+
+fn checked(body: &StartBody, plan: &Plan) -> Result<Value, ApiError> {
+    check_parameters(plan.workflow(), body.given(plan)?)
+        .map_err(|problems| ApiError::new(StatusCode::UNPROCESSABLE_ENTITY, problems.join("; ")))
+}
+
+/// `step deploy waits for ledger >=2.4: ledger-14 is to deliver 2.4.0`
+fn in_words(waits: Vec<PlannedWait>) -> Vec<String> {
+    let words = waits.into_iter().map(|PlannedWait { step, need, by: (release, version) }| {
+        format!("step `{step}` will wait for {need}: {release} is to deliver {version}")
+    });
+    words.collect()
 }
 
 pub(super) async fn start(
@@ -172,8 +206,7 @@ pub(super) async fn start(
     Json(body): Json<StartBody>,
 ) -> Answer<Started> {
     let (nested, warnings) = planned(&runtime, &body)?;
-    let parameters = check_parameters(nested.plan.workflow(), body.given(&nested.plan)?)
-        .map_err(|problems| ApiError::new(StatusCode::UNPROCESSABLE_ENTITY, problems.join("; ")))?;
+    let parameters = checked(&body, &nested.plan)?;
     if let Some(copies) = &body.rehearsal {
         let problems = check_copies(nested.inner.iter().chain([&nested.plan]), copies);
         if !problems.is_empty() {
@@ -183,11 +216,13 @@ pub(super) async fn start(
     let actor = caller.actor(&runtime, body.on_behalf_of.as_deref());
     let plan = runtime.keep_nested(nested).await?;
     let rehearsal = body.rehearsal.is_some();
+    let mut waits = Vec::new();
     if !rehearsal {
         runtime.check_rehearsed(&plan)?;
+        waits = in_words(runtime.check_services(&plan, &parameters)?);
     }
     let release = runtime.begin_requested(&plan, Request { parameters, rehearsal, ..Request::by(actor) }).await?;
-    Ok(Json(Started { release: release.to_string(), warnings }))
+    Ok(Json(Started { release: release.to_string(), warnings, waits }))
 }
 
 pub(super) async fn show(State(runtime): State<Runtime>, Path(release): Path<String>) -> Answer<ReleaseView> {

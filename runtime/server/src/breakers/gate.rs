@@ -69,12 +69,15 @@ pub(crate) struct Gate {
     passes: HashMap<CallId, Pass>,
     asked: Vec<oneshot::Sender<()>>,
     was_open: bool,
+    /// Whether some step requires versions of services.
+    requires: bool,
 }
 
 impl Gate {
     pub(crate) fn new(inner: Arc<Inner>, release: &Release) -> Self {
         let was_open = release.outcome().is_none();
-        Self { inner, passes: HashMap::new(), asked: Vec::new(), was_open }
+        let requires = release.plan().workflow().steps.iter().any(|it| !it.requires.is_empty());
+        Self { inner, passes: HashMap::new(), asked: Vec::new(), was_open, requires }
     }
 
     /// Somebody wants the breakers to be asked again; that is done before anything else is.
@@ -90,7 +93,7 @@ impl Gate {
         in_flight: &HashMap<CallId, AbortHandle>,
     ) -> Result<bool, AppendError> {
         let before = release.records();
-        if release.is_held() || !self.inner.breakers.is_quiet() {
+        if release.is_held() || !self.inner.breakers.is_quiet() || self.requires {
             let held: Vec<CallId> = release.held_calls().map(|(call, _)| call).collect();
             for call in held {
                 if !release.held_calls().any(|(it, _)| it == call) {
@@ -127,6 +130,7 @@ impl Gate {
     }
 
     fn admit(&mut self, release: &Release, call: CallId) -> Result<(), Refusal> {
+        self.inner.services.admit(release, call.step).map_err(|hold| Refusal { hold, is_open: false })?;
         let keys = connections(release, call.step);
         let who = who(release, call.step);
         let breakers = &self.inner.breakers;

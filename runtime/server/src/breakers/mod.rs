@@ -23,7 +23,7 @@ use tokio::sync::Notify;
 use windlass_engine::{Admission, Breaker, BreakerPhase, Release};
 use windlass_model::actor::Actor;
 use windlass_model::breaker::{BreakerKey, BreakerSettings, InvalidBreakerKey, InvalidBreakerSettings, Written};
-use windlass_model::event::Hold;
+use windlass_model::event::{HeldBy, Hold};
 use windlass_model::name::ReleaseId;
 use windlass_model::time::Timestamp;
 use windlass_store::{DocumentKind, Store, StoreError};
@@ -212,14 +212,15 @@ impl Breakers {
     pub(crate) fn tell_waits(&self, release: &Release, view: &mut ReleaseView) {
         let mut entries = self.entries();
         for (call, hold) in release.held_calls() {
+            let HeldBy::Breaker(key) = &hold.by else { continue };
             let step = release.name_of(call.step);
             let wait = view.waits.iter_mut().find(|it| it.cause == "breaker" && it.step == step.as_str());
-            let entry = hold.breaker.parse::<BreakerKey>().ok().and_then(|it| entries.get_mut(&it));
+            let entry = key.parse::<BreakerKey>().ok().and_then(|it| entries.get_mut(&it));
             if let (Some(wait), Some(entry)) = (wait, entry) {
                 let seen = entry.breaker.snapshot(now());
                 wait.until = seen.until;
                 if let Some(probe) = seen.probe {
-                    wait.text = format!("{} is half-open: {} is tried first", hold.breaker, probe.who);
+                    wait.text = format!("{key} is half-open: {} is tried first", probe.who);
                 }
             }
         }
@@ -324,7 +325,7 @@ fn hold(key: &BreakerKey, breaker: &Breaker) -> Hold {
         (None, BreakerKey::Global) => "an operator".to_owned(),
     };
     let text = opening.map_or_else(String::new, |it| it.why.clone());
-    Hold { breaker: key.to_string(), text, owner, until: breaker.due() }
+    Hold { by: HeldBy::Breaker(key.to_string()), text, owner, until: breaker.due() }
 }
 
 /// Does what breakers do by themselves: they are written, their cooldowns end, and who waits is asked.

@@ -48,7 +48,10 @@ fn a_release_held_by_one_breaker_is_no_probe_of_another() {
     let held = breakers.admit(&release(2), false, &both, "w-2/a").expect_err("the second holds it");
     assert!(!held.is_open, "it waits for its probe");
     let held = held.hold;
-    assert_eq!((held.breaker.as_str(), held.owner.as_str()), ("connection:http/web", "the service behind `web`"));
+    assert_eq!(
+        (&held.by, held.owner.as_str()),
+        (&HeldBy::Breaker("connection:http/web".to_owned()), "the service behind `web`")
+    );
     assert!(breakers.entries()[&one].breaker.wants_a_probe(), "it has given that back");
     assert_eq!(breakers.entries()[&two].waiting, [release(2)].into());
     // The probe is given up: who waits is asked.

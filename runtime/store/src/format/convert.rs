@@ -7,7 +7,7 @@ use serde_json::Value;
 use windlass_model::actor::Actor;
 use windlass_model::digest::Digest;
 use windlass_model::event::{
-    AfterFailure, AfterInterruption, Created, Event, Hold, Intervention, Operation, Outcome, Parent, Record,
+    AfterFailure, AfterInterruption, Created, Event, HeldBy, Hold, Intervention, Operation, Outcome, Parent, Record,
     SkipReason, Wake,
 };
 use windlass_model::failure::{FailureClass, FailureOrigin, RetryAdvice, StepError};
@@ -94,8 +94,12 @@ fn from_event(event: &Event) -> v1::Event<'_> {
         Event::CallbackKept { step, topic, headers, body } => {
             W::CallbackKept { step: step.as_str(), topic, headers: from_pairs(headers), body: bytes(body) }
         }
-        Event::CallHeld { step, hold: Hold { breaker, text, owner, until } } => {
-            W::CallHeld { step: step.as_str(), breaker, text, owner, until: until.map(|it| it.0) }
+        Event::CallHeld { step, hold: Hold { by, text, owner, until } } => {
+            let (key, by) = match by {
+                HeldBy::Breaker(key) => (key, None),
+                HeldBy::Service(need) => (need, Some(v1::HeldBy::Service)),
+            };
+            W::CallHeld { step: step.as_str(), key, text, owner, until: until.map(|it| it.0), by }
         }
         Event::CallLetThrough { step } => W::CallLetThrough { step: step.as_str() },
         Event::RollbackOverdue => W::RollbackOverdue,
@@ -172,10 +176,13 @@ fn to_event(event: v1::Event<'_>) -> Result<Event, Garbled> {
         W::Joined { step, output } => {
             Event::Joined { step: to_name(step)?, output: output.map(|it| to_json(&it)).transpose()? }
         }
-        W::CallHeld { step, breaker, text, owner, until } => Event::CallHeld {
+        W::CallHeld { step, key, text, owner, until, by } => Event::CallHeld {
             step: to_name(step)?,
             hold: Hold {
-                breaker: breaker.to_owned(),
+                by: match by {
+                    None | Some(v1::HeldBy::Breaker) => HeldBy::Breaker(key.to_owned()),
+                    Some(v1::HeldBy::Service) => HeldBy::Service(key.to_owned()),
+                },
                 text: text.to_owned(),
                 owner: owner.to_owned(),
                 until: until.map(Timestamp),
@@ -424,6 +431,7 @@ pub(super) fn from_outline(outline: &Outline) -> v1::Outline<'_> {
             Rest::ForInput => v1::Rest::ForInput,
             Rest::ForBreaker(until) => v1::Rest::ForBreaker(until.map(|it| it.0)),
         }),
+        promises: outline.promises.then_some(true),
     }
 }
 
@@ -442,6 +450,7 @@ pub(super) fn to_outline(outline: v1::Outline<'_>) -> Result<Outline, Garbled> {
             v1::Rest::ForInput => Rest::ForInput,
             v1::Rest::ForBreaker(until) => Rest::ForBreaker(until.map(Timestamp)),
         }),
+        promises: outline.promises.unwrap_or_default(),
     })
 }
 

@@ -236,13 +236,15 @@ pub enum Event<'a> {
         #[b(0)]
         step: &'a str,
         #[b(1)]
-        breaker: &'a str,
+        key: &'a str,
         #[b(2)]
         text: &'a str,
         #[b(3)]
         owner: &'a str,
         #[n(4)]
         until: Option<u64>,
+        #[n(5)]
+        by: Option<HeldBy>,
     },
     #[n(32)]
     CallLetThrough {
@@ -256,6 +258,16 @@ pub enum Event<'a> {
         #[b(0)]
         problem: &'a str,
     },
+}
+
+/// What holds a call, when it is no breaker.
+#[derive(Debug, Clone, Copy, Encode, Decode)]
+#[cbor(index_only)]
+pub enum HeldBy {
+    #[n(0)]
+    Breaker,
+    #[n(1)]
+    Service,
 }
 
 #[derive(Debug, Encode, Decode)]
@@ -554,6 +566,8 @@ pub struct Outline<'a> {
     pub open: bool,
     #[n(9)]
     pub rest: Option<Rest>,
+    #[n(12)]
+    pub promises: Option<bool>,
 }
 
 #[derive(Debug, Clone, Copy, Encode, Decode)]

@@ -149,6 +149,7 @@ fn kind_byte(kind: DocumentKind) -> u8 {
         DocumentKind::Schedule => b's',
         DocumentKind::Breaker => b'b',
         DocumentKind::Rehearsals => b'r',
+        DocumentKind::Service => b'v',
     }
 }
 

@@ -59,6 +59,10 @@ fn outlines_references_and_numbers_are_written_as_ever() {
         check(name, &format::encode_outline(&outline));
         assert_eq!(format::decode_outline(format::open_here(&read(name)).expect("in place")), Ok(outline));
     }
+    let promising = Outline { promises: true, ..outline.clone() };
+    check("outline-promises", &format::encode_outline(&promising));
+    let golden = read("outline-promises");
+    assert_eq!(format::decode_outline(format::open_here(&golden).expect("in place")), Ok(promising));
     let golden = read("outline");
     assert_eq!(format::decode_outline(format::open_here(&golden).expect("in place")), Ok(outline));
 

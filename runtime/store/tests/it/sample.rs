@@ -6,7 +6,8 @@ use serde_json::{Value, json};
 use windlass_model::actor::Actor;
 use windlass_model::digest::Digest;
 use windlass_model::event::{
-    AfterFailure, AfterInterruption, Created, Event, Hold, Intervention, Operation, Outcome, Record, SkipReason, Wake,
+    AfterFailure, AfterInterruption, Created, Event, HeldBy, Hold, Intervention, Operation, Outcome, Record,
+    SkipReason, Wake,
 };
 use windlass_model::failure::{FailureClass, FailureOrigin, RetryAdvice, StepError};
 use windlass_model::name::{ReleaseId, StepName};
@@ -55,6 +56,7 @@ pub(crate) fn outline(release: &ReleaseId, created_at: u64, open: bool) -> Outli
         headline: "deploys to production – step 3 of 9".to_owned(),
         open,
         rest: None,
+        promises: false,
     }
 }
 
@@ -274,7 +276,7 @@ pub(crate) fn one_of_each() -> Vec<(String, Event)> {
             Event::CallHeld {
                 step: build(),
                 hold: Hold {
-                    breaker: "connection:http/api".to_owned(),
+                    by: HeldBy::Breaker("connection:http/api".to_owned()),
                     text: "5 failed in a row".to_owned(),
                     owner: "whoever looks after api".to_owned(),
                     until: Some(Timestamp(1_700_000_000_000)),
@@ -284,6 +286,18 @@ pub(crate) fn one_of_each() -> Vec<(String, Event)> {
         (
             "outputs-refused".to_owned(),
             Event::OutputsRefused { problem: "output `image` has no value: there is no step `build`".to_owned() },
+        ),
+        (
+            "call-held-by-service".to_owned(),
+            Event::CallHeld {
+                step: build(),
+                hold: Hold {
+                    by: HeldBy::Service("ledger >=2.4 in production".to_owned()),
+                    text: "ledger-14 is to deliver 2.4.0".to_owned(),
+                    owner: "ana".to_owned(),
+                    until: None,
+                },
+            },
         ),
         ("rollback-overdue".to_owned(), Event::RollbackOverdue),
         ("call-let-through".to_owned(), Event::CallLetThrough { step: build() }),

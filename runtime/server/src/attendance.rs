@@ -32,6 +32,17 @@ const TELL_ATTEMPTS_MAX: usize = 8;
 /// Parked releases that are brought back at the same time.
 pub(crate) const AWAKENING_MAX: usize = 64;
 
+/// Who looks after a release.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Attended {
+    /// A driver.
+    Driven,
+    /// The parking, until this time, or until somebody says something.
+    Parked(Option<Timestamp>),
+    /// Nobody: it has ended, or this process does not drive releases.
+    ByNobody,
+}
+
 /// Which releases are driven and which only wait.
 #[derive(Default)]
 pub(crate) struct Attendance {
@@ -251,6 +262,16 @@ impl Runtime {
             attendance.parked.has(id)
         };
         is_parked.then(|| self.reach(id, |handle| handle.change.subscribe()))
+    }
+
+    /// Who looks after a release.
+    pub fn attends(&self, id: &ReleaseId) -> Attended {
+        let attendance = lock(&self.inner.attendance);
+        match (attendance.driven.contains_key(id), attendance.parked.until(id)) {
+            (true, _) => Attended::Driven,
+            (false, Some(until)) => Attended::Parked(until),
+            (false, None) => Attended::ByNobody,
+        }
     }
 
     /// How many open releases are driven, and how many are parked.

@@ -133,7 +133,7 @@ impl NestedCall {
             let began = Began { attempt: self.order.id.attempt, release: release.clone() };
             self.note(self.order.id, &began).await?;
             let asked = (parameters.clone(), self.requested_by.clone(), Some(self.parent()));
-            match self.runtime.begin_as(&kept, release.clone(), rand::random(), asked).await {
+            match self.runtime.begin_as(&kept, release.clone(), crate::clock::random_bytes(), asked).await {
                 Ok(()) => return Ok(release),
                 // Somebody else took the number.
                 Err(AppendError::Conflict { .. }) => {}

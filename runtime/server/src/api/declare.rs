@@ -117,7 +117,7 @@ pub(super) async fn test_connection(
 ) -> Answer<ConnectionTest> {
     let connection =
         runtime.catalog().connections.get(name.as_str()).cloned().ok_or_else(|| unknown("connection", &name))?;
-    let probe = runtime.sandbox().test_connection(&connection).await;
+    let probe = runtime.sandbox().map_err(failed)?.test_connection(&connection).await;
     Ok(Json(ConnectionTest { works: probe.works, findings: probe.findings }))
 }
 

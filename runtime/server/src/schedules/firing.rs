@@ -210,7 +210,7 @@ impl Runtime {
         let plan = self.keep_nested(nested).await?;
         let release = loop {
             let release = self.inner.new_id(&plan)?;
-            let salt = rand::random();
+            let salt = crate::clock::random_bytes();
             record.pending = Some(Pending { asked: asked.clone(), release: release.clone(), salt });
             book.put(&**self.store(), record.clone()).await?;
             let begun = (parameters.clone(), requester.clone(), None);

@@ -6,6 +6,8 @@ use windlass_model::actor::Actor;
 use windlass_model::event::Intervention;
 use windlass_model::graph::StepIndex;
 use windlass_model::name::StepName;
+use windlass_model::plan::Plan;
+use windlass_model::time::Timestamp;
 
 use crate::dice::Dice;
 use crate::simulation::{Happening, Simulation};
@@ -68,7 +70,7 @@ impl Simulation {
             Some(number) => Some(self.drivers[&number].release.clone()),
             None => None,
         };
-        let Some(input) = self.idea(release.as_ref()) else { return Ok(()) };
+        let Some(input) = self.somebody().idea(release.as_ref()) else { return Ok(()) };
         match self.drivers.keys().next().copied() {
             // Where two drive, some people still talk to the one that is out of date.
             Some(stale) if self.drivers.len() > 1 && self.dice.permille(200) => self.input(stale, input, false),
@@ -81,10 +83,69 @@ impl Simulation {
         }
     }
 
-    fn idea(&mut self, release: Option<&Release>) -> Option<Input> {
+    fn somebody(&mut self) -> Somebody<'_> {
+        Somebody { dice: &mut self.dice, plan: &self.plan, meddling: self.profile.meddling }
+    }
+
+    /// Nothing goes on by itself any more: whoever is waited for does what is asked, or gives up.
+    pub(crate) fn people_answer(&mut self) -> Result<(), Violation> {
+        let Some((number, release)) = self.resting() else {
+            self.later(0, Happening::Recover);
+            return Ok(());
+        };
+        let wall = self.wall();
+        match self.somebody().answer(&release, wall)? {
+            Answer::Callback(maker, topic) => {
+                self.later(0, Happening::Callback(maker, topic, 0));
+                Ok(())
+            }
+            Answer::Says(input, why) => {
+                self.tell(|| format!("somebody answers: {why}"));
+                self.input(number, input, false)
+            }
+        }
+    }
+
+    /// Sometimes somebody wants a release back that has ended, or to go on.
+    pub(crate) fn regret(&mut self) -> Result<bool, Violation> {
+        if self.regrets == 0 || !self.dice.permille(400) {
+            self.regrets = 0;
+            return Ok(false);
+        }
+        self.regrets -= 1;
+        let release = self.replay(&self.stored()?)?;
+        let input = self.somebody().regret(&release);
+        self.unattended(input)?;
+        self.later(100, Happening::Recover);
+        Ok(true)
+    }
+}
+
+/// Somebody, who has ideas, and answers when asked.
+pub struct Somebody<'a> {
+    /// What decides.
+    pub dice: &'a mut Dice,
+    /// The plan of the release.
+    pub plan: &'a Plan,
+    /// How many of a thousand ideas are no votes.
+    pub meddling: u64,
+}
+
+/// What those do who are waited for.
+#[derive(Debug)]
+pub enum Answer {
+    /// The other side calls back.
+    Callback(TopicMaker, String),
+    /// Somebody says something, for a reason.
+    Says(Input, String),
+}
+
+impl Somebody<'_> {
+    /// What somebody might want, sensible or not.
+    pub fn idea(&mut self, release: Option<&Release>) -> Option<Input> {
         let actor = actor(self.dice.below(PEOPLE.len() as u64) as usize);
         let reason = if self.dice.permille(950) { "it has to be" } else { " " }.to_owned();
-        if !self.dice.permille(self.profile.meddling) {
+        if !self.dice.permille(self.meddling) {
             let waits = release.map(Release::waits).unwrap_or_default();
             if !waits.iter().any(|it| it.cause == WaitCause::Approval) && !self.dice.permille(50) {
                 return None;
@@ -176,21 +237,22 @@ impl Simulation {
     }
 
     /// Nothing goes on by itself any more: whoever is waited for does what is asked, or gives up.
-    pub(crate) fn people_answer(&mut self) -> Result<(), Violation> {
-        let Some((number, release)) = self.resting() else {
-            self.later(0, Happening::Recover);
-            return Ok(());
-        };
-        let suspended = runs(&release).into_iter().find_map(|it| {
+    ///
+    /// # Errors
+    ///
+    /// When the release waits for nothing, or for what nobody can do.
+    pub fn answer(&mut self, release: &Release, now: Timestamp) -> Result<Answer, Violation> {
+        let suspended = runs(release).into_iter().find_map(|it| {
             let activity = release.step(it).state.activity()?;
             let Stage::Suspended { topics, .. } = &activity.stage else { return None };
-            let topic = release.topics().find(|topic| topics.iter().any(|it| it == topic))?;
+            // What a release inside of it says is not for people to say.
+            let topic =
+                release.topics().find(|topic| topics.iter().any(|it| it == topic) && !topic.starts_with("release/"))?;
             let step = release.name_of(it);
             Some((TopicMaker { step, operation: activity.operation, attempt: activity.attempt }, topic.to_owned()))
         });
         if let Some((maker, topic)) = suspended {
-            self.later(0, Happening::Callback(maker, topic, 0));
-            return Ok(());
+            return Ok(Answer::Callback(maker, topic));
         }
         let Some(wait) = release.waits().into_iter().next() else {
             return violated("nothing waits without a cause", format!("{:?}", release.state()));
@@ -207,7 +269,7 @@ impl Simulation {
             |intervention| Input::Intervene { actor: by.clone(), reason: "it works again".to_owned(), intervention };
         let Some(step) = wait.step.clone() else {
             return match wait.cause {
-                WaitCause::Pause => self.input(number, ask(Intervention::Resume), false),
+                WaitCause::Pause => Ok(Answer::Says(ask(Intervention::Resume), wait.text)),
                 _ => violated("a wait names its cause and who can end it", wait.text),
             };
         };
@@ -224,7 +286,7 @@ impl Simulation {
                     comment: String::new(),
                 });
                 // Those who may not, or have, are refused; who may and has not brings it further.
-                let taken = voters.into_iter().find(|it| release.clone().decide(it.clone(), self.wall()).is_ok());
+                let taken = voters.into_iter().find(|it| release.clone().decide(it.clone(), now).is_ok());
                 match taken {
                     Some(vote) if voted <= PEOPLE.len() => vote,
                     _ => give_up(self.dice.permille(500)),
@@ -246,7 +308,7 @@ impl Simulation {
             _ => self.what_is_asked(&wait, output)?,
         };
         // What is mandatory is not skipped, and past a point of no return nothing is rolled back.
-        let input = match release.clone().decide(input.clone(), self.wall()) {
+        let input = match release.clone().decide(input.clone(), now) {
             Err(Rejected::Mandatory { .. } | Rejected::PastPivot { .. } | Rejected::StillRuns { .. }) => match state {
                 Some(StepState::Paused { error, .. }) if error.is_of_expression() => give_up(false),
                 _ => self.retry(&step),
@@ -254,8 +316,7 @@ impl Simulation {
             Err(rejected) => return violated("who is asked is heard", format!("{input:?}: {rejected}")),
             Ok(_) => input,
         };
-        self.tell(|| format!("somebody answers: {step} {}", wait.text));
-        self.input(number, input, false)
+        Ok(Answer::Says(input, format!("{step} {}", wait.text)))
     }
 
     /// What a wait says that one can do.
@@ -278,15 +339,9 @@ impl Simulation {
         }
     }
 
-    /// Sometimes somebody wants a release back that has ended, or to go on.
-    pub(crate) fn regret(&mut self) -> Result<bool, Violation> {
-        if self.regrets == 0 || !self.dice.permille(400) {
-            self.regrets = 0;
-            return Ok(false);
-        }
-        self.regrets -= 1;
-        let release = self.replay(&self.stored()?)?;
-        let failed = runs(&release).into_iter().filter(|it| {
+    /// Somebody wants a release back that has ended, or to go on.
+    pub fn regret(&mut self, release: &Release) -> Input {
+        let failed = runs(release).into_iter().filter(|it| {
             matches!(
                 release.step(*it).state,
                 StepState::Failed { .. } | StepState::Canceled | StepState::Paused { .. } | StepState::Held { .. }
@@ -295,25 +350,22 @@ impl Simulation {
         let failed: Vec<StepName> = failed.map(|it| release.name_of(it)).collect();
         let intervention = match self.dice.below(8) {
             0..3 => Intervention::Rollback,
-            3..7 => Intervention::RunAgain { step: self.one_of(Some(&release), failed) },
+            3..7 => Intervention::RunAgain { step: self.one_of(Some(release), failed) },
             _ => {
-                let blocked = runs(&release)
+                let blocked = runs(release)
                     .into_iter()
                     .filter(|it| matches!(release.step(*it).state, StepState::RollbackBlocked { .. }))
                     .map(|it| release.name_of(it))
                     .collect();
-                Intervention::SettleRollback { step: self.one_of(Some(&release), blocked), done: true }
+                Intervention::SettleRollback { step: self.one_of(Some(release), blocked), done: true }
             }
         };
-        let input = Input::Intervene { actor: actor(0), reason: "customers complain".to_owned(), intervention };
-        self.unattended(input)?;
-        self.later(100, Happening::Recover);
-        Ok(true)
+        Input::Intervene { actor: actor(0), reason: "customers complain".to_owned(), intervention }
     }
 }
 
 /// The steps of a release and the items that its steps run for.
-fn runs(release: &Release) -> Vec<StepIndex> {
+pub fn runs(release: &Release) -> Vec<StepIndex> {
     let mut all: Vec<StepIndex> = release.plan().graph().steps().collect();
     for step in release.plan().graph().steps() {
         all.extend(release.items(step).into_iter().flatten().map(|(item, _)| item));

@@ -15,11 +15,20 @@ impl std::fmt::Display for Violation {
     }
 }
 
-pub(crate) fn violated<T>(rule: &'static str, what: impl Into<String>) -> Result<T, Violation> {
+/// Breaks `rule`.
+///
+/// # Errors
+///
+/// Always.
+pub fn violated<T>(rule: &'static str, what: impl Into<String>) -> Result<T, Violation> {
     Err(Violation { rule, what: what.into() })
 }
 
 /// Breaks `rule` unless `holds`.
-pub(crate) fn ensure(holds: bool, rule: &'static str, what: impl FnOnce() -> String) -> Result<(), Violation> {
+///
+/// # Errors
+///
+/// When it does not hold.
+pub fn ensure(holds: bool, rule: &'static str, what: impl FnOnce() -> String) -> Result<(), Violation> {
     if holds { Ok(()) } else { violated(rule, what()) }
 }

@@ -114,7 +114,7 @@ pub struct World {
 }
 
 /// The longest that a call takes which nobody stops: then the host does.
-pub(crate) const HANG: u64 = 900_000;
+pub const HANG: u64 = 900_000;
 
 impl World {
     /// Lets an effect happen. `nice` is false when the answer that follows says that it came to nothing.

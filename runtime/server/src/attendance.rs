@@ -32,6 +32,17 @@ const TELL_ATTEMPTS_MAX: usize = 8;
 /// Parked releases that are brought back at the same time.
 pub(crate) const AWAKENING_MAX: usize = 64;
 
+/// Who looks after a release.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Attended {
+    /// A driver.
+    Driven,
+    /// The parking, until this time, or until somebody says something.
+    Parked(Option<Timestamp>),
+    /// Nobody: it has ended, or this process does not drive releases.
+    ByNobody,
+}
+
 /// Which releases are driven and which only wait.
 #[derive(Default)]
 pub(crate) struct Attendance {
@@ -89,13 +100,30 @@ impl Runtime {
                 None => match self.inner.replay(&outline.release) {
                     Ok(release) => self.drive(release, Beginning::TakenOver),
                     // One journal that cannot be read must not keep the others from going on.
-                    Err(error) => tracing::error!(release = %outline.release, %error, "this release cannot go on"),
+                    Err(error) => self.cannot_go_on(&outline.release, &error),
                 },
             }
         }
         tokio::spawn(keep_time(Arc::downgrade(&self.inner)));
         tokio::spawn(crate::breakers::keep(Arc::downgrade(&self.inner)));
         Ok(())
+    }
+
+    /// Says so, and takes a release out of use whose journal is damaged: it is listed as such, and nothing comes back
+    /// to it again and again.
+    pub(crate) fn cannot_go_on(&self, id: &ReleaseId, error: &RuntimeError) {
+        tracing::error!(release = %id, %error, "this release cannot go on");
+        let Some(disk) = self.inner.disk.clone().filter(|_| self.drives() && !passes(error)) else { return };
+        let id = id.clone();
+        tokio::task::spawn_blocking(move || match disk.quarantine_if_damaged(&id) {
+            Ok(None) => {}
+            Ok(Some(what)) => tracing::error!(
+                release = %id,
+                what,
+                "this release is in quarantine: all others go on; `windlass store check` lists it"
+            ),
+            Err(error) => tracing::error!(release = %id, %error, "this release is left as it is"),
+        });
     }
 
     /// Goes on with a release in a task of its own.
@@ -188,7 +216,7 @@ impl Runtime {
                 self.attend(release, desk, Beginning::TakenOver).await;
             }
             Err(error) => {
-                tracing::error!(release = %id, %error, "this release cannot go on");
+                self.cannot_go_on(&id, &error);
                 {
                     let mut attendance = lock(&self.inner.attendance);
                     attendance.driven.remove(&id);
@@ -256,6 +284,16 @@ impl Runtime {
             attendance.parked.has(id)
         };
         is_parked.then(|| self.reach(id, |handle| handle.change.subscribe()))
+    }
+
+    /// Who looks after a release.
+    pub fn attends(&self, id: &ReleaseId) -> Attended {
+        let attendance = lock(&self.inner.attendance);
+        match (attendance.driven.contains_key(id), attendance.parked.until(id)) {
+            (true, _) => Attended::Driven,
+            (false, Some(until)) => Attended::Parked(until),
+            (false, None) => Attended::ByNobody,
+        }
     }
 
     /// How many open releases are driven, and how many are parked.

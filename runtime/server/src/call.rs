@@ -15,6 +15,7 @@ use windlass_model::plan::{Pin, Runs};
 use windlass_model::workflow::Step;
 use windlass_sandbox::{Access, CallKind, CallOutcome, CallRequest, Plugin, WakeUp};
 
+use crate::components::{ComponentCall, Components};
 use crate::driver::Message;
 use crate::nested::{self, Began, NestedCall};
 use crate::runtime::{Inner, Runtime, lock};
@@ -32,7 +33,8 @@ impl Inner {
                 .blob(&digest)
                 .map_err(|error| fail("component-unreadable", error.to_string()))?
                 .ok_or_else(|| fail("component-missing", format!("component {digest} is not in the store")))?;
-            self.sandbox.prepare(&bytes).await.map_err(|error| fail("component-refused", error.to_string()))
+            let sandbox = self.components.sandbox().map_err(|error| fail("component-refused", error.to_string()))?;
+            sandbox.prepare(&bytes).await.map_err(|error| fail("component-refused", error.to_string()))
         })
         .await
         .cloned()
@@ -88,21 +90,26 @@ pub(crate) fn make_call(
     let context = vec![("actor".to_owned(), release.created().requested_by.name.clone())];
     async move {
         let _permit = inner.permits.acquire().await;
-        let (definition, pin) = (plan.step(at), plan.pin(at));
-        let uses = definition.uses.action().expect("what runs a component is an action");
-        let plugin = inner.plugin(pin.runs.digest()).await?;
-        let access = inner.access(definition, &uses.action, pin, &plugin)?;
-        let log = inner.log(&id);
         let host = CallHost {
             release: id.clone(),
             step: step.clone(),
             call: order.id,
             checkpoints,
-            log,
+            log: inner.log(&id),
             topics: inner.topics.clone(),
             callbacks: inner.options.callbacks.clone(),
             inbox,
         };
+        let sandbox = match &inner.components {
+            Components::Sandboxed(sandbox) => sandbox,
+            Components::Elsewhere(calls) => {
+                return calls.call(ComponentCall { release: id, step, order, host: Arc::new(host) }).await;
+            }
+        };
+        let (definition, pin) = (plan.step(at), plan.pin(at));
+        let uses = definition.uses.action().expect("what runs a component is an action");
+        let plugin = inner.plugin(pin.runs.digest()).await?;
+        let access = inner.access(definition, &uses.action, pin, &plugin)?;
         let kind = match order.call {
             Call::Find => CallKind::Find,
             Call::Resume { state, wake } => CallKind::Resume { state: state.to_vec(), wake },
@@ -128,7 +135,7 @@ pub(crate) fn make_call(
             access: Arc::new(access),
             host: Arc::new(host),
         };
-        let report = inner.sandbox.call(&plugin, request).await;
+        let report = sandbox.call(&plugin, request).await;
         let result = report.result.map(|outcome| match outcome {
             CallOutcome::Done(value) => CallResult::Done(value),
             CallOutcome::NotFound => CallResult::NotFound,

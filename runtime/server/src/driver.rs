@@ -16,7 +16,7 @@ use windlass_store::{Append, AppendError, Outline, Rest};
 
 use crate::attendance::{is_unwatched, may_park};
 use crate::breakers::Gate;
-use crate::clock::now;
+use crate::clock::{dice, now};
 use crate::nested::tell_parent;
 use crate::runtime::{Inner, Runtime};
 use crate::view::state_name;
@@ -113,7 +113,7 @@ pub(crate) async fn drive(
                 Ok((call, result)) => {
                     in_flight.remove(&call);
                     gate.ended(release, call, &result);
-                    Input::CallEnded { call, result, dice: rand::random() }
+                    Input::CallEnded { call, result, dice: dice() }
                 }
                 // Aborted because it is not wanted any more, or the host's own code panicked: then the
                 // call is still in flight by our book, and is taken out of it as a failure of ours.
@@ -149,7 +149,7 @@ pub(crate) async fn drive(
             () = changed.closed(), if !is_unwatched(changed) => continue,
             () = sleep_until(release) => {
                 gate.timing_out(release);
-                Input::Tick { dice: rand::random() }
+                Input::Tick { dice: dice() }
             }
         };
         let taken = take(inner, release, input).await;
@@ -218,7 +218,7 @@ pub(crate) fn rest(release: &Release) -> Option<Rest> {
 }
 
 /// What lists show of a release; follows from its journal.
-pub(crate) fn outline(release: &Release) -> Outline {
+pub fn outline(release: &Release) -> Outline {
     Outline {
         release: release.id().clone(),
         state: state_name(release),
@@ -268,7 +268,7 @@ fn panicked(release: &Release, in_flight: &mut HashMap<CallId, AbortHandle>) -> 
         "host-panicked",
         "the host itself failed while it ran this call; please report it",
     );
-    Some(Input::CallEnded { call: id, result: Err(error), dice: rand::random() })
+    Some(Input::CallEnded { call: id, result: Err(error), dice: dice() })
 }
 
 async fn sleep_until(release: &Release) {

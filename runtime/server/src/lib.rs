@@ -14,6 +14,8 @@ pub mod breakers;
 pub mod callbacks;
 pub mod catalog;
 pub mod client;
+pub mod clock;
+pub mod components;
 pub mod driver;
 pub mod people;
 pub mod plans;
@@ -30,11 +32,11 @@ pub mod view;
 
 mod attendance;
 mod call;
-mod clock;
 mod nested;
 mod parking;
 mod topic;
 
+pub use attendance::Attended;
 pub use client::Client;
 pub use runtime::{Runtime, RuntimeError, RuntimeOptions};
 pub use state_directory::StateDirectory;

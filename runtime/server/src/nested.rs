@@ -140,7 +140,7 @@ impl NestedCall {
                 rehearsal: self.rehearsal,
                 ..Request::by(self.requested_by.clone())
             };
-            match self.runtime.begin_as(&kept, release.clone(), rand::random(), request).await {
+            match self.runtime.begin_as(&kept, release.clone(), crate::clock::random_bytes(), request).await {
                 Ok(()) => return Ok(release),
                 // Somebody else took the number.
                 Err(AppendError::Conflict { .. }) => {}

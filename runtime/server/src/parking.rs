@@ -37,6 +37,11 @@ impl Parking {
         self.until.contains_key(release)
     }
 
+    /// Until when a release is parked, if it is; none within is until somebody says something.
+    pub(crate) fn until(&self, release: &ReleaseId) -> Option<Option<Timestamp>> {
+        self.until.get(release).copied()
+    }
+
     pub(crate) fn len(&self) -> usize {
         self.until.len()
     }

@@ -18,6 +18,7 @@ use windlass_store::{AppendError, DocumentKind, SledStore, Store, StoreError};
 use crate::attendance::Attendance;
 use crate::callbacks::{CALLBACK_BODY_BYTES_MAX, CALLBACK_HEADER_BYTES_MAX, CallbackUrl};
 use crate::catalog::{Catalog, CatalogError, Declaration, Installed};
+use crate::components::{Calls, Components};
 use crate::driver::{self, Beginning, NotTaken};
 use crate::plans::KeptPlan;
 use crate::state_directory::StateDirectory;
@@ -52,7 +53,7 @@ pub(crate) struct Inner {
     pub(crate) store: Arc<dyn Store>,
     /// The same, where it is one on a disk.
     pub(crate) disk: Option<Arc<SledStore>>,
-    pub(crate) sandbox: Sandbox,
+    pub(crate) components: Components,
     pub(crate) catalog: RwLock<Catalog>,
     pub(crate) topics: Topics,
     pub(crate) state: StateDirectory,
@@ -159,6 +160,15 @@ pub enum RuntimeError {
     Breaker(#[from] crate::breakers::BreakerError),
 }
 
+fn sandbox(state: &StateDirectory) -> Result<Components, RuntimeError> {
+    let options = SandboxOptions {
+        cache_dir: Some(state.compiled()),
+        tools_dir: Some(state.tools()),
+        ..SandboxOptions::default()
+    };
+    Sandbox::new(options).map(Components::Sandboxed).map_err(|error| RuntimeError::Sandbox(error.to_string()))
+}
+
 pub(crate) fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
@@ -171,7 +181,8 @@ impl Runtime {
             .await
             .map_err(|error| RuntimeError::Sandbox(error.to_string()))??;
         let store = Arc::new(store);
-        Self::assemble(state, store.clone(), Some(store), options).await
+        let sandbox = sandbox(&state)?;
+        Self::assemble(state, store.clone(), Some(store), sandbox, options)
     }
 
     /// As [`Self::open`], with a store of the caller's.
@@ -180,21 +191,27 @@ impl Runtime {
         store: Arc<dyn Store>,
         options: RuntimeOptions,
     ) -> Result<Self, RuntimeError> {
-        Self::assemble(state, store, None, options).await
+        let sandbox = sandbox(&state)?;
+        Self::assemble(state, store, None, sandbox, options)
     }
 
-    async fn assemble(
+    /// As [`Self::with_store`], with somebody of the caller's who makes the calls of components.
+    pub fn with_calls(
+        state: StateDirectory,
+        store: Arc<dyn Store>,
+        calls: Arc<dyn Calls>,
+        options: RuntimeOptions,
+    ) -> Result<Self, RuntimeError> {
+        Self::assemble(state, store, None, Components::Elsewhere(calls), options)
+    }
+
+    fn assemble(
         state: StateDirectory,
         store: Arc<dyn Store>,
         disk: Option<Arc<SledStore>>,
+        components: Components,
         options: RuntimeOptions,
     ) -> Result<Self, RuntimeError> {
-        let sandbox_options = SandboxOptions {
-            cache_dir: Some(state.compiled()),
-            tools_dir: Some(state.tools()),
-            ..SandboxOptions::default()
-        };
-        let sandbox = Sandbox::new(sandbox_options).map_err(|error| RuntimeError::Sandbox(error.to_string()))?;
         let catalog = Catalog::load(&*store)?;
         let services = crate::services::Services::load(store.clone())?;
         let breakers = Arc::new(crate::breakers::Breakers::load(store.clone())?);
@@ -202,7 +219,7 @@ impl Runtime {
         let inner = Inner {
             store,
             disk,
-            sandbox,
+            components,
             catalog: RwLock::new(catalog),
             topics,
             state,
@@ -233,9 +250,9 @@ impl Runtime {
         self.inner.catalog.read().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    /// The sandbox.
-    pub fn sandbox(&self) -> &Sandbox {
-        &self.inner.sandbox
+    /// The sandbox, where calls are made in one.
+    pub fn sandbox(&self) -> Result<&Sandbox, RuntimeError> {
+        self.inner.components.sandbox()
     }
 
     /// The store.
@@ -262,8 +279,8 @@ impl Runtime {
 
     /// Installs a component: checks that it links and says what it is, keeps it, and declares it.
     pub async fn install(&self, component: Vec<u8>) -> Result<Installed, InstallError> {
-        let plugin =
-            self.inner.sandbox.prepare(&component).await.map_err(|error| InstallError::Refused(error.to_string()))?;
+        let plugin = self.sandbox()?.prepare(&component).await;
+        let plugin = plugin.map_err(|error| InstallError::Refused(error.to_string()))?;
         let manifest = plugin.manifest().clone();
         let digest = Digest::of(&component);
         let installed = self.catalog().plugins.get(&manifest.name).and_then(|it| it.get(&manifest.version)).cloned();
@@ -297,7 +314,7 @@ impl Runtime {
     pub(crate) async fn begin_requested(&self, kept: &KeptPlan, request: Request) -> Result<ReleaseId, RuntimeError> {
         loop {
             let id = self.inner.new_id(kept)?;
-            match self.begin_as(kept, id.clone(), rand::random(), request.clone()).await {
+            match self.begin_as(kept, id.clone(), crate::clock::random_bytes(), request.clone()).await {
                 Ok(()) => return Ok(id),
                 // Somebody else began a release of this workflow with the same number.
                 Err(AppendError::Conflict { .. }) => {}
@@ -362,7 +379,11 @@ impl Runtime {
         if let Some(release) = self.driven(id).await {
             return Ok(release);
         }
-        Ok(Box::new(self.inner.replay(id)?))
+        let replayed = self.inner.replay(id);
+        if let Err(error @ RuntimeError::Store(_)) = &replayed {
+            self.cannot_go_on(id, error);
+        }
+        Ok(Box::new(replayed?))
     }
 
     /// A release as people see it.

@@ -15,7 +15,7 @@ use windlass_model::name::ReleaseId;
 /// What every topic begins with, so that programs which look for secrets know one.
 const PREFIX: &str = "wcb_";
 
-/// Bytes of the nonce, and of what is left of the signature.
+/// Bytes of the nonce, as [`crate::clock::random_bytes`] makes it, and of what is left of the signature.
 const PART_BYTES: usize = 16;
 
 /// A longer text is no topic.
@@ -42,7 +42,7 @@ impl Topics {
     pub(crate) fn create(&self, release: &ReleaseId, maker: &TopicMaker) -> String {
         let TopicMaker { step, operation, attempt } = maker;
         let mut bytes = format!("{release}/{step}/{}/{attempt}", operation.name()).into_bytes();
-        bytes.extend_from_slice(&rand::random::<[u8; PART_BYTES]>());
+        bytes.extend_from_slice(&crate::clock::random_bytes());
         let mac = self.mac(&bytes).finalize().into_bytes();
         bytes.extend_from_slice(&mac[..PART_BYTES]);
         format!("{PREFIX}{}", URL_SAFE_NO_PAD.encode(bytes))

@@ -161,6 +161,17 @@ impl StoreError {
         matches!(self, Self::Corrupt { .. } | Self::CorruptItem { .. })
     }
 
+    /// Whether what looks like damage may be what a newer Windlass wrote: of a later format, or an event that is not
+    /// known here.
+    pub(crate) fn may_be_of_newer(&self) -> bool {
+        match self {
+            Self::Corrupt { what, .. } | Self::CorruptItem { what, .. } => {
+                what.contains("unknown enum variant") || what.contains("and formats up to")
+            }
+            _ => false,
+        }
+    }
+
     /// An error of the operating system.
     pub(crate) fn io(doing: impl Into<String>, source: io::Error) -> Self {
         Self::Io { doing: doing.into(), source: Arc::new(source) }

@@ -191,12 +191,12 @@ async fn measure(
     let duration = Duration::from_secs(args.seconds);
     let state = StateDirectory::open(folder.join("state")).context("the measurement's state directory")?;
     let runtime = Runtime::open(state, RuntimeOptions::default()).await?;
-    let plugin = runtime.sandbox().prepare(&component).await.context("the component was refused")?;
+    let plugin = runtime.sandbox()?.prepare(&component).await.context("the component was refused")?;
     let action: ActionName = ACTION.parse().context("an action's name")?;
     let Installed { manifest, .. } = runtime.install(component).await.context("the component was not installed")?;
     anyhow::ensure!(manifest.actions.contains_key(&action), "plugin `{}` has no action `{ACTION}`", manifest.name);
 
-    let raw = raw::measure(runtime.sandbox(), &plugin, folder, duration).await?;
+    let raw = raw::measure(runtime.sandbox()?, &plugin, folder, duration).await?;
     output.note(styled(DIM, raw.to_string()));
     let (mut cells, mut releases) = (Vec::new(), 0);
     for steps in &args.steps {

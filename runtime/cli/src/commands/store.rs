@@ -102,6 +102,9 @@ async fn check(repair: bool, context: &Context<'_>) -> anyhow::Result<u8> {
         for finding in &findings {
             text.push_str(&format!("✘ {}\n", finding.as_str().unwrap_or_default()));
         }
+        for release in it["quarantined"].as_array().into_iter().flatten().filter_map(|it| it.as_str()) {
+            text.push_str(&format!("▸ in quarantine, out of use: {release}\n"));
+        }
         if findings.is_empty() {
             text.push_str("nothing is wrong\n");
         }

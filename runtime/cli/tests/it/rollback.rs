@@ -21,7 +21,7 @@ fn a_failing_deployment_is_rolled_back_in_the_right_order() {
 
     let shown = site.good(&["release", "show", RELEASE]).stdout;
     expect![[r#"
-        payments-1  rolled back · SPAN
+        payments-1  rolled back (step deploy failed) · SPAN
         ├─ build
         │  └─ ✔ build   jenkins/trigger-build           SPAN [build #1: URL]
         ├─ change

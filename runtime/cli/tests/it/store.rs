@@ -142,3 +142,58 @@ fn a_list_has_the_newest_and_says_that_there_are_more() {
         assert!(found == status && error.contains(said), "{query}: {found} {body}");
     }
 }
+
+/// Garbles the second record of a release behind the store's back.
+fn garble(site: &Site, workflow: &str, number: u64) {
+    let folder = site.state().join("store/data/sled");
+    // sled lets go of its lock a moment after the process that had it.
+    let database = eventually("the store is free", || sled::open(&folder).ok());
+    let mut key = vec![b'j'];
+    key.extend(workflow.as_bytes());
+    key.push(0);
+    key.extend(number.to_be_bytes());
+    key.extend(1_u64.to_be_bytes());
+    let before = database.insert(key, &[1, 0, 0xff][..]).expect("inserted");
+    assert!(before.is_some(), "the record is where this looks for it");
+    database.flush().expect("flushed");
+}
+
+#[test]
+fn a_release_with_a_damaged_journal_is_quarantined_and_all_others_go_on() {
+    let (site, counterparts) = payments(Deployment::Succeeds, 0, 0);
+    let mut serve = site.serve();
+    // One that waits for somebody, and one in which something goes on: both ways by which a release comes back.
+    counterparts.slow_down(400);
+    for release in ["payments-1", "payments-2"] {
+        site.good(&RUN);
+        site.until(release, "it waits for approval", |it| it.waits.iter().any(|it| it.cause == "approval"));
+    }
+    site.good(&RUN);
+    site.until("payments-3", "it has begun", |it| it.records >= 2);
+    serve.kill_9();
+    garble(&site, "payments", 1);
+    garble(&site, "payments", 3);
+    let _serve = site.serve();
+    site.good(&["release", "approve", "payments-2", "--as", "ana"]);
+    assert!(site.ended("payments-2").succeeded, "nobody else is in its way");
+    // Nobody looks at a release that waits until somebody wants something of it.
+    let refused = site.run(&["release", "approve", "payments-1", "--step", "deploy", "--as", "ana"]);
+    assert!(
+        refused.code == Some(2) && refused.stderr.contains("record 1 of release payments-1 is damaged"),
+        "{refused:?}"
+    );
+    for release in ["payments-1", "payments-3"] {
+        let says = format!("release {release} is quarantined: record 1 of release {release} is damaged");
+        eventually("it is in quarantine", || {
+            site.run(&["release", "show", release]).stderr.contains(&says).then_some(())
+        });
+    }
+    let checked = site.run(&["store", "check"]);
+    for release in ["payments-1", "payments-3"] {
+        let line = format!("in quarantine, out of use: {release}: record 1 of release {release} is damaged");
+        assert!(checked.stdout.contains(&line), "{checked:?}");
+    }
+    assert!(checked.stdout.contains("nothing is wrong"), "nothing else is: {checked:?}");
+    site.good(&RUN);
+    assert!(site.show("payments-4").is_some(), "their numbers are not used again");
+}

@@ -117,7 +117,7 @@ pub(super) async fn test_connection(
 ) -> Answer<ConnectionTest> {
     let connection =
         runtime.catalog().connections.get(name.as_str()).cloned().ok_or_else(|| unknown("connection", &name))?;
-    let probe = runtime.sandbox().test_connection(&connection).await;
+    let probe = runtime.sandbox().map_err(failed)?.test_connection(&connection).await;
     Ok(Json(ConnectionTest { works: probe.works, findings: probe.findings }))
 }
 
@@ -205,11 +205,17 @@ pub(super) async fn check_store(State(runtime): State<Runtime>) -> Answer<serde_
     let report = tokio::task::spawn_blocking(move || store.check()).await.map_err(failed)?.map_err(failed)?;
     let mut findings: Vec<String> = report.findings.iter().map(ToString::to_string).collect();
     findings.extend(runtime.check_replay().map_err(failed)?);
+    let quarantined = match runtime.inner.disk.clone() {
+        Some(disk) => tokio::task::spawn_blocking(move || disk.quarantined()).await.map_err(failed)?.map_err(failed)?,
+        None => Vec::new(),
+    };
+    let quarantined: Vec<String> = quarantined.iter().map(|it| format!("{}: {}", it.release, it.what)).collect();
     Ok(Json(serde_json::json!({
         "releases": report.releases,
         "archived": report.archived,
         "records": report.records,
         "blobs": report.blobs,
         "findings": findings,
+        "quarantined": quarantined,
     })))
 }

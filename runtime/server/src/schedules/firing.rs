@@ -211,7 +211,7 @@ impl Runtime {
         }
         let release = loop {
             let release = self.inner.new_id(&plan)?;
-            let salt = rand::random();
+            let salt = crate::clock::random_bytes();
             record.pending = Some(Pending { asked: asked.clone(), release: release.clone(), salt });
             book.put(&**self.store(), record.clone()).await?;
             let begun = Request { parameters: parameters.clone(), ..Request::by(requester.clone()) };

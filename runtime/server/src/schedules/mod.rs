@@ -238,6 +238,7 @@ async fn keep_firing(inner: Weak<Inner>) {
                     }
                 };
                 tokio::select! {
+                    biased;
                     slept = sleep => if let Err(error) = slept {
                         tracing::error!(%error, "the timer of the schedules failed");
                         tokio::time::sleep(STORE_RETRY).await;

@@ -70,6 +70,21 @@ impl SledStore {
         Ok(report)
     }
 
+    /// Puts a release in quarantine if its journal is damaged; tells why, if it did. What a newer Windlass may have
+    /// written is no damage. Blocks, and may be called while the store is in use.
+    pub fn quarantine_if_damaged(&self, release: &ReleaseId) -> Result<Option<String>, StoreError> {
+        let _alone = self.shared.maintain();
+        match self.shared.journal(release) {
+            Ok(_) => Ok(None),
+            Err(error) if error.is_damage() && !error.may_be_of_newer() => {
+                let (mut report, what) = (RepairReport::default(), audit::describe(&error));
+                self.quarantine(&mut report, release, &what)?;
+                Ok((!report.quarantined.is_empty()).then_some(what))
+            }
+            Err(error) => Err(error),
+        }
+    }
+
     /// Lists the releases that are in quarantine, with the reasons. Blocks.
     pub fn quarantined(&self) -> Result<Vec<Quarantined>, StoreError> {
         self.listed()

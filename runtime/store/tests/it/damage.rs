@@ -78,6 +78,15 @@ async fn a_garbled_record_is_named() {
         assert!(findings[0].starts_with("payments-1: record 1 of release payments-1 is damaged: "), "{findings:?}");
         // It does not keep anybody from writing.
         store.append(append(&release("payments-1"), 3, record(3))).await.expect("appended");
+        // Only what is damaged for certain is taken out of use without being asked.
+        let is_newer = says.contains("unknown") || says.contains("formats up to");
+        match store.quarantine_if_damaged(&release("payments-1")) {
+            Ok(Some(what)) => assert!(what.contains(says) && !is_newer, "{what}"),
+            Err(StoreError::Corrupt { .. }) => assert!(is_newer, "{says}"),
+            other => panic!("{other:?}"),
+        }
+        assert_eq!(store.quarantine_if_damaged(&release("payments-2")).expect("read"), None);
+        assert_eq!(store.quarantined().expect("read").len(), usize::from(!is_newer));
     }
 }
 

@@ -111,8 +111,16 @@ async fn a_backup_is_written_as_ever_and_restored() {
 fn no_golden_file_is_forgotten() {
     let mut known: BTreeSet<String> = sample::one_of_each().into_iter().map(|(name, _)| name).collect();
     known.extend(
-        ["outline", "outline-rests-until", "outline-rests", "outline-rests-for-breaker", "reference", "number"]
-            .map(str::to_owned),
+        [
+            "outline",
+            "outline-rests-until",
+            "outline-rests",
+            "outline-rests-for-breaker",
+            "outline-promises",
+            "reference",
+            "number",
+        ]
+        .map(str::to_owned),
     );
     for entry in fs::read_dir(folder()).expect("read") {
         let name = entry.expect("an entry").file_name().into_string().expect("a name");

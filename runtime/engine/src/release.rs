@@ -239,11 +239,17 @@ impl Release {
         };
         let mut release = Self::begin(plan, created.clone(), first.at);
         release.replay_events(rest, first.at, 0)?;
-        for (at, record) in records.enumerate() {
-            release.replay_events(&record.events, record.at, at as u64 + 1)?;
-            release.records += 1;
+        for record in records {
+            release.follow(record)?;
         }
         Ok(release)
+    }
+
+    /// Takes the next record of its journal, as a replay does.
+    pub fn follow(&mut self, record: &Record) -> Result<(), ReplayError> {
+        self.replay_events(&record.events, record.at, self.records)?;
+        self.records += 1;
+        Ok(())
     }
 
     fn replay_events(&mut self, events: &[Event], at: Timestamp, record: u64) -> Result<(), ReplayError> {

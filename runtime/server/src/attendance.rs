@@ -95,7 +95,12 @@ impl Runtime {
                 None => match self.inner.replay(&outline.release) {
                     Ok(release) => self.drive(release, Beginning::TakenOver),
                     // One journal that cannot be read must not keep the others from going on.
-                    Err(error) => tracing::error!(release = %outline.release, %error, "this release cannot go on"),
+                    Err(error) => {
+                        tracing::error!(release = %outline.release, %error, "this release cannot go on");
+                        if passes(&error) {
+                            self.look_later(&outline.release);
+                        }
+                    }
                 },
             }
         }
@@ -194,7 +199,11 @@ impl Runtime {
                 self.attend(release, desk, Beginning::TakenOver).await;
             }
             Err(error) => {
-                tracing::error!(release = %id, %error, "this release cannot go on");
+                match &error {
+                    // It was to be begun, and could not be recorded.
+                    RuntimeError::UnknownRelease(_) => tracing::debug!(release = %id, "there is no such release"),
+                    _ => tracing::error!(release = %id, %error, "this release cannot go on"),
+                }
                 {
                     let mut attendance = lock(&self.inner.attendance);
                     attendance.driven.remove(&id);
@@ -211,6 +220,15 @@ impl Runtime {
                 }
                 self.inner.changed.notify_waiters();
             }
+        }
+    }
+
+    /// Looks at a release when the store may say how it stands; now it cannot.
+    pub(crate) fn look_later(&self, id: &ReleaseId) {
+        let mut attendance = lock(&self.inner.attendance);
+        if self.inner.options.drive && !attendance.driven.contains_key(id) {
+            attendance.parked.put(id.clone(), Some(now() + span(STORE_RETRY)));
+            self.inner.timer.notify_one();
         }
     }
 
@@ -348,7 +366,7 @@ async fn keep_time(inner: Weak<Inner>) {
 }
 
 /// How long a timer sleeps before it looks at the clock again.
-const CLOCK_LOOK: Duration = Duration::from_secs(60);
+pub(crate) const CLOCK_LOOK: Duration = Duration::from_secs(60);
 
 enum Next {
     Due(ReleaseId),
@@ -380,23 +398,30 @@ mod tests {
     struct Failing {
         store: MemoryStore,
         is_broken: AtomicBool,
+        /// Whether it writes and says that it did not.
+        lies: AtomicBool,
     }
 
     impl Failing {
         fn works(&self) -> Result<(), StoreError> {
             match self.is_broken.load(Ordering::SeqCst) {
                 false => Ok(()),
-                true => Err(StoreError::Io {
-                    doing: "read".to_owned(),
-                    source: Arc::new(std::io::ErrorKind::StorageFull.into()),
-                }),
+                true => Err(failed()),
             }
         }
+    }
+
+    fn failed() -> StoreError {
+        StoreError::Io { doing: "read".to_owned(), source: Arc::new(std::io::ErrorKind::StorageFull.into()) }
     }
 
     impl Store for Failing {
         fn append(&self, append: Append) -> BoxFuture<'_, Result<(), AppendError>> {
             match self.works() {
+                Ok(()) if self.lies.load(Ordering::SeqCst) => {
+                    let written = self.store.append(append);
+                    async move { written.await.and(Err(failed().into())) }.boxed()
+                }
                 Ok(()) => self.store.append(append),
                 Err(error) => async move { Err(error.into()) }.boxed(),
             }
@@ -482,6 +507,19 @@ mod tests {
         };
         let in_time = tokio::time::timeout(Duration::from_secs(20), so).await;
         assert!(in_time.is_ok(), "{:?} are attended, not {wanted:?}", runtime.attended());
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn a_release_that_was_begun_though_the_store_failed_is_looked_after() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let state = StateDirectory::open(folder.path()).expect("a state directory");
+        let store = Arc::new(Failing::default());
+        let runtime = Runtime::with_store(state, store.clone(), RuntimeOptions::default()).await.expect("a runtime");
+        let plan = runtime.keep_plan(plan()).await.expect("kept");
+        store.lies.store(true, Ordering::SeqCst);
+        runtime.begin(&plan, json!({}), person("zoe")).await.expect_err("the store says that it failed");
+        let id = store.open_releases().expect("readable").pop().expect("it was begun all the same");
+        assert!(matches!(runtime.attends(&id), Attended::Parked(Some(_))), "{:?}", runtime.attends(&id));
     }
 
     #[tokio::test(flavor = "multi_thread")]

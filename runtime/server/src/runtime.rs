@@ -72,6 +72,7 @@ pub(crate) struct Inner {
     pub(crate) changed: Arc<Notify>,
     pub(crate) schedules: crate::schedules::Schedules,
     pub(crate) breakers: Arc<crate::breakers::Breakers>,
+    pub(crate) beginnings: crate::nested::Beginnings,
 }
 
 /// What Windlass could not do.
@@ -225,6 +226,7 @@ impl Runtime {
             changed: Arc::default(),
             schedules: crate::schedules::Schedules::default(),
             breakers,
+            beginnings: crate::nested::Beginnings::default(),
         };
         let runtime = Self { inner: Arc::new(inner) };
         if runtime.inner.options.drive {
@@ -318,9 +320,14 @@ impl Runtime {
         let KeptPlan { plan, digest, components } = kept.clone();
         let created = Created { release, plan: digest, components, parameters, requested_by, salt, parent };
         let (release, record) = Release::create(plan, created, crate::clock::now());
-        driver::append(&self.inner, &release, 0, record).await?;
-        self.drive(release, Beginning::Fresh);
-        Ok(())
+        let recorded = driver::append(&self.inner, &release, 0, record).await;
+        match &recorded {
+            Ok(()) => self.drive(release, Beginning::Fresh),
+            // It may be there all the same.
+            Err(AppendError::Store(_)) => self.look_later(release.id()),
+            Err(AppendError::Conflict { .. }) => {}
+        }
+        recorded
     }
 
     /// Checks an output that somebody wrote for a step against what the step's action gives.

@@ -245,7 +245,9 @@ impl Somebody<'_> {
         let suspended = runs(release).into_iter().find_map(|it| {
             let activity = release.step(it).state.activity()?;
             let Stage::Suspended { topics, .. } = &activity.stage else { return None };
-            let topic = release.topics().find(|topic| topics.iter().any(|it| it == topic))?;
+            // What a release inside of it says is not for people to say.
+            let topic =
+                release.topics().find(|topic| topics.iter().any(|it| it == topic) && !topic.starts_with("release/"))?;
             let step = release.name_of(it);
             Some((TopicMaker { step, operation: activity.operation, attempt: activity.attempt }, topic.to_owned()))
         });

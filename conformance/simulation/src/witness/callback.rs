@@ -35,7 +35,8 @@ impl Witness {
             if matches!(&doing.stage, Stage::Suspended { topics, .. } if topics.contains(topic)));
         ensure(!waits, "what is waited for is not kept", || format!("{topic}: {state:?}"))?;
         // A topic of the simulation begins with the key of what made it.
-        let key = topic.split('-').next().unwrap_or_default();
+        let own = self.topics.get(topic).unwrap_or(topic);
+        let key = own.split('-').next().unwrap_or_default();
         let made = self.keys.get(key);
         let over = made.is_none_or(|(step, operation, round)| {
             *operation == Operation::Start && *round <= self.seen(*step).rounds_before

@@ -64,6 +64,8 @@ pub struct Witness {
     rolled_back_before: Vec<BTreeSet<StepIndex>>,
     begun: BTreeSet<CallId>,
     keys: BTreeMap<String, (StepIndex, Operation, u32)>,
+    /// Which topic of the simulation one is that was signed.
+    topics: BTreeMap<String, String>,
     /// What happened.
     pub counts: Counts,
 }
@@ -265,6 +267,7 @@ impl Witness {
             rolled_back_before: release::rollback_order(&plan),
             begun: BTreeSet::new(),
             keys: BTreeMap::new(),
+            topics: BTreeMap::new(),
             counts: Counts::default(),
             plan,
             created,
@@ -274,6 +277,11 @@ impl Witness {
     /// How many records there are.
     pub fn records(&self) -> u64 {
         self.records
+    }
+
+    /// Is told which topic of the simulation one is that was signed.
+    pub fn know(&mut self, signed: String, own: String) {
+        self.topics.insert(signed, own);
     }
 
     /// How often a step, or an item, was taken back to its beginning.

@@ -183,7 +183,7 @@ fn a_retry_that_is_held_keeps_what_the_attempt_before_it_may_have_done() {
 fn what_is_repeated_in_the_middle_of_its_work_is_not_held() {
     let pins = Pins { effect: windlass_model::manifest::Effect::IdempotentWrite, ..Pins::default() };
     for has_begun in [false, true] {
-        let mut world = World::new(workflow("build"), pins.clone(), &[]);
+        let mut world = World::new(workflow("build"), pins, &[]);
         let began = call(&world, "build");
         if has_begun {
             let checkpoint = Input::CheckpointReached { call: began, name: "release".to_owned(), value: vec![1] };

@@ -31,7 +31,7 @@ impl Clock {
         *self.began.lock().unwrap_or_else(PoisonError::into_inner) = Some(Instant::now());
     }
 
-    /// The process has ended; the time stands still until the next one begins, `downtime` later.
+    /// The process has ended. To be called within its tokio runtime; the time stands still until the next one begins, `downtime` later.
     pub(crate) fn end(&self, downtime: u64) {
         let passed = self.passed();
         *self.began.lock().unwrap_or_else(PoisonError::into_inner) = None;

@@ -83,11 +83,18 @@ async fn bad_days(shared: &Arc<Shared>, runtime: &Runtime, to_begin: &ToBegin) {
         sleep(after).await;
         if let Some(by) = jump {
             shared.clock.jump(by);
-            shared.troubled();
+            // What waits for a time waits longer then.
+            shared.troubled_for(if by < 0 { by.unsigned_abs() } else { 0 });
             shared.tell(|| format!("the clock jumps by {by} ms"));
             shared.count(if by > 0 { "clock: jumped ahead" } else { "clock: jumped back" });
         }
         shared.judge(shared.go_round(runtime));
+        // Some want a release back that has ended; not for long.
+        let nothing_is_left = to_begin.lock().unwrap_or_else(std::sync::PoisonError::into_inner).is_empty();
+        let mut state = shared.state();
+        if nothing_is_left && state.releases.values().all(|it| !it.is_open()) && state.dice.permille(300) {
+            return;
+        }
     }
 }
 
@@ -157,7 +164,10 @@ async fn answer_all(shared: &Arc<Shared>, runtime: &Runtime) {
         if !people::waits_for_people(&release) && !waits_outside {
             continue;
         }
-        let answer = {
+        let skipped = people::inner_that_failed(&release);
+        let answer = if let Some(skip) = skipped.filter(|_| shared.state().dice.permille(500)) {
+            Ok(Answer::Says(skip, "nobody waits for what is inside".to_owned()))
+        } else {
             let mut state = shared.state();
             Somebody { dice: &mut state.dice, plan: release.plan(), meddling: 0 }.answer(&release, wall)
         };
@@ -169,6 +179,8 @@ async fn answer_all(shared: &Arc<Shared>, runtime: &Runtime) {
                 shared.tell(|| format!("somebody answers {}: {why}", release.id()));
                 people::say(shared.clone(), runtime.clone(), release.id().clone(), input).await;
             }
+            // As long as something inside of it goes on, not all that is asked of it can be done.
+            Err(_) if release.topics().any(|it| it.starts_with("release/")) => {}
             Err(violation) => shared.judge(Err(violation)),
         }
     }

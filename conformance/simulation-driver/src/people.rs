@@ -3,8 +3,9 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use windlass_engine::{Input, Release};
+use windlass_engine::{Input, Release, StepState};
 use windlass_model::breaker::Written;
+use windlass_model::event::Intervention;
 use windlass_model::name::ReleaseId;
 use windlass_model::time::Span;
 use windlass_server::driver::NotTaken;
@@ -173,13 +174,16 @@ async fn use_breakers(shared: Arc<Shared>, runtime: Runtime) {
     let is_global = key == "global";
     match which {
         0 => {
+            let closings = shared.state().closings;
             let tripped = runtime.trip_breaker(&key, actor(0), "an incident").await;
             shared.tell(|| format!("{key} is opened: {}", tripped.is_ok()));
             if tripped.is_ok() {
                 shared.count("breaker: opened by somebody");
                 if is_global {
                     let now = shared.clock.passed();
-                    shared.state().tripped = Some(now);
+                    let mut state = shared.state();
+                    // Somebody may have closed it before we heard that it is open.
+                    state.tripped = (state.closings == closings).then_some(now);
                 }
             }
         }
@@ -203,7 +207,9 @@ async fn use_breakers(shared: Arc<Shared>, runtime: Runtime) {
 /// Closes a breaker, if it is open.
 pub(crate) async fn close(shared: &Arc<Shared>, runtime: &Runtime, key: &str) {
     if key == "global" {
-        shared.state().tripped = None;
+        let mut state = shared.state();
+        state.tripped = None;
+        state.closings += 1;
     }
     let reset = runtime.reset_breaker(key, actor(0), "it is over").await;
     shared.tell(|| format!("{key} is closed: {}", reset.is_ok()));
@@ -263,6 +269,16 @@ pub(crate) async fn call_back_once(shared: &Arc<Shared>, runtime: &Runtime, topi
             false
         }
     }
+}
+
+/// A step that ran a workflow, and that somebody may go on without.
+pub(crate) fn inner_that_failed(release: &Release) -> Option<Input> {
+    let paused = windlass_simulation::people::runs(release).into_iter().find(|it| {
+        let is_workflow = release.definition(*it).uses.action().is_none();
+        is_workflow && matches!(release.step(*it).state, StepState::Paused { .. })
+    });
+    let intervention = Intervention::Skip { step: release.name_of(paused?), output: None };
+    Some(Input::Intervene { actor: actor(0), reason: "it is done by hand".to_owned(), intervention })
 }
 
 /// Whether a release waits for people.

@@ -130,7 +130,10 @@ fn lives(shared: &Arc<Shared>, place: &Place, to_begin: ToBegin) -> Result<(), V
                 _ => state.dice.below(50_000_000),
             }
         };
-        shared.clock.end(downtime);
+        {
+            let _within = runtime.enter();
+            shared.clock.end(downtime);
+        }
         let handle = shared.state().runtime.take();
         drop(handle);
         // All that it was doing is cut off here.

@@ -16,6 +16,9 @@ use windlass_store::{Append, Store as _};
 
 use crate::shared::{Shared, State};
 
+/// More runs than a witness ever counts.
+const RUNS_OF_WITNESS: u32 = 100_000;
+
 /// A release, as far as it is durable.
 pub(crate) struct Seen {
     /// What follows from the records.
@@ -147,10 +150,12 @@ impl Seen {
     pub(crate) fn run_of(&self, step: StepIndex) -> u32 {
         match &self.witness {
             Some(witness) => witness.run_of(step),
+            // After the witness has left the runs are counted anew, and are none of those before.
             None => {
                 let of = self.release.definition_index(step);
                 let own = self.runs.get(&step).copied().unwrap_or_default();
-                if of == step { own } else { own + self.runs.get(&of).copied().unwrap_or_default() }
+                let of_list = if of == step { 0 } else { self.runs.get(&of).copied().unwrap_or_default() };
+                RUNS_OF_WITNESS + own + of_list
             }
         }
     }

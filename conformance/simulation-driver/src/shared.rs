@@ -63,6 +63,8 @@ pub(crate) struct State {
     pub(crate) troubled_at: u64,
     /// Since when everything is held, for certain.
     pub(crate) tripped: Option<u64>,
+    /// How often somebody began to close the breaker that holds everything.
+    pub(crate) closings: u64,
     pub(crate) runtime: Option<Runtime>,
 }
 
@@ -86,6 +88,7 @@ impl Shared {
             number: 0,
             troubled_at: 0,
             tripped: None,
+            closings: 0,
             runtime: None,
         };
         Self { clock: Arc::default(), disk: MemoryStore::new(), ends: Notify::new(), state: Mutex::new(state) }
@@ -139,8 +142,14 @@ impl Shared {
 
     /// Things may take a while from here.
     pub(crate) fn troubled(&self) {
-        let now = self.clock.passed();
-        self.state().troubled_at = now;
+        self.troubled_for(0);
+    }
+
+    /// Things may take a while when so many milliseconds have passed.
+    pub(crate) fn troubled_for(&self, milliseconds: u64) {
+        let until = self.clock.passed() + milliseconds;
+        let mut state = self.state();
+        state.troubled_at = state.troubled_at.max(until);
     }
 }
 

@@ -25,7 +25,13 @@ impl Release {
             return false;
         };
         let is_that = call_id(call.step, activity) == call && call.operation == Operation::Start;
-        is_that && matches!(activity.stage, Stage::Calling(Call::Begin { .. })) && self.is_forward(call.step)
+        // One that is repeated in the middle of its work has begun: were it held, its step would be let go of as one
+        // that never did, and the release that it began would go on.
+        let is_in_the_middle = call.call > 1 && !self.steps[call.step.as_usize()].checkpoints.is_empty();
+        is_that
+            && !is_in_the_middle
+            && matches!(activity.stage, Stage::Calling(Call::Begin { .. }))
+            && self.is_forward(call.step)
     }
 
     /// Calls that are held, and would be made if nothing held them.

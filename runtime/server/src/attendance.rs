@@ -100,7 +100,12 @@ impl Runtime {
                 None => match self.inner.replay(&outline.release) {
                     Ok(release) => self.drive(release, Beginning::TakenOver),
                     // One journal that cannot be read must not keep the others from going on.
-                    Err(error) => self.cannot_go_on(&outline.release, &error),
+                    Err(error) => {
+                        self.cannot_go_on(&outline.release, &error);
+                        if passes(&error) {
+                            self.look_later(&outline.release);
+                        }
+                    }
                 },
             }
         }
@@ -216,7 +221,11 @@ impl Runtime {
                 self.attend(release, desk, Beginning::TakenOver).await;
             }
             Err(error) => {
-                self.cannot_go_on(&id, &error);
+                match &error {
+                    // It was to be begun, and could not be recorded.
+                    RuntimeError::UnknownRelease(_) => tracing::debug!(release = %id, "there is no such release"),
+                    _ => self.cannot_go_on(&id, &error),
+                }
                 {
                     let mut attendance = lock(&self.inner.attendance);
                     attendance.driven.remove(&id);
@@ -233,6 +242,15 @@ impl Runtime {
                 }
                 self.inner.changed.notify_waiters();
             }
+        }
+    }
+
+    /// Looks at a release when the store may say how it stands; now it cannot.
+    pub(crate) fn look_later(&self, id: &ReleaseId) {
+        let mut attendance = lock(&self.inner.attendance);
+        if self.inner.options.drive && !attendance.driven.contains_key(id) {
+            attendance.parked.put(id.clone(), Some(now() + span(STORE_RETRY)));
+            self.inner.timer.notify_one();
         }
     }
 
@@ -370,7 +388,7 @@ async fn keep_time(inner: Weak<Inner>) {
 }
 
 /// How long a timer sleeps before it looks at the clock again.
-const CLOCK_LOOK: Duration = Duration::from_secs(60);
+pub(crate) const CLOCK_LOOK: Duration = Duration::from_secs(60);
 
 enum Next {
     Due(ReleaseId),
@@ -402,23 +420,30 @@ mod tests {
     struct Failing {
         store: MemoryStore,
         is_broken: AtomicBool,
+        /// Whether it writes and says that it did not.
+        lies: AtomicBool,
     }
 
     impl Failing {
         fn works(&self) -> Result<(), StoreError> {
             match self.is_broken.load(Ordering::SeqCst) {
                 false => Ok(()),
-                true => Err(StoreError::Io {
-                    doing: "read".to_owned(),
-                    source: Arc::new(std::io::ErrorKind::StorageFull.into()),
-                }),
+                true => Err(failed()),
             }
         }
+    }
+
+    fn failed() -> StoreError {
+        StoreError::Io { doing: "read".to_owned(), source: Arc::new(std::io::ErrorKind::StorageFull.into()) }
     }
 
     impl Store for Failing {
         fn append(&self, append: Append) -> BoxFuture<'_, Result<(), AppendError>> {
             match self.works() {
+                Ok(()) if self.lies.load(Ordering::SeqCst) => {
+                    let written = self.store.append(append);
+                    async move { written.await.and(Err(failed().into())) }.boxed()
+                }
                 Ok(()) => self.store.append(append),
                 Err(error) => async move { Err(error.into()) }.boxed(),
             }
@@ -504,6 +529,19 @@ mod tests {
         };
         let in_time = tokio::time::timeout(Duration::from_secs(20), so).await;
         assert!(in_time.is_ok(), "{:?} are attended, not {wanted:?}", runtime.attended());
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn a_release_that_was_begun_though_the_store_failed_is_looked_after() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let state = StateDirectory::open(folder.path()).expect("a state directory");
+        let store = Arc::new(Failing::default());
+        let runtime = Runtime::with_store(state, store.clone(), RuntimeOptions::default()).await.expect("a runtime");
+        let plan = runtime.keep_plan(plan()).await.expect("kept");
+        store.lies.store(true, Ordering::SeqCst);
+        runtime.begin(&plan, json!({}), person("zoe")).await.expect_err("the store says that it failed");
+        let id = store.open_releases().expect("readable").pop().expect("it was begun all the same");
+        assert!(matches!(runtime.attends(&id), Attended::Parked(Some(_))), "{:?}", runtime.attends(&id));
     }
 
     #[tokio::test(flavor = "multi_thread")]

@@ -8,13 +8,13 @@ use std::time::Duration;
 use futures::FutureExt as _;
 use futures::future::BoxFuture;
 use tokio::sync::{mpsc, oneshot, watch};
-use tokio::task::{AbortHandle, JoinSet};
+use tokio::task::{self, AbortHandle, JoinSet};
 use windlass_engine::{CallId, CallResult, Input, Rejected, Release};
 use windlass_model::event::Record;
 use windlass_model::failure::StepError;
 use windlass_store::{Append, AppendError, Outline, Rest};
 
-use crate::attendance::{is_unwatched, may_park};
+use crate::attendance::{CLOCK_LOOK, is_unwatched, may_park};
 use crate::breakers::Gate;
 use crate::clock::{dice, now};
 use crate::nested::tell_parent;
@@ -118,7 +118,7 @@ pub(crate) async fn drive(
                 // Aborted because it is not wanted any more, or the host's own code panicked: then the
                 // call is still in flight by our book, and is taken out of it as a failure of ours.
                 Err(error) if error.is_cancelled() => continue,
-                Err(error) => match panicked(release, &mut in_flight) {
+                Err(error) => match panicked(release, &mut in_flight, error.id()) {
                     Some(input) => {
                         tracing::error!(release = %release.id(), %error, "the host panicked in a call");
                         input
@@ -259,8 +259,10 @@ fn match_up(
     }
 }
 
-fn panicked(release: &Release, in_flight: &mut HashMap<CallId, AbortHandle>) -> Option<Input> {
-    let id = in_flight.iter().find(|(_, handle)| handle.is_finished()).map(|(id, _)| *id)?;
+/// What it means for a release that the host panicked in the task of a call.
+fn panicked(release: &Release, in_flight: &mut HashMap<CallId, AbortHandle>, task: task::Id) -> Option<Input> {
+    // Others may have ended meanwhile, and not been looked at.
+    let id = in_flight.iter().find(|(_, handle)| handle.id() == task).map(|(id, _)| *id)?;
     in_flight.remove(&id);
     release.order(id)?;
     let error = StepError::host(
@@ -273,7 +275,11 @@ fn panicked(release: &Release, in_flight: &mut HashMap<CallId, AbortHandle>) -> 
 
 async fn sleep_until(release: &Release) {
     match release.wake_at() {
-        Some(at) => tokio::time::sleep(Duration::from_millis(at.as_millis().saturating_sub(now().as_millis()))).await,
+        Some(at) => {
+            let wait = Duration::from_millis(at.as_millis().saturating_sub(now().as_millis()));
+            // Not for longer than this at once, so that a clock that is set is noticed.
+            tokio::time::sleep(wait.min(CLOCK_LOOK)).await;
+        }
         None => std::future::pending().await,
     }
 }

@@ -10,9 +10,12 @@
 //! **Invariant:** whoever looks after the end sees the end: an inner release is told of only once its end is durable,
 //! so an outer one that looked too early is suspended, or about to be, and is woken.
 
+use std::collections::HashSet;
+use std::sync::Mutex;
 use std::time::Duration;
 
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{Notify, mpsc, oneshot};
+use tokio::task::JoinError;
 use windlass_engine::{
     Activity, CallId, CallOrder, CallResult, Callback, Input, Rejected, Release, ReleaseState, Suspension, TopicMaker,
     WakeCondition,
@@ -26,7 +29,11 @@ use windlass_model::parse::check_parameters;
 use windlass_store::AppendError;
 
 use crate::driver::{Message, NotTaken};
-use crate::runtime::{Request, Runtime, RuntimeError};
+use crate::plans::KeptPlan;
+use crate::runtime::{Request, Runtime, RuntimeError, lock};
+
+/// What a failure is called that is the store's, and not the other release's.
+const UNREACHABLE: &str = "release-unreachable";
 
 /// Under which name a step keeps which release it began, and in which attempt: `2 deploy-17`.
 pub(crate) const CHECKPOINT: &str = "release";
@@ -36,6 +43,9 @@ const TOLD_AGAIN_AFTER: Duration = Duration::from_secs(1);
 
 /// The longest of these waits.
 const TOLD_AGAIN_MAX: Duration = Duration::from_secs(60);
+
+/// How long a call waits before it tries again what the store could not do; it doubles up to [`TOLD_AGAIN_MAX`].
+const TRIED_AGAIN_AFTER: Duration = Duration::from_secs(1);
 
 /// A call of a step that runs a workflow.
 pub(crate) struct NestedCall {
@@ -71,7 +81,22 @@ impl Began {
 }
 
 impl NestedCall {
-    pub(crate) async fn make(self) -> Result<CallResult, StepError> {
+    /// Makes it. What the store cannot do is no failure of the step: it would be over, and its release perhaps not.
+    pub(crate) async fn make(mut self) -> Result<CallResult, StepError> {
+        let mut pause = TRIED_AGAIN_AFTER;
+        loop {
+            match self.attempt().await {
+                Err(error) if error.code == UNREACHABLE => {
+                    tracing::warn!(release = %self.outer, step = %self.step, %error, "it is tried again");
+                    tokio::time::sleep(pause).await;
+                    pause = (pause * 2).min(TOLD_AGAIN_MAX);
+                }
+                other => return other,
+            }
+        }
+    }
+
+    async fn attempt(&mut self) -> Result<CallResult, StepError> {
         let inner = match &self.began {
             Some(began) => self.inner(&began.release).await?.map(|it| (began.clone(), it)),
             None => None,
@@ -96,6 +121,7 @@ impl NestedCall {
 
     /// The inner release, if it is there and is ours.
     async fn inner(&self, id: &ReleaseId) -> Result<Option<Box<Release>>, StepError> {
+        self.runtime.inner.beginnings.settled(id).await;
         match self.runtime.release(id).await {
             Ok(release) => Ok(Some(release).filter(|it| it.created().parent.as_ref() == Some(&self.parent()))),
             Err(RuntimeError::UnknownRelease(_)) => Ok(None),
@@ -107,7 +133,7 @@ impl NestedCall {
         Parent { release: self.outer.clone(), step: self.step.clone() }
     }
 
-    async fn start(self, inner: Option<(Began, Box<Release>)>) -> Result<CallResult, StepError> {
+    async fn start(&mut self, inner: Option<(Began, Box<Release>)>) -> Result<CallResult, StepError> {
         let id = match inner {
             Some((began, release)) => match release.state() {
                 ReleaseState::Ended { outcome: Outcome::Succeeded, outputs } => {
@@ -126,7 +152,7 @@ impl NestedCall {
     }
 
     /// Begins another release.
-    async fn begin(&self) -> Result<ReleaseId, StepError> {
+    async fn begin(&mut self) -> Result<ReleaseId, StepError> {
         let kept = self.runtime.kept(self.plan).map_err(|it| ours(&it))?;
         let parameters = check_parameters(kept.plan().workflow(), (*self.order.input).clone())
             .map_err(|problems| StepError::host(FailureClass::Invalid, "parameters-refused", problems.join("; ")))?;
@@ -134,17 +160,19 @@ impl NestedCall {
             let release = self.runtime.inner.new_id(&kept).map_err(|it| ours(&RuntimeError::from(it)))?;
             let began = Began { attempt: self.order.id.attempt, release: release.clone() };
             self.note(self.order.id, &began).await?;
+            self.began = Some(began);
             let request = Request {
                 parameters: parameters.clone(),
                 parent: Some(self.parent()),
                 rehearsal: self.rehearsal,
                 ..Request::by(self.requested_by.clone())
             };
-            match self.runtime.begin_as(&kept, release.clone(), crate::clock::random_bytes(), request).await {
-                Ok(()) => return Ok(release),
+            match begin_to_the_end(&self.runtime, kept.clone(), release.clone(), request).await {
+                Ok(Ok(())) => return Ok(release),
                 // Somebody else took the number.
-                Err(AppendError::Conflict { .. }) => {}
-                Err(error) => return Err(ours(&RuntimeError::from(error))),
+                Ok(Err(AppendError::Conflict { .. })) => {}
+                Ok(Err(error)) => return Err(ours(&RuntimeError::from(error))),
+                Err(error) => return Err(StepError::host(FailureClass::Internal, "host-panicked", error.to_string())),
             }
         }
     }
@@ -158,7 +186,7 @@ impl NestedCall {
         recorded.await.map_err(|_| lost())?.map_err(|_| lost())
     }
 
-    async fn cancel(self, id: ReleaseId, inner: &Release) -> Result<CallResult, StepError> {
+    async fn cancel(&self, id: ReleaseId, inner: &Release) -> Result<CallResult, StepError> {
         if inner.outcome().is_some() {
             return Ok(CallResult::Done(serde_json::Value::Null));
         }
@@ -169,7 +197,7 @@ impl NestedCall {
         Ok(self.wait(&id, format!("release {id} is being stopped")))
     }
 
-    async fn roll_back(self, id: ReleaseId, inner: &Release) -> Result<CallResult, StepError> {
+    async fn roll_back(&self, id: ReleaseId, inner: &Release) -> Result<CallResult, StepError> {
         match inner.state() {
             ReleaseState::Ended { outcome: Outcome::RolledBack, .. } => {
                 return Ok(CallResult::Done(serde_json::Value::Null));
@@ -211,6 +239,47 @@ impl NestedCall {
     }
 }
 
+/// Releases that steps are about to begin in this process.
+///
+/// A call that begins one may be over before that is durable; whoever looks for the release then has to wait.
+#[derive(Default)]
+pub(crate) struct Beginnings {
+    ids: Mutex<HashSet<ReleaseId>>,
+    changed: Notify,
+}
+
+impl Beginnings {
+    /// Waits until it is clear whether a release was begun.
+    async fn settled(&self, id: &ReleaseId) {
+        loop {
+            let changed = self.changed.notified();
+            if !lock(&self.ids).contains(id) {
+                return;
+            }
+            changed.await;
+        }
+    }
+}
+
+/// Begins a release; goes on to the end of that when nobody waits for it any more.
+async fn begin_to_the_end(
+    runtime: &Runtime,
+    kept: KeptPlan,
+    id: ReleaseId,
+    request: Request,
+) -> Result<Result<(), AppendError>, JoinError> {
+    let runtime = runtime.clone();
+    lock(&runtime.inner.beginnings.ids).insert(id.clone());
+    let begun = tokio::spawn(async move {
+        let begun = runtime.begin_as(&kept, id.clone(), crate::clock::random_bytes(), request).await;
+        let beginnings = &runtime.inner.beginnings;
+        lock(&beginnings.ids).remove(&id);
+        beginnings.changed.notify_waiters();
+        begun
+    });
+    begun.await
+}
+
 /// What an attempt waits for. It is no topic that anybody outside can call: those are signed.
 fn topic(inner: &ReleaseId, operation: Operation, attempt: u32) -> String {
     format!("release/{inner}/{}/{attempt}", operation.name())
@@ -234,7 +303,7 @@ fn passive(outcome: Outcome) -> &'static str {
 }
 
 fn ours(error: &RuntimeError) -> StepError {
-    StepError::host(FailureClass::Transient, "release-unreachable", error.to_string())
+    StepError::host(FailureClass::Transient, UNREACHABLE, error.to_string())
 }
 
 /// Tells the release that `id` is a part of that it has ended, until that is recorded or is of no use.

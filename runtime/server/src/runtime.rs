@@ -75,6 +75,7 @@ pub(crate) struct Inner {
     pub(crate) services: crate::services::Services,
     /// What became of rehearsals is written one after the other.
     pub(crate) rehearsing: tokio::sync::Mutex<()>,
+    pub(crate) beginnings: crate::nested::Beginnings,
 }
 
 /// What Windlass could not do.
@@ -237,6 +238,7 @@ impl Runtime {
             breakers,
             services,
             rehearsing: tokio::sync::Mutex::default(),
+            beginnings: crate::nested::Beginnings::default(),
         };
         let runtime = Self { inner: Arc::new(inner) };
         if runtime.inner.options.drive {
@@ -335,10 +337,17 @@ impl Runtime {
         let Request { parameters, requested_by, parent, rehearsal } = request;
         let created = Created { release, plan: digest, components, parameters, requested_by, salt, parent, rehearsal };
         let (release, record) = Release::create(plan, created, crate::clock::now());
-        driver::append(&self.inner, &release, 0, record).await?;
-        self.inner.services.expect(&self.inner, &release);
-        self.drive(release, Beginning::Fresh);
-        Ok(())
+        let recorded = driver::append(&self.inner, &release, 0, record).await;
+        match &recorded {
+            Ok(()) => {
+                self.inner.services.expect(&self.inner, &release);
+                self.drive(release, Beginning::Fresh);
+            }
+            // It may be there all the same.
+            Err(AppendError::Store(_)) => self.look_later(release.id()),
+            Err(AppendError::Conflict { .. }) => {}
+        }
+        recorded
     }
 
     /// Checks an output that somebody wrote for a step against what the step's action gives.

@@ -180,6 +180,24 @@ fn a_retry_that_is_held_keeps_what_the_attempt_before_it_may_have_done() {
 }
 
 #[test]
+fn what_is_repeated_in_the_middle_of_its_work_is_not_held() {
+    let pins = Pins { effect: windlass_model::manifest::Effect::IdempotentWrite, ..Pins::default() };
+    for has_begun in [false, true] {
+        let mut world = World::new(workflow("build"), pins, &[]);
+        let began = call(&world, "build");
+        if has_begun {
+            let checkpoint = Input::CheckpointReached { call: began, name: "release".to_owned(), value: vec![1] };
+            world.tell(checkpoint).expect("recorded");
+        }
+        world.crash();
+        let repeated = call(&world, "build");
+        assert_ne!(repeated, began);
+        assert_eq!(world.release.may_be_held(repeated), !has_begun);
+        assert_eq!(hold(&mut world, "build").is_err(), has_begun);
+    }
+}
+
+#[test]
 fn a_pause_outlasts_a_breaker_and_a_held_step_can_be_skipped() {
     let mut world = world(workflow("build -> deploy"), &[]);
     hold(&mut world, "build").expect("it can be held");

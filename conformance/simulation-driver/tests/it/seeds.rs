@@ -1,0 +1,52 @@
+//! Seeds in which a fault would be seen, by its name.
+//!
+//! A seed tells this story only as long as the simulation is as it was.
+
+use windlass_simulation_driver::{Detail, Place, run};
+
+fn breaks_no_rule(seed: u64) {
+    let ran = run(seed, &Place::new().expect("a folder"), Detail::Quick);
+    assert_eq!(ran.violation, None, "windlass-simulation-driver --seed {seed} tells its story");
+}
+
+/// The store failed at the creation of a release, and had written it: nobody looked after it.
+#[test]
+fn begun_though_the_store_failed() {
+    breaks_no_rule(74);
+}
+
+/// A journal could not be read when a process began.
+#[test]
+fn unreadable_when_a_process_begins() {
+    breaks_no_rule(46);
+}
+
+/// The host panicked in one call while another one ended: the wrong step failed, and the other one hung.
+#[test]
+fn panic_in_a_call_while_another_one_ends() {
+    breaks_no_rule(91);
+}
+
+/// A step had failed because the store did, and what it had begun went on without it.
+#[test]
+fn inner_release_of_a_step_whose_store_failed() {
+    breaks_no_rule(1260);
+}
+
+/// A call was over before the release that it began was durable.
+#[test]
+fn inner_release_that_comes_after_its_end() {
+    breaks_no_rule(929);
+}
+
+/// The clock was set ahead past the deadline of a call that was made.
+#[test]
+fn clock_that_is_set_past_a_deadline() {
+    breaks_no_rule(1012);
+}
+
+/// A release was held by a breaker when its process ended.
+#[test]
+fn held_when_a_process_ends() {
+    breaks_no_rule(1276);
+}

@@ -162,6 +162,7 @@ impl Simulation {
             requested_by: people::actor(dice.below(workflows::PEOPLE.len() as u64) as usize),
             salt: seed.to_be_bytes().repeat(2).try_into().expect("16 bytes"),
             parent: None,
+            claim: None,
         };
         Self {
             witness: Witness::new(plan.clone(), created.clone()),

@@ -45,6 +45,10 @@ impl Release {
         self.left_alone = *event == Event::LeftAlone;
         match event {
             Event::LeftAlone => {}
+            Event::Admitted if self.is_queued() => self.take_admission(at),
+            Event::Admitted => return Err(self.illegal("an admission")),
+            Event::Superseded { by } if self.is_queued() => self.superseded_by = Some(by.clone()),
+            Event::Superseded { .. } => return Err(self.illegal("a newer one in its stead")),
             Event::ParentTold if self.owes_its_parent() => self.parent_told = true,
             Event::ParentTold => return Err(self.illegal("a word to the release it is a part of")),
             Event::ReleaseCreated(_) => {

@@ -302,6 +302,8 @@ pub(crate) fn name_of(event: &Event) -> &'static str {
         | Event::StepsReset { .. }
         | Event::LeftAlone
         | Event::ParentTold
+        | Event::Admitted
+        | Event::Superseded { .. }
         | Event::ReleaseEnded { .. } => "an event of the release",
     }
 }

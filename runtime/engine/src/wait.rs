@@ -48,6 +48,8 @@ pub enum WaitCause {
     Delay,
     /// A circuit breaker is not closed.
     Breaker,
+    /// Other releases go before it.
+    Queue,
 }
 
 impl Release {
@@ -62,11 +64,12 @@ impl Release {
             until: None,
             action: format!("resume {} --reason …", self.id()),
         }));
+        waits.extend(self.queue_wait());
         waits.sort_by_key(|it| match it.cause {
             WaitCause::Pause => 0,
             WaitCause::Decision => 1,
             WaitCause::Approval => 2,
-            WaitCause::Breaker => 3,
+            WaitCause::Breaker | WaitCause::Queue => 3,
             WaitCause::Outside | WaitCause::Backoff | WaitCause::Delay => 4,
         });
         waits
@@ -203,6 +206,9 @@ impl Release {
                 Some(step) => format!("{step}: {}", wait.text),
                 None => wait.text,
             };
+        }
+        if let Some(newer) = &self.superseded_by {
+            return format!("{}: {newer} is newer, and only the newest that waits goes on", self.state.name());
         }
         let running: Vec<String> = self.active.iter().map(|it| self.name_of(*it).to_string()).collect();
         if running.is_empty() {

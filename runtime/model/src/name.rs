@@ -118,6 +118,15 @@ names! {
     ToolName, "tool name", is_name;
     /// A schedule's name in this installation.
     ScheduleName, "schedule name", is_name;
+    /// For whom a release is made: a team, a product.
+    TenantName, "tenant name", is_name;
+}
+
+impl Default for TenantName {
+    /// The tenant of releases whose workflow names none.
+    fn default() -> Self {
+        Self("default".into())
+    }
 }
 
 impl StepName {

@@ -7,10 +7,11 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
+use crate::concurrency::Concurrency;
 use crate::expression::Expression;
 use crate::failure::FailureClass;
 use crate::fan_out::{Allowance, ForEach};
-use crate::name::{ActionName, ConnectionName, PhaseName, PluginName, RoleName, StepName, WorkflowName};
+use crate::name::{ActionName, ConnectionName, PhaseName, PluginName, RoleName, StepName, TenantName, WorkflowName};
 use crate::template::Template;
 use crate::time::Span;
 
@@ -35,6 +36,12 @@ pub struct Workflow {
     pub steps: Vec<Step>,
     /// What a release gives.
     pub outputs: BTreeMap<String, Template>,
+    /// How many of its releases go on at once.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub concurrency: Option<Concurrency>,
+    /// Which tenant its releases count for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tenant: Option<TenantName>,
 }
 
 /// What a phase has beside its name.

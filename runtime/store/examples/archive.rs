@@ -158,6 +158,7 @@ async fn release(store: &SledStore, number: u64, steps: u64, stays_open: bool) -
             headline: format!("deploys to production – step {} of {steps}", expected / 2),
             open: expected != last,
             rest: None,
+            standing: None,
         };
         let record = Record { at, events: vec![event(number, expected, last)] };
         store.append(Append { release: release.clone(), expected, record, outline: Some(outline) }).await?;

@@ -37,6 +37,7 @@ pub mod sled;
 use std::fmt;
 
 use futures::future::BoxFuture;
+use windlass_model::concurrency::Standing;
 use windlass_model::digest::Digest;
 use windlass_model::event::Record;
 use windlass_model::name::{ReleaseId, WorkflowName};
@@ -152,6 +153,9 @@ pub struct Outline {
     pub open: bool,
     /// For an open release in which nothing is going on: what it waits for. None where something may be going on.
     pub rest: Option<Rest>,
+    /// For an open release: how it stands in its queues. None for one that began at once, belongs to no group and
+    /// counts for the tenant of those who name none.
+    pub standing: Option<Box<Standing>>,
 }
 
 /// What ends the wait of a release in which nothing is going on.
@@ -207,17 +211,20 @@ pub enum DocumentKind {
     Schedule,
     /// A circuit breaker: its settings, and where it stands.
     Breaker,
+    /// How many releases may run or wait.
+    Limit,
 }
 
 impl DocumentKind {
     /// Every kind with its name.
-    pub const ALL: [(DocumentKind, &'static str); 6] = [
+    pub const ALL: [(DocumentKind, &'static str); 7] = [
         (Self::Plugin, "plugin"),
         (Self::Connection, "connection"),
         (Self::Tool, "tool"),
         (Self::Group, "group"),
         (Self::Schedule, "schedule"),
         (Self::Breaker, "breaker"),
+        (Self::Limit, "limit"),
     ];
 
     /// Its name on screens.
@@ -229,6 +236,7 @@ impl DocumentKind {
             Self::Group => "group",
             Self::Schedule => "schedule",
             Self::Breaker => "breaker",
+            Self::Limit => "limit",
         }
     }
 }

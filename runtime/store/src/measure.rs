@@ -96,6 +96,7 @@ fn small_append(release: &ReleaseId, expected: u64) -> Append {
             headline: format!("build ended, {expected} steps so far"),
             open: true,
             rest: None,
+            standing: None,
         }),
     }
 }

@@ -148,9 +148,11 @@ impl Witness {
         })?;
         for wait in &waits {
             let ends = match wait.cause {
-                WaitCause::Approval | WaitCause::Decision | WaitCause::Pause | WaitCause::Breaker => {
-                    !wait.action.is_empty()
-                }
+                WaitCause::Approval
+                | WaitCause::Decision
+                | WaitCause::Pause
+                | WaitCause::Breaker
+                | WaitCause::Queue => !wait.action.is_empty(),
                 WaitCause::Backoff | WaitCause::Delay => wait.until.is_some(),
                 WaitCause::Outside => true,
             };

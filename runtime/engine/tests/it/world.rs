@@ -11,6 +11,7 @@ use windlass_engine::{
     WakeCondition,
 };
 use windlass_model::actor::Actor;
+use windlass_model::concurrency::Claim;
 use windlass_model::digest::Digest;
 use windlass_model::event::{Created, Intervention, Operation, Record};
 use windlass_model::failure::{FailureClass, FailureOrigin, RetryAdvice, StepError};
@@ -63,6 +64,8 @@ pub(crate) fn workflow(text: &str) -> Workflow {
         parameters: BTreeMap::new(),
         phases: Vec::new(),
         phase_rules: BTreeMap::new(),
+        concurrency: None,
+        tenant: None,
         deadline: None,
         steps,
         outputs: BTreeMap::new(),
@@ -168,6 +171,16 @@ impl World {
 
     /// Of a plan that was made elsewhere.
     pub(crate) fn of(plan: Arc<Plan>, parameters: Value, script: &[(&str, Vec<Does>)]) -> Self {
+        Self::with_claim(plan, parameters, script, None)
+    }
+
+    /// Of a release that has to be admitted.
+    pub(crate) fn with_claim(
+        plan: Arc<Plan>,
+        parameters: Value,
+        script: &[(&str, Vec<Does>)],
+        claim: Option<Claim>,
+    ) -> Self {
         let created = Created {
             release: "w-1".parse::<ReleaseId>().expect("an id"),
             plan: Digest::of(&plan.to_json()),
@@ -176,6 +189,7 @@ impl World {
             requested_by: actor("rita", &[]),
             salt: [1; 16],
             parent: None,
+            claim,
         };
         let now = Timestamp(1_000_000);
         let (release, record) = Release::create(plan.clone(), created, now);

@@ -5,6 +5,7 @@
 //!
 //! **Invariant:** no file makes any of them panic, and each reports all it finds.
 
+mod concurrency;
 mod draft;
 mod fields;
 mod for_each;
@@ -162,6 +163,8 @@ fn complete(draft: &Draft) -> Option<Workflow> {
         deadline: draft.deadline,
         steps: draft.steps.iter().map(complete_step).collect::<Option<_>>()?,
         outputs: draft.outputs.iter().map(|(name, it)| (name.value.clone(), it.template.clone())).collect(),
+        concurrency: draft.concurrency.as_ref().map(concurrency::complete),
+        tenant: draft.tenant.clone(),
     })
 }
 

@@ -10,7 +10,7 @@ use crate::workflow::{OnFailure, RetryPolicy};
 use super::draft::{At, Draft};
 use super::fields::Fields;
 use super::node::{Kind, Node};
-use super::{STEPS_MAX, parameter, phase, step};
+use super::{STEPS_MAX, concurrency, parameter, phase, step};
 
 const KEYS: &[&str] = &[
     "windlass",
@@ -23,6 +23,8 @@ const KEYS: &[&str] = &[
     "steps",
     "finally",
     "outputs",
+    "concurrency",
+    "tenant",
 ];
 
 /// What steps take when they say nothing themselves.
@@ -75,6 +77,8 @@ pub(super) fn read(report: &mut Report<'_>, root: &Node) -> Option<Draft> {
             }
         }
     }
+    draft.concurrency = fields.value("concurrency").and_then(|it| concurrency::read(report, it));
+    draft.tenant = fields.value("tenant").and_then(|it| report.parsed(it, "`tenant`", "name")).map(|it| it.value);
     Some(draft)
 }
 

@@ -277,6 +277,7 @@ fn outline(release: &ReleaseId, sequence: u64) -> Outline {
         headline: text(sequence, 20 + (sequence % 50) as usize),
         open: !release.workflow().as_str().starts_with("archive"),
         rest: None,
+        standing: None,
     }
 }
 

@@ -14,6 +14,7 @@ use windlass_model::failure::{FailureClass, FailureOrigin, RetryAdvice, StepErro
 use windlass_model::name::{PhaseName, ReleaseId, StepName};
 use windlass_model::time::{Span, Timestamp};
 
+use super::claim::{from_claim, from_standing, to_claim, to_standing};
 use super::{Garbled, v1};
 use crate::{Outline, Rest};
 
@@ -98,6 +99,8 @@ fn from_event(event: &Event) -> v1::Event<'_> {
             W::CallHeld { step: step.as_str(), breaker, text, owner, until: until.map(|it| it.0) }
         }
         Event::CallLetThrough { step } => W::CallLetThrough { step: step.as_str() },
+        Event::Admitted => W::Admitted,
+        Event::Superseded { by } => W::Superseded { workflow: by.workflow().as_str(), number: by.number() },
     }
 }
 
@@ -180,6 +183,8 @@ fn to_event(event: v1::Event<'_>) -> Result<Event, Garbled> {
             },
         },
         W::CallLetThrough { step } => Event::CallLetThrough { step: to_name(step)? },
+        W::Admitted => Event::Admitted,
+        W::Superseded { workflow, number } => Event::Superseded { by: ReleaseId::new(to_name(workflow)?, number) },
         W::CallbackKept { step, topic, headers, body } => Event::CallbackKept {
             step: to_name(step)?,
             topic: topic.to_owned(),
@@ -207,6 +212,7 @@ fn from_created(created: &Created) -> v1::Created<'_> {
             number: it.release.number(),
             step: it.step.as_str(),
         }),
+        claim: created.claim.as_ref().map(from_claim),
     }
 }
 
@@ -228,6 +234,7 @@ fn to_created(created: v1::Created<'_>) -> Result<Created, Garbled> {
                 Some(Parent { release: ReleaseId::new(to_name(it.workflow)?, it.number), step: to_name(it.step)? })
             }
         },
+        claim: created.claim.map(to_claim).transpose()?,
     })
 }
 
@@ -416,6 +423,7 @@ pub(super) fn from_outline(outline: &Outline) -> v1::Outline<'_> {
             Rest::ForInput => v1::Rest::ForInput,
             Rest::ForBreaker(until) => v1::Rest::ForBreaker(until.map(|it| it.0)),
         }),
+        standing: outline.standing.as_deref().map(from_standing),
     }
 }
 
@@ -434,6 +442,7 @@ pub(super) fn to_outline(outline: v1::Outline<'_>) -> Result<Outline, Garbled> {
             v1::Rest::ForInput => Rest::ForInput,
             v1::Rest::ForBreaker(until) => Rest::ForBreaker(until.map(Timestamp)),
         }),
+        standing: outline.standing.map(to_standing).transpose()?.map(Box::new),
     })
 }
 
@@ -445,7 +454,7 @@ fn to_json(text: &str) -> Result<Value, Garbled> {
     serde_json::from_str(text).map_err(Garbled::new)
 }
 
-fn to_name<T: std::str::FromStr<Err = windlass_model::name::InvalidName>>(text: &str) -> Result<T, Garbled> {
+pub(super) fn to_name<T: std::str::FromStr<Err = windlass_model::name::InvalidName>>(text: &str) -> Result<T, Garbled> {
     text.parse().map_err(Garbled::new)
 }
 

@@ -148,6 +148,7 @@ fn kind_byte(kind: DocumentKind) -> u8 {
         DocumentKind::Group => b'g',
         DocumentKind::Schedule => b's',
         DocumentKind::Breaker => b'b',
+        DocumentKind::Limit => b'l',
     }
 }
 

@@ -7,6 +7,7 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use windlass_model::concurrency::{Claim, Priority, Standing};
 use windlass_model::event::Record;
 use windlass_model::time::Timestamp;
 use windlass_store::{Append, DocumentKind, Outline, Rest, SledStore, Store, format, restore};
@@ -59,6 +60,15 @@ fn outlines_references_and_numbers_are_written_as_ever() {
         check(name, &format::encode_outline(&outline));
         assert_eq!(format::decode_outline(format::open_here(&read(name)).expect("in place")), Ok(outline));
     }
+    for (name, claim, admitted) in [
+        ("outline-queued", sample::claim(), false),
+        ("outline-counted-elsewhere", Claim { group: None, priority: Priority::Low, ..sample::claim() }, true),
+    ] {
+        let standing = Some(Box::new(Standing { claim, admitted, counted: !admitted }));
+        let outline = Outline { standing, ..outline.clone() };
+        check(name, &format::encode_outline(&outline));
+        assert_eq!(format::decode_outline(format::open_here(&read(name)).expect("in place")), Ok(outline));
+    }
     let golden = read("outline");
     assert_eq!(format::decode_outline(format::open_here(&golden).expect("in place")), Ok(outline));
 
@@ -107,8 +117,17 @@ async fn a_backup_is_written_as_ever_and_restored() {
 fn no_golden_file_is_forgotten() {
     let mut known: BTreeSet<String> = sample::one_of_each().into_iter().map(|(name, _)| name).collect();
     known.extend(
-        ["outline", "outline-rests-until", "outline-rests", "outline-rests-for-breaker", "reference", "number"]
-            .map(str::to_owned),
+        [
+            "outline",
+            "outline-rests-until",
+            "outline-rests",
+            "outline-rests-for-breaker",
+            "outline-queued",
+            "outline-counted-elsewhere",
+            "reference",
+            "number",
+        ]
+        .map(str::to_owned),
     );
     for entry in fs::read_dir(folder()).expect("read") {
         let name = entry.expect("an entry").file_name().into_string().expect("a name");

@@ -29,6 +29,7 @@ async fn fill(store: &SledStore, id: &str, at: u64, open: bool, plan: &[u8], com
         requested_by: Actor::windlass(),
         salt: [0; 16],
         parent: None,
+        claim: None,
     };
     let first = Record { at: Timestamp(at), events: vec![Event::ReleaseCreated(Box::new(created))] };
     store.append(append(&id, 0, first)).await.expect("appended");

@@ -4,6 +4,7 @@ use rand::Rng;
 use rand::rngs::StdRng;
 use serde_json::{Value, json};
 use windlass_model::actor::Actor;
+use windlass_model::concurrency::{Claim, Group, Priority, QueueOrder};
 use windlass_model::digest::Digest;
 use windlass_model::event::{
     AfterFailure, AfterInterruption, Created, Event, Hold, Intervention, Operation, Outcome, Record, SkipReason, Wake,
@@ -55,11 +56,17 @@ pub(crate) fn outline(release: &ReleaseId, created_at: u64, open: bool) -> Outli
         headline: "deploys to production – step 3 of 9".to_owned(),
         open,
         rest: None,
+        standing: None,
     }
 }
 
+pub(crate) fn claim() -> Claim {
+    let group = Group { name: "payments-prod".to_owned(), order: QueueOrder::LatestOnly, limit: 2 };
+    Claim { group: Some(group), tenant: "payments".parse().expect("a name"), priority: Priority::Urgent }
+}
+
 /// The number of variants of [`Event`].
-const EVENTS: usize = 32;
+const EVENTS: usize = 34;
 
 /// Which variant it is. A new one does not compile until it is here, and then fails until it is in [`one_of_each`].
 fn variant(event: &Event) -> usize {
@@ -95,6 +102,8 @@ fn variant(event: &Event) -> usize {
         Event::CallHeld { .. } => 29,
         Event::CallLetThrough { .. } => 30,
         Event::ParentTold => 31,
+        Event::Admitted => 32,
+        Event::Superseded { .. } => 33,
         Event::ReleaseEnded { .. } => 18,
     }
 }
@@ -133,6 +142,7 @@ pub(crate) fn one_of_each() -> Vec<(String, Event)> {
                 requested_by: ana.clone(),
                 salt: [7; 16],
                 parent: None,
+                claim: None,
             })),
         ),
         (
@@ -148,8 +158,24 @@ pub(crate) fn one_of_each() -> Vec<(String, Event)> {
                     release: release("payments-17"),
                     step: "deploy.2".parse().expect("a name"),
                 }),
+                claim: None,
             })),
         ),
+        (
+            "release-created-in-group".to_owned(),
+            Event::ReleaseCreated(Box::new(Created {
+                release: release("payments-18"),
+                plan: Digest::of(b"plan"),
+                components: Vec::new(),
+                parameters: json!({}),
+                requested_by: ana.clone(),
+                salt: [7; 16],
+                parent: None,
+                claim: Some(claim()),
+            })),
+        ),
+        ("admitted".to_owned(), Event::Admitted),
+        ("superseded".to_owned(), Event::Superseded { by: release("payments-19") }),
         (
             "step-held".to_owned(),
             Event::StepHeld {

@@ -231,6 +231,7 @@ async fn a_check_misses_the_blobs_a_release_needs() {
             requested_by: windlass_model::actor::Actor::windlass(),
             salt: [0; 16],
             parent: None,
+            claim: None,
         };
         let first = Record { at: Timestamp(0), events: vec![Event::ReleaseCreated(Box::new(created))] };
         store.append(append(&id, 0, first)).await.expect("appended");

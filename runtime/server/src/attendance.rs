@@ -71,6 +71,7 @@ impl Runtime {
     pub(crate) fn take_over(&self) -> Result<(), RuntimeError> {
         for id in self.inner.store.open_releases()? {
             let Some(outline) = self.inner.store.outline(&id)? else { continue };
+            self.inner.admission.restore(&outline);
             match outline.rest {
                 // Nothing was going on that could have been cut off.
                 Some(rest) => {
@@ -88,6 +89,7 @@ impl Runtime {
                 },
             }
         }
+        self.admission_is_complete();
         tokio::spawn(keep_time(Arc::downgrade(&self.inner)));
         tokio::spawn(crate::breakers::keep(Arc::downgrade(&self.inner)));
         Ok(())

@@ -10,10 +10,12 @@ use futures::future::BoxFuture;
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::{AbortHandle, JoinSet};
 use windlass_engine::{CallId, CallResult, Input, Rejected, Release};
+use windlass_model::concurrency::{Claim, Priority, Standing};
 use windlass_model::event::Record;
 use windlass_model::failure::StepError;
 use windlass_store::{Append, AppendError, Outline, Rest};
 
+use crate::admission::Door;
 use crate::attendance::{is_unwatched, may_park};
 use crate::breakers::Gate;
 use crate::clock::now;
@@ -72,13 +74,15 @@ pub(crate) async fn drive(
     let mut telling: Option<BoxFuture<'static, ()>> = None;
     let mut waiting: Vec<oneshot::Sender<Result<(), NotTaken>>> = Vec::new();
     let mut gate = Gate::new(inner.clone(), release);
+    let mut door = Door::new(inner.clone(), release);
     if beginning == Beginning::TakenOver {
         // Never refused.
         let _ = take(inner, release, Input::TakenOver).await?;
     }
     changed.send_replace(release.records());
     loop {
-        if gate.ask(release, &in_flight).await? {
+        let began = door.look(release).await?;
+        if gate.ask(release, &in_flight).await? || began {
             changed.send_replace(release.records());
         }
         match_up(inner, release, sender, &mut calls, &mut in_flight);
@@ -215,6 +219,24 @@ pub(crate) fn outline(release: &Release) -> Outline {
         // One that others are still to be told of is not over.
         open: release.outcome().is_none() || release.owes_its_parent(),
         rest: rest(release),
+        standing: standing(release).map(Box::new),
+    }
+}
+
+/// How an open release stands in its queues, where that is not how most do.
+fn standing(release: &Release) -> Option<Standing> {
+    if release.outcome().is_some() {
+        return None;
+    }
+    let (created, tenant) = (release.created(), release.plan().workflow().tenant.clone());
+    let (admitted, counted) = (!release.is_queued(), created.parent.is_none());
+    match &created.claim {
+        Some(claim) => Some(Standing { claim: claim.clone(), admitted, counted }),
+        None if counted && tenant.is_none() => None,
+        None => {
+            let claim = Claim { group: None, tenant: tenant.unwrap_or_default(), priority: Priority::default() };
+            Some(Standing { claim, admitted, counted })
+        }
     }
 }
 

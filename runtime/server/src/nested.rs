@@ -25,6 +25,7 @@ use windlass_model::name::{ReleaseId, StepName};
 use windlass_model::parse::check_parameters;
 use windlass_store::AppendError;
 
+use crate::admission::Asked;
 use crate::driver::{Message, NotTaken};
 use crate::runtime::{Runtime, RuntimeError};
 
@@ -132,12 +133,15 @@ impl NestedCall {
             let release = self.runtime.inner.new_id(&kept).map_err(|it| ours(&RuntimeError::from(it)))?;
             let began = Began { attempt: self.order.id.attempt, release: release.clone() };
             self.note(self.order.id, &began).await?;
-            let asked = (parameters.clone(), self.requested_by.clone(), Some(self.parent()));
+            let asked = Asked::within(parameters.clone(), self.requested_by.clone(), Some(self.parent()));
             match self.runtime.begin_as(&kept, release.clone(), rand::random(), asked).await {
                 Ok(()) => return Ok(release),
                 // Somebody else took the number.
-                Err(AppendError::Conflict { .. }) => {}
-                Err(error) => return Err(ours(&RuntimeError::from(error))),
+                Err(RuntimeError::Append(AppendError::Conflict { .. })) => {}
+                Err(error @ RuntimeError::Admission(_)) => {
+                    return Err(StepError::host(FailureClass::Invalid, "group-refused", error.to_string()));
+                }
+                Err(error) => return Err(ours(&error)),
             }
         }
     }
@@ -155,7 +159,7 @@ impl NestedCall {
         if inner.outcome().is_some() {
             return Ok(CallResult::Done(serde_json::Value::Null));
         }
-        if matches!(inner.state(), ReleaseState::Running | ReleaseState::Failing { .. }) {
+        if matches!(inner.state(), ReleaseState::Queued | ReleaseState::Running | ReleaseState::Failing { .. }) {
             // If it refuses, it has just ended, and says so.
             let _refused = self.ask(&id, Intervention::Cancel { rollback: false }, "stopped").await?;
         }
@@ -170,7 +174,10 @@ impl NestedCall {
             ReleaseState::Ended { outcome: outcome @ Outcome::PartiallyRolledBack, .. } => {
                 return Err(ended_badly(inner, *outcome));
             }
-            ReleaseState::Ended { .. } | ReleaseState::Running | ReleaseState::Failing { .. } => {
+            ReleaseState::Ended { .. }
+            | ReleaseState::Queued
+            | ReleaseState::Running
+            | ReleaseState::Failing { .. } => {
                 if let Err(rejected) = self.ask(&id, Intervention::Rollback, "rolled back").await? {
                     let message = format!("release {id} cannot be rolled back: {rejected}");
                     return Err(StepError::host(FailureClass::Rejected, "rollback-refused", message));

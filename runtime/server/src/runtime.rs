@@ -7,14 +7,16 @@ use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use tokio::sync::{Notify, Semaphore, watch};
 use windlass_engine::Release;
 use windlass_model::actor::Actor;
+use windlass_model::concurrency::Priority;
 use windlass_model::digest::Digest;
-use windlass_model::event::{Created, Event, Parent, Record};
+use windlass_model::event::{Created, Event, Record};
 use windlass_model::name::{ReleaseId, StepName, WorkflowName};
 use windlass_model::plan::Plan;
 use windlass_model::workflow::Uses;
 use windlass_sandbox::{Plugin, Sandbox, SandboxOptions};
 use windlass_store::{AppendError, DocumentKind, SledStore, Store, StoreError};
 
+use crate::admission::{Asked, Start};
 use crate::attendance::Attendance;
 use crate::callbacks::{CALLBACK_BODY_BYTES_MAX, CALLBACK_HEADER_BYTES_MAX, CallbackUrl};
 use crate::catalog::{Catalog, CatalogError, Declaration, Installed};
@@ -71,6 +73,7 @@ pub(crate) struct Inner {
     pub(crate) changed: Arc<Notify>,
     pub(crate) schedules: crate::schedules::Schedules,
     pub(crate) breakers: Arc<crate::breakers::Breakers>,
+    pub(crate) admission: crate::admission::Admission,
 }
 
 /// What Windlass could not do.
@@ -148,6 +151,9 @@ pub enum RuntimeError {
     /// A breaker is not there, or cannot be so.
     #[error(transparent)]
     Breaker(#[from] crate::breakers::BreakerError),
+    /// A release may not begin, or a limit cannot be so.
+    #[error(transparent)]
+    Admission(#[from] crate::admission::AdmissionError),
 }
 
 pub(crate) fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
@@ -188,6 +194,7 @@ impl Runtime {
         let sandbox = Sandbox::new(sandbox_options).map_err(|error| RuntimeError::Sandbox(error.to_string()))?;
         let catalog = Catalog::load(&*store)?;
         let breakers = Arc::new(crate::breakers::Breakers::load(store.clone())?);
+        let admission = crate::admission::Admission::load(&*store)?;
         let topics = Topics::new(state.topic_key().map_err(RuntimeError::State)?);
         let inner = Inner {
             store,
@@ -208,6 +215,7 @@ impl Runtime {
             changed: Arc::default(),
             schedules: crate::schedules::Schedules::default(),
             breakers,
+            admission,
         };
         let runtime = Self { inner: Arc::new(inner) };
         if runtime.inner.options.drive {
@@ -278,14 +286,25 @@ impl Runtime {
         parameters: serde_json::Value,
         requested_by: windlass_model::actor::Actor,
     ) -> Result<ReleaseId, RuntimeError> {
+        self.begin_with(kept, parameters, requested_by, Priority::default()).await
+    }
+
+    /// As [`Self::begin`], with a priority.
+    pub async fn begin_with(
+        &self,
+        kept: &KeptPlan,
+        parameters: serde_json::Value,
+        requested_by: Actor,
+        priority: Priority,
+    ) -> Result<ReleaseId, RuntimeError> {
+        let asked = Asked { parameters, requested_by, parent: None, priority, may_be_refused: true };
         loop {
             let id = self.inner.new_id(kept)?;
-            let asked = (parameters.clone(), requested_by.clone(), None);
-            match self.begin_as(kept, id.clone(), rand::random(), asked).await {
+            match self.begin_as(kept, id.clone(), rand::random(), asked.clone()).await {
                 Ok(()) => return Ok(id),
                 // Somebody else began a release of this workflow with the same number.
-                Err(AppendError::Conflict { .. }) => {}
-                Err(error) => return Err(error.into()),
+                Err(RuntimeError::Append(AppendError::Conflict { .. })) => {}
+                Err(error) => return Err(error),
             }
         }
     }
@@ -296,12 +315,25 @@ impl Runtime {
         kept: &KeptPlan,
         release: ReleaseId,
         salt: [u8; 16],
-        (parameters, requested_by, parent): (serde_json::Value, Actor, Option<Parent>),
-    ) -> Result<(), AppendError> {
+        asked: Asked,
+    ) -> Result<(), RuntimeError> {
         let KeptPlan { plan, digest, components } = kept.clone();
-        let created = Created { release, plan: digest, components, parameters, requested_by, salt, parent };
-        let (release, record) = Release::create(plan, created, crate::clock::now());
-        driver::append(&self.inner, &release, 0, record).await?;
+        let start = self.start_of(&plan, &release, &asked).await?;
+        let is_new = start != Start::Known;
+        let (claim, create): (_, fn(_, _, _) -> _) = match start {
+            Start::Free | Start::Known => (None, Release::create),
+            Start::Admitted(claim) => (Some(claim), Release::create_admitted),
+            Start::Queued(claim) => (Some(claim), Release::create),
+        };
+        let Asked { parameters, requested_by, parent, .. } = asked;
+        let created = Created { release, plan: digest, components, parameters, requested_by, salt, parent, claim };
+        let (release, record) = create(plan, created, crate::clock::now());
+        if let Err(error) = driver::append(&self.inner, &release, 0, record).await {
+            if is_new {
+                self.not_begun(release.id(), &error);
+            }
+            return Err(error.into());
+        }
         self.drive(release, Beginning::Fresh);
         Ok(())
     }
@@ -352,6 +384,7 @@ impl Runtime {
         let release = self.release(id).await?;
         let mut view = ReleaseView::of(&release, &self.log(id).progress());
         self.inner.breakers.tell_waits(&release, &mut view);
+        self.tell_place(&release, &mut view);
         Ok(view)
     }
 

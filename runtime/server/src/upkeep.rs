@@ -276,6 +276,7 @@ mod tests {
                 headline: String::new(),
                 open: false,
                 rest: None,
+                standing: None,
             };
             let record = Record { at: Timestamp(number), events: vec![event] };
             let append = Append { release, expected: 0, record, outline: Some(outline) };

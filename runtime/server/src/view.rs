@@ -12,6 +12,7 @@ use windlass_model::name::StepName;
 use windlass_model::plan::Runs;
 use windlass_model::time::Timestamp;
 
+use crate::admission::QueueView;
 use crate::nested::{self, Began};
 use crate::step_log::Progress;
 
@@ -132,7 +133,7 @@ pub struct VoteView {
 pub struct WaitView {
     /// Which step; empty when it is the release as a whole.
     pub step: String,
-    /// `approval`, `outside`, `backoff`, `delay`, `decision`, `pause` or `breaker`.
+    /// `approval`, `outside`, `backoff`, `delay`, `decision`, `pause`, `breaker` or `queue`.
     pub cause: String,
     /// In a sentence.
     pub text: String,
@@ -142,6 +143,9 @@ pub struct WaitView {
     pub until: Option<Timestamp>,
     /// The command that does something about it; empty when there is none.
     pub command: String,
+    /// Of a release that waits for its turn: where it stands.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub queue: Option<QueueView>,
 }
 
 /// A line of a release's story.
@@ -163,7 +167,8 @@ impl ReleaseView {
         let (rollback_trigger, outputs) = match release.state() {
             ReleaseState::RollingBack { trigger } => (Some(trigger.clone()), Value::Null),
             ReleaseState::Ended { outputs, .. } => (None, outputs.clone()),
-            ReleaseState::Running
+            ReleaseState::Queued
+            | ReleaseState::Running
             | ReleaseState::Failing { .. }
             | ReleaseState::Canceling { .. }
             | ReleaseState::Finishing { .. } => (None, Value::Null),
@@ -204,6 +209,7 @@ impl ReleaseView {
                         WaitCause::Pause => "pause",
                         WaitCause::Delay => "delay",
                         WaitCause::Breaker => "breaker",
+                        WaitCause::Queue => "queue",
                     }
                     .to_owned(),
                     text: it.text,
@@ -214,6 +220,7 @@ impl ReleaseView {
                         WaitCause::Breaker => format!("windlass {}", it.action),
                         _ => format!("windlass release {}", it.action),
                     },
+                    queue: None,
                 })
                 .collect(),
             records: release.records(),
@@ -392,6 +399,10 @@ fn tell(event: &Event) -> String {
         },
         Event::CallHeld { hold, .. } => format!("is held by the breaker {}: {}", hold.breaker, hold.text),
         Event::CallLetThrough { .. } => "the breaker lets it through".to_owned(),
+        Event::Admitted => "its turn has come".to_owned(),
+        Event::Superseded { by } => {
+            format!("{by} is newer, and of those that wait in its group only the newest goes on")
+        }
         Event::CallbackKept { .. } => "was called back before it waited for it: kept".to_owned(),
         Event::CheckpointRecorded { name, .. } => format!("checkpoint {name} is done"),
         Event::CallInterrupted { next, .. } => match next {

@@ -7,6 +7,7 @@
 mod breaker;
 mod declare;
 mod intervention;
+mod limit;
 mod list;
 mod release;
 mod schedule;
@@ -30,12 +31,14 @@ use windlass_model::name::ReleaseId;
 pub use breaker::{ReasonBody, SettingsBody};
 pub use declare::{BackupBody, ConnectionTest, GroupBody, PluginView, backup_view};
 pub use intervention::{Asked, InterventionBody};
+pub use limit::LimitBody;
 pub use list::{LIMIT_MAX, OutlineView, ReleasesPage};
 pub use release::{CalledBack, JournalBody, ProblemsBody, StartBody, Started, VoteBody};
 pub use schedule::{ActorBody, ScheduleBody};
 pub use serve::{Serving, serve};
 pub use upkeep::{ArchiveBody, ArchivedView, EXAMPLES_MAX, ExpireBody, ExpiredView};
 
+use crate::admission::AdmissionError;
 use crate::breakers::BreakerError;
 use crate::callbacks::status_of;
 use crate::runtime::{Runtime, RuntimeError};
@@ -93,6 +96,13 @@ impl From<RuntimeError> for ApiError {
                 | BreakerError::Settings(_)
                 | BreakerError::Pointless { .. }
                 | BreakerError::NoReason => StatusCode::UNPROCESSABLE_ENTITY,
+            },
+            RuntimeError::Admission(error) => match error {
+                AdmissionError::TooManyWait { .. } => StatusCode::TOO_MANY_REQUESTS,
+                AdmissionError::NoSuchLimit { .. } => StatusCode::NOT_FOUND,
+                AdmissionError::Group(_) | AdmissionError::NothingSet | AdmissionError::OutOfRange { .. } => {
+                    StatusCode::UNPROCESSABLE_ENTITY
+                }
             },
             RuntimeError::NoSuchPin { .. }
             | RuntimeError::OutputBreaksSchema { .. }
@@ -162,6 +172,9 @@ pub fn router(runtime: Runtime) -> axum::Router {
         .route("/v1/breakers/{key}", get(breaker::show).post(breaker::set).delete(breaker::unset))
         .route("/v1/breakers/{key}/trip", post(breaker::trip))
         .route("/v1/breakers/{key}/reset", post(breaker::reset))
+        .route("/v1/limits", get(limit::list).post(limit::set))
+        .route("/v1/limits/installation", axum::routing::delete(limit::remove_from_installation))
+        .route("/v1/limits/tenants/{name}", axum::routing::delete(limit::remove_from_tenant))
         .route("/v1/store/check", get(declare::check_store))
         .route("/v1/store/repair", post(declare::repair_store))
         .route("/v1/store/archive", post(upkeep::archive))

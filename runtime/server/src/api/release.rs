@@ -10,6 +10,7 @@ use axum::response::Response;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use windlass_engine::Input;
+use windlass_model::concurrency::Priority;
 use windlass_model::name::{ReleaseId, StepName};
 use windlass_model::parse::{FileProblems, Planned, check_parameters, parameter_from_text, validate_all};
 use windlass_model::plan::Plan;
@@ -44,6 +45,13 @@ pub struct StartBody {
     /// Whether problems are to be rendered in colours.
     #[serde(default)]
     pub color: bool,
+    /// Whom it lets go first where releases wait.
+    #[serde(default, skip_serializing_if = "is_normal")]
+    pub priority: Priority,
+}
+
+fn is_normal(priority: &Priority) -> bool {
+    *priority == Priority::Normal
 }
 
 /// What is wrong with a workflow file.
@@ -85,6 +93,7 @@ impl StartBody {
             arguments: BTreeMap::new(),
             on_behalf_of: None,
             color: false,
+            priority: Priority::default(),
         }
     }
 
@@ -168,7 +177,7 @@ pub(super) async fn start(
         .map_err(|problems| ApiError::new(StatusCode::UNPROCESSABLE_ENTITY, problems.join("; ")))?;
     let actor = caller.actor(&runtime, body.on_behalf_of.as_deref());
     let plan = runtime.keep_nested(nested).await?;
-    let release = runtime.begin(&plan, parameters, actor).await?;
+    let release = runtime.begin_with(&plan, parameters, actor, body.priority).await?;
     Ok(Json(Started { release: release.to_string(), warnings }))
 }
 

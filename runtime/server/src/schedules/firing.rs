@@ -213,15 +213,22 @@ impl Runtime {
             let salt = rand::random();
             record.pending = Some(Pending { asked: asked.clone(), release: release.clone(), salt });
             book.put(&**self.store(), record.clone()).await?;
-            let begun = (parameters.clone(), requester.clone(), None);
+            let begun = crate::admission::Asked::within(parameters.clone(), requester.clone(), None);
             match self.begin_as(&plan, release.clone(), salt, begun).await {
                 Ok(()) => break release,
                 // Somebody else began a release with this number.
-                Err(AppendError::Conflict { .. }) => {}
+                Err(RuntimeError::Append(AppendError::Conflict { .. })) => {}
+                Err(error @ RuntimeError::Admission(_)) => {
+                    let outcome = Outcome::Failed { error: error.to_string() };
+                    record.pending = None;
+                    record.tell(asked, now(), outcome.clone());
+                    book.put(&**self.store(), record).await?;
+                    return Ok(outcome);
+                }
                 Err(error) => {
                     // Perhaps it was begun: whoever comes next looks.
                     book.is_stale = true;
-                    return Err(error.into());
+                    return Err(error);
                 }
             }
         };

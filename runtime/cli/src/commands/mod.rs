@@ -9,6 +9,7 @@ mod connection;
 mod demo;
 mod graph;
 mod group;
+mod limit;
 mod list;
 mod plugin;
 mod release;
@@ -72,6 +73,9 @@ enum Command {
     /// Hold releases back when too much fails, or by hand
     #[command(subcommand)]
     Breaker(breaker::BreakerCommand),
+    /// Limit how many releases run at once, and how many wait
+    #[command(subcommand)]
+    Limit(limit::LimitCommand),
     /// Declare groups of people
     #[command(subcommand)]
     Group(group::GroupCommand),
@@ -126,6 +130,7 @@ pub(crate) async fn run(arguments: Arguments, output: &Output) -> anyhow::Result
         Command::Connection(command) => connection::connection(command, &context).await,
         Command::Tool(command) => tool::tool(command, &context).await,
         Command::Breaker(command) => breaker::breaker(command, &context).await,
+        Command::Limit(command) => limit::limit(command, &context).await,
         Command::Group(command) => group::group(command, &context).await,
         Command::Backup(args) => backup::backup(args, &context).await,
         Command::Restore(args) => backup::restore(args, &context).await,

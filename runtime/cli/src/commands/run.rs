@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
+use windlass_model::concurrency::Priority;
 use windlass_server::api::{ErrorBody, StartBody, Started, serve};
 use windlass_server::client::ClientError;
 use windlass_server::{Client, Runtime, RuntimeOptions};
@@ -16,7 +17,7 @@ use crate::tree::draw;
 /// answers other `windlass` commands until it ends.
 #[derive(Debug, clap::Args)]
 #[command(
-    after_help = "Examples:\n  windlass run workflows/payments-release.yaml --param version=2.4.1\n  windlass run release.yaml --param version=2.4.1 --detach"
+    after_help = "Examples:\n  windlass run workflows/payments-release.yaml --param version=2.4.1\n  windlass run release.yaml --param version=2.4.1 --detach\n  windlass run hotfix.yaml --priority urgent"
 )]
 pub(crate) struct RunArgs {
     /// The workflow file
@@ -29,6 +30,10 @@ pub(crate) struct RunArgs {
     /// Start it as this person; the journal says who did
     #[arg(long = "as", value_name = "PERSON")]
     on_behalf_of: Option<String>,
+
+    /// Where releases wait for their turn: urgent ones go ahead of all others, low ones let them go first
+    #[arg(long, value_name = "PRIORITY", default_value = "normal", value_parser = ["urgent", "normal", "low"])]
+    priority: String,
 
     /// Do not watch it; needs a process that runs (`windlass serve`)
     #[arg(long)]
@@ -46,12 +51,17 @@ pub(crate) fn arguments(given: &[String]) -> anyhow::Result<BTreeMap<String, Str
         .collect()
 }
 
+fn priority(word: &str) -> Priority {
+    Priority::ALL.into_iter().find_map(|(name, it)| (name == word).then_some(it)).unwrap_or_default()
+}
+
 pub(crate) async fn run(args: RunArgs, context: &Context<'_>) -> anyhow::Result<u8> {
     let (source, files) = read_with_used(&args.file)?;
     let mut body = StartBody::of(&source);
     body.files = files;
     body.arguments = arguments(&args.parameters)?;
     body.on_behalf_of = args.on_behalf_of;
+    body.priority = priority(&args.priority);
     body.color = context.output.has_color();
     let state = context.state()?;
     let mut serving = None;

@@ -6,6 +6,7 @@
 mod backup;
 mod breaker;
 mod callback;
+mod concurrency;
 mod crash;
 mod crash_helm;
 mod ending;

@@ -28,6 +28,7 @@ pub mod upkeep;
 pub mod view;
 
 mod attendance;
+mod begin;
 mod call;
 mod clock;
 mod nested;

@@ -6,21 +6,18 @@ use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
 use tokio::sync::{Notify, Semaphore, watch};
 use windlass_engine::Release;
-use windlass_model::actor::Actor;
-use windlass_model::concurrency::Priority;
 use windlass_model::digest::Digest;
-use windlass_model::event::{Created, Event, Record};
+use windlass_model::event::{Event, Record};
 use windlass_model::name::{ReleaseId, StepName, WorkflowName};
 use windlass_model::plan::Plan;
 use windlass_model::workflow::Uses;
 use windlass_sandbox::{Plugin, Sandbox, SandboxOptions};
 use windlass_store::{AppendError, DocumentKind, SledStore, Store, StoreError};
 
-use crate::admission::{Asked, Start};
 use crate::attendance::Attendance;
 use crate::callbacks::{CALLBACK_BODY_BYTES_MAX, CALLBACK_HEADER_BYTES_MAX, CallbackUrl};
 use crate::catalog::{Catalog, CatalogError, Declaration, Installed};
-use crate::driver::{self, Beginning, NotTaken};
+use crate::driver::{self, NotTaken};
 use crate::plans::KeptPlan;
 use crate::state_directory::StateDirectory;
 use crate::step_log::StepLog;
@@ -275,67 +272,6 @@ impl Runtime {
         let installed = Installed { component: digest, manifest };
         self.declare(Declaration::Plugin(Box::new(installed.clone()))).await?;
         Ok(installed)
-    }
-
-    /// Begins a release of a plan.
-    ///
-    /// The parameters have been checked against the plan's workflow.
-    pub async fn begin(
-        &self,
-        kept: &KeptPlan,
-        parameters: serde_json::Value,
-        requested_by: windlass_model::actor::Actor,
-    ) -> Result<ReleaseId, RuntimeError> {
-        self.begin_with(kept, parameters, requested_by, Priority::default()).await
-    }
-
-    /// As [`Self::begin`], with a priority.
-    pub async fn begin_with(
-        &self,
-        kept: &KeptPlan,
-        parameters: serde_json::Value,
-        requested_by: Actor,
-        priority: Priority,
-    ) -> Result<ReleaseId, RuntimeError> {
-        let asked = Asked { parameters, requested_by, parent: None, priority, may_be_refused: true };
-        loop {
-            let id = self.inner.new_id(kept)?;
-            match self.begin_as(kept, id.clone(), rand::random(), asked.clone()).await {
-                Ok(()) => return Ok(id),
-                // Somebody else began a release of this workflow with the same number.
-                Err(RuntimeError::Append(AppendError::Conflict { .. })) => {}
-                Err(error) => return Err(error),
-            }
-        }
-    }
-
-    /// Begins the release of this id, if there is none yet.
-    pub(crate) async fn begin_as(
-        &self,
-        kept: &KeptPlan,
-        release: ReleaseId,
-        salt: [u8; 16],
-        asked: Asked,
-    ) -> Result<(), RuntimeError> {
-        let KeptPlan { plan, digest, components } = kept.clone();
-        let start = self.start_of(&plan, &release, &asked).await?;
-        let is_new = start != Start::Known;
-        let (claim, create): (_, fn(_, _, _) -> _) = match start {
-            Start::Free | Start::Known => (None, Release::create),
-            Start::Admitted(claim) => (Some(claim), Release::create_admitted),
-            Start::Queued(claim) => (Some(claim), Release::create),
-        };
-        let Asked { parameters, requested_by, parent, .. } = asked;
-        let created = Created { release, plan: digest, components, parameters, requested_by, salt, parent, claim };
-        let (release, record) = create(plan, created, crate::clock::now());
-        if let Err(error) = driver::append(&self.inner, &release, 0, record).await {
-            if is_new {
-                self.not_begun(release.id(), &error);
-            }
-            return Err(error.into());
-        }
-        self.drive(release, Beginning::Fresh);
-        Ok(())
     }
 
     /// Checks an output that somebody wrote for a step against what the step's action gives.

@@ -115,6 +115,7 @@ fn who_waits_and_who_runs_is_as_it_was_after_kill_9() {
     serve.kill_9();
     // While nothing runs it is told all the same, and one that waits can be canceled.
     queued(&site, "a-3", "group one: a-1 runs; 2nd of 3 in line");
+    site.check();
     site.good(&["release", "cancel", "a-2", "--reason", "not needed"]);
     assert_eq!(site.ended("a-2").state, "canceled");
     let mut serve = site.serve();

@@ -21,12 +21,14 @@ use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, MutexGuard};
 
+use tokio::sync::watch;
 use windlass_engine::Release;
 use windlass_model::actor::Actor;
 use windlass_model::concurrency::{Claim, Priority, UnresolvedGroup};
-use windlass_model::event::Parent;
+use windlass_model::event::{Outcome, Parent};
 use windlass_model::name::{ReleaseId, TenantName};
 use windlass_model::plan::Plan;
+use windlass_model::time::Timestamp;
 use windlass_store::{AppendError, DocumentKind, Outline, Store, StoreError};
 
 pub(crate) use self::door::Door;
@@ -116,6 +118,8 @@ pub(crate) enum Start {
 pub(crate) struct Admission {
     queue: Mutex<Queue>,
     kept: Mutex<BTreeMap<LimitScope, Limit>>,
+    /// Told when those that wait may stand elsewhere.
+    moved: watch::Sender<u64>,
     /// Whether anything limits how many run.
     is_limited: AtomicBool,
     /// What is written, is written one after the other.
@@ -134,6 +138,7 @@ impl Admission {
         }
         let limits = limits_of(&kept);
         Ok(Self {
+            moved: watch::Sender::new(0),
             is_limited: AtomicBool::new(limits.are_set()),
             queue: Mutex::new(Queue::new(limits)),
             kept: Mutex::new(kept),
@@ -151,12 +156,11 @@ impl Admission {
 
     /// Whether a release takes a place that somebody may wait for.
     fn concerns(&self, release: &Release) -> bool {
-        let created = release.created();
-        match &created.claim {
-            Some(claim) if claim.group.is_some() => true,
-            Some(_) => self.queue().has(release.id()) || self.is_limited() && created.parent.is_none(),
-            None => created.parent.is_none() && self.is_limited(),
+        let (claim, is_limited) = (&release.created().claim, self.is_limited());
+        if claim.as_ref().is_some_and(|it| it.group.is_some()) || is_limited && release.created().parent.is_none() {
+            return true;
         }
+        (claim.is_some() || is_limited) && self.queue().has(release.id())
     }
 
     /// Takes in an open release as it was found when the store was opened.
@@ -164,7 +168,7 @@ impl Admission {
         let is_admitted = outline.standing.as_ref().is_none_or(|it| it.admitted);
         let is_in_group = outline.standing.as_ref().is_some_and(|it| it.claim.group.is_some());
         if is_in_group || !is_admitted || self.is_limited() {
-            self.queue().restore(entrant_of(outline), is_admitted);
+            restore(&mut self.queue(), outline, is_admitted);
         }
     }
 }
@@ -177,18 +181,24 @@ fn limits_of(kept: &BTreeMap<LimitScope, Limit>) -> Limits {
     limits
 }
 
-fn entrant_of(outline: &Outline) -> Entrant {
+/// Takes an open release in as its outline tells of it. One that has ended is open, too, while it owes its end to the
+/// release that it is a part of.
+fn restore(queue: &mut Queue, outline: &Outline, is_admitted: bool) {
+    if Outcome::ALL.iter().any(|(_, name)| *name == outline.state) {
+        return;
+    }
     let (claim, counted) = match outline.standing.as_deref() {
         Some(standing) => (standing.claim.clone(), standing.counted),
         None => (Claim { group: None, tenant: TenantName::default(), priority: Priority::default() }, true),
     };
-    Entrant {
+    let entrant = Entrant {
         release: outline.release.clone(),
         claim,
         counted,
         created_at: outline.created_at,
         requested_by: outline.requested_by.clone(),
-    }
+    };
+    queue.restore(entrant, is_admitted);
 }
 
 /// What a release needs, as it is now.
@@ -210,7 +220,13 @@ fn entrant(release: &Release) -> Entrant {
 
 impl Runtime {
     /// How a release of this plan is to begin; takes its place, or counts it as one that waits.
-    pub(crate) async fn start_of(&self, plan: &Plan, id: &ReleaseId, asked: &Asked) -> Result<Start, RuntimeError> {
+    pub(crate) async fn start_of(
+        &self,
+        plan: &Plan,
+        id: &ReleaseId,
+        asked: &Asked,
+        now: Timestamp,
+    ) -> Result<Start, RuntimeError> {
         let admission = &self.inner.admission;
         let workflow = plan.workflow();
         let group = workflow.concurrency.as_ref().map(|it| it.resolve(&asked.parameters));
@@ -240,10 +256,10 @@ impl Runtime {
             release: id.clone(),
             claim: claim.clone(),
             counted,
-            created_at: now(),
+            created_at: now,
             requested_by: asked.requested_by.name.clone(),
         };
-        match admission.queue().enter(entrant, asked.may_be_refused, now()) {
+        match admission.queue().enter(entrant, asked.may_be_refused, now) {
             Entry::Runs if is_plain => Ok(Start::Free),
             Entry::Runs => Ok(Start::Admitted(claim)),
             Entry::Known => Ok(Start::Known),
@@ -290,9 +306,15 @@ impl Runtime {
 
     /// Lets those whose turn it is ask.
     pub(crate) fn stir(&self, stirred: Vec<ReleaseId>) {
+        self.inner.admission.moved.send_modify(|it| *it += 1);
         for release in stirred {
             drop(self.ask_again(&release));
         }
+    }
+
+    /// Tells when those that wait may stand elsewhere.
+    pub(crate) fn moves(&self) -> watch::Receiver<u64> {
+        self.inner.admission.moved.subscribe()
     }
 
     /// All open releases are known now.
@@ -325,7 +347,7 @@ impl Runtime {
         let mut queue = Queue::new(limits_of(&lock(&self.inner.admission.kept)));
         for id in self.store().open_releases().ok()? {
             if let Some(outline) = self.store().outline(&id).ok()? {
-                queue.restore(entrant_of(&outline), outline.standing.as_ref().is_none_or(|it| it.admitted));
+                restore(&mut queue, &outline, outline.standing.as_ref().is_none_or(|it| it.admitted));
             }
         }
         Some(queue)
@@ -430,17 +452,12 @@ impl Inner {
             for id in self.store.open_releases()? {
                 if let Some(outline) = self.store.outline(&id)? {
                     // One that is queued comes by itself.
-                    if outline.standing.as_ref().is_none_or(|it| it.admitted) && !is_over(&outline) {
-                        queue.restore(entrant_of(&outline), true);
+                    if outline.standing.as_ref().is_none_or(|it| it.admitted) {
+                        restore(&mut queue, &outline, true);
                     }
                 }
             }
         }
         Ok(queue.limit(limits, now()))
     }
-}
-
-/// One that has ended, and owes its end to the release that it is a part of, is open all the same.
-fn is_over(outline: &Outline) -> bool {
-    windlass_model::event::Outcome::ALL.iter().any(|(_, name)| *name == outline.state)
 }

@@ -11,6 +11,9 @@
 //! run, then the one that has waited longest. Each [`AGEING`] of waiting counts like a class, so that nobody waits for
 //! ever. Within a group its order decides who its next is; in all but an unordered one nobody passes that one.
 
+#[cfg(test)]
+mod rules;
+
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
@@ -484,37 +487,5 @@ pub(super) fn rank(
     match order {
         QueueOrder::Unordered | QueueOrder::OldestFirst => (place.class(priority, now), Ok(place.clone())),
         QueueOrder::NewestFirst | QueueOrder::LatestOnly => (priority as i64, Err(Reverse(place.clone()))),
-    }
-}
-
-#[cfg(test)]
-impl Queue {
-    /// Counts everything anew, and looks whether somebody waits who could go.
-    pub(super) fn assert_rules(&self, now: Timestamp, seed: u64) {
-        let running =
-            |of: &dyn Fn(&Member) -> bool| self.members.values().filter(|it| it.runs() && of(it)).count() as u32;
-        for (name, state) in &self.groups {
-            let count = running(&|it| it.group() == Some(name));
-            assert!(count == state.running && count <= state.limit, "seed {seed}: group {name}: {count}: {state:?}");
-        }
-        for (tenant, counts) in &self.tenants {
-            let count = running(&|it| it.tenant() == Some(tenant));
-            let limit = self.limits.of(tenant).releases.unwrap_or(u32::MAX);
-            assert!(count == counts.running && count <= limit, "seed {seed}: {tenant}: {count}: {counts:?}");
-        }
-        let count = running(&|it| it.counted);
-        let limit = self.limits.installation().releases.unwrap_or(u32::MAX);
-        assert!(count == self.total.running && count <= limit, "seed {seed}: {count} run of {limit}");
-        let waiting = self.members.values().filter(|it| it.waits() && it.counted).count() as u32;
-        assert_eq!(waiting, self.total.waiting, "seed {seed}");
-        let lined: usize = self.lines.values().flat_map(|it| it.values()).map(|it| it.places().count()).sum();
-        let standing = self.members.values().filter(|it| it.phase == Phase::Waiting).count();
-        assert_eq!(lined, standing, "seed {seed}");
-        let keys: Vec<Option<String>> = self.lines.keys().cloned().collect();
-        assert_eq!(self.next(&keys, now), None, "seed {seed}: somebody could go");
-        for (release, member) in &self.members {
-            let is_told = self.explain(release, now).is_some();
-            assert_eq!(is_told, member.phase == Phase::Waiting, "seed {seed}: {release}: {member:?}");
-        }
     }
 }

@@ -196,7 +196,8 @@ pub(super) async fn watch(State(runtime): State<Runtime>, Path(release): Path<St
     runtime.view(&id).await?;
     // The subscription is older than the first view, so no change between the two is missed.
     let subscription = runtime.subscribe(&id);
-    let first = Watch { runtime, id, subscription, is_first: true, ended: false };
+    let moves = runtime.moves();
+    let first = Watch { runtime, id, subscription, moves, last: None };
     let stream = futures::stream::unfold(first, async |mut watch| {
         let view = watch.next().await?;
         Some((Ok::<Bytes, std::convert::Infallible>(line(&view)), watch))
@@ -213,29 +214,36 @@ struct Watch {
     runtime: Runtime,
     id: ReleaseId,
     subscription: Option<(Receiver, Receiver)>,
-    is_first: bool,
-    ended: bool,
+    /// Of a release that waits for its turn the place changes with others.
+    moves: Receiver,
+    last: Option<ReleaseView>,
 }
 
 impl Watch {
     async fn next(&mut self) -> Option<ReleaseView> {
-        if self.ended {
-            return None;
-        }
-        if !std::mem::take(&mut self.is_first) {
-            let gone = match &mut self.subscription {
-                None => return None,
-                Some((changes, logs)) => {
-                    tokio::select! { it = changes.changed() => it.is_err(), it = logs.changed() => it.is_err() }
+        loop {
+            if let Some(last) = &self.last {
+                let is_queued = last.waits.iter().any(|it| it.queue.is_some());
+                let (changes, logs) = self.subscription.as_mut().filter(|_| !last.ended)?;
+                let gone = tokio::select! {
+                    it = changes.changed() => it.is_err(),
+                    it = logs.changed() => it.is_err(),
+                    _ = self.moves.changed(), if is_queued => {
+                        let view = self.runtime.view(&self.id).await.ok()?;
+                        if view == *last {
+                            continue;
+                        }
+                        false
+                    }
+                };
+                if gone {
+                    self.subscription = None;
                 }
-            };
-            if gone {
-                self.subscription = None;
             }
+            let view = self.runtime.view(&self.id).await.ok()?;
+            self.last = Some(view.clone());
+            return Some(view);
         }
-        let view = self.runtime.view(&self.id).await.ok()?;
-        self.ended = view.ended;
-        Some(view)
     }
 }
 

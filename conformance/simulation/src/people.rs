@@ -208,6 +208,7 @@ impl Simulation {
         let Some(step) = wait.step.clone() else {
             return match wait.cause {
                 WaitCause::Pause => self.input(number, ask(Intervention::Resume), false),
+                WaitCause::Queue => self.input(number, Input::Admitted, false),
                 _ => violated("a wait names its cause and who can end it", wait.text),
             };
         };

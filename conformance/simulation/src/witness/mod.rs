@@ -70,11 +70,21 @@ pub struct Witness {
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Phase {
+    /// Nothing of it has begun, and nothing may.
+    Queued,
     Running,
-    Failing { rollback: bool },
-    Canceling { rollback: bool, overdue: bool },
+    Failing {
+        rollback: bool,
+    },
+    Canceling {
+        rollback: bool,
+        overdue: bool,
+    },
     RollingBack,
-    Finishing { outcome: Outcome, canceled: bool },
+    Finishing {
+        outcome: Outcome,
+        canceled: bool,
+    },
     Ended(Outcome),
 }
 
@@ -252,7 +262,7 @@ impl Witness {
             steps: (0..count).map(|_| Seen::default()).collect(),
             items: Vec::new(),
             facts,
-            phase: Phase::Running,
+            phase: if created.claim.is_some() { Phase::Queued } else { Phase::Running },
             paused: false,
             clock: ending::Clock::new(plan.workflow().phases.len()),
             at: Timestamp(0),
@@ -274,6 +284,11 @@ impl Witness {
     /// How many records there are.
     pub fn records(&self) -> u64 {
         self.records
+    }
+
+    /// Whether it waits for its turn.
+    pub fn is_queued(&self) -> bool {
+        self.phase == Phase::Queued
     }
 
     /// How often a step, or an item, was taken back to its beginning.
@@ -392,7 +407,9 @@ impl Witness {
         match self.phase {
             Phase::Running => !self.definition(step).finally,
             Phase::Finishing { canceled, .. } => self.definition(step).finally && !canceled,
-            Phase::Failing { .. } | Phase::Canceling { .. } | Phase::RollingBack | Phase::Ended(_) => false,
+            Phase::Queued | Phase::Failing { .. } | Phase::Canceling { .. } | Phase::RollingBack | Phase::Ended(_) => {
+                false
+            }
         }
     }
 

@@ -115,6 +115,9 @@ pub const EXPECTED: &[&str] = &[
     "takeover: from a driver that still lived",
     "takeover: the driver before still recorded something",
     "takeover: unattended input",
+    "queue: its turn came",
+    "queue: a newer one in its stead",
+    "queue: stopped",
     "clock: jumped ahead",
     "clock: jumped back",
 ];

@@ -270,6 +270,7 @@ impl Somebody<'_> {
         let Some(step) = wait.step.clone() else {
             return match wait.cause {
                 WaitCause::Pause => Ok(Answer::Says(ask(Intervention::Resume), wait.text)),
+                WaitCause::Queue => Ok(Answer::Says(Input::Admitted, wait.text)),
                 _ => violated("a wait names its cause and who can end it", wait.text),
             };
         };

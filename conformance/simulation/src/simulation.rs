@@ -6,9 +6,11 @@ use std::sync::Arc;
 
 use windlass_engine::{CallId, CallResult, Callback, Input, Release, TopicMaker};
 use windlass_model::check::Installed;
+use windlass_model::concurrency::{Claim, Group, Priority, QueueOrder};
 use windlass_model::digest::Digest;
 use windlass_model::event::{Created, Record};
 use windlass_model::failure::StepError;
+use windlass_model::name::TenantName;
 use windlass_model::plan::Plan;
 use windlass_model::time::Timestamp;
 use windlass_store::MemoryStore;
@@ -53,6 +55,8 @@ pub(crate) enum Happening {
     Person,
     /// A process starts and takes the release over.
     Recover,
+    /// A release that waits has its turn, or gives way to a newer one.
+    Turn,
 }
 
 /// What the store does with an append.
@@ -97,6 +101,8 @@ pub struct Simulation {
     pub(crate) text: String,
     pub(crate) detail: Detail,
     pub(crate) dice: Dice,
+    /// Of those who keep the queue.
+    turns: Dice,
     pub(crate) profile: Profile,
     pub(crate) now: u64,
     pub(crate) skew: i64,
@@ -144,6 +150,13 @@ pub fn run(seed: u64, catalog: &Installed, detail: Detail) -> Ran {
     Ran { counts: simulation.witness.counts, story: simulation.story, violation }
 }
 
+/// One release in ten has to wait for its turn.
+fn claim(turns: &mut Dice) -> Option<Claim> {
+    let group = Group { name: "simulated".to_owned(), order: QueueOrder::OldestFirst, limit: 1 };
+    let claim = Claim { group: Some(group), tenant: TenantName::default(), priority: Priority::Normal };
+    turns.permille(100).then_some(claim)
+}
+
 fn said(panic: &dyn std::any::Any) -> String {
     let text = panic.downcast_ref::<String>().map(String::as_str).or(panic.downcast_ref::<&str>().copied());
     text.unwrap_or("it did not say why").to_owned()
@@ -152,6 +165,7 @@ fn said(panic: &dyn std::any::Any) -> String {
 impl Simulation {
     fn new(seed: u64, made: workflows::Made, detail: Detail) -> Self {
         let mut dice = Dice::new(seed, 2);
+        let mut turns = Dice::new(seed, 4);
         let profile = Profile::new(&mut dice);
         let plan = Arc::new(made.plan);
         let created = Created {
@@ -163,6 +177,7 @@ impl Simulation {
             salt: seed.to_be_bytes().repeat(2).try_into().expect("16 bytes"),
             parent: None,
             rehearsal: false,
+            claim: claim(&mut turns),
         };
         Self {
             witness: Witness::new(plan.clone(), created.clone()),
@@ -171,6 +186,7 @@ impl Simulation {
             text: made.text,
             detail,
             dice,
+            turns,
             profile,
             now: 1_000_000_000,
             skew: 0,
@@ -271,6 +287,10 @@ impl Simulation {
             let driver = self.drive(release);
             self.match_up(driver)?;
         }
+        if self.witness.is_queued() {
+            let after = self.turns.below(60_000);
+            self.later(after, Happening::Turn);
+        }
         let first = self.dice.below(self.profile.people);
         self.later(first, Happening::Person);
         Ok(())
@@ -316,6 +336,25 @@ impl Simulation {
             Happening::Callback(maker, topic, again) => self.callback(maker, topic, again),
             Happening::Person => self.person(),
             Happening::Recover => self.recover(),
+            Happening::Turn => self.turn(),
+        }
+    }
+
+    /// Whoever keeps the queue tells the release what its turn is until that is recorded.
+    fn turn(&mut self) -> Result<(), Violation> {
+        if !self.witness.is_queued() {
+            return Ok(());
+        }
+        let after = self.turns.between(1, 10_000);
+        self.later(after, Happening::Turn);
+        let input = if self.turns.permille(100) {
+            Input::Superseded { by: "simulated-2".parse().expect("an id") }
+        } else {
+            Input::Admitted
+        };
+        match self.current() {
+            Some(driver) => self.input(driver, input, false),
+            None => Ok(()),
         }
     }
 

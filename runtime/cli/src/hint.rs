@@ -12,7 +12,7 @@ pub(crate) fn of(error: &anyhow::Error) -> Option<String> {
             Some("if that process hangs, end it; the next command goes on from the journal".to_owned())
         }
         Some(ClientError::Refused { status, .. }) if status.as_u16() == 404 => {
-            Some("`windlass release list` shows the releases, `windlass plugin list` the plugins, `windlass schedule list` the schedules, `windlass breaker list` the breakers".to_owned())
+            Some("`windlass release list` shows the releases, `windlass plugin list` the plugins, `windlass schedule list` the schedules, `windlass breaker list` the breakers, `windlass limit list` the limits".to_owned())
         }
         Some(ClientError::Runtime(error)) => of_runtime(error),
         _ => error.chain().find_map(|it| it.downcast_ref::<RuntimeError>()).and_then(of_runtime),

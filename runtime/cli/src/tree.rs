@@ -247,7 +247,11 @@ impl Teller {
         for wait in view.waits.iter().filter(|it| !it.command.is_empty()) {
             if self.asked.insert((wait.step.clone(), wait.text.clone())) {
                 let who = if wait.step.is_empty() { &view.release } else { &wait.step };
-                lines.push(format!("{who:>12}  waits for {}: {}", wait.owner, wait.command));
+                lines.push(match &wait.queue {
+                    // There is nothing to do but to wait.
+                    Some(_) => format!("{who:>12}  waits: {}", wait.text),
+                    None => format!("{who:>12}  waits for {}: {}", wait.owner, wait.command),
+                });
             }
         }
         if self.states.insert(String::new(), view.state.clone()).as_ref() != Some(&view.state) {

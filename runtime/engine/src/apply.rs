@@ -46,6 +46,10 @@ impl Release {
         match event {
             Event::LeftAlone => {}
             Event::ParentTold if self.is_untold() => self.parent_told = true,
+            Event::Admitted if self.is_queued() => self.take_admission(at),
+            Event::Admitted => return Err(self.illegal("an admission")),
+            Event::Superseded { by } if self.is_queued() => self.superseded_by = Some(by.clone()),
+            Event::Superseded { .. } => return Err(self.illegal("a newer one in its stead")),
             Event::ParentTold => return Err(self.illegal("a word to the release it is a part of")),
             Event::ReleaseCreated(_) => {
                 return Err(IllegalEvent::Release { state: self.state.name(), event: "a second creation" });

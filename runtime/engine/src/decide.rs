@@ -37,6 +37,8 @@ impl Release {
             Input::Vote { step, actor, approved, comment } => self.vote(step, actor, approved, comment, now)?,
             Input::CallHeld { call, hold, is_open } => self.hold(call, hold, is_open, now)?,
             Input::CallLetThrough { call } => self.let_through(call, now)?,
+            Input::Admitted => self.admit(now)?,
+            Input::Superseded { by } => self.supersede(by, now)?,
             Input::Intervene { actor, reason, intervention } => self.intervene(actor, reason, intervention, now)?,
         };
         events.extend(self.settle(now));
@@ -230,7 +232,8 @@ impl Release {
             ReleaseState::Failing { rollback: false, .. } if rollback => {
                 self.record(events, Event::FailingStarted { step, rollback }, now);
             }
-            ReleaseState::Failing { .. }
+            ReleaseState::Queued
+            | ReleaseState::Failing { .. }
             | ReleaseState::Canceling { .. }
             | ReleaseState::RollingBack { .. }
             | ReleaseState::Finishing { .. }

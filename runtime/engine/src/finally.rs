@@ -16,7 +16,8 @@ impl Release {
         match self.state {
             ReleaseState::Running => !self.definition(index).finally,
             ReleaseState::Finishing { canceled, .. } => self.definition(index).finally && !canceled,
-            ReleaseState::Failing { .. }
+            ReleaseState::Queued
+            | ReleaseState::Failing { .. }
             | ReleaseState::Canceling { .. }
             | ReleaseState::RollingBack { .. }
             | ReleaseState::Ended { .. } => false,

@@ -7,7 +7,7 @@ use windlass_model::actor::Actor;
 use windlass_model::event::{Hold, Intervention, Operation};
 use windlass_model::failure::StepError;
 use windlass_model::graph::StepIndex;
-use windlass_model::name::StepName;
+use windlass_model::name::{ReleaseId, StepName};
 use windlass_model::time::{Span, Timestamp};
 
 use crate::step::Call;
@@ -82,6 +82,13 @@ pub enum Input {
     CallLetThrough {
         /// Which.
         call: CallId,
+    },
+    /// It has its place, and begins.
+    Admitted,
+    /// Of those that wait only the newest goes on, and it is not this one.
+    Superseded {
+        /// The newer one.
+        by: ReleaseId,
     },
 }
 

@@ -184,6 +184,12 @@ impl Release {
                 let pivot = self.pivot_passed().expect("just seen");
                 return Err(Rejected::PastPivot { step: self.name_of(pivot) });
             }
+            // Nothing of it has begun.
+            Intervention::Cancel { .. } | Intervention::Rollback if self.is_queued() => {
+                let rollback = intervention != Intervention::Cancel { rollback: false };
+                self.record(&mut events, intervened, now);
+                self.end(&mut events, if rollback { Outcome::RolledBack } else { Outcome::Canceled }, now);
+            }
             Intervention::Cancel { rollback } => match &self.state {
                 ReleaseState::Finishing { canceled: false, .. } if !rollback => {
                     self.record(&mut events, intervened, now);

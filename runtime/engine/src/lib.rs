@@ -23,6 +23,7 @@ mod finally;
 mod hold;
 mod input;
 mod intervention;
+mod queue;
 mod release;
 mod retry;
 mod rollback;

@@ -74,6 +74,8 @@ pub struct Release {
     pub(crate) left_alone: bool,
     /// Whether who waits for it knows how it ended.
     pub(crate) parent_told: bool,
+    /// The newer release for which it ended without having begun.
+    pub(crate) superseded_by: Option<ReleaseId>,
     pub(crate) records: u64,
 }
 
@@ -114,6 +116,8 @@ pub(crate) enum DueKey {
 /// Where a release stands.
 #[derive(Debug, Clone, PartialEq)]
 pub enum ReleaseState {
+    /// It waits for its place; nothing of it has begun.
+    Queued,
     /// Steps start as their needs and gates allow.
     Running,
     /// A step failed; nothing new starts, running steps end by themselves.
@@ -153,6 +157,7 @@ impl ReleaseState {
     /// One word for screens.
     pub fn name(&self) -> &'static str {
         match self {
+            Self::Queued => "queued",
             Self::Running => "running",
             Self::Failing { .. } => "failing",
             Self::Canceling { .. } => "canceling",
@@ -190,13 +195,24 @@ pub enum ReplayError {
 impl Release {
     /// A new release, and its first record.
     ///
-    /// The caller has checked the parameters against the workflow and made sure of the plan's digest.
+    /// The caller has checked the parameters against the workflow and made sure of the plan's digest. One with a
+    /// claim waits until [`crate::Input::Admitted`] comes.
     pub fn create(plan: Arc<Plan>, created: Created, now: Timestamp) -> (Self, Record) {
         let event = Event::ReleaseCreated(Box::new(created.clone()));
         let mut release = Self::begin(plan, Box::new(created), now);
         let mut events = vec![event];
         events.extend(release.settle(now));
         (release, Record { at: now, events })
+    }
+
+    /// As [`Self::create`], of one that has the place that it needs: it begins in its first record.
+    pub fn create_admitted(plan: Arc<Plan>, created: Created, now: Timestamp) -> (Self, Record) {
+        let (mut release, mut record) = Self::create(plan, created, now);
+        if release.is_queued() {
+            release.record(&mut record.events, Event::Admitted, now);
+            record.events.extend(release.settle(now));
+        }
+        (release, record)
     }
 
     fn begin(plan: Arc<Plan>, created: Box<Created>, now: Timestamp) -> Self {
@@ -218,7 +234,7 @@ impl Release {
         let mut release = Self {
             created_at: now,
             updated_at: now,
-            state: ReleaseState::Running,
+            state: if created.claim.is_some() { ReleaseState::Queued } else { ReleaseState::Running },
             steps: (0..count).map(|_| StepRun::new()).collect(),
             facts,
             pins: BTreeMap::new(),
@@ -244,6 +260,7 @@ impl Release {
             pause: None,
             left_alone: false,
             parent_told: false,
+            superseded_by: None,
             records: 1,
             plan: plan.clone(),
             created,

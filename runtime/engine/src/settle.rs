@@ -26,7 +26,8 @@ impl Release {
                 // A pause holds what is new; one that has nothing left to start may end.
                 ReleaseState::Running => self.pause.is_none() || self.unfinished == 0,
                 ReleaseState::Finishing { canceled, .. } => !canceled,
-                ReleaseState::Failing { .. }
+                ReleaseState::Queued
+                | ReleaseState::Failing { .. }
                 | ReleaseState::Canceling { .. }
                 | ReleaseState::RollingBack { .. }
                 | ReleaseState::Ended { .. } => false,
@@ -35,6 +36,7 @@ impl Release {
                 continue;
             }
             match &self.state {
+                ReleaseState::Queued => return events,
                 ReleaseState::Running if self.unfinished > 0 => return events,
                 // What a rehearsal is for; of one inside of another the outer one sees to that.
                 ReleaseState::Running if self.created.rehearsal && self.created.parent.is_none() => {

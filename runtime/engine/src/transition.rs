@@ -304,6 +304,8 @@ pub(crate) fn name_of(event: &Event) -> &'static str {
         | Event::ParentTold
         | Event::RollbackOverdue
         | Event::OutputsRefused { .. }
+        | Event::Admitted
+        | Event::Superseded { .. }
         | Event::ReleaseEnded { .. } => "an event of the release",
     }
 }

@@ -50,6 +50,8 @@ pub enum WaitCause {
     Breaker,
     /// A version of a service that is not live yet.
     Service,
+    /// Other releases go before it.
+    Queue,
 }
 
 impl Release {
@@ -64,11 +66,12 @@ impl Release {
             until: None,
             action: format!("resume {} --reason …", self.id()),
         }));
+        waits.extend(self.queue_wait());
         waits.sort_by_key(|it| match it.cause {
             WaitCause::Pause => 0,
             WaitCause::Decision => 1,
             WaitCause::Approval => 2,
-            WaitCause::Breaker | WaitCause::Service => 3,
+            WaitCause::Breaker | WaitCause::Service | WaitCause::Queue => 3,
             WaitCause::Outside | WaitCause::Backoff | WaitCause::Delay => 4,
         });
         waits
@@ -211,6 +214,9 @@ impl Release {
         }
         if let Some(problem) = self.outputs_refused() {
             return problem.to_owned();
+        }
+        if let Some(newer) = &self.superseded_by {
+            return format!("{}: {newer} is newer, and only the newest that waits goes on", self.state.name());
         }
         let running: Vec<String> = self.active.iter().map(|it| self.name_of(*it).to_string()).collect();
         if running.is_empty() {

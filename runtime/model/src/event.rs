@@ -5,6 +5,7 @@
 use serde_json::Value;
 
 use crate::actor::Actor;
+use crate::concurrency::Claim;
 use crate::digest::Digest;
 use crate::failure::StepError;
 use crate::name::{PhaseName, ReleaseId, StepName};
@@ -269,6 +270,13 @@ pub enum Event {
         /// The step.
         step: StepName,
     },
+    /// A release that waited has what it needs, and begins.
+    Admitted,
+    /// Of those that wait in a group only the newest goes on, and it is not this one.
+    Superseded {
+        /// The newer one.
+        by: ReleaseId,
+    },
 }
 
 /// What holds a call.
@@ -312,6 +320,9 @@ pub struct Created {
     pub parent: Option<Parent>,
     /// Whether it only shows that, and how fast, what it does can be rolled back.
     pub rehearsal: bool,
+    /// What it needs before it begins; nothing of it starts until it is admitted. None where it begins at once and
+    /// nobody waits for its place.
+    pub claim: Option<Claim>,
 }
 
 /// The release and the step that a release is a part of.
@@ -528,6 +539,8 @@ impl Event {
             | Self::OutputsRefused { .. }
             | Self::LeftAlone
             | Self::ParentTold
+            | Self::Admitted
+            | Self::Superseded { .. }
             | Self::ReleaseEnded { .. } => None,
         }
     }

@@ -10,6 +10,7 @@ pub mod actor;
 pub mod artifact;
 pub mod breaker;
 pub mod check;
+pub mod concurrency;
 pub mod connection;
 pub mod digest;
 pub mod draw;

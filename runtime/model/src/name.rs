@@ -122,6 +122,15 @@ names! {
     ServiceName, "service name", is_name;
     /// The name of a place where services run.
     EnvironmentName, "environment name", is_name;
+    /// For whom a release is made: a team, a product.
+    TenantName, "tenant name", is_name;
+}
+
+impl Default for TenantName {
+    /// The tenant of releases whose workflow names none.
+    fn default() -> Self {
+        Self("default".into())
+    }
 }
 
 impl StepName {

@@ -8,11 +8,12 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use crate::check::schema::{breaches, explain_at};
+use crate::concurrency::Concurrency;
 use crate::expression::Expression;
 use crate::failure::FailureClass;
 use crate::fan_out::{Allowance, ForEach};
 use crate::manifest::compile_schema;
-use crate::name::{ActionName, ConnectionName, PhaseName, PluginName, RoleName, StepName, WorkflowName};
+use crate::name::{ActionName, ConnectionName, PhaseName, PluginName, RoleName, StepName, TenantName, WorkflowName};
 use crate::service::{Delivers, Requires};
 use crate::template::Template;
 use crate::time::Span;
@@ -44,6 +45,12 @@ pub struct Workflow {
     /// What of that is declared to be of a type.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub output_types: BTreeMap<String, OutputType>,
+    /// How many of its releases go on at once.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub concurrency: Option<Concurrency>,
+    /// Which tenant its releases count for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tenant: Option<TenantName>,
 }
 
 /// What an output is declared to be.

@@ -5,6 +5,9 @@
 //!
 //! **Invariant:** an entry in `driven` is made, and taken away, under its lock together with the parking's.
 
+#[cfg(test)]
+mod tests;
+
 use std::collections::HashMap;
 use std::sync::{Arc, Weak};
 use std::time::Duration;
@@ -87,6 +90,7 @@ impl Runtime {
             {
                 self.inner.services.expect(&self.inner, &release);
             }
+            self.inner.admission.restore(&outline);
             match outline.rest {
                 // Nothing was going on that could have been cut off.
                 Some(rest) => {
@@ -109,6 +113,7 @@ impl Runtime {
                 },
             }
         }
+        self.admission_is_complete();
         tokio::spawn(keep_time(Arc::downgrade(&self.inner)));
         tokio::spawn(crate::breakers::keep(Arc::downgrade(&self.inner)));
         Ok(())
@@ -393,193 +398,4 @@ pub(crate) const CLOCK_LOOK: Duration = Duration::from_secs(60);
 enum Next {
     Due(ReleaseId),
     At(Option<Timestamp>),
-}
-
-#[cfg(test)]
-mod tests {
-    use std::sync::atomic::{AtomicBool, Ordering};
-
-    use futures::FutureExt as _;
-    use futures::future::BoxFuture;
-    use serde_json::json;
-    use windlass_model::actor::Actor;
-    use windlass_model::digest::Digest;
-    use windlass_model::event::Record;
-    use windlass_model::manifest::Effect;
-    use windlass_model::name::WorkflowName;
-    use windlass_model::plan::{Pin, Plan};
-    use windlass_model::workflow::{ApprovalGate, Approver, Gate, RetryPolicy, Workflow};
-    use windlass_store::{Append, AppendError, CheckReport, DocumentKind, MemoryStore, Outline, Store};
-
-    use super::*;
-    use crate::runtime::RuntimeOptions;
-    use crate::state_directory::StateDirectory;
-
-    /// A store whose disk fails as long as it is broken.
-    #[derive(Default)]
-    struct Failing {
-        store: MemoryStore,
-        is_broken: AtomicBool,
-        /// Whether it writes and says that it did not.
-        lies: AtomicBool,
-    }
-
-    impl Failing {
-        fn works(&self) -> Result<(), StoreError> {
-            match self.is_broken.load(Ordering::SeqCst) {
-                false => Ok(()),
-                true => Err(failed()),
-            }
-        }
-    }
-
-    fn failed() -> StoreError {
-        StoreError::Io { doing: "read".to_owned(), source: Arc::new(std::io::ErrorKind::StorageFull.into()) }
-    }
-
-    impl Store for Failing {
-        fn append(&self, append: Append) -> BoxFuture<'_, Result<(), AppendError>> {
-            match self.works() {
-                Ok(()) if self.lies.load(Ordering::SeqCst) => {
-                    let written = self.store.append(append);
-                    async move { written.await.and(Err(failed().into())) }.boxed()
-                }
-                Ok(()) => self.store.append(append),
-                Err(error) => async move { Err(error.into()) }.boxed(),
-            }
-        }
-        fn journal(&self, release: &ReleaseId) -> Result<Vec<Record>, StoreError> {
-            self.works().and_then(|()| self.store.journal(release))
-        }
-        fn outlines(&self) -> Result<Vec<Outline>, StoreError> {
-            self.store.outlines()
-        }
-        fn outline(&self, release: &ReleaseId) -> Result<Option<Outline>, StoreError> {
-            self.store.outline(release)
-        }
-        fn next_number(&self, workflow: &WorkflowName) -> Result<u64, StoreError> {
-            self.store.next_number(workflow)
-        }
-        fn put_document(
-            &self,
-            kind: DocumentKind,
-            name: &str,
-            bytes: Vec<u8>,
-        ) -> BoxFuture<'_, Result<(), StoreError>> {
-            self.store.put_document(kind, name, bytes)
-        }
-        fn document(&self, kind: DocumentKind, name: &str) -> Result<Option<Vec<u8>>, StoreError> {
-            self.store.document(kind, name)
-        }
-        fn documents(&self, kind: DocumentKind) -> Result<Vec<(String, Vec<u8>)>, StoreError> {
-            self.store.documents(kind)
-        }
-        fn remove_document(&self, kind: DocumentKind, name: &str) -> BoxFuture<'_, Result<bool, StoreError>> {
-            self.store.remove_document(kind, name)
-        }
-        fn put_blob(&self, bytes: Vec<u8>) -> BoxFuture<'_, Result<Digest, StoreError>> {
-            self.store.put_blob(bytes)
-        }
-        fn blob(&self, digest: &Digest) -> Result<Option<Vec<u8>>, StoreError> {
-            self.store.blob(digest)
-        }
-        fn check(&self) -> Result<CheckReport, StoreError> {
-            self.store.check()
-        }
-    }
-
-    /// One step that two people have to approve.
-    fn plan() -> Plan {
-        let approval = ApprovalGate {
-            from: vec![Approver::User("ana".to_owned()), Approver::User("ben".to_owned())],
-            min: 2,
-            requester_may_approve: false,
-            message: None,
-        };
-        let workflow = serde_json::json!({
-            "name": "held", "description": null, "parameters": {}, "phases": [], "outputs": {},
-            "steps": [{
-                "name": "deploy", "phase": null, "needs": [], "connections": "unbound", "with": {}, "when": null,
-                "uses": { "plugin": "helm", "action": "upgrade", "version": "*" }, "retry": RetryPolicy::default(),
-                "timeout": null, "gates": [Gate::Approval(approval)], "on_failure": "pause", "rollback": "automatic",
-            }],
-        });
-        let workflow: Workflow = serde_json::from_value(workflow).expect("a workflow");
-        let pin = Pin {
-            runs: windlass_model::plan::Runs::Component(Digest::of(b"helm")),
-            version: semver::Version::new(0, 1, 0),
-            effect: Effect::Write,
-            cancel: false,
-            rollback: false,
-            find: false,
-            connections: std::collections::BTreeMap::new(),
-        };
-        Plan::new(workflow, vec![pin]).expect("a plan")
-    }
-
-    fn person(name: &str) -> Actor {
-        Actor { name: name.to_owned(), groups: Vec::new(), authenticated: "test".to_owned() }
-    }
-
-    async fn until(runtime: &Runtime, wanted: (usize, usize)) {
-        let so = async {
-            while runtime.attended() != wanted {
-                tokio::task::yield_now().await;
-            }
-        };
-        let in_time = tokio::time::timeout(Duration::from_secs(20), so).await;
-        assert!(in_time.is_ok(), "{:?} are attended, not {wanted:?}", runtime.attended());
-    }
-
-    #[tokio::test(flavor = "multi_thread")]
-    async fn a_release_that_was_begun_though_the_store_failed_is_looked_after() {
-        let folder = tempfile::tempdir().expect("a folder");
-        let state = StateDirectory::open(folder.path()).expect("a state directory");
-        let store = Arc::new(Failing::default());
-        let runtime = Runtime::with_store(state, store.clone(), RuntimeOptions::default()).await.expect("a runtime");
-        let plan = runtime.keep_plan(plan()).await.expect("kept");
-        store.lies.store(true, Ordering::SeqCst);
-        runtime.begin(&plan, json!({}), person("zoe")).await.expect_err("the store says that it failed");
-        let id = store.open_releases().expect("readable").pop().expect("it was begun all the same");
-        assert!(matches!(runtime.attends(&id), Attended::Parked(Some(_))), "{:?}", runtime.attends(&id));
-    }
-
-    #[tokio::test(flavor = "multi_thread")]
-    async fn a_release_whose_store_fails_is_not_forgotten() {
-        let folder = tempfile::tempdir().expect("a folder");
-        let state = StateDirectory::open(folder.path()).expect("a state directory");
-        let store = Arc::new(Failing::default());
-        let runtime = Runtime::with_store(state, store.clone(), RuntimeOptions::default()).await.expect("a runtime");
-        let plan = runtime.keep_plan(plan()).await.expect("kept");
-        let id = runtime.begin(&plan, json!({}), person("zoe")).await.expect("begun");
-        until(&runtime, (0, 1)).await;
-        let vote = |name: &str| Input::Vote {
-            step: "deploy".parse().expect("a name"),
-            actor: person(name),
-            approved: true,
-            comment: String::new(),
-        };
-
-        // It cannot be read.
-        store.is_broken.store(true, Ordering::SeqCst);
-        let refused = runtime.tell(&id, vote("ana")).await.expect_err("it is not recorded");
-        assert!(matches!(refused, RuntimeError::NotTaken(NotTaken::NotRecorded(_))), "{refused:?}");
-        until(&runtime, (0, 1)).await;
-
-        // It is in memory and cannot be recorded: who watches it keeps it there.
-        store.is_broken.store(false, Ordering::SeqCst);
-        let watching = runtime.changes(&id).expect("it is open");
-        runtime.tell(&id, vote("ana")).await.expect("recorded");
-        store.is_broken.store(true, Ordering::SeqCst);
-        let refused = runtime.tell(&id, vote("ben")).await.expect_err("it is not recorded");
-        assert!(matches!(refused, RuntimeError::NotTaken(NotTaken::NotRecorded(_))), "{refused:?}");
-        drop(watching);
-        until(&runtime, (0, 1)).await;
-
-        // There is room again; what was acknowledged is there, what was not is not.
-        store.is_broken.store(false, Ordering::SeqCst);
-        let release = runtime.release(&id).await.expect("readable");
-        let index = release.plan().index_of(&"deploy".parse().expect("a name")).expect("a step");
-        assert_eq!(release.step(index).votes.len(), 1);
-    }
 }

@@ -10,10 +10,12 @@ use futures::future::BoxFuture;
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::{self, AbortHandle, JoinSet};
 use windlass_engine::{CallId, CallResult, Input, Rejected, Release};
+use windlass_model::concurrency::{Claim, Priority, Standing};
 use windlass_model::event::Record;
 use windlass_model::failure::StepError;
 use windlass_store::{Append, AppendError, Outline, Rest};
 
+use crate::admission::Door;
 use crate::attendance::{CLOCK_LOOK, is_unwatched, may_park};
 use crate::breakers::Gate;
 use crate::clock::{dice, now};
@@ -75,6 +77,7 @@ pub(crate) async fn drive(
     let mut gate = Gate::new(inner.clone(), release);
     let delivering = services::delivering(release.plan());
     let mut is_expected = false;
+    let mut door = Door::new(inner.clone(), release);
     if beginning == Beginning::TakenOver {
         // Never refused.
         let _ = take(inner, release, Input::TakenOver).await?;
@@ -86,7 +89,8 @@ pub(crate) async fn drive(
         if !std::mem::replace(&mut is_expected, release.outcome().is_none()) {
             inner.services.expect(inner, release);
         }
-        if gate.ask(release, &in_flight).await? {
+        let began = door.look(release).await?;
+        if gate.ask(release, &in_flight).await? || began {
             changed.send_replace(release.records());
         }
         match_up(inner, release, sender, &mut calls, &mut in_flight);
@@ -231,6 +235,24 @@ pub fn outline(release: &Release) -> Outline {
         open: release.outcome().is_none() || release.is_untold(),
         rest: rest(release),
         promises: release.outcome().is_none() && services::promises(release.plan()),
+        standing: standing(release).map(Box::new),
+    }
+}
+
+/// How an open release stands in its queues, where that is not how most do.
+fn standing(release: &Release) -> Option<Standing> {
+    if release.outcome().is_some() {
+        return None;
+    }
+    let (created, tenant) = (release.created(), release.plan().workflow().tenant.clone());
+    let (admitted, counted) = (!release.is_queued(), created.parent.is_none());
+    match &created.claim {
+        Some(claim) => Some(Standing { claim: claim.clone(), admitted, counted }),
+        None if counted && tenant.is_none() => None,
+        None => {
+            let claim = Claim { group: None, tenant: tenant.unwrap_or_default(), priority: Priority::default() };
+            Some(Standing { claim, admitted, counted })
+        }
     }
 }
 

@@ -8,6 +8,7 @@
 //! **Invariant:** what the engine decided is in the store before anything is done about it.
 //! **Invariant:** a release is shown by one type, [`view::ReleaseView`], wherever it is shown.
 
+pub mod admission;
 pub mod api;
 pub mod backup;
 pub mod breakers;
@@ -31,6 +32,7 @@ pub mod upkeep;
 pub mod view;
 
 mod attendance;
+mod begin;
 mod call;
 mod nested;
 mod parking;

@@ -28,9 +28,10 @@ use windlass_model::name::{ReleaseId, StepName};
 use windlass_model::parse::check_parameters;
 use windlass_store::AppendError;
 
+use crate::admission::Asked;
 use crate::driver::{Message, NotTaken};
 use crate::plans::KeptPlan;
-use crate::runtime::{Request, Runtime, RuntimeError, lock};
+use crate::runtime::{Runtime, RuntimeError, lock};
 
 /// What a failure is called that is the store's, and not the other release's.
 const UNREACHABLE: &str = "release-unreachable";
@@ -161,17 +162,18 @@ impl NestedCall {
             let began = Began { attempt: self.order.id.attempt, release: release.clone() };
             self.note(self.order.id, &began).await?;
             self.began = Some(began);
-            let request = Request {
-                parameters: parameters.clone(),
-                parent: Some(self.parent()),
+            let asked = Asked {
                 rehearsal: self.rehearsal,
-                ..Request::by(self.requested_by.clone())
+                ..Asked::within(parameters.clone(), self.requested_by.clone(), Some(self.parent()))
             };
-            match begin_to_the_end(&self.runtime, kept.clone(), release.clone(), request).await {
+            match begin_to_the_end(&self.runtime, kept.clone(), release.clone(), asked).await {
                 Ok(Ok(())) => return Ok(release),
                 // Somebody else took the number.
-                Ok(Err(AppendError::Conflict { .. })) => {}
-                Ok(Err(error)) => return Err(ours(&RuntimeError::from(error))),
+                Ok(Err(RuntimeError::Append(AppendError::Conflict { .. }))) => {}
+                Ok(Err(error @ RuntimeError::Admission(_))) => {
+                    return Err(StepError::host(FailureClass::Invalid, "group-refused", error.to_string()));
+                }
+                Ok(Err(error)) => return Err(ours(&error)),
                 Err(error) => return Err(StepError::host(FailureClass::Internal, "host-panicked", error.to_string())),
             }
         }
@@ -190,7 +192,7 @@ impl NestedCall {
         if inner.outcome().is_some() {
             return Ok(CallResult::Done(serde_json::Value::Null));
         }
-        if matches!(inner.state(), ReleaseState::Running | ReleaseState::Failing { .. }) {
+        if matches!(inner.state(), ReleaseState::Queued | ReleaseState::Running | ReleaseState::Failing { .. }) {
             // If it refuses, it has just ended, and says so.
             let _refused = self.ask(&id, Intervention::Cancel { rollback: false }, "stopped").await?;
         }
@@ -205,7 +207,10 @@ impl NestedCall {
             ReleaseState::Ended { outcome: outcome @ Outcome::PartiallyRolledBack, .. } => {
                 return Err(ended_badly(inner, *outcome));
             }
-            ReleaseState::Ended { .. } | ReleaseState::Running | ReleaseState::Failing { .. } => {
+            ReleaseState::Ended { .. }
+            | ReleaseState::Queued
+            | ReleaseState::Running
+            | ReleaseState::Failing { .. } => {
                 if let Err(rejected) = self.ask(&id, Intervention::Rollback, "rolled back").await? {
                     let message = format!("release {id} cannot be rolled back: {rejected}");
                     return Err(StepError::host(FailureClass::Rejected, "rollback-refused", message));
@@ -266,12 +271,12 @@ async fn begin_to_the_end(
     runtime: &Runtime,
     kept: KeptPlan,
     id: ReleaseId,
-    request: Request,
-) -> Result<Result<(), AppendError>, JoinError> {
+    asked: Asked,
+) -> Result<Result<(), RuntimeError>, JoinError> {
     let runtime = runtime.clone();
     lock(&runtime.inner.beginnings.ids).insert(id.clone());
     let begun = tokio::spawn(async move {
-        let begun = runtime.begin_as(&kept, id.clone(), crate::clock::random_bytes(), request).await;
+        let begun = runtime.begin_as(&kept, id.clone(), crate::clock::random_bytes(), asked).await;
         let beginnings = &runtime.inner.beginnings;
         lock(&beginnings.ids).remove(&id);
         beginnings.changed.notify_waiters();

@@ -6,9 +6,8 @@ use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
 use tokio::sync::{Notify, Semaphore, watch};
 use windlass_engine::Release;
-use windlass_model::actor::Actor;
 use windlass_model::digest::Digest;
-use windlass_model::event::{Created, Event, Parent, Record};
+use windlass_model::event::{Event, Record};
 use windlass_model::name::{ReleaseId, StepName, WorkflowName};
 use windlass_model::plan::Plan;
 use windlass_model::workflow::Uses;
@@ -19,7 +18,7 @@ use crate::attendance::Attendance;
 use crate::callbacks::{CALLBACK_BODY_BYTES_MAX, CALLBACK_HEADER_BYTES_MAX, CallbackUrl};
 use crate::catalog::{Catalog, CatalogError, Declaration, Installed};
 use crate::components::{Calls, Components};
-use crate::driver::{self, Beginning, NotTaken};
+use crate::driver::{self, NotTaken};
 use crate::plans::KeptPlan;
 use crate::state_directory::StateDirectory;
 use crate::step_log::StepLog;
@@ -76,6 +75,7 @@ pub(crate) struct Inner {
     /// What became of rehearsals is written one after the other.
     pub(crate) rehearsing: tokio::sync::Mutex<()>,
     pub(crate) beginnings: crate::nested::Beginnings,
+    pub(crate) admission: crate::admission::Admission,
 }
 
 /// What Windlass could not do.
@@ -159,6 +159,9 @@ pub enum RuntimeError {
     /// A breaker is not there, or cannot be so.
     #[error(transparent)]
     Breaker(#[from] crate::breakers::BreakerError),
+    /// A release may not begin, or a limit cannot be so.
+    #[error(transparent)]
+    Admission(#[from] crate::admission::AdmissionError),
 }
 
 fn sandbox(state: &StateDirectory) -> Result<Components, RuntimeError> {
@@ -216,6 +219,7 @@ impl Runtime {
         let catalog = Catalog::load(&*store)?;
         let services = crate::services::Services::load(store.clone())?;
         let breakers = Arc::new(crate::breakers::Breakers::load(store.clone())?);
+        let admission = crate::admission::Admission::load(&*store)?;
         let topics = Topics::new(state.topic_key().map_err(RuntimeError::State)?);
         let inner = Inner {
             store,
@@ -239,6 +243,7 @@ impl Runtime {
             services,
             rehearsing: tokio::sync::Mutex::default(),
             beginnings: crate::nested::Beginnings::default(),
+            admission,
         };
         let runtime = Self { inner: Arc::new(inner) };
         if runtime.inner.options.drive {
@@ -300,56 +305,6 @@ impl Runtime {
         Ok(installed)
     }
 
-    /// Begins a release of a plan.
-    ///
-    /// The parameters have been checked against the plan's workflow.
-    pub async fn begin(
-        &self,
-        kept: &KeptPlan,
-        parameters: serde_json::Value,
-        requested_by: windlass_model::actor::Actor,
-    ) -> Result<ReleaseId, RuntimeError> {
-        self.begin_requested(kept, Request { parameters, ..Request::by(requested_by) }).await
-    }
-
-    /// The same, with all that can be asked for.
-    pub(crate) async fn begin_requested(&self, kept: &KeptPlan, request: Request) -> Result<ReleaseId, RuntimeError> {
-        loop {
-            let id = self.inner.new_id(kept)?;
-            match self.begin_as(kept, id.clone(), crate::clock::random_bytes(), request.clone()).await {
-                Ok(()) => return Ok(id),
-                // Somebody else began a release of this workflow with the same number.
-                Err(AppendError::Conflict { .. }) => {}
-                Err(error) => return Err(error.into()),
-            }
-        }
-    }
-
-    /// Begins the release of this id, if there is none yet.
-    pub(crate) async fn begin_as(
-        &self,
-        kept: &KeptPlan,
-        release: ReleaseId,
-        salt: [u8; 16],
-        request: Request,
-    ) -> Result<(), AppendError> {
-        let KeptPlan { plan, digest, components } = kept.clone();
-        let Request { parameters, requested_by, parent, rehearsal } = request;
-        let created = Created { release, plan: digest, components, parameters, requested_by, salt, parent, rehearsal };
-        let (release, record) = Release::create(plan, created, crate::clock::now());
-        let recorded = driver::append(&self.inner, &release, 0, record).await;
-        match &recorded {
-            Ok(()) => {
-                self.inner.services.expect(&self.inner, &release);
-                self.drive(release, Beginning::Fresh);
-            }
-            // It may be there all the same.
-            Err(AppendError::Store(_)) => self.look_later(release.id()),
-            Err(AppendError::Conflict { .. }) => {}
-        }
-        recorded
-    }
-
     /// Checks an output that somebody wrote for a step against what the step's action gives.
     pub async fn check_output(
         &self,
@@ -402,6 +357,7 @@ impl Runtime {
         self.inner.breakers.tell_waits(&release, &mut view);
         self.inner.services.tell_waits(&release, &mut view);
         view.rehearsed = self.rehearsed(&release)?;
+        self.tell_place(&release, &mut view);
         Ok(view)
     }
 
@@ -432,22 +388,6 @@ impl Runtime {
                 changed = runtime.changes(&id);
             }
         }
-    }
-}
-
-/// What a release is begun with, beside its plan.
-#[derive(Debug, Clone)]
-pub(crate) struct Request {
-    /// Checked against the plan's workflow.
-    pub(crate) parameters: serde_json::Value,
-    pub(crate) requested_by: Actor,
-    pub(crate) parent: Option<Parent>,
-    pub(crate) rehearsal: bool,
-}
-
-impl Request {
-    pub(crate) fn by(requested_by: Actor) -> Self {
-        Self { parameters: serde_json::Value::Null, requested_by, parent: None, rehearsal: false }
     }
 }
 

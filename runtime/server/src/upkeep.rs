@@ -277,6 +277,7 @@ mod tests {
                 open: false,
                 rest: None,
                 promises: false,
+                standing: None,
             };
             let record = Record { at: Timestamp(number), events: vec![event] };
             let append = Append { release, expected: 0, record, outline: Some(outline) };

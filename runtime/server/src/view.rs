@@ -16,6 +16,7 @@ use windlass_model::name::StepName;
 use windlass_model::plan::Runs;
 use windlass_model::time::{Span, Timestamp};
 
+use crate::admission::QueueView;
 use crate::nested::{self, Began};
 use crate::rehearsal::RehearsedView;
 use crate::step_log::Progress;
@@ -199,7 +200,7 @@ pub struct VoteView {
 pub struct WaitView {
     /// Which step; empty when it is the release as a whole.
     pub step: String,
-    /// `approval`, `outside`, `backoff`, `delay`, `decision`, `pause`, `breaker` or `service`.
+    /// `approval`, `outside`, `backoff`, `delay`, `decision`, `pause`, `breaker`, `service` or `queue`.
     pub cause: String,
     /// In a sentence.
     pub text: String,
@@ -209,6 +210,9 @@ pub struct WaitView {
     pub until: Option<Timestamp>,
     /// The command that does something about it; empty when there is none.
     pub command: String,
+    /// Of a release that waits for its turn: where it stands.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub queue: Option<QueueView>,
 }
 
 /// A line of a release's story.
@@ -271,6 +275,7 @@ impl ReleaseView {
                         WaitCause::Delay => "delay",
                         WaitCause::Breaker => "breaker",
                         WaitCause::Service => "service",
+                        WaitCause::Queue => "queue",
                     }
                     .to_owned(),
                     text: it.text,
@@ -281,6 +286,7 @@ impl ReleaseView {
                         WaitCause::Breaker | WaitCause::Service => format!("windlass {}", it.action),
                         _ => format!("windlass release {}", it.action),
                     },
+                    queue: None,
                 })
                 .collect(),
             records: release.records(),
@@ -468,6 +474,10 @@ fn tell(event: &Event) -> String {
             HeldBy::Service(_) => format!("waits: {}", hold.text),
         },
         Event::CallLetThrough { .. } => "is not held any more".to_owned(),
+        Event::Admitted => "its turn has come".to_owned(),
+        Event::Superseded { by } => {
+            format!("{by} is newer, and of those that wait in its group only the newest goes on")
+        }
         Event::CallbackKept { .. } => "was called back before it waited for it: kept".to_owned(),
         Event::CheckpointRecorded { name, .. } => format!("checkpoint {name} is done"),
         Event::CallInterrupted { next, .. } => match next {

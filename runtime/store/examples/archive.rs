@@ -159,6 +159,7 @@ async fn release(store: &SledStore, number: u64, steps: u64, stays_open: bool) -
             open: expected != last,
             rest: None,
             promises: false,
+            standing: None,
         };
         let record = Record { at, events: vec![event(number, expected, last)] };
         store.append(Append { release: release.clone(), expected, record, outline: Some(outline) }).await?;

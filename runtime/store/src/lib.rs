@@ -37,6 +37,7 @@ pub mod sled;
 use std::fmt;
 
 use futures::future::BoxFuture;
+use windlass_model::concurrency::Standing;
 use windlass_model::digest::Digest;
 use windlass_model::event::Record;
 use windlass_model::name::{ReleaseId, WorkflowName};
@@ -154,6 +155,9 @@ pub struct Outline {
     pub rest: Option<Rest>,
     /// Whether, while it is open, it may need or deliver versions of services.
     pub promises: bool,
+    /// For an open release: how it stands in its queues. None for one that began at once, belongs to no group and
+    /// counts for the tenant of those who name none.
+    pub standing: Option<Box<Standing>>,
 }
 
 /// What ends the wait of a release in which nothing is going on.
@@ -213,11 +217,13 @@ pub enum DocumentKind {
     Rehearsals,
     /// Which versions of a service are and were live somewhere.
     Service,
+    /// How many releases may run or wait.
+    Limit,
 }
 
 impl DocumentKind {
     /// Every kind with its name.
-    pub const ALL: [(DocumentKind, &'static str); 8] = [
+    pub const ALL: [(DocumentKind, &'static str); 9] = [
         (Self::Plugin, "plugin"),
         (Self::Connection, "connection"),
         (Self::Tool, "tool"),
@@ -226,6 +232,7 @@ impl DocumentKind {
         (Self::Breaker, "breaker"),
         (Self::Rehearsals, "rehearsals"),
         (Self::Service, "service"),
+        (Self::Limit, "limit"),
     ];
 
     /// Its name on screens.
@@ -239,6 +246,7 @@ impl DocumentKind {
             Self::Breaker => "breaker",
             Self::Rehearsals => "rehearsals",
             Self::Service => "service",
+            Self::Limit => "limit",
         }
     }
 }

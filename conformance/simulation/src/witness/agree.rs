@@ -22,7 +22,9 @@ impl Witness {
             format!("{} records, and it counts {}", self.records, release.records())
         })?;
         let phase = match (release.state(), self.phase) {
-            (ReleaseState::Running, Phase::Running) | (ReleaseState::RollingBack { .. }, Phase::RollingBack) => true,
+            (ReleaseState::Queued, Phase::Queued)
+            | (ReleaseState::Running, Phase::Running)
+            | (ReleaseState::RollingBack { .. }, Phase::RollingBack) => true,
             (ReleaseState::Failing { rollback, .. }, Phase::Failing { rollback: seen }) => *rollback == seen,
             (ReleaseState::Canceling { rollback }, Phase::Canceling { rollback: seen, .. }) => *rollback == seen,
             (ReleaseState::Finishing { outcome, canceled }, Phase::Finishing { outcome: seen, canceled: stopped }) => {
@@ -129,7 +131,8 @@ impl Witness {
         let given: BTreeSet<&str> = release.topics().collect();
         ensure(given == topics.iter().copied().collect(), RULE, || format!("topics {given:?}, not {topics:?}"))?;
         self.compare_waits(release, &waiting)?;
-        let moves = !calls.is_empty() || wake_at.is_some() || !waiting.is_empty() || self.paused;
+        let moves =
+            !calls.is_empty() || wake_at.is_some() || !waiting.is_empty() || self.paused || self.phase == Phase::Queued;
         ensure(moves || release.outcome().is_some(), "nothing waits without a cause", || {
             "no call, no timer, no wait, and no end".to_owned()
         })
@@ -142,7 +145,7 @@ impl Witness {
     ) -> Result<(), Violation> {
         let waits = release.waits();
         let named: BTreeSet<_> = waits.iter().filter_map(|it| it.step.clone()).collect();
-        let all = waiting.len() + usize::from(self.paused);
+        let all = waiting.len() + usize::from(self.paused) + usize::from(self.phase == Phase::Queued);
         ensure(named == *waiting && waits.len() == all, "every wait is told", || {
             format!("told are {named:?}, there are {waiting:?}")
         })?;
@@ -152,7 +155,8 @@ impl Witness {
                 | WaitCause::Decision
                 | WaitCause::Pause
                 | WaitCause::Breaker
-                | WaitCause::Service => !wait.action.is_empty(),
+                | WaitCause::Service
+                | WaitCause::Queue => !wait.action.is_empty(),
                 WaitCause::Backoff | WaitCause::Delay => wait.until.is_some(),
                 WaitCause::Outside => true,
             };

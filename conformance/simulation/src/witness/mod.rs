@@ -72,11 +72,21 @@ pub struct Witness {
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Phase {
+    /// Nothing of it has begun, and nothing may.
+    Queued,
     Running,
-    Failing { rollback: bool },
-    Canceling { rollback: bool, overdue: bool },
+    Failing {
+        rollback: bool,
+    },
+    Canceling {
+        rollback: bool,
+        overdue: bool,
+    },
     RollingBack,
-    Finishing { outcome: Outcome, canceled: bool },
+    Finishing {
+        outcome: Outcome,
+        canceled: bool,
+    },
     Ended(Outcome),
 }
 
@@ -254,7 +264,7 @@ impl Witness {
             steps: (0..count).map(|_| Seen::default()).collect(),
             items: Vec::new(),
             facts,
-            phase: Phase::Running,
+            phase: if created.claim.is_some() { Phase::Queued } else { Phase::Running },
             paused: false,
             clock: ending::Clock::new(plan.workflow().phases.len()),
             at: Timestamp(0),
@@ -282,6 +292,11 @@ impl Witness {
     /// Is told which topic of the simulation one is that was signed.
     pub fn know(&mut self, signed: String, own: String) {
         self.topics.insert(signed, own);
+    }
+
+    /// Whether it waits for its turn.
+    pub fn is_queued(&self) -> bool {
+        self.phase == Phase::Queued
     }
 
     /// How often a step, or an item, was taken back to its beginning.
@@ -400,7 +415,9 @@ impl Witness {
         match self.phase {
             Phase::Running => !self.definition(step).finally,
             Phase::Finishing { canceled, .. } => self.definition(step).finally && !canceled,
-            Phase::Failing { .. } | Phase::Canceling { .. } | Phase::RollingBack | Phase::Ended(_) => false,
+            Phase::Queued | Phase::Failing { .. } | Phase::Canceling { .. } | Phase::RollingBack | Phase::Ended(_) => {
+                false
+            }
         }
     }
 

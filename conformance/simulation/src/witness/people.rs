@@ -96,7 +96,7 @@ impl Witness {
         says(!backwards || !self.is_past_pivot(), "a point of no return is passed")?;
         let Some(index) = of_step else {
             let running = self.phase == Phase::Running;
-            let stoppable = matches!(self.phase, Phase::Running | Phase::Failing { .. });
+            let stoppable = matches!(self.phase, Phase::Queued | Phase::Running | Phase::Failing { .. });
             let is = match (intervention, self.phase) {
                 (Intervention::Pause, _) => running && !self.paused,
                 (Intervention::Resume, _) => self.paused,

@@ -11,6 +11,8 @@ use super::{Phase, State, Within, Witness};
 use crate::violation::{Violation, ensure, violated};
 use crate::world::World;
 
+const TURN: &str = "a release waits for its turn, or is stopped before it";
+
 const PIVOT: &str = "past a point of no return nothing is rolled back";
 
 impl Witness {
@@ -84,6 +86,19 @@ impl Witness {
             Event::StepsReset { steps } => self.steps_reset(steps, within),
             Event::FinallyStarted { outcome } => self.finally_started(*outcome, within),
             Event::RollbackStarted { .. } => self.rollback_started(within),
+            Event::Admitted => {
+                ensure(self.phase == Phase::Queued, TURN, || format!("the release was {:?}", self.phase))?;
+                self.phase = Phase::Running;
+                self.clock_begins_anew();
+                self.counts.add("queue: its turn came");
+                Ok(())
+            }
+            Event::Superseded { .. } => {
+                let ends = matches!(within.next, Some(Event::ReleaseEnded { outcome: Outcome::Canceled, .. }));
+                ensure(self.phase == Phase::Queued && ends, TURN, || format!("{:?} follows", within.next))?;
+                self.counts.add("queue: a newer one in its stead");
+                Ok(())
+            }
             Event::ReleaseEnded { outcome, .. } => self.ended(*outcome, within, world),
             other => violated("events are about steps of the plan", format!("{other:?} names none")),
         }
@@ -96,6 +111,7 @@ impl Witness {
                 within.asked == Some(&Intervention::Rollback)
             }
             Phase::Ended(Outcome::RolledBack | Outcome::PartiallyRolledBack)
+            | Phase::Queued
             | Phase::Running
             | Phase::Finishing { .. }
             | Phase::RollingBack => false,
@@ -144,6 +160,19 @@ impl Witness {
         let has_last = self.planned().any(|it| self.definition(it).finally);
         match self.phase {
             Phase::Finishing { outcome: decided, canceled } => self.ensure_last_is_over(decided, canceled, outcome)?,
+            // Nothing has begun that anything could come after.
+            Phase::Queued => {
+                let superseded = matches!(within.previous, Some(Event::Superseded { .. }));
+                let expected = match within.asked {
+                    Some(Intervention::Cancel { rollback: true } | Intervention::Rollback) => Some(Outcome::RolledBack),
+                    Some(Intervention::Cancel { rollback: false }) => Some(Outcome::Canceled),
+                    _ => superseded.then_some(Outcome::Canceled),
+                };
+                ensure(expected == Some(outcome), TURN, || format!("{outcome:?} after {:?}", within.asked))?;
+                if !superseded {
+                    self.counts.add("queue: stopped");
+                }
+            }
             _ => {
                 ensure(!has_last, "what runs last runs", || format!("it ends {outcome:?} without"))?;
                 self.ensure_end_fits(outcome, within)?;

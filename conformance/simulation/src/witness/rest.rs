@@ -23,6 +23,13 @@ impl Witness {
         }
         let idle = self.active().next().is_none();
         match self.phase {
+            Phase::Queued => {
+                let has_begun = |it: &StepIndex| self.seen(*it).state != State::Waiting;
+                ensure(!self.all().any(|it| has_begun(&it)), "nothing begins before its turn", || {
+                    let names: Vec<String> = self.all().filter(has_begun).map(|it| self.name(it).to_string()).collect();
+                    names.join(", ")
+                })?;
+            }
             Phase::Running => {
                 self.nothing_is_forgotten()?;
                 let mut done = true;

@@ -9,6 +9,7 @@ mod connection;
 mod demo;
 mod graph;
 mod group;
+mod limit;
 mod list;
 mod plugin;
 mod rehearse;
@@ -78,6 +79,9 @@ enum Command {
     /// Show which versions of services are live, or say so
     #[command(subcommand)]
     Service(service::ServiceCommand),
+    /// Limit how many releases run at once, and how many wait
+    #[command(subcommand)]
+    Limit(limit::LimitCommand),
     /// Declare groups of people
     #[command(subcommand)]
     Group(group::GroupCommand),
@@ -134,6 +138,7 @@ pub(crate) async fn run(arguments: Arguments, output: &Output) -> anyhow::Result
         Command::Tool(command) => tool::tool(command, &context).await,
         Command::Breaker(command) => breaker::breaker(command, &context).await,
         Command::Service(command) => service::service(command, &context).await,
+        Command::Limit(command) => limit::limit(command, &context).await,
         Command::Group(command) => group::group(command, &context).await,
         Command::Backup(args) => backup::backup(args, &context).await,
         Command::Restore(args) => backup::restore(args, &context).await,

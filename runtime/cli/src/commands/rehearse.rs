@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use windlass_model::check::Copies;
+use windlass_model::concurrency::Priority;
 use windlass_model::time::Span;
 use windlass_server::view::ReleaseView;
 
@@ -58,7 +59,7 @@ fn copies(given: &[String]) -> anyhow::Result<Copies> {
 pub(crate) async fn rehearse(args: RehearseArgs, context: &Context<'_>) -> anyhow::Result<u8> {
     let RehearseArgs { file, parameters, on_behalf_of, detach, .. } = args;
     let rehearsal = Some(copies(&args.copies)?);
-    let beginning = Beginning { file, parameters, on_behalf_of, rehearsal, detach };
+    let beginning = Beginning { file, parameters, on_behalf_of, rehearsal, priority: Priority::default(), detach };
     Ok(match start_and_watch(beginning, context).await? {
         Seen::Problems => 1,
         Seen::Detached => 0,

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use windlass_model::check::Copies;
+use windlass_model::concurrency::Priority;
 use windlass_server::api::{ErrorBody, StartBody, Started, serve};
 use windlass_server::client::ClientError;
 use windlass_server::view::ReleaseView;
@@ -18,7 +19,7 @@ use crate::tree::draw;
 /// answers other `windlass` commands until it ends.
 #[derive(Debug, clap::Args)]
 #[command(
-    after_help = "Examples:\n  windlass run workflows/payments-release.yaml --param version=2.4.1\n  windlass run release.yaml --param version=2.4.1 --detach"
+    after_help = "Examples:\n  windlass run workflows/payments-release.yaml --param version=2.4.1\n  windlass run release.yaml --param version=2.4.1 --detach\n  windlass run hotfix.yaml --priority urgent"
 )]
 pub(crate) struct RunArgs {
     /// The workflow file
@@ -31,6 +32,10 @@ pub(crate) struct RunArgs {
     /// Start it as this person; the journal says who did
     #[arg(long = "as", value_name = "PERSON")]
     on_behalf_of: Option<String>,
+
+    /// Where releases wait for their turn: urgent ones go ahead of all others, low ones let them go first
+    #[arg(long, value_name = "PRIORITY", default_value = "normal", value_parser = ["urgent", "normal", "low"])]
+    priority: String,
 
     /// Do not watch it; needs a process that runs (`windlass serve`)
     #[arg(long)]
@@ -55,6 +60,7 @@ pub(crate) struct Beginning {
     pub(crate) on_behalf_of: Option<String>,
     /// Of a rehearsal: which connections lead to copies.
     pub(crate) rehearsal: Option<Copies>,
+    pub(crate) priority: Priority,
     pub(crate) detach: bool,
 }
 
@@ -68,9 +74,14 @@ pub(crate) enum Seen {
     Ended(Box<ReleaseView>),
 }
 
+fn priority(word: &str) -> Priority {
+    Priority::ALL.into_iter().find_map(|(name, it)| (name == word).then_some(it)).unwrap_or_default()
+}
+
 pub(crate) async fn run(args: RunArgs, context: &Context<'_>) -> anyhow::Result<u8> {
-    let RunArgs { file, parameters, on_behalf_of, detach } = args;
-    let beginning = Beginning { file, parameters, on_behalf_of, rehearsal: None, detach };
+    let RunArgs { file, parameters, on_behalf_of, priority: word, detach } = args;
+    let priority = priority(&word);
+    let beginning = Beginning { file, parameters, on_behalf_of, rehearsal: None, priority, detach };
     Ok(match start_and_watch(beginning, context).await? {
         Seen::Problems => 1,
         Seen::Detached => 0,
@@ -86,6 +97,7 @@ pub(crate) async fn start_and_watch(beginning: Beginning, context: &Context<'_>)
     body.arguments = arguments(&beginning.parameters)?;
     body.on_behalf_of = beginning.on_behalf_of;
     body.rehearsal = beginning.rehearsal;
+    body.priority = beginning.priority;
     body.color = context.output.has_color();
     let state = context.state()?;
     let mut serving = None;

@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use windlass_model::parse::parse;
 use windlass_model::problem::{Color, render};
+use windlass_model::workflow::Workflow;
 use windlass_server::api::{ErrorBody, StartBody, ValidatedBody};
 use windlass_server::client::ClientError;
 
@@ -67,7 +68,8 @@ pub(crate) async fn validate(args: &ValidateArgs, context: &Context<'_>) -> anyh
         context.output.problems(&rendered);
         if is_good {
             let what = if args.offline { "is well formed" } else { "can be released" };
-            context.output.text(&format!("{} {} {what}", styled(GOOD, "✔"), source.name()));
+            let how = parse(&source).0.map(|it| queueing(it.workflow())).unwrap_or_default();
+            context.output.text(&format!("{} {} {what}{how}", styled(GOOD, "✔"), source.name()));
             waits.iter().for_each(|it| context.output.text(it));
         }
     }
@@ -75,4 +77,16 @@ pub(crate) async fn validate(args: &ValidateArgs, context: &Context<'_>) -> anyh
         context.output.data(&checked, |_| String::new());
     }
     Ok(u8::from(!good))
+}
+
+/// How its releases wait for each other, in words: ` (tenant payments; group prod: 1 at a time, oldest first)`
+fn queueing(workflow: &Workflow) -> String {
+    let tenant = workflow.tenant.iter().map(|it| format!("tenant {it}"));
+    let group = workflow.concurrency.iter().map(|it| {
+        let name = serde_json::to_value(&it.group).unwrap_or_default();
+        let name = name.as_str().unwrap_or_default();
+        format!("group {name}: {} at a time, {}", it.limit, it.order.name().replace('_', " "))
+    });
+    let all: Vec<String> = tenant.chain(group).collect();
+    if all.is_empty() { String::new() } else { format!(" ({})", all.join("; ")) }
 }

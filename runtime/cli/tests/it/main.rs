@@ -7,6 +7,7 @@ mod artifact;
 mod backup;
 mod breaker;
 mod callback;
+mod concurrency;
 mod crash;
 mod crash_helm;
 mod ending;

@@ -38,6 +38,7 @@ fn help_says_what_there_is() {
               tool         Declare native tools that plugins may run
               breaker      Hold releases back when too much fails, or by hand
               service      Show which versions of services are live, or say so
+              limit        Limit how many releases run at once, and how many wait
               group        Declare groups of people
               backup       Write everything to a new folder, while releases go on
               restore      Make an installation of a backup, or only check the backup
@@ -218,10 +219,10 @@ fn what_cannot_be_done_is_said_with_a_hint() {
         &["release", "show", "payments-7"],
         2,
         expect![[r#"
-        (nothing is running; the store in STATE was opened)
-        error: there is no release `payments-7`
-        hint: `windlass release list` shows the releases, `windlass plugin list` the plugins, `windlass schedule list` the schedules, `windlass breaker list` the breakers
-    "#]],
+            (nothing is running; the store in STATE was opened)
+            error: there is no release `payments-7`
+            hint: `windlass release list` shows the releases, `windlass plugin list` the plugins, `windlass schedule list` the schedules, `windlass breaker list` the breakers, `windlass limit list` the limits
+        "#]],
     );
     said(
         &["release", "show", "no release"],
@@ -236,10 +237,10 @@ fn what_cannot_be_done_is_said_with_a_hint() {
         &["release", "approve", "payments-7"],
         2,
         expect![[r#"
-        (nothing is running; the store in STATE was opened)
-        error: there is no release `payments-7`
-        hint: `windlass release list` shows the releases, `windlass plugin list` the plugins, `windlass schedule list` the schedules, `windlass breaker list` the breakers
-    "#]],
+            (nothing is running; the store in STATE was opened)
+            error: there is no release `payments-7`
+            hint: `windlass release list` shows the releases, `windlass plugin list` the plugins, `windlass schedule list` the schedules, `windlass breaker list` the breakers, `windlass limit list` the limits
+        "#]],
     );
     said(
         &["plugin", "inspect", "nothing"],

@@ -10,6 +10,7 @@ mod hold;
 mod intervention;
 mod meddling;
 mod prefixes;
+mod queue;
 mod rehearsal;
 mod rollback;
 mod simulated;

@@ -11,6 +11,7 @@ use windlass_engine::{
     WakeCondition,
 };
 use windlass_model::actor::Actor;
+use windlass_model::concurrency::Claim;
 use windlass_model::digest::Digest;
 use windlass_model::event::{Created, Intervention, Operation, Record};
 use windlass_model::failure::{FailureClass, FailureOrigin, RetryAdvice, StepError};
@@ -63,6 +64,8 @@ pub(crate) fn workflow(text: &str) -> Workflow {
         parameters: BTreeMap::new(),
         phases: Vec::new(),
         phase_rules: BTreeMap::new(),
+        concurrency: None,
+        tenant: None,
         deadline: None,
         rollback: None,
         steps,
@@ -172,16 +175,31 @@ impl World {
 
     /// Of a plan that was made elsewhere.
     pub(crate) fn of(plan: Arc<Plan>, parameters: Value, script: &[(&str, Vec<Does>)]) -> Self {
-        Self::created(plan, parameters, false, script)
+        Self::created(plan, parameters, (false, None), script)
     }
 
     /// As [`Self::new`], of a rehearsal.
     pub(crate) fn rehearsal(workflow: Workflow, script: &[(&str, Vec<Does>)]) -> Self {
         let usual = Self::new(workflow, Pins::default(), &[]);
-        Self::created(usual.plan, json!({}), true, script)
+        Self::created(usual.plan, json!({}), (true, None), script)
     }
 
-    fn created(plan: Arc<Plan>, parameters: Value, rehearsal: bool, script: &[(&str, Vec<Does>)]) -> Self {
+    /// Of a release that has to be admitted.
+    pub(crate) fn with_claim(
+        plan: Arc<Plan>,
+        parameters: Value,
+        script: &[(&str, Vec<Does>)],
+        claim: Option<Claim>,
+    ) -> Self {
+        Self::created(plan, parameters, (false, claim), script)
+    }
+
+    fn created(
+        plan: Arc<Plan>,
+        parameters: Value,
+        (rehearsal, claim): (bool, Option<Claim>),
+        script: &[(&str, Vec<Does>)],
+    ) -> Self {
         let created = Created {
             release: "w-1".parse::<ReleaseId>().expect("an id"),
             plan: Digest::of(&plan.to_json()),
@@ -191,6 +209,7 @@ impl World {
             salt: [1; 16],
             parent: None,
             rehearsal,
+            claim,
         };
         let now = Timestamp(1_000_000);
         let (release, record) = Release::create(plan.clone(), created, now);

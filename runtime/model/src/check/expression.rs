@@ -74,6 +74,9 @@ pub(crate) fn check<'s>(
             }
         }
     }
+    for expression in draft.concurrency.iter().flat_map(|it| &it.group.expressions) {
+        check(None, Place::Start, expression, Use::Text);
+    }
     for expression in draft.outputs.iter().flat_map(|it| &it.value.expressions) {
         check(None, Place::Step, expression, Use::in_template(expression));
     }
@@ -103,6 +106,8 @@ enum Place {
     Item,
     /// Where the items' outputs are joined.
     Reduce,
+    /// In what is to be known before a release begins.
+    Start,
 }
 
 /// What an expression's value is for.

@@ -7,9 +7,10 @@ use std::collections::BTreeMap;
 
 use serde_json::Value;
 
+use crate::concurrency::QueueOrder;
 use crate::expression::Expression;
 use crate::fan_out::Allowance;
-use crate::name::{ActionName, ConnectionName, PhaseName, PluginName, RoleName, ServiceName, WorkflowName};
+use crate::name::{ActionName, ConnectionName, PhaseName, PluginName, RoleName, ServiceName, TenantName, WorkflowName};
 use crate::problem::Extent;
 use crate::template::Template;
 use crate::time::Span;
@@ -38,6 +39,16 @@ pub(crate) struct Draft {
     pub(crate) phases_extent: Option<Extent>,
     pub(crate) steps: Vec<DraftStep>,
     pub(crate) outputs: Vec<DraftOutput>,
+    pub(crate) concurrency: Option<DraftConcurrency>,
+    pub(crate) tenant: Option<TenantName>,
+}
+
+/// How many releases go on at once.
+#[derive(Debug, Clone)]
+pub(crate) struct DraftConcurrency {
+    pub(crate) group: DraftTemplate,
+    pub(crate) order: QueueOrder,
+    pub(crate) limit: u32,
 }
 
 /// Something that a release gives.

@@ -59,6 +59,19 @@ const OTHER_WORDS: &[(&str, &str)] = &[
     ("users", "from"),
     ("minimum", "min"),
     ("text", "message"),
+    ("concurrency_group", "concurrency"),
+    ("mutex", "concurrency"),
+    ("lock", "concurrency"),
+    ("resource_group", "concurrency"),
+    ("team", "tenant"),
+    ("key", "group"),
+    ("name", "group"),
+    ("mode", "order"),
+    ("queue", "order"),
+    ("process_mode", "order"),
+    ("cancel_in_progress", "order"),
+    ("max_parallel", "limit"),
+    ("max", "limit"),
 ];
 
 /// The fields of a mapping whose keys are known.

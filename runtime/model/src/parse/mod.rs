@@ -5,6 +5,7 @@
 //!
 //! **Invariant:** no file makes any of them panic, and each reports all it finds.
 
+mod concurrency;
 mod draft;
 mod fields;
 mod for_each;
@@ -171,6 +172,8 @@ fn complete(draft: &Draft) -> Option<Workflow> {
             .iter()
             .filter_map(|it| Some((it.name.value.clone(), it.declared.clone()?)))
             .collect(),
+        concurrency: draft.concurrency.as_ref().map(concurrency::complete),
+        tenant: draft.tenant.clone(),
     })
 }
 

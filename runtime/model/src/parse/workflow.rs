@@ -10,7 +10,7 @@ use crate::workflow::{OnFailure, RetryPolicy};
 use super::draft::Draft;
 use super::fields::Fields;
 use super::node::{Kind, Node};
-use super::{STEPS_MAX, output, parameter, phase, rollback, step};
+use super::{STEPS_MAX, concurrency, output, parameter, phase, rollback, step};
 
 const KEYS: &[&str] = &[
     "windlass",
@@ -24,6 +24,8 @@ const KEYS: &[&str] = &[
     "steps",
     "finally",
     "outputs",
+    "concurrency",
+    "tenant",
 ];
 
 /// What steps take when they say nothing themselves.
@@ -71,6 +73,8 @@ pub(super) fn read(report: &mut Report<'_>, root: &Node) -> Option<Draft> {
     if let Some(node) = fields.value("outputs") {
         draft.outputs = output::read(report, node);
     }
+    draft.concurrency = fields.value("concurrency").and_then(|it| concurrency::read(report, it));
+    draft.tenant = fields.value("tenant").and_then(|it| report.parsed(it, "`tenant`", "name")).map(|it| it.value);
     Some(draft)
 }
 

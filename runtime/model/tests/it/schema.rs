@@ -7,6 +7,7 @@ use std::path::Path;
 
 use expect_test::expect;
 use serde_json::Value;
+use windlass_model::concurrency::{GROUP_LIMIT_MAX, QueueOrder};
 use windlass_model::failure::FailureClass;
 use windlass_model::manifest::{Manifest, compile_schema, schema_problems};
 use windlass_model::parse::{STEPS_MAX, parse};
@@ -140,6 +141,20 @@ fn the_reader_and_the_schema_agree_on_shapes() {
         ("defaults: { retry: { backoff: 2s } }", false),
         ("defaults: { when: x }", false),
         ("name: x", false),
+        ("concurrency: { group: payments }", true),
+        ("parameters: { e: { type: string } }\nconcurrency: { group: 'p-${{ parameters.e }}', limit: 3 }", true),
+        ("concurrency: { group: payments, order: latest_only }", true),
+        ("concurrency: { group: payments, order: newest }", false),
+        ("concurrency: { group: payments, limit: 0 }", false),
+        ("concurrency: { group: payments, limit: 1001 }", false),
+        ("concurrency: { group: '' }", false),
+        ("concurrency: { group: [payments] }", false),
+        ("concurrency: { order: unordered }", false),
+        ("concurrency: payments", false),
+        ("concurrency: { group: payments, cancel: true }", false),
+        ("tenant: payments", true),
+        ("tenant: Payments", false),
+        ("tenant: [a]", false),
     ];
     let cases = steps
         .iter()
@@ -159,7 +174,10 @@ fn the_schema_names_what_the_types_name() {
     let classes: Vec<&str> = FailureClass::ALL.into_iter().map(|(_, name)| name).collect();
     assert_eq!(schema["$defs"]["failure_class"]["enum"], Value::from(classes));
     assert_eq!(schema["properties"]["steps"]["maxProperties"], Value::from(STEPS_MAX));
-    for definition in ["step", "parameter", "retry", "gate"] {
+    assert_eq!(schema["$defs"]["concurrency"]["properties"]["limit"]["maximum"], Value::from(GROUP_LIMIT_MAX));
+    let orders: Vec<&str> = QueueOrder::ALL.into_iter().map(|(name, _)| name).collect();
+    assert_eq!(schema["$defs"]["concurrency"]["properties"]["order"]["enum"], Value::from(orders));
+    for definition in ["step", "parameter", "retry", "gate", "concurrency"] {
         let definition = &schema["$defs"][definition];
         assert!(definition["description"].is_string() && definition["additionalProperties"] == false);
     }

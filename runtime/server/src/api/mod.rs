@@ -7,6 +7,7 @@
 mod breaker;
 mod declare;
 mod intervention;
+mod limit;
 mod list;
 mod release;
 mod schedule;
@@ -31,6 +32,7 @@ use windlass_model::name::ReleaseId;
 pub use breaker::{ReasonBody, SettingsBody};
 pub use declare::{BackupBody, ConnectionTest, GroupBody, PluginView, backup_view};
 pub use intervention::{Asked, InterventionBody};
+pub use limit::LimitBody;
 pub use list::{LIMIT_MAX, OutlineView, ReleasesPage};
 pub use release::{CalledBack, JournalBody, ProblemsBody, StartBody, Started, ValidatedBody, VoteBody};
 pub use schedule::{ActorBody, ScheduleBody};
@@ -38,6 +40,7 @@ pub use serve::{Serving, serve};
 pub use service::ServiceBody;
 pub use upkeep::{ArchiveBody, ArchivedView, EXAMPLES_MAX, ExpireBody, ExpiredView};
 
+use crate::admission::AdmissionError;
 use crate::breakers::BreakerError;
 use crate::callbacks::status_of;
 use crate::runtime::{Runtime, RuntimeError};
@@ -96,6 +99,13 @@ impl From<RuntimeError> for ApiError {
                 | BreakerError::Settings(_)
                 | BreakerError::Pointless { .. }
                 | BreakerError::NoReason => StatusCode::UNPROCESSABLE_ENTITY,
+            },
+            RuntimeError::Admission(error) => match error {
+                AdmissionError::TooManyWait { .. } => StatusCode::TOO_MANY_REQUESTS,
+                AdmissionError::NoSuchLimit { .. } => StatusCode::NOT_FOUND,
+                AdmissionError::Group(_) | AdmissionError::NothingSet | AdmissionError::OutOfRange { .. } => {
+                    StatusCode::UNPROCESSABLE_ENTITY
+                }
             },
             RuntimeError::NoSuchPin { .. }
             | RuntimeError::OutputBreaksSchema { .. }
@@ -174,6 +184,9 @@ pub fn router(runtime: Runtime) -> axum::Router {
         .route("/v1/services", get(service::list))
         .route("/v1/services/{environment}/{service}", get(service::show).post(service::set))
         .route("/v1/services/{environment}/{service}/forget", post(service::forget))
+        .route("/v1/limits", get(limit::list).post(limit::set))
+        .route("/v1/limits/installation", axum::routing::delete(limit::remove_from_installation))
+        .route("/v1/limits/tenants/{name}", axum::routing::delete(limit::remove_from_tenant))
         .route("/v1/store/check", get(declare::check_store))
         .route("/v1/store/repair", post(declare::repair_store))
         .route("/v1/store/archive", post(upkeep::archive))

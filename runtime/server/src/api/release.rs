@@ -11,6 +11,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use windlass_engine::Input;
 use windlass_model::check::{Copies, OnCopies, check_copies};
+use windlass_model::concurrency::Priority;
 use windlass_model::name::{ReleaseId, StepName};
 use windlass_model::parse::{FileProblems, Planned, check_parameters, parameter_from_text, validate_all};
 use windlass_model::plan::Plan;
@@ -18,8 +19,9 @@ use windlass_model::problem::{Color, Severity, Source, render};
 use windlass_model::service::PlannedWait;
 
 use super::{Answer, ApiError, Caller, release_id};
+use crate::admission::Asked;
 use crate::callbacks::kept_headers;
-use crate::runtime::{Request, Runtime};
+use crate::runtime::Runtime;
 use crate::step_log::Entry;
 use crate::view::{ReleaseView, StoryLine, story};
 
@@ -49,6 +51,13 @@ pub struct StartBody {
     /// Whether problems are to be rendered in colours.
     #[serde(default)]
     pub color: bool,
+    /// Whom it lets go first where releases wait.
+    #[serde(default, skip_serializing_if = "is_normal")]
+    pub priority: Priority,
+}
+
+fn is_normal(priority: &Priority) -> bool {
+    *priority == Priority::Normal
 }
 
 /// What is wrong with a workflow file.
@@ -91,6 +100,7 @@ impl StartBody {
             on_behalf_of: None,
             rehearsal: None,
             color: false,
+            priority: Priority::default(),
         }
     }
 
@@ -221,7 +231,8 @@ pub(super) async fn start(
         runtime.check_rehearsed(&plan)?;
         waits = in_words(runtime.check_services(&plan, &parameters)?);
     }
-    let release = runtime.begin_requested(&plan, Request { parameters, rehearsal, ..Request::by(actor) }).await?;
+    let asked = Asked { parameters, rehearsal, priority: body.priority, ..Asked::by(actor) };
+    let release = runtime.begin_asked(&plan, asked).await?;
     Ok(Json(Started { release: release.to_string(), warnings, waits }))
 }
 
@@ -240,7 +251,8 @@ pub(super) async fn watch(State(runtime): State<Runtime>, Path(release): Path<St
     runtime.view(&id).await?;
     // The subscription is older than the first view, so no change between the two is missed.
     let subscription = runtime.subscribe(&id);
-    let first = Watch { runtime, id, subscription, is_first: true, ended: false };
+    let moves = runtime.moves();
+    let first = Watch { runtime, id, subscription, moves, last: None };
     let stream = futures::stream::unfold(first, async |mut watch| {
         let view = watch.next().await?;
         Some((Ok::<Bytes, std::convert::Infallible>(line(&view)), watch))
@@ -257,29 +269,36 @@ struct Watch {
     runtime: Runtime,
     id: ReleaseId,
     subscription: Option<(Receiver, Receiver)>,
-    is_first: bool,
-    ended: bool,
+    /// Of a release that waits for its turn the place changes with others.
+    moves: Receiver,
+    last: Option<ReleaseView>,
 }
 
 impl Watch {
     async fn next(&mut self) -> Option<ReleaseView> {
-        if self.ended {
-            return None;
-        }
-        if !std::mem::take(&mut self.is_first) {
-            let gone = match &mut self.subscription {
-                None => return None,
-                Some((changes, logs)) => {
-                    tokio::select! { it = changes.changed() => it.is_err(), it = logs.changed() => it.is_err() }
+        loop {
+            if let Some(last) = &self.last {
+                let is_queued = last.waits.iter().any(|it| it.queue.is_some());
+                let (changes, logs) = self.subscription.as_mut().filter(|_| !last.ended)?;
+                let gone = tokio::select! {
+                    it = changes.changed() => it.is_err(),
+                    it = logs.changed() => it.is_err(),
+                    _ = self.moves.changed(), if is_queued => {
+                        let view = self.runtime.view(&self.id).await.ok()?;
+                        if view == *last {
+                            continue;
+                        }
+                        false
+                    }
+                };
+                if gone {
+                    self.subscription = None;
                 }
-            };
-            if gone {
-                self.subscription = None;
             }
+            let view = self.runtime.view(&self.id).await.ok()?;
+            self.last = Some(view.clone());
+            return Some(view);
         }
-        let view = self.runtime.view(&self.id).await.ok()?;
-        self.ended = view.ended;
-        Some(view)
     }
 }
 

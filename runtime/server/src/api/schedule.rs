@@ -7,6 +7,7 @@ use axum::extract::{Path, Query, State};
 use axum::http::StatusCode;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
+use windlass_model::concurrency::Priority;
 use windlass_model::parse::{FileProblems, check_parameters};
 use windlass_model::problem::Source;
 use windlass_model::schedule::{InvalidTimes, Once, Overlap, Schedule, ScheduledWorkflow, Times, Zone};
@@ -118,6 +119,7 @@ pub(super) async fn set(
         arguments: body.arguments,
         on_behalf_of: None,
         color: body.color,
+        priority: Priority::default(),
     };
     let plan = planned(&runtime, &start)?.0.plan;
     let parameters = start.given(&plan)?;

@@ -18,7 +18,7 @@ use super::book::Book;
 use super::record::{Asked, Outcome, Pending, Record};
 use crate::clock::now;
 use crate::driver::NotTaken;
-use crate::runtime::{Request, Runtime, RuntimeError};
+use crate::runtime::{Runtime, RuntimeError};
 
 /// A clock that goes back by more than this was wrong before: what it covered then does not count.
 const CLOCK_BACK_MAX: Span = Span::seconds(3600);
@@ -214,15 +214,22 @@ impl Runtime {
             let salt = crate::clock::random_bytes();
             record.pending = Some(Pending { asked: asked.clone(), release: release.clone(), salt });
             book.put(&**self.store(), record.clone()).await?;
-            let begun = Request { parameters: parameters.clone(), ..Request::by(requester.clone()) };
+            let begun = crate::admission::Asked::within(parameters.clone(), requester.clone(), None);
             match self.begin_as(&plan, release.clone(), salt, begun).await {
                 Ok(()) => break release,
                 // Somebody else began a release with this number.
-                Err(AppendError::Conflict { .. }) => {}
+                Err(RuntimeError::Append(AppendError::Conflict { .. })) => {}
+                Err(error @ RuntimeError::Admission(_)) => {
+                    let outcome = Outcome::Failed { error: error.to_string() };
+                    record.pending = None;
+                    record.tell(asked, now(), outcome.clone());
+                    book.put(&**self.store(), record).await?;
+                    return Ok(outcome);
+                }
                 Err(error) => {
                     // Perhaps it was begun: whoever comes next looks.
                     book.is_stale = true;
-                    return Err(error.into());
+                    return Err(error);
                 }
             }
         };

@@ -278,6 +278,7 @@ fn outline(release: &ReleaseId, sequence: u64) -> Outline {
         open: !release.workflow().as_str().starts_with("archive"),
         rest: None,
         promises: false,
+        standing: None,
     }
 }
 

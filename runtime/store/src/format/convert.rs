@@ -14,6 +14,7 @@ use windlass_model::failure::{FailureClass, FailureOrigin, RetryAdvice, StepErro
 use windlass_model::name::{PhaseName, ReleaseId, StepName};
 use windlass_model::time::{Span, Timestamp};
 
+use super::claim::{from_claim, from_standing, to_claim, to_standing};
 use super::{Garbled, v1};
 use crate::{Outline, Rest};
 
@@ -104,6 +105,8 @@ fn from_event(event: &Event) -> v1::Event<'_> {
         Event::CallLetThrough { step } => W::CallLetThrough { step: step.as_str() },
         Event::RollbackOverdue => W::RollbackOverdue,
         Event::OutputsRefused { problem } => W::OutputsRefused { problem },
+        Event::Admitted => W::Admitted,
+        Event::Superseded { by } => W::Superseded { workflow: by.workflow().as_str(), number: by.number() },
     }
 }
 
@@ -191,6 +194,8 @@ fn to_event(event: v1::Event<'_>) -> Result<Event, Garbled> {
         W::RollbackOverdue => Event::RollbackOverdue,
         W::OutputsRefused { problem } => Event::OutputsRefused { problem: problem.to_owned() },
         W::CallLetThrough { step } => Event::CallLetThrough { step: to_name(step)? },
+        W::Admitted => Event::Admitted,
+        W::Superseded { workflow, number } => Event::Superseded { by: ReleaseId::new(to_name(workflow)?, number) },
         W::CallbackKept { step, topic, headers, body } => Event::CallbackKept {
             step: to_name(step)?,
             topic: topic.to_owned(),
@@ -219,6 +224,7 @@ fn from_created(created: &Created) -> v1::Created<'_> {
             step: it.step.as_str(),
         }),
         rehearsal: created.rehearsal.then_some(true),
+        claim: created.claim.as_ref().map(from_claim),
     }
 }
 
@@ -241,6 +247,7 @@ fn to_created(created: v1::Created<'_>) -> Result<Created, Garbled> {
             }
         },
         rehearsal: created.rehearsal.unwrap_or_default(),
+        claim: created.claim.map(to_claim).transpose()?,
     })
 }
 
@@ -432,6 +439,7 @@ pub(super) fn from_outline(outline: &Outline) -> v1::Outline<'_> {
             Rest::ForBreaker(until) => v1::Rest::ForBreaker(until.map(|it| it.0)),
         }),
         promises: outline.promises.then_some(true),
+        standing: outline.standing.as_deref().map(from_standing),
     }
 }
 
@@ -451,6 +459,7 @@ pub(super) fn to_outline(outline: v1::Outline<'_>) -> Result<Outline, Garbled> {
             v1::Rest::ForBreaker(until) => Rest::ForBreaker(until.map(Timestamp)),
         }),
         promises: outline.promises.unwrap_or_default(),
+        standing: outline.standing.map(to_standing).transpose()?.map(Box::new),
     })
 }
 
@@ -462,7 +471,7 @@ fn to_json(text: &str) -> Result<Value, Garbled> {
     serde_json::from_str(text).map_err(Garbled::new)
 }
 
-fn to_name<T: std::str::FromStr<Err = windlass_model::name::InvalidName>>(text: &str) -> Result<T, Garbled> {
+pub(super) fn to_name<T: std::str::FromStr<Err = windlass_model::name::InvalidName>>(text: &str) -> Result<T, Garbled> {
     text.parse().map_err(Garbled::new)
 }
 

@@ -14,6 +14,7 @@
 //! is never used for something else.
 //! **Invariant:** reading never panics, whatever the bytes.
 
+mod claim;
 mod convert;
 pub mod v1;
 
@@ -173,7 +174,9 @@ pub fn is_shallow(event: &Event) -> bool {
         | Event::StepCanceled { .. }
         | Event::CallbackKept { .. }
         | Event::CallHeld { .. }
-        | Event::CallLetThrough { .. } => true,
+        | Event::CallLetThrough { .. }
+        | Event::Admitted
+        | Event::Superseded { .. } => true,
     }
 }
 

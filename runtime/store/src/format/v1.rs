@@ -258,6 +258,15 @@ pub enum Event<'a> {
         #[b(0)]
         problem: &'a str,
     },
+    #[n(33)]
+    Admitted,
+    #[n(34)]
+    Superseded {
+        #[b(0)]
+        workflow: &'a str,
+        #[n(1)]
+        number: u64,
+    },
 }
 
 /// What holds a call, when it is no breaker.
@@ -288,8 +297,54 @@ pub struct Created<'a> {
     pub salt: ByteArray<16>,
     #[b(7)]
     pub parent: Option<Parent<'a>>,
+    #[b(8)]
+    pub claim: Option<Claim<'a>>,
     #[n(9)]
     pub rehearsal: Option<bool>,
+}
+
+#[derive(Debug, Encode, Decode)]
+pub struct Claim<'a> {
+    #[b(0)]
+    pub group: Option<Group<'a>>,
+    #[b(1)]
+    pub tenant: &'a str,
+    #[n(2)]
+    pub priority: Priority,
+}
+
+#[derive(Debug, Encode, Decode)]
+pub struct Group<'a> {
+    #[b(0)]
+    pub name: &'a str,
+    #[n(1)]
+    pub order: QueueOrder,
+    #[n(2)]
+    pub limit: u32,
+}
+
+#[derive(Debug, Clone, Copy, Encode, Decode)]
+#[cbor(index_only)]
+pub enum QueueOrder {
+    #[n(0)]
+    Unordered,
+    #[n(1)]
+    OldestFirst,
+    #[n(2)]
+    NewestFirst,
+    #[n(3)]
+    LatestOnly,
+}
+
+#[derive(Debug, Clone, Copy, Encode, Decode)]
+#[cbor(index_only)]
+pub enum Priority {
+    #[n(0)]
+    Urgent,
+    #[n(1)]
+    Normal,
+    #[n(2)]
+    Low,
 }
 
 #[derive(Debug, Encode, Decode)]
@@ -566,8 +621,20 @@ pub struct Outline<'a> {
     pub open: bool,
     #[n(9)]
     pub rest: Option<Rest>,
+    #[b(10)]
+    pub standing: Option<Standing<'a>>,
     #[n(12)]
     pub promises: Option<bool>,
+}
+
+#[derive(Debug, Encode, Decode)]
+pub struct Standing<'a> {
+    #[b(0)]
+    pub claim: Claim<'a>,
+    #[n(1)]
+    pub admitted: bool,
+    #[n(2)]
+    pub counted: bool,
 }
 
 #[derive(Debug, Clone, Copy, Encode, Decode)]

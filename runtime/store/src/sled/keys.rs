@@ -150,6 +150,7 @@ fn kind_byte(kind: DocumentKind) -> u8 {
         DocumentKind::Breaker => b'b',
         DocumentKind::Rehearsals => b'r',
         DocumentKind::Service => b'v',
+        DocumentKind::Limit => b'l',
     }
 }
 

@@ -7,6 +7,7 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use windlass_model::concurrency::{Claim, Priority, Standing};
 use windlass_model::event::Record;
 use windlass_model::time::Timestamp;
 use windlass_store::{Append, DocumentKind, Outline, Rest, SledStore, Store, format, restore};
@@ -63,6 +64,15 @@ fn outlines_references_and_numbers_are_written_as_ever() {
     check("outline-promises", &format::encode_outline(&promising));
     let golden = read("outline-promises");
     assert_eq!(format::decode_outline(format::open_here(&golden).expect("in place")), Ok(promising));
+    for (name, claim, admitted) in [
+        ("outline-queued", sample::claim(), false),
+        ("outline-counted-elsewhere", Claim { group: None, priority: Priority::Low, ..sample::claim() }, true),
+    ] {
+        let standing = Some(Box::new(Standing { claim, admitted, counted: !admitted }));
+        let outline = Outline { standing, ..outline.clone() };
+        check(name, &format::encode_outline(&outline));
+        assert_eq!(format::decode_outline(format::open_here(&read(name)).expect("in place")), Ok(outline));
+    }
     let golden = read("outline");
     assert_eq!(format::decode_outline(format::open_here(&golden).expect("in place")), Ok(outline));
 
@@ -117,6 +127,8 @@ fn no_golden_file_is_forgotten() {
             "outline-rests",
             "outline-rests-for-breaker",
             "outline-promises",
+            "outline-queued",
+            "outline-counted-elsewhere",
             "reference",
             "number",
         ]

@@ -30,6 +30,7 @@ async fn fill(store: &SledStore, id: &str, at: u64, open: bool, plan: &[u8], com
         salt: [0; 16],
         parent: None,
         rehearsal: false,
+        claim: None,
     };
     let first = Record { at: Timestamp(at), events: vec![Event::ReleaseCreated(Box::new(created))] };
     store.append(append(&id, 0, first)).await.expect("appended");

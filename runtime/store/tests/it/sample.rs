@@ -4,6 +4,7 @@ use rand::Rng;
 use rand::rngs::StdRng;
 use serde_json::{Value, json};
 use windlass_model::actor::Actor;
+use windlass_model::concurrency::{Claim, Group, Priority, QueueOrder};
 use windlass_model::digest::Digest;
 use windlass_model::event::{
     AfterFailure, AfterInterruption, Created, Event, HeldBy, Hold, Intervention, Operation, Outcome, Record,
@@ -57,11 +58,17 @@ pub(crate) fn outline(release: &ReleaseId, created_at: u64, open: bool) -> Outli
         open,
         rest: None,
         promises: false,
+        standing: None,
     }
 }
 
+pub(crate) fn claim() -> Claim {
+    let group = Group { name: "payments-prod".to_owned(), order: QueueOrder::LatestOnly, limit: 2 };
+    Claim { group: Some(group), tenant: "payments".parse().expect("a name"), priority: Priority::Urgent }
+}
+
 /// The number of variants of [`Event`].
-const EVENTS: usize = 34;
+const EVENTS: usize = 36;
 
 /// Which variant it is. A new one does not compile until it is here, and then fails until it is in [`one_of_each`].
 fn variant(event: &Event) -> usize {
@@ -99,6 +106,8 @@ fn variant(event: &Event) -> usize {
         Event::ParentTold => 31,
         Event::RollbackOverdue => 32,
         Event::OutputsRefused { .. } => 33,
+        Event::Admitted => 34,
+        Event::Superseded { .. } => 35,
         Event::ReleaseEnded { .. } => 18,
     }
 }
@@ -138,6 +147,7 @@ pub(crate) fn one_of_each() -> Vec<(String, Event)> {
                 salt: [7; 16],
                 parent: None,
                 rehearsal: false,
+                claim: None,
             })),
         ),
         (
@@ -151,6 +161,7 @@ pub(crate) fn one_of_each() -> Vec<(String, Event)> {
                 salt: [7; 16],
                 parent: None,
                 rehearsal: true,
+                claim: None,
             })),
         ),
         ("skipped-in-rehearsal".to_owned(), Event::StepSkipped { step: build(), reason: SkipReason::Rehearsal }),
@@ -168,8 +179,25 @@ pub(crate) fn one_of_each() -> Vec<(String, Event)> {
                     step: "deploy.2".parse().expect("a name"),
                 }),
                 rehearsal: false,
+                claim: None,
             })),
         ),
+        (
+            "release-created-in-group".to_owned(),
+            Event::ReleaseCreated(Box::new(Created {
+                release: release("payments-18"),
+                plan: Digest::of(b"plan"),
+                components: Vec::new(),
+                parameters: json!({}),
+                requested_by: ana.clone(),
+                salt: [7; 16],
+                parent: None,
+                rehearsal: false,
+                claim: Some(claim()),
+            })),
+        ),
+        ("admitted".to_owned(), Event::Admitted),
+        ("superseded".to_owned(), Event::Superseded { by: release("payments-19") }),
         (
             "step-held".to_owned(),
             Event::StepHeld {

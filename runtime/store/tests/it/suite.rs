@@ -232,6 +232,7 @@ async fn a_check_misses_the_blobs_a_release_needs() {
             salt: [0; 16],
             parent: None,
             rehearsal: false,
+            claim: None,
         };
         let first = Record { at: Timestamp(0), events: vec![Event::ReleaseCreated(Box::new(created))] };
         store.append(append(&id, 0, first)).await.expect("appended");

@@ -90,6 +90,12 @@ impl<'s> Checker<'s, '_> {
         }
         match root {
             "parameters" => self.parameter(node, path),
+            "steps" | "release" if self.place == Place::Start => {
+                let message = format!("`{root}` is not known before a release begins");
+                self.part_error(node, path, 0, "unknown-name", message)
+                    .note("a concurrency group is named by texts and `parameters` alone");
+                Type::any()
+            }
             "steps" => self.step(node, path, presence),
             "release" => self.release(node, path),
             "each" if self.place == Place::Item => self.each(node, path),
@@ -127,6 +133,7 @@ impl<'s> Checker<'s, '_> {
             Place::Step => vec!["parameters", "steps", "release"],
             Place::Item => vec!["parameters", "steps", "release", "each"],
             Place::Reduce => vec!["parameters", "steps", "release", "outputs"],
+            Place::Start => vec!["parameters"],
         };
         let place = self.place;
         let draft = self.draft;
@@ -136,7 +143,7 @@ impl<'s> Checker<'s, '_> {
         let problem = self.part_error(node, &path, 0, "unknown-name", format!("there is nothing called `{root}`"));
         if is_parameter {
             problem.suggest(format!("did you mean `parameters.{root}`?"));
-        } else if is_step {
+        } else if is_step && place != Place::Start {
             problem.suggest(format!("did you mean `steps.{root}.output`?"));
         } else if root == "each" {
             problem.note("`each` is known in the `with` of a step that has `for_each`");
@@ -154,7 +161,8 @@ impl<'s> Checker<'s, '_> {
         } else {
             let names = roots.iter().map(|it| format!("`{it}`")).collect::<Vec<_>>();
             let (last, first) = names.split_last().expect("there are roots");
-            problem.note(format!("an expression names {} and {last}; a text is quoted", first.join(", ")));
+            let all = if first.is_empty() { last.clone() } else { format!("{} and {last}", first.join(", ")) };
+            problem.note(format!("an expression names {all}; a text is quoted"));
             let translated = OTHER_ROOTS
                 .iter()
                 .find(|(theirs, _)| *theirs == root)

@@ -291,9 +291,13 @@ impl Runtime {
 
     /// The release as its driver has it; none when nobody drives it.
     pub(crate) async fn driven(&self, id: &ReleaseId) -> Option<Box<Release>> {
-        let handle = lock(&self.inner.attendance).driven.get(id).cloned()?;
         let (answer, answered) = oneshot::channel();
-        handle.inbox.send(Message::Show(answer)).ok()?;
+        {
+            // Under the lock, so that a driver that is about to leave sees it. What is sent while its receiver is
+            // dropped stays in the channel for as long as anybody has a sender, and is never answered.
+            let attendance = lock(&self.inner.attendance);
+            attendance.driven.get(id)?.inbox.send(Message::Show(answer)).ok()?;
+        }
         answered.await.ok()
     }
 

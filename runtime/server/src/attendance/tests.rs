@@ -14,7 +14,12 @@ use windlass_model::plan::{Pin, Plan};
 use windlass_model::workflow::{ApprovalGate, Approver, Gate, RetryPolicy, Workflow};
 use windlass_store::{Append, AppendError, CheckReport, DocumentKind, MemoryStore, Outline, Store};
 
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use windlass_engine::TopicMaker;
+use windlass_model::event::Operation;
+
 use super::*;
+use crate::callbacks::CallbackListener;
 use crate::runtime::RuntimeOptions;
 use crate::state_directory::StateDirectory;
 
@@ -25,6 +30,8 @@ struct Failing {
     is_broken: AtomicBool,
     /// Whether records fail that say that a release has its place.
     loses_admissions: AtomicBool,
+    /// Whether it writes and says that it did not.
+    lies: AtomicBool,
 }
 
 fn full() -> StoreError {
@@ -45,6 +52,10 @@ impl Store for Failing {
         let admits = append.record.events.contains(&Event::Admitted);
         let is_lost = admits && self.loses_admissions.load(Ordering::SeqCst);
         match self.works() {
+            Ok(()) if self.lies.load(Ordering::SeqCst) => {
+                let written = self.store.append(append);
+                async move { written.await.and(Err(full().into())) }.boxed()
+            }
             Ok(()) if !is_lost => self.store.append(append),
             Ok(()) => async { Err(full().into()) }.boxed(),
             Err(error) => async move { Err(error.into()) }.boxed(),
@@ -166,6 +177,52 @@ async fn a_release_whose_store_fails_is_not_forgotten() {
     let release = runtime.release(&id).await.expect("readable");
     let index = release.plan().index_of(&"deploy".parse().expect("a name")).expect("a step");
     assert_eq!(release.step(index).votes.len(), 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_release_that_was_begun_though_the_store_failed_is_looked_after() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let state = StateDirectory::open(folder.path()).expect("a state directory");
+    let store = Arc::new(Failing::default());
+    let runtime = Runtime::with_store(state, store.clone(), RuntimeOptions::default()).await.expect("a runtime");
+    let plan = runtime.keep_plan(plan(json!(null))).await.expect("kept");
+    store.lies.store(true, Ordering::SeqCst);
+    runtime.begin(&plan, json!({}), person("zoe")).await.expect_err("the store says that it failed");
+    let id = store.open_releases().expect("readable").pop().expect("it was begun all the same");
+    assert!(matches!(runtime.attends(&id), Attended::Parked(Some(_))), "{:?}", runtime.attends(&id));
+}
+
+/// Who calls back while nothing can be recorded is told to come again, and is not taken for somebody who has.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_callback_that_cannot_be_recorded_is_to_come_again() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let state = StateDirectory::open(folder.path()).expect("a state directory");
+    let store = Arc::new(Failing::default());
+    let runtime = Runtime::with_store(state, store.clone(), RuntimeOptions::default()).await.expect("a runtime");
+    let plan = runtime.keep_plan(plan(json!(null))).await.expect("kept");
+    let id = runtime.begin(&plan, json!({}), person("zoe")).await.expect("begun");
+    until(&runtime, (0, 1)).await;
+    let listener = CallbackListener::bind(([127, 0, 0, 1], 0).into(), None).await.expect("a port");
+    let url = listener.url().clone();
+    let _serving = listener.serve(runtime.clone());
+    let maker = TopicMaker { step: "deploy".parse().expect("a name"), operation: Operation::Start, attempt: 1 };
+    let url = url.of(&runtime.inner.topics.create(&id, &maker));
+    let post = async || {
+        let (host, path) = url.strip_prefix("http://").and_then(|it| it.split_once('/')).expect("an address");
+        let mut stream = tokio::net::TcpStream::connect(host).await.expect("somebody answers");
+        let head = format!("POST /{path} HTTP/1.1\r\nhost: {host}\r\ncontent-length: 2\r\n\r\nok");
+        stream.write_all(head.as_bytes()).await.expect("sent");
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).await.expect("an answer");
+        answer
+    };
+    store.is_broken.store(true, Ordering::SeqCst);
+    let answer = post().await;
+    assert!(answer.starts_with("HTTP/1.1 503 ") && answer.contains("retry-after: 10"), "{answer}");
+    assert!(answer.contains("it could not be recorded; try again later"), "{answer}");
+    store.is_broken.store(false, Ordering::SeqCst);
+    let answer = post().await;
+    assert!(!answer.starts_with("HTTP/1.1 503 ") && !answer.starts_with("HTTP/1.1 409 "), "{answer}");
 }
 
 async fn state_of(runtime: &Runtime, id: &ReleaseId, wanted: &str) {

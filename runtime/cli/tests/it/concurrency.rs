@@ -312,3 +312,23 @@ fn a_place_is_kept_through_a_pause_and_a_rollback_until_the_release_is_over() {
     finish(&site, "outer-3");
     site.check();
 }
+
+#[test]
+fn a_rehearsal_waits_for_rehearsals_only_and_nobody_else_waits_for_one() {
+    let site = site();
+    site.write("one.yaml", &file("one", "concurrency: { group: one }\n"));
+    let _serve = site.serve();
+    let rehearse = || {
+        let started = site.json(&["rehearse", "one.yaml", "--detach"]);
+        started["release"].as_str().expect("a release").to_owned()
+    };
+    let first = start(&site, "one", &[]);
+    runs(&site, &first);
+    let rehearsal = rehearse();
+    runs(&site, &rehearsal);
+    queued(&site, &rehearse(), &format!("group rehearsals of one: {rehearsal} runs; 1st of 1 in line"));
+    let second = start(&site, "one", &[]);
+    queued(&site, &second, &format!("group one: {first} runs; 1st of 1 in line"));
+    finish(&site, &first);
+    runs(&site, &second);
+}

@@ -24,7 +24,7 @@ use std::sync::{Mutex, MutexGuard};
 use tokio::sync::watch;
 use windlass_engine::Release;
 use windlass_model::actor::Actor;
-use windlass_model::concurrency::{Claim, Priority, UnresolvedGroup};
+use windlass_model::concurrency::{Claim, Group, Priority, UnresolvedGroup};
 use windlass_model::event::{Outcome, Parent};
 use windlass_model::name::{ReleaseId, TenantName};
 use windlass_model::plan::Plan;
@@ -239,7 +239,11 @@ impl Runtime {
         let admission = &self.inner.admission;
         let workflow = plan.workflow();
         let group = workflow.concurrency.as_ref().map(|it| it.resolve(&asked.parameters));
-        let group = group.transpose().map_err(AdmissionError::from)?;
+        // What runs on copies is in nobody's way but that of others on copies.
+        let group = group.transpose().map_err(AdmissionError::from)?.map(|it| match asked.rehearsal {
+            true => Group { name: format!("rehearsals of {}", it.name), ..it },
+            false => it,
+        });
         let counted = asked.parent.is_none();
         let is_plain = group.is_none() && asked.priority == Priority::default();
         if is_plain && !(counted && admission.is_limited()) {

@@ -13,6 +13,8 @@ pub const EXPECTED: &[&str] = &[
     "end: canceled",
     "end: rolled back",
     "end: partially rolled back",
+    "rehearsal: rolled back",
+    "step: left out of a rehearsal",
     "step: started",
     "step: skipped by its condition",
     "step: skipped with what it needs",

@@ -176,7 +176,8 @@ impl Simulation {
             requested_by: people::actor(dice.below(workflows::PEOPLE.len() as u64) as usize),
             salt: seed.to_be_bytes().repeat(2).try_into().expect("16 bytes"),
             parent: None,
-            rehearsal: false,
+            // One release in twelve only shows that it can be rolled back.
+            rehearsal: Dice::new(seed, 5).permille(80),
             claim: claim(&mut turns),
         };
         Self {

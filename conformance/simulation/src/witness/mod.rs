@@ -117,6 +117,8 @@ struct Seen {
     standing: BTreeSet<u32>,
     /// Whether it ever stopped waiting in this run.
     began: bool,
+    /// Whether it is left out of a rehearsal.
+    left_out: bool,
     /// Somebody said that it is to be skipped when its turn comes, and what it then gives.
     passed_over: Option<Option<Value>>,
     /// What its items are, and the runs that it ever had for items.

@@ -7,6 +7,7 @@ use windlass_model::graph::StepIndex;
 use windlass_model::plan::Plan;
 use windlass_model::workflow::OnFailure;
 
+use super::start::REHEARSAL;
 use super::{Phase, State, Within, Witness};
 use crate::violation::{Violation, ensure, violated};
 use crate::world::World;
@@ -112,9 +113,15 @@ impl Witness {
             }
             Phase::Ended(Outcome::RolledBack | Outcome::PartiallyRolledBack)
             | Phase::Queued
-            | Phase::Running
             | Phase::Finishing { .. }
             | Phase::RollingBack => false,
+            Phase::Running => {
+                let has_ended = |it| self.definition(it).finally || self.seen(it).state.lets_dependents_run();
+                let is_done = self.planned().all(has_ended);
+                ensure(self.created.rehearsal && is_done, REHEARSAL, || "it is rolled back".to_owned())?;
+                self.counts.add("rehearsal: rolled back");
+                true
+            }
         };
         ensure(caused, "a rollback has a cause", || format!("the release was {:?}", self.phase))?;
         ensure(self.active().next().is_none(), "a rollback waits for what runs", || {
@@ -138,7 +145,7 @@ impl Witness {
         let fails =
             || !every(&|it| *it != State::Failed { tolerated: false }) || forward().any(|it| self.has_too_many(it));
         let fits = match (outcome, self.phase) {
-            (Outcome::Succeeded, Phase::Running) => every(&State::lets_dependents_run),
+            (Outcome::Succeeded, Phase::Running) => !self.created.rehearsal && every(&State::lets_dependents_run),
             (Outcome::Failed, Phase::Failing { rollback: false }) => idle && fails(),
             (Outcome::Failed, Phase::Failing { rollback: true }) => idle && fails() && self.is_past_pivot(),
             (Outcome::Canceled, Phase::Canceling { rollback: false, overdue: false }) => idle,

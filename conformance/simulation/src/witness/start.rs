@@ -13,6 +13,9 @@ use super::step::ORDER;
 use super::{Doing, Phase, Stage, State, Within, Witness, gate};
 use crate::violation::{Violation, ensure, violated};
 
+/// The rule of rehearsals.
+pub(super) const REHEARSAL: &str = "a rehearsal goes up to the point of no return, and all the way back";
+
 /// What an attempt takes over from what was before it.
 pub(super) struct Begun {
     pub(super) began_at: Timestamp,
@@ -22,6 +25,12 @@ pub(super) struct Begun {
 
 impl Witness {
     pub(super) fn ensure_may_begin(&self, step: StepIndex) -> Result<(), Violation> {
+        self.ensure_its_turn(step)?;
+        let beyond = !self.is_item(step) && self.is_beyond_rehearsal(step);
+        ensure(!beyond, REHEARSAL, || format!("{} begins", self.name(step)))
+    }
+
+    fn ensure_its_turn(&self, step: StepIndex) -> Result<(), Violation> {
         ensure(self.goes_forward(step), "after a failure nothing new starts", || {
             format!("{} while the release is {:?}", self.name(step), self.phase)
         })?;
@@ -34,6 +43,13 @@ impl Witness {
         ensure(!passed_over, "what somebody skipped does not start", || self.name(step).to_string())
     }
 
+    /// Whether a step is a point of no return in a rehearsal, or comes after one.
+    fn is_beyond_rehearsal(&self, step: StepIndex) -> bool {
+        let definition = self.definition(step);
+        let after = self.plan.graph().parents(step).any(|it| self.seen(it).left_out);
+        self.created.rehearsal && !definition.finally && (definition.pivot || after)
+    }
+
     pub(super) fn skipped(
         &mut self,
         step: StepIndex,
@@ -43,7 +59,15 @@ impl Witness {
         if matches!(reason, SkipReason::Person { .. }) {
             return self.passed_over(step, within);
         }
-        self.ensure_may_begin(step)?;
+        self.ensure_its_turn(step)?;
+        let beyond = self.is_beyond_rehearsal(step);
+        if *reason == SkipReason::Rehearsal {
+            ensure(beyond && !self.is_item(step), REHEARSAL, || format!("{} is left out", self.name(step)))?;
+            self.seen_mut(step).left_out = true;
+            self.counts.add("step: left out of a rehearsal");
+            return Ok(State::Skipped { by_hand: false });
+        }
+        ensure(!beyond, REHEARSAL, || format!("{}: {reason:?}", self.name(step)))?;
         let definition = self.definition(step);
         let state = |it: &_| self.plan.index_of(it).map(|it| &self.seen(it).state);
         // Who skips a step by hand says that its work is done, not that nothing after it is to be done.
@@ -51,7 +75,6 @@ impl Witness {
             && definition.needs.iter().all(|it| state(it) == Some(&State::Skipped { by_hand: false }));
         let (fits, name) = match reason {
             SkipReason::Person { .. } => (false, "step: skipped by somebody"),
-            // The simulation has no rehearsals.
             SkipReason::Rehearsal => (false, "step: left out of a rehearsal"),
             SkipReason::NeedsSkipped => (needs_skipped, "step: skipped with what it needs"),
             SkipReason::Condition { .. } => {

@@ -186,9 +186,12 @@ impl Release {
             }
             // Nothing of it has begun.
             Intervention::Cancel { .. } | Intervention::Rollback if self.is_queued() => {
-                let rollback = intervention != Intervention::Cancel { rollback: false };
                 self.record(&mut events, intervened, now);
-                self.end(&mut events, if rollback { Outcome::RolledBack } else { Outcome::Canceled }, now);
+                self.end(&mut events, Outcome::Canceled, now);
+            }
+            Intervention::Rollback if self.never_began() => {
+                let reason = "nothing of it ever began, so there is nothing to roll back";
+                return Err(Rejected::WrongState { state: self.state.name(), reason });
             }
             Intervention::Cancel { rollback } => match &self.state {
                 ReleaseState::Finishing { canceled: false, .. } if !rollback => {

@@ -20,6 +20,11 @@ impl Release {
         self.state == ReleaseState::Queued
     }
 
+    /// Whether it waits for its turn, or ended while it did, so that nothing of it ever began.
+    pub fn never_began(&self) -> bool {
+        !self.admitted
+    }
+
     /// The newer release that goes on in its stead, if it ended for one.
     pub fn superseded_by(&self) -> Option<&ReleaseId> {
         self.superseded_by.as_ref()
@@ -50,6 +55,7 @@ impl Release {
     /// Takes in that it begins: its time counts from here.
     pub(crate) fn take_admission(&mut self, at: Timestamp) {
         self.state = ReleaseState::Running;
+        self.admitted = true;
         self.begin_phases(at);
     }
 

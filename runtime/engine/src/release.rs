@@ -76,6 +76,8 @@ pub struct Release {
     pub(crate) parent_told: bool,
     /// The newer release for which it ended without having begun.
     pub(crate) superseded_by: Option<ReleaseId>,
+    /// Whether it ever began: it did not have to wait for its turn, or that came.
+    pub(crate) admitted: bool,
     pub(crate) records: u64,
 }
 
@@ -261,6 +263,7 @@ impl Release {
             left_alone: false,
             parent_told: false,
             superseded_by: None,
+            admitted: created.claim.is_none(),
             records: 1,
             plan: plan.clone(),
             created,

@@ -278,7 +278,7 @@ impl StepState {
     }
 
     /// Whether dependents may start.
-    pub(crate) fn lets_dependents_run(&self) -> bool {
+    pub fn lets_dependents_run(&self) -> bool {
         match self {
             Self::Succeeded | Self::Skipped { .. } => true,
             Self::Failed { tolerated, .. } => *tolerated,

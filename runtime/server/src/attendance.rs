@@ -124,16 +124,26 @@ impl Runtime {
     pub(crate) fn cannot_go_on(&self, id: &ReleaseId, error: &RuntimeError) {
         tracing::error!(release = %id, %error, "this release cannot go on");
         let Some(disk) = self.inner.disk.clone().filter(|_| self.drives() && !passes(error)) else { return };
-        let id = id.clone();
+        let (runtime, id) = (self.clone(), id.clone());
         tokio::task::spawn_blocking(move || match disk.quarantine_if_damaged(&id) {
             Ok(None) => {}
-            Ok(Some(what)) => tracing::error!(
-                release = %id,
-                what,
-                "this release is in quarantine: all others go on; `windlass store check` lists it"
-            ),
+            Ok(Some(what)) => {
+                tracing::error!(
+                    release = %id,
+                    what,
+                    "this release is in quarantine: all others go on; `windlass store check` lists it"
+                );
+                runtime.is_out_of_use(&id);
+            }
             Err(error) => tracing::error!(release = %id, %error, "this release is left as it is"),
         });
+    }
+
+    /// Nobody need wait for a release that is not there, or not any more.
+    fn is_out_of_use(&self, id: &ReleaseId) {
+        self.inner.services.forget(id);
+        let stirred = self.inner.admission.queue().leave(id, false, now());
+        self.stir(stirred);
     }
 
     /// Goes on with a release in a task of its own.
@@ -228,7 +238,10 @@ impl Runtime {
             Err(error) => {
                 match &error {
                     // It was to be begun, and could not be recorded.
-                    RuntimeError::UnknownRelease(_) => tracing::debug!(release = %id, "there is no such release"),
+                    RuntimeError::UnknownRelease(_) => {
+                        tracing::debug!(release = %id, "there is no such release");
+                        self.is_out_of_use(&id);
+                    }
                     _ => self.cannot_go_on(&id, &error),
                 }
                 {

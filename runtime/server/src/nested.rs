@@ -201,6 +201,10 @@ impl NestedCall {
 
     async fn roll_back(&self, id: ReleaseId, inner: &Release) -> Result<CallResult, StepError> {
         match inner.state() {
+            // What was stopped before its turn came has done nothing.
+            ReleaseState::Ended { .. } if inner.never_began() => {
+                return Ok(CallResult::Done(serde_json::Value::Null));
+            }
             ReleaseState::Ended { outcome: Outcome::RolledBack, .. } => {
                 return Ok(CallResult::Done(serde_json::Value::Null));
             }

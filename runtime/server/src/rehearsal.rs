@@ -3,6 +3,7 @@
 //! What became of those of a workflow is a document of its own, the last ones of them. A rehearsal is open until it
 //! is written there, so a crash in between loses nothing.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
@@ -13,11 +14,14 @@ use windlass_model::name::{ReleaseId, WorkflowName};
 use windlass_model::plan::{Plan, Runs};
 use windlass_model::time::{Span, Timestamp};
 use windlass_model::workflow::RollbackRules;
-use windlass_store::DocumentKind;
+use windlass_store::{DocumentKind, StoreError};
 
 use crate::clock::now;
 use crate::plans::KeptPlan;
 use crate::runtime::{Runtime, RuntimeError};
+
+/// What the engine says of the rollback that a rehearsal is for; people's reasons begin with their names.
+const TRIGGER: &str = "rehearsal";
 
 /// How many rehearsals of a workflow are remembered.
 const KEPT_MAX: usize = 20;
@@ -65,35 +69,38 @@ impl Rehearsed {
         Self {
             release: release.id().clone(),
             definition,
-            is_good: outcome == Outcome::RolledBack,
+            // Who stops one half way, and what fails, has it rolled back for another reason.
+            is_good: outcome == Outcome::RolledBack && rollback.is_some_and(|it| it.trigger == TRIGGER),
             outcome: match rollback {
                 None => format!("{}, before it came to the rollback", outcome.name()),
-                Some(_) => outcome.name().to_owned(),
+                Some(it) if it.trigger == TRIGGER => outcome.name().to_owned(),
+                Some(it) => format!("{} before all of it had gone forward ({})", outcome.name(), it.trigger),
             },
             ended_at: release.updated_at(),
             took: rollback.and_then(|it| Some(it.ended_at?.since(it.began_at))),
         }
-    }
-
-    /// Whether it took longer than this.
-    pub fn is_slower_than(&self, objective: Span) -> bool {
-        self.took.is_none_or(|it| it > objective)
     }
 }
 
 /// Writes what became of a rehearsal, until that has worked.
 pub(crate) fn keep(runtime: Runtime, release: &Release) -> impl Future<Output = ()> + Send + use<> {
     let workflow = release.plan().workflow().name.clone();
-    let definition = runtime.definition(release.plan());
-    let rehearsed = definition.map(|it| Rehearsed::of(release, it));
+    let plan = release.plan().clone();
+    let rehearsed = Rehearsed::of(release, Digest::of(&[]));
     async move {
-        let rehearsed = match rehearsed {
-            Ok(it) => it,
-            // A plan inside of it is gone: of what it was a rehearsal cannot be said.
-            Err(error) => return tracing::error!(%workflow, %error, "what became of a rehearsal is not kept"),
-        };
         let mut pause = AGAIN_AFTER;
-        while let Err(error) = runtime.write_rehearsed(&workflow, rehearsed.clone()).await {
+        loop {
+            let written = match runtime.definition(&plan) {
+                Ok(definition) => {
+                    runtime.write_rehearsed(&workflow, Rehearsed { definition, ..rehearsed.clone() }).await
+                }
+                Err(error) => Err(error),
+            };
+            let Err(error) = written else { return };
+            if let RuntimeError::Store(StoreError::CorruptItem { .. }) = error {
+                // A plan inside of it is gone: of what it was a rehearsal cannot be said.
+                return tracing::error!(%workflow, %error, "what became of a rehearsal is not kept");
+            }
             tracing::warn!(release = %rehearsed.release, %error, "what became of it could not be written yet");
             tokio::time::sleep(pause).await;
             pause = (pause * 2).min(AGAIN_MAX);
@@ -150,38 +157,59 @@ impl Runtime {
         Ok(Some(RehearsedView { last, is_same, objective }))
     }
 
-    /// Refuses what should have been rehearsed, and was not, or not well enough.
+    /// Refuses what should have been rehearsed, and was not, or not well enough. What a workflow inside of another one
+    /// demands is met by a rehearsal of its own, or of the whole.
     pub(crate) fn check_rehearsed(&self, kept: &KeptPlan) -> Result<(), RuntimeError> {
-        let workflow = kept.plan().workflow();
-        let Some(RollbackRules { rehearsed_within: Some(within), objective, .. }) = &workflow.rollback else {
-            return Ok(());
-        };
-        let definition = self.definition(kept.plan())?;
-        let all = self.rehearsals(&workflow.name)?;
-        let refuse = |why: String| {
-            let text = format!(
-                "the rollback of `{}` is to have been rehearsed within {within}, and {why}; `windlass rehearse` does that on copies",
-                workflow.name
-            );
-            Err(RuntimeError::NotRehearsed(text))
-        };
-        let Some(last) = all.iter().rev().find(|it| it.definition == definition) else {
-            return refuse(match all.last() {
-                None => "it never was".to_owned(),
-                Some(it) => format!("the last rehearsal, {}, was of another definition", it.release),
-            });
-        };
-        if !last.is_good {
-            return refuse(format!("the last rehearsal, {}, ended as {}", last.release, last.outcome));
-        }
-        if let (Some(objective), Some(took)) = (objective, last.took)
-            && last.is_slower_than(*objective)
-        {
-            return refuse(format!("in {} it took {took}, more than its objective of {objective}", last.release));
-        }
-        if last.ended_at + *within < now() {
-            return refuse(format!("the last rehearsal, {}, was at {}", last.release, last.ended_at));
+        let mut plans = vec![kept.clone()];
+        let mut seen = BTreeSet::new();
+        while let Some(next) = plans.pop() {
+            for index in next.plan().graph().steps() {
+                if let Runs::Plan(inner) = next.plan().pin(index).runs
+                    && seen.insert(inner)
+                {
+                    plans.push(self.kept(inner)?);
+                }
+            }
+            let workflow = next.plan().workflow();
+            let Some(RollbackRules { rehearsed_within: Some(within), objective, .. }) = &workflow.rollback else {
+                continue;
+            };
+            if let Some(why) = self.not_rehearsed(next.plan(), *within, *objective)?
+                && self.not_rehearsed(kept.plan(), *within, None)?.is_some()
+            {
+                return Err(RuntimeError::NotRehearsed(format!(
+                    "the rollback of `{}` is to have been rehearsed within {within}, and {why}; `windlass rehearse` does that on copies",
+                    workflow.name
+                )));
+            }
         }
         Ok(())
+    }
+
+    /// Why a plan is not rehearsed well enough, if it is not.
+    fn not_rehearsed(
+        &self,
+        plan: &Plan,
+        within: Span,
+        objective: Option<Span>,
+    ) -> Result<Option<String>, RuntimeError> {
+        let definition = self.definition(plan)?;
+        let all = self.rehearsals(&plan.workflow().name)?;
+        let Some(last) = all.iter().rev().find(|it| it.definition == definition) else {
+            return Ok(Some(match all.last() {
+                None => "it never was".to_owned(),
+                Some(it) => format!("the last rehearsal, {}, was of another definition", it.release),
+            }));
+        };
+        Ok(match (last.took, objective) {
+            _ if !last.is_good => Some(format!("the last rehearsal, {}, ended as {}", last.release, last.outcome)),
+            (Some(took), Some(objective)) if took > objective => {
+                Some(format!("in {} it took {took}, more than its objective of {objective}", last.release))
+            }
+            _ if last.ended_at + within < now() => {
+                Some(format!("the last rehearsal, {}, was at {}", last.release, last.ended_at))
+            }
+            _ => None,
+        })
     }
 }

@@ -355,7 +355,7 @@ impl Runtime {
         let release = self.release(id).await?;
         let mut view = ReleaseView::of(&release, &self.log(id).progress());
         self.inner.breakers.tell_waits(&release, &mut view);
-        self.inner.services.tell_waits(&release, &mut view);
+        self.inner.services.tell_waits(&self.inner, &release, &mut view);
         view.rehearsed = self.rehearsed(&release)?;
         self.tell_place(&release, &mut view);
         Ok(view)

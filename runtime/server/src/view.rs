@@ -542,7 +542,7 @@ fn tell(event: &Event) -> String {
         Event::FannedOut { items, .. } => format!("runs for {} items", items.len()),
         Event::Joined { output: None, .. } => "all items have ended".to_owned(),
         Event::Joined { output: Some(output), .. } => format!("all items have ended; it gives {output}"),
-        Event::ParentTold => "the release that it is a part of knows that it ended".to_owned(),
+        Event::ParentTold => "who waits for its end knows of it".to_owned(),
         Event::LeftAlone => "nothing runs; what is to be done waits for the next start".to_owned(),
         Event::ReleaseEnded { outcome, .. } => format!("the release ended: {}", outcome.name()),
     }

@@ -41,6 +41,8 @@ use crate::world::World;
 pub struct Witness {
     plan: Arc<Plan>,
     created: Created,
+    /// Whether it ever began.
+    admitted: bool,
     facts: Value,
     /// The workflow's steps, then the items of steps, in the order in which they first came to be.
     steps: Vec<Seen>,
@@ -282,6 +284,7 @@ impl Witness {
             topics: BTreeMap::new(),
             counts: Counts::default(),
             plan,
+            admitted: created.claim.is_none(),
             created,
         }
     }

@@ -103,7 +103,7 @@ impl Witness {
                 (Intervention::Cancel { rollback: false }, Phase::Finishing { canceled, .. }) => !canceled,
                 (Intervention::Cancel { rollback: false }, Phase::RollingBack) => is_idle,
                 (Intervention::Rollback, Phase::Ended(Outcome::Succeeded | Outcome::Failed | Outcome::Canceled)) => {
-                    true
+                    self.admitted
                 }
                 _ => stoppable,
             };

@@ -90,6 +90,7 @@ impl Witness {
             Event::Admitted => {
                 ensure(self.phase == Phase::Queued, TURN, || format!("the release was {:?}", self.phase))?;
                 self.phase = Phase::Running;
+                self.admitted = true;
                 self.clock_begins_anew();
                 self.counts.add("queue: its turn came");
                 Ok(())
@@ -130,6 +131,8 @@ impl Witness {
         })?;
         ensure(!self.is_past_pivot(), PIVOT, || "a rollback".to_owned())?;
         self.phase = Phase::RollingBack;
+        // A pause holds what goes forward.
+        self.paused = false;
         self.rollback = self.all().filter(|it| self.is_to_be_rolled_back(*it)).collect();
         Ok(())
     }
@@ -170,12 +173,10 @@ impl Witness {
             // Nothing has begun that anything could come after.
             Phase::Queued => {
                 let superseded = matches!(within.previous, Some(Event::Superseded { .. }));
-                let expected = match within.asked {
-                    Some(Intervention::Cancel { rollback: true } | Intervention::Rollback) => Some(Outcome::RolledBack),
-                    Some(Intervention::Cancel { rollback: false }) => Some(Outcome::Canceled),
-                    _ => superseded.then_some(Outcome::Canceled),
-                };
-                ensure(expected == Some(outcome), TURN, || format!("{outcome:?} after {:?}", within.asked))?;
+                let asked = matches!(within.asked, Some(Intervention::Cancel { .. } | Intervention::Rollback));
+                ensure((asked || superseded) && outcome == Outcome::Canceled, TURN, || {
+                    format!("{outcome:?} after {:?}", within.asked)
+                })?;
                 if !superseded {
                     self.counts.add("queue: stopped");
                 }

@@ -75,7 +75,7 @@ pub(crate) async fn rehearse(args: RehearseArgs, context: &Context<'_>) -> anyho
 
 /// Whether a rehearsal went well, and what to say of it.
 fn verdict(view: &ReleaseView) -> (bool, String) {
-    let rollback = view.rollback.as_ref().filter(|_| view.state == "rolled back");
+    let rollback = view.rollback.as_ref().filter(|it| view.state == "rolled back" && it.trigger == "rehearsal");
     let Some((rollback, ended_at)) = rollback.and_then(|it| Some((it, it.ended_at?))) else {
         return (false, format!("not rehearsed: {} is {}", view.release, view.state));
     };

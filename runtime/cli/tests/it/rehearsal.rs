@@ -169,3 +169,34 @@ fn an_open_breaker_rolls_back_a_release_that_says_so() {
     site.good(&["breaker", "reset", "connection:http/api", "--reason", "well again"]);
     assert_eq!(site.ended("held-1").state, "succeeded");
 }
+
+#[test]
+fn a_rehearsal_that_did_not_go_all_the_way_is_none() {
+    let (site, _production, copies) = site();
+    assert!(copies.jenkins.configure_job(job("deploy", 0, "FAILURE")), "this is Jenkins");
+    let _serve = site.serve();
+    let run = ["run", "payments.yaml", "--param", "version=1.2.3", "--detach"];
+    // Its file has it rolled back when the deployment fails: all is gone, and nothing was shown.
+    site.good(&rehearse(&["--on", "itsm=itsm-copy"]));
+    site.until("payments-1", "it waits for approval", |it| it.waits.iter().any(|it| it.cause == "approval"));
+    site.good(&["release", "approve", "payments-1", "--as", "ana"]);
+    assert_eq!(site.ended("payments-1").state, "rolled back");
+    refused(&site, &run, &["payments-1, ended as rolled back before all of it had gone forward (step deploy failed)"]);
+    // A person stops one half way.
+    site.good(&rehearse(&["--on", "itsm=itsm-copy"]));
+    site.until("payments-2", "it waits for approval", |it| it.waits.iter().any(|it| it.cause == "approval"));
+    site.good(&["release", "rollback", "payments-2", "--reason", "enough"]);
+    assert_eq!(site.ended("payments-2").state, "rolled back");
+    refused(&site, &run, &["payments-2, ended as rolled back before all of it had gone forward"]);
+    // A workflow around it gets nobody round it.
+    let outer = "windlass: v1\nworkflow: outer\nsteps:\n  it: { uses: ./payments.yaml, with: { version: 1.2.3 } }\n";
+    site.write("outer.yaml", outer);
+    refused(&site, &["run", "outer.yaml", "--detach"], &["the rollback of `payments` is to have been rehearsed"]);
+    // Nor did any of these count against the workflow.
+    site.good(&["breaker", "set", "workflow:payments", "--consecutive", "1"]);
+    site.good(&rehearse(&["--on", "itsm=itsm-copy"]));
+    site.until("payments-3", "it waits for approval", |it| it.waits.iter().any(|it| it.cause == "approval"));
+    site.good(&["release", "rollback", "payments-3", "--reason", "enough"]);
+    site.ended("payments-3");
+    assert_eq!(site.json(&["breaker", "show", "workflow:payments"])["state"], "closed");
+}

@@ -85,6 +85,11 @@ fn a_release_waits_for_the_version_that_another_team_delivers() {
     assert_eq!((wait.owner.as_str(), wait.command.as_str()), ("ledger-1", "windlass release show ledger-1"));
 
     serve.kill_9();
+    // What nobody drives now is promised all the same.
+    let planned = site.good(&["validate", "payments.yaml", "--param", "version=3.1.1"]).stdout;
+    assert!(planned.contains("ledger-1 is to deliver 2.4.1"), "{planned}");
+    let shown = site.good(&["release", "show", "payments-1"]).stdout;
+    assert!(shown.contains("ledger-1 is to deliver 2.4.1") && !shown.contains("nobody"), "{shown}");
     let _serve = site.serve();
     site.until("payments-1", "it waits for the ledger", held);
     assert_eq!(site.json(&["service", "list"])[0]["coming"], json!([["ledger-1", "2.4.1"]]));
@@ -205,4 +210,45 @@ steps:
     site.good(&["service", "set", "ledger", "--version", "1.1", "--reason", "by hand", "--as", "ana"]);
     assert_eq!(live(), json!("1.1.0"));
     site.check();
+}
+
+/// A step that only looks whether a version is there has nothing to roll back, and what it looked at is gone.
+#[test]
+fn what_a_look_found_live_is_not_when_what_it_stands_on_was_rolled_back() {
+    let (site, _counterparts) = payments(Deployment::Succeeds, 0, 0);
+    let service = Service::start();
+    service.answers("/health", 200, "well");
+    site.good(&["connection", "add", "api", "--url", &service.url, "--private-network"]);
+    let change = r"windlass: v1
+workflow: change
+parameters: { version: { type: string } }
+steps:
+  change:
+    uses: servicenow/create-change@^0.1
+    connection: itsm
+    with: { short_description: '${{ parameters.version }}' }
+  verify:
+    needs: [change]
+    uses: http/get@^0.1
+    connection: api
+    with: { path: /health }
+    delivers: { service: ledger, version: '${{ parameters.version }}' }
+";
+    site.write("change.yaml", change);
+    let mut serve = site.serve();
+    for (version, release) in [("version=1.0", "change-1"), ("version=2.0", "change-2")] {
+        site.good(&run("change.yaml", version));
+        assert_eq!(site.ended(release).state, "succeeded");
+    }
+    let live = || site.json(&["service", "show", "ledger"])["live"].clone();
+    assert_eq!(live(), json!("2.0.0"));
+    site.good(&["release", "rollback", "change-2", "--reason", "too slow"]);
+    site.until("change-2", "it is over", |it| it.state == "rolled back");
+    assert_eq!(live(), json!("1.0.0"), "the one before is live again");
+    // What is forgotten stays so when its release is looked at again.
+    site.good(&["service", "forget", "ledger", "--reason", "it was shut down"]);
+    let refused = site.run(&["release", "cancel", "change-1", "--reason", "it ended long ago"]);
+    assert_eq!(refused.code, Some(2), "{refused:?}");
+    serve.kill_9();
+    assert_eq!(site.json(&["service", "list"]), json!([]));
 }

@@ -251,6 +251,13 @@ pub fn check_parameters(workflow: &Workflow, given: Value) -> Result<Value, Vec<
         };
         match compile_schema(&parameter.schema) {
             Ok(validator) => {
+                if let (true, Value::String(text)) = (is_schema(&parameter.schema), value) {
+                    problems.push(format!(
+                        "`{name}`: `{text}` does not end in a digest: `sha256:` and 64 digits in lower-case hexadecimal; it takes {}",
+                        accepted(&parameter.schema)
+                    ));
+                    continue;
+                }
                 for error in breaches(&validator, value) {
                     let pointer = error.instance_path().to_string();
                     let place = if pointer.is_empty() { String::new() } else { format!(" at `{pointer}`") };

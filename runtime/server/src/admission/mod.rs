@@ -131,6 +131,8 @@ pub(crate) struct Admission {
     moved: watch::Sender<u64>,
     /// Whether anything limits how many run.
     is_limited: AtomicBool,
+    /// Whether those are counted, too, that began before anything was limited.
+    counts_all: AtomicBool,
     /// What is written, is written one after the other.
     writing: tokio::sync::Mutex<()>,
 }
@@ -149,13 +151,14 @@ impl Admission {
         Ok(Self {
             moved: watch::Sender::new(0),
             is_limited: AtomicBool::new(limits.are_set()),
+            counts_all: AtomicBool::new(limits.are_set()),
             queue: Mutex::new(Queue::new(limits)),
             kept: Mutex::new(kept),
             writing: tokio::sync::Mutex::default(),
         })
     }
 
-    fn queue(&self) -> MutexGuard<'_, Queue> {
+    pub(crate) fn queue(&self) -> MutexGuard<'_, Queue> {
         lock(&self.queue)
     }
 
@@ -443,14 +446,17 @@ impl Runtime {
     /// Lets the limits hold that are kept.
     async fn take_limits(&self) -> Result<(), RuntimeError> {
         let limits = limits_of(&lock(&self.inner.admission.kept));
-        let counts_now = limits.are_set() && !self.inner.admission.is_limited();
+        let counts_now = limits.are_set() && !self.inner.admission.counts_all.load(Ordering::SeqCst);
         self.inner.admission.is_limited.store(limits.are_set(), Ordering::SeqCst);
         if !self.drives() {
             return Ok(());
         }
         let inner = self.inner.clone();
+        let are_set = limits.are_set();
         let taken = tokio::task::spawn_blocking(move || inner.take_limits(limits, counts_now)).await;
         let stirred = taken.map_err(|error| RuntimeError::Sandbox(error.to_string()))??;
+        // Only now: who could not be counted is counted with the next limit that is set.
+        self.inner.admission.counts_all.store(are_set, Ordering::SeqCst);
         self.stir(stirred);
         Ok(())
     }

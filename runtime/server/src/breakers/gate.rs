@@ -94,29 +94,9 @@ impl Gate {
     ) -> Result<bool, AppendError> {
         let before = release.records();
         if release.is_held() || !self.inner.breakers.is_quiet() || self.requires {
-            let held: Vec<CallId> = release.held_calls().map(|(call, _)| call).collect();
-            for call in held {
-                if !release.held_calls().any(|(it, _)| it == call) {
-                    continue;
-                }
-                let input = match self.admit(release, call) {
-                    Ok(()) => Input::CallLetThrough { call },
-                    Err(Refusal { hold, is_open }) => Input::CallHeld { call, hold, is_open },
-                };
-                // Refused is what something before it has settled.
-                take(&self.inner, release, input).await?.ok();
-            }
-            let is_new =
-                |it: &CallId| !in_flight.contains_key(it) && !self.passes.contains_key(it) && release.may_be_held(*it);
-            let new: Vec<CallId> = release.calls().filter(is_new).collect();
-            for call in new {
-                // What was said of one may have ended the others.
-                if !release.may_be_held(call) {
-                    continue;
-                }
-                if let Err(Refusal { hold, is_open }) = self.admit(release, call) {
-                    take(&self.inner, release, Input::CallHeld { call, hold, is_open }).await?.ok();
-                }
+            // Recording takes its time, and what was let through before it may not be any more.
+            while self.ask_once(release, in_flight).await? {
+                self.passes.retain(|id, _| in_flight.contains_key(id));
             }
         }
         for asked in self.asked.drain(..) {
@@ -129,12 +109,48 @@ impl Gate {
         Ok(release.records() != before)
     }
 
+    /// Asks about each call once; tells whether something was recorded.
+    async fn ask_once(
+        &mut self,
+        release: &mut Release,
+        in_flight: &HashMap<CallId, AbortHandle>,
+    ) -> Result<bool, AppendError> {
+        let before = release.records();
+        let held: Vec<CallId> = release.held_calls().map(|(call, _)| call).collect();
+        for call in held {
+            if !release.held_calls().any(|(it, _)| it == call) {
+                continue;
+            }
+            let input = match self.admit(release, call) {
+                Ok(()) => Input::CallLetThrough { call },
+                Err(Refusal { hold, is_open }) => Input::CallHeld { call, hold, is_open },
+            };
+            // Refused is what something before it has settled.
+            take(&self.inner, release, input).await?.ok();
+        }
+        let is_new =
+            |it: &CallId| !in_flight.contains_key(it) && !self.passes.contains_key(it) && release.may_be_held(*it);
+        let new: Vec<CallId> = release.calls().filter(is_new).collect();
+        for call in new {
+            // What was said of one may have ended the others.
+            if !release.may_be_held(call) {
+                continue;
+            }
+            if let Err(Refusal { hold, is_open }) = self.admit(release, call) {
+                take(&self.inner, release, Input::CallHeld { call, hold, is_open }).await?.ok();
+            }
+        }
+        Ok(release.records() != before)
+    }
+
     fn admit(&mut self, release: &Release, call: CallId) -> Result<(), Refusal> {
         self.inner.services.admit(release, call.step).map_err(|hold| Refusal { hold, is_open: false })?;
         let keys = connections(release, call.step);
         let who = who(release, call.step);
         let breakers = &self.inner.breakers;
-        breakers.admit(release.id(), !release.has_begun(), &keys, &who)?;
+        // How releases of a workflow end says nothing of rehearsals, nor do these say anything of it.
+        let is_first = !release.has_begun() && !release.created().rehearsal;
+        breakers.admit(release.id(), is_first, &keys, &who)?;
         self.passes.insert(call, Pass { breakers: breakers.clone(), keys, who });
         Ok(())
     }
@@ -188,6 +204,10 @@ impl Gate {
         let keys = [BreakerKey::Workflow(release.id().workflow().clone())];
         let who = release.id().to_string();
         let breakers = &self.inner.breakers;
+        breakers.forget(release.id());
+        if release.created().rehearsal {
+            return breakers.abandon(&keys, &who);
+        }
         match release.outcome() {
             Some(Outcome::Succeeded) => breakers.observe(&keys, &who, None),
             Some(outcome @ (Outcome::Failed | Outcome::RolledBack | Outcome::PartiallyRolledBack)) => {

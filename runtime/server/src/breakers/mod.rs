@@ -189,6 +189,15 @@ impl Breakers {
         self.stir(&entries);
     }
 
+    /// A release that is over waits for nothing.
+    fn forget(&self, release: &ReleaseId) {
+        if !self.is_quiet() {
+            self.entries().values_mut().for_each(|it| {
+                it.waiting.remove(release);
+            });
+        }
+    }
+
     fn abandon(&self, keys: &[BreakerKey], who: &str) {
         if self.is_quiet() {
             return;

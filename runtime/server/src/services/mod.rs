@@ -14,9 +14,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, MutexGuard};
 
 use serde_json::Value;
-use windlass_engine::{Release, StepState};
+use windlass_engine::{Release, ReleaseState, StepState};
 use windlass_model::actor::Actor;
-use windlass_model::event::{HeldBy, Hold};
+use windlass_model::event::{HeldBy, Hold, Operation};
 use windlass_model::graph::StepIndex;
 use windlass_model::name::ReleaseId;
 use windlass_model::plan::{Plan, Runs};
@@ -70,8 +70,10 @@ struct State {
     records: BTreeMap<Place, Record>,
     /// Of open releases.
     promises: BTreeMap<String, Promise>,
-    /// Releases that wait for a version.
-    waiting: BTreeSet<ReleaseId>,
+    /// Releases that wait for a version there.
+    waiting: BTreeMap<Place, BTreeSet<ReleaseId>>,
+    /// Whether `promises` are known: a process that drives no releases reads them when they are asked for.
+    is_read: bool,
 }
 
 impl State {
@@ -130,13 +132,30 @@ impl Services {
         }
     }
 
+    /// Reads what open releases promise, in a process that drives none of them.
+    fn read_promises(&self, inner: &Inner) {
+        if inner.options.drive || std::mem::replace(&mut self.state().is_read, true) {
+            return;
+        }
+        for id in inner.store.open_releases().unwrap_or_default() {
+            let promises = inner.store.outline(&id).is_ok_and(|it| it.is_some_and(|it| it.promises));
+            if let Some(release) = promises.then(|| inner.replay(&id).ok()).flatten() {
+                self.expect(inner, &release);
+                self.keep_promises(&release);
+            }
+        }
+    }
+
     /// A release that is over will deliver nothing any more.
     pub(crate) fn forget(&self, release: &ReleaseId) {
         let mut state = self.state();
         if !state.promises.is_empty() {
             state.promises.remove(release.to_string().as_str());
         }
-        state.waiting.remove(release);
+        state.waiting.retain(|_, waiting| {
+            waiting.remove(release);
+            !waiting.is_empty()
+        });
     }
 
     /// Asks whether a step may begin: all versions that it requires are live. One that may not is told when to ask
@@ -157,7 +176,12 @@ impl Services {
                     return Err(Hold { by: HeldBy::Service(required.service.to_string()), text, owner, until: None });
                 }
             };
-            state.waiting.insert(release.id().clone());
+            state.waiting.entry(need.place.clone()).or_default().insert(release.id().clone());
+            // Whoever waits for it already knows what that is; the words are made when somebody looks.
+            let by = HeldBy::Service(need.to_string());
+            if let Some((_, hold)) = release.held_calls().find(|(call, hold)| call.step == step && hold.by == by) {
+                return Err(hold.clone());
+            }
             let (text, by) = describe(&state.known(), &need);
             let owner = by.unwrap_or_else(|| format!("whoever delivers {}", need.place));
             return Err(Hold { by: HeldBy::Service(need.to_string()), text, owner, until: None });
@@ -166,7 +190,10 @@ impl Services {
     }
 
     /// Brings what a release's waits say up to date: they were recorded when they began.
-    pub(crate) fn tell_waits(&self, release: &Release, view: &mut ReleaseView) {
+    pub(crate) fn tell_waits(&self, inner: &Inner, release: &Release, view: &mut ReleaseView) {
+        if release.held_calls().any(|(_, hold)| matches!(hold.by, HeldBy::Service(_))) {
+            self.read_promises(inner);
+        }
         for (call, hold) in release.held_calls() {
             let HeldBy::Service(held_by) = &hold.by else { continue };
             let step = release.name_of(call.step);
@@ -177,6 +204,15 @@ impl Services {
             });
             if let Some((wait, need)) = wait.zip(need) {
                 let (text, by) = describe(&self.state().known(), &need);
+                for shown in view
+                    .steps
+                    .iter_mut()
+                    .flat_map(|it| std::iter::once(&mut it.status).chain(it.items.iter_mut().map(|it| &mut it.status)))
+                {
+                    if *shown == wait.text {
+                        shown.clone_from(&text);
+                    }
+                }
                 wait.text = text;
                 if let Some(by) = by {
                     wait.command = format!("windlass release show {by}");
@@ -218,7 +254,7 @@ impl Services {
             return Err(error);
         }
         let is_other = before.as_ref().and_then(Record::live) != after.live();
-        Ok(if is_other { std::mem::take(&mut self.state().waiting) } else { BTreeSet::new() })
+        Ok(if is_other { self.state().waiting.remove(place).unwrap_or_default() } else { BTreeSet::new() })
     }
 
     /// Writes what a release has delivered, and what of that it has rolled back. Once it returns, that is durable.
@@ -237,19 +273,56 @@ impl Services {
             // One that cannot be told was refused at the start, or is an inner release's own mistake.
             let Ok(delivery) = release.with_scope(|scope| delivers.resolve(scope)) else { continue };
             let by = By::Release { release: release.id().clone(), step: release.name_of(*index) };
-            let told = match run.state {
-                StepState::Succeeded => {
-                    let at = run.ended_at.unwrap_or_else(|| release.updated_at());
-                    let entry = Entry { version: delivery.version, by, at };
-                    self.change(&delivery.place, |it| it.deliver(entry)).await?
-                }
-                StepState::RolledBack => self.change(&delivery.place, |it| it.take_back(&by)).await?,
-                _ => continue,
+            let told = if is_taken_back(release, *index) {
+                self.change(&delivery.place, |it| it.take_back(&by)).await?
+            } else if run.state == StepState::Succeeded {
+                let at = run.ended_at.unwrap_or_else(|| release.updated_at());
+                let entry = Entry { version: delivery.version, by, at };
+                self.change(&delivery.place, |it| it.deliver(entry)).await?
+            } else {
+                continue;
             };
             ask_again(inner, told);
         }
+        self.keep_promises(release);
         Ok(())
     }
+
+    /// Takes out of a release's promise what it has delivered, and what it will not deliver any more.
+    fn keep_promises(&self, release: &Release) {
+        let mut state = self.state();
+        let Some(promise) = state.promises.get_mut(release.id().to_string().as_str()) else { return };
+        let goes_forward = matches!(release.state(), ReleaseState::Queued | ReleaseState::Running);
+        promise.deliveries.retain(|it| {
+            let step = it.step.split('/').next().and_then(|it| release.index_of(&it.parse().ok()?));
+            let has_ended = step.is_some_and(|it| release.step(it).state.lets_dependents_run());
+            goes_forward && !has_ended
+        });
+    }
+}
+
+/// Whether what a step delivered is being rolled back, or was: itself, or something that it stands on. A step that
+/// only looked whether a version is there has nothing to roll back, and says no more that it is.
+fn is_taken_back(release: &Release, step: StepIndex) -> bool {
+    if release.rollback().is_none() {
+        return false;
+    }
+    let is_back = |it: StepIndex| match &release.step(it).state {
+        StepState::RolledBack | StepState::RollbackBlocked { .. } => true,
+        StepState::Active(activity) => activity.operation == Operation::Rollback,
+        _ => false,
+    };
+    let (mut open, mut seen) = (vec![step], BTreeSet::new());
+    while let Some(step) = open.pop() {
+        if !seen.insert(step) {
+            continue;
+        }
+        if is_back(step) || release.items(step).into_iter().flatten().any(|(it, _)| is_back(it)) {
+            return true;
+        }
+        open.extend(release.plan().graph().parents(step));
+    }
+    false
 }
 
 impl State {
@@ -278,6 +351,7 @@ impl Runtime {
         }
         let refused = |it| RuntimeError::from(ServiceError::NeverThere(it));
         let promise = promise_of(kept.plan(), parameters, &|it| self.inner.plan(it).ok().flatten()).map_err(refused)?;
+        self.inner.services.read_promises(&self.inner);
         let mut known = self.inner.services.state().known();
         known.promises.insert(THIS.to_owned(), promise);
         plan_waits(&known, THIS).map_err(refused)
@@ -285,8 +359,10 @@ impl Runtime {
 
     /// Every service of which something is known.
     pub fn services(&self) -> Vec<ServiceView> {
+        self.inner.services.read_promises(&self.inner);
         let state = self.inner.services.state();
-        let mut places: BTreeSet<&Place> = state.records.keys().collect();
+        let kept = state.records.iter().filter(|(_, it)| !it.history.is_empty());
+        let mut places: BTreeSet<&Place> = kept.map(|(place, _)| place).collect();
         places.extend(state.promises.values().flat_map(|it| &it.deliveries).map(|it| &it.delivery.place));
         places.into_iter().map(|it| ServiceView::of(it, state.records.get(it), &state.promises)).collect()
     }
@@ -327,11 +403,11 @@ impl Runtime {
     /// Forgets what is live of a service, and what was.
     pub async fn forget_service(&self, place: &Place, by: &Actor, reason: String) -> Result<(), RuntimeError> {
         let reason = reasoned(reason)?;
-        if !self.inner.services.state().records.contains_key(place) {
+        if self.inner.services.state().records.get(place).and_then(Record::live).is_none() {
             return Err(self.unknown_service(place).into());
         }
         tracing::info!(service = %place, %by, reason, "it is forgotten which version is live");
-        let told = self.inner.services.change(place, Record::clear).await?;
+        let told = self.inner.services.change(place, |it| it.forget(now())).await?;
         ask_again(&self.inner, told);
         Ok(())
     }

@@ -16,6 +16,9 @@ pub(super) struct Record {
     pub(super) place: Place,
     /// In the order of time.
     pub(super) history: Vec<Entry>,
+    /// What was made live up to then does not count any more.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) forgotten_at: Option<Timestamp>,
 }
 
 /// A version that was made live.
@@ -38,11 +41,11 @@ pub(super) enum By {
 
 impl Record {
     pub(super) fn of(place: Place) -> Self {
-        Self { place, history: Vec::new() }
+        Self { place, history: Vec::new(), forgotten_at: None }
     }
 
     pub(super) fn is_empty(&self) -> bool {
-        self.history.is_empty()
+        self.history.is_empty() && self.forgotten_at.is_none()
     }
 
     pub(super) fn live(&self) -> Option<&Entry> {
@@ -52,7 +55,8 @@ impl Record {
     /// A version was made live. Told again, nothing changes.
     pub(super) fn deliver(&mut self, entry: Entry) {
         let is_too_old = self.history.len() >= KEPT_MAX && self.history.first().is_some_and(|it| it.at > entry.at);
-        if is_too_old || self.history.iter().any(|it| it.by == entry.by && it.at == entry.at) {
+        let is_forgotten = self.forgotten_at.is_some_and(|it| entry.at <= it);
+        if is_too_old || is_forgotten || self.history.iter().any(|it| it.by == entry.by && it.at == entry.at) {
             return;
         }
         let at = self.history.partition_point(|it| it.at <= entry.at);
@@ -66,8 +70,9 @@ impl Record {
         self.history.retain(|it| it.by != *by);
     }
 
-    pub(super) fn clear(&mut self) {
+    pub(super) fn forget(&mut self, at: Timestamp) {
         self.history.clear();
+        self.forgotten_at = Some(at);
     }
 }
 
@@ -106,6 +111,13 @@ mod tests {
         record.take_back(&entry(1, "api-1", 10).by);
         record.take_back(&entry(9, "api-9", 5).by);
         assert!(record.is_empty());
+        // What was forgotten does not come back when its release is looked at again.
+        record.deliver(entry(4, "api-4", 40));
+        record.forget(Timestamp(50));
+        record.deliver(entry(4, "api-4", 40));
+        assert_eq!(live(&record), None);
+        record.deliver(entry(5, "api-5", 60));
+        assert_eq!(live(&record), Some(5));
     }
 
     #[test]

@@ -10,6 +10,7 @@ pub mod counts;
 pub mod dice;
 mod driving;
 pub mod people;
+pub mod seeds;
 pub mod simulation;
 pub mod violation;
 pub mod witness;

@@ -370,8 +370,7 @@ impl Release {
         if self.outcome().is_none() || self.parent_told {
             return false;
         }
-        let delivers = || self.plan.workflow().steps.iter().any(|it| it.delivers.is_some());
-        self.created.parent.is_some() || self.created.rehearsal || delivers()
+        self.created.parent.is_some() || self.created.rehearsal || !self.plan.delivering().is_empty()
     }
 
     /// How many records its journal has; the next append expects as many.

@@ -20,6 +20,8 @@ pub struct Plan {
     pins: Vec<Pin>,
     graph: Graph,
     index: BTreeMap<StepName, StepIndex>,
+    delivering: Vec<StepIndex>,
+    promises: bool,
 }
 
 /// What one step will use.
@@ -107,7 +109,22 @@ impl Plan {
         }
         let graph = Graph::of(&workflow)?;
         let index = graph.steps().map(|it| (workflow.steps[it.as_usize()].name.clone(), it)).collect();
-        Ok(Self { workflow, pins, graph, index })
+        let delivering: Vec<StepIndex> =
+            graph.steps().filter(|it| workflow.steps[it.as_usize()].delivers.is_some()).collect();
+        let requires = workflow.steps.iter().any(|it| !it.requires.is_empty());
+        let nests = pins.iter().any(|it| matches!(it.runs, Runs::Plan(_)));
+        let promises = requires || nests || !delivering.is_empty();
+        Ok(Self { workflow, pins, graph, index, delivering, promises })
+    }
+
+    /// The steps that deliver a version of a service.
+    pub fn delivering(&self) -> &[StepIndex] {
+        &self.delivering
+    }
+
+    /// Whether releases of it, or inside of them, may need or deliver versions of services.
+    pub fn promises(&self) -> bool {
+        self.promises
     }
 
     /// The workflow.

@@ -20,9 +20,9 @@ use crate::attendance::{CLOCK_LOOK, is_unwatched, may_park};
 use crate::breakers::Gate;
 use crate::clock::{dice, now};
 use crate::nested::tell_parent;
+use crate::rehearsal;
 use crate::runtime::{Inner, Runtime};
 use crate::view::state_name;
-use crate::{rehearsal, services};
 
 /// Something for the release.
 pub(crate) enum Message {
@@ -75,7 +75,6 @@ pub(crate) async fn drive(
     let mut telling: Option<BoxFuture<'static, ()>> = None;
     let mut waiting: Vec<oneshot::Sender<Result<(), NotTaken>>> = Vec::new();
     let mut gate = Gate::new(inner.clone(), release);
-    let delivering = services::delivering(release.plan());
     let mut is_expected = false;
     let mut door = Door::new(inner.clone(), release);
     if beginning == Beginning::TakenOver {
@@ -84,7 +83,7 @@ pub(crate) async fn drive(
     }
     changed.send_replace(release.records());
     loop {
-        inner.services.note(inner, release, &delivering).await?;
+        inner.services.note(inner, release).await?;
         // One that had ended may run again.
         if !std::mem::replace(&mut is_expected, release.outcome().is_none()) {
             inner.services.expect(inner, release);
@@ -106,7 +105,7 @@ pub(crate) async fn drive(
         }
         let is_idle = release.outcome().is_some() || may_park(release, changed);
         if inbox.is_empty() && is_idle && telling.is_none() {
-            if release.outcome().is_some() {
+            if release.outcome().is_some() && release.plan().promises() {
                 inner.services.forget(release.id());
             }
             return Ok(());
@@ -234,7 +233,7 @@ pub fn outline(release: &Release) -> Outline {
         // One that others are still to be told of is not over.
         open: release.outcome().is_none() || release.is_untold(),
         rest: rest(release),
-        promises: release.outcome().is_none() && services::promises(release.plan()),
+        promises: release.outcome().is_none() && release.plan().promises(),
         standing: standing(release).map(Box::new),
     }
 }

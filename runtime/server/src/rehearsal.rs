@@ -160,6 +160,7 @@ impl Runtime {
     /// Refuses what should have been rehearsed, and was not, or not well enough. What a workflow inside of another one
     /// demands is met by a rehearsal of its own, or of the whole.
     pub(crate) fn check_rehearsed(&self, kept: &KeptPlan) -> Result<(), RuntimeError> {
+        let whole = kept.plan().workflow().rollback.as_ref().and_then(|it| it.objective);
         let mut plans = vec![kept.clone()];
         let mut seen = BTreeSet::new();
         while let Some(next) = plans.pop() {
@@ -175,7 +176,7 @@ impl Runtime {
                 continue;
             };
             if let Some(why) = self.not_rehearsed(next.plan(), *within, *objective)?
-                && self.not_rehearsed(kept.plan(), *within, None)?.is_some()
+                && self.not_rehearsed(kept.plan(), *within, whole)?.is_some()
             {
                 return Err(RuntimeError::NotRehearsed(format!(
                     "the rollback of `{}` is to have been rehearsed within {within}, and {why}; `windlass rehearse` does that on copies",

@@ -171,6 +171,19 @@ fn an_open_breaker_rolls_back_a_release_that_says_so() {
 }
 
 #[test]
+fn a_rehearsal_that_was_too_slow_is_not_enough() {
+    let (site, _production, _copies) = site();
+    site.write("payments.yaml", &PAYMENTS.replacen("steps:\n", &RULES.replace("10m", "1ms"), 1));
+    let _serve = site.serve();
+    site.good(&rehearse(&["--on", "itsm=itsm-copy"]));
+    site.until("payments-1", "it waits for approval", |it| it.waits.iter().any(|it| it.cause == "approval"));
+    site.good(&["release", "approve", "payments-1", "--as", "ana"]);
+    assert!(site.ended("payments-1").rollback.expect("it was rolled back").is_overdue);
+    let run = ["run", "payments.yaml", "--param", "version=1.2.3", "--detach"];
+    refused(&site, &run, &["in payments-1 it took ", "more than its objective of 1ms"]);
+}
+
+#[test]
 fn a_rehearsal_that_did_not_go_all_the_way_is_none() {
     let (site, _production, copies) = site();
     assert!(copies.jenkins.configure_job(job("deploy", 0, "FAILURE")), "this is Jenkins");

@@ -19,7 +19,6 @@ use windlass_model::actor::Actor;
 use windlass_model::event::{HeldBy, Hold, Operation};
 use windlass_model::graph::StepIndex;
 use windlass_model::name::ReleaseId;
-use windlass_model::plan::{Plan, Runs};
 use windlass_model::service::{
     Known, Need, Place, PlannedWait, Promise, describe, parse_version, plan_waits, promise_of,
 };
@@ -30,7 +29,7 @@ pub use self::view::{ServiceChange, ServiceView};
 use crate::clock::now;
 use crate::plans::KeptPlan;
 use crate::runtime::{Inner, Runtime, RuntimeError, lock};
-use crate::view::ReleaseView;
+use crate::view::{ReleaseView, StepView};
 
 /// What a release that does not exist yet is called when it is asked what it would wait for.
 const THIS: &str = "this release";
@@ -88,19 +87,6 @@ impl State {
     }
 }
 
-/// Whether releases of a plan may need or deliver versions.
-pub(crate) fn promises(plan: &Plan) -> bool {
-    plan.graph().steps().any(|it| {
-        let step = plan.step(it);
-        step.delivers.is_some() || !step.requires.is_empty() || matches!(plan.pin(it).runs, Runs::Plan(_))
-    })
-}
-
-/// The steps of a plan that deliver.
-pub(crate) fn delivering(plan: &Plan) -> Vec<StepIndex> {
-    plan.graph().steps().filter(|it| plan.step(*it).delivers.is_some()).collect()
-}
-
 impl Services {
     /// Reads what is live. A record that cannot be read is left out, and said: it must not keep the others away.
     pub(crate) fn load(store: Arc<dyn Store>) -> Result<Self, StoreError> {
@@ -122,7 +108,7 @@ impl Services {
 
     /// Takes in what an open release will need and deliver.
     pub(crate) fn expect(&self, inner: &Inner, release: &Release) {
-        if release.outcome().is_some() || release.created().rehearsal || !promises(release.plan()) {
+        if release.outcome().is_some() || release.created().rehearsal || !release.plan().promises() {
             return;
         }
         // What is no version fails where it is needed.
@@ -204,14 +190,12 @@ impl Services {
             });
             if let Some((wait, need)) = wait.zip(need) {
                 let (text, by) = describe(&self.state().known(), &need);
-                for shown in view
-                    .steps
-                    .iter_mut()
-                    .flat_map(|it| std::iter::once(&mut it.status).chain(it.items.iter_mut().map(|it| &mut it.status)))
-                {
-                    if *shown == wait.text {
-                        shown.clone_from(&text);
-                    }
+                let mut shown = view.steps.iter_mut().flat_map(|it| {
+                    let StepView { name, status, items, .. } = it;
+                    items.iter_mut().map(|it| (&it.name, &mut it.status)).chain([(&*name, status)])
+                });
+                if let Some((_, status)) = shown.find(|(name, _)| **name == wait.step) {
+                    status.clone_from(&text);
                 }
                 wait.text = text;
                 if let Some(by) = by {
@@ -258,16 +242,11 @@ impl Services {
     }
 
     /// Writes what a release has delivered, and what of that it has rolled back. Once it returns, that is durable.
-    pub(crate) async fn note(
-        &self,
-        inner: &Arc<Inner>,
-        release: &Release,
-        steps: &[StepIndex],
-    ) -> Result<(), StoreError> {
-        if release.created().rehearsal {
+    pub(crate) async fn note(&self, inner: &Arc<Inner>, release: &Release) -> Result<(), StoreError> {
+        if release.created().rehearsal || !release.plan().promises() {
             return Ok(());
         }
-        for index in steps {
+        for index in release.plan().delivering() {
             let run = release.step(*index);
             let Some(delivers) = &release.definition(*index).delivers else { continue };
             // One that cannot be told was refused at the start, or is an inner release's own mistake.
@@ -346,7 +325,7 @@ fn ask_again(inner: &Arc<Inner>, waiting: BTreeSet<ReleaseId>) {
 impl Runtime {
     /// What a release of a plan with these parameters would wait for.
     pub(crate) fn check_services(&self, kept: &KeptPlan, parameters: &Value) -> Result<Vec<PlannedWait>, RuntimeError> {
-        if !promises(kept.plan()) {
+        if !kept.plan().promises() {
             return Ok(Vec::new());
         }
         let refused = |it| RuntimeError::from(ServiceError::NeverThere(it));

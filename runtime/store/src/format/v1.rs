@@ -8,10 +8,14 @@
 //! number. Anything else is a new version.
 #![expect(missing_docs, reason = "the model documents each of these; here only the numbers matter")]
 
+mod claim;
+
 use std::borrow::Cow;
 
 use minicbor::bytes::{ByteArray, ByteSlice};
 use minicbor::{Decode, Encode};
+
+pub use claim::{Claim, Group, Priority, QueueOrder, Standing};
 
 /// A JSON value as text.
 pub type Json<'a> = Cow<'a, str>;
@@ -304,50 +308,6 @@ pub struct Created<'a> {
 }
 
 #[derive(Debug, Encode, Decode)]
-pub struct Claim<'a> {
-    #[b(0)]
-    pub group: Option<Group<'a>>,
-    #[b(1)]
-    pub tenant: &'a str,
-    #[n(2)]
-    pub priority: Priority,
-}
-
-#[derive(Debug, Encode, Decode)]
-pub struct Group<'a> {
-    #[b(0)]
-    pub name: &'a str,
-    #[n(1)]
-    pub order: QueueOrder,
-    #[n(2)]
-    pub limit: u32,
-}
-
-#[derive(Debug, Clone, Copy, Encode, Decode)]
-#[cbor(index_only)]
-pub enum QueueOrder {
-    #[n(0)]
-    Unordered,
-    #[n(1)]
-    OldestFirst,
-    #[n(2)]
-    NewestFirst,
-    #[n(3)]
-    LatestOnly,
-}
-
-#[derive(Debug, Clone, Copy, Encode, Decode)]
-#[cbor(index_only)]
-pub enum Priority {
-    #[n(0)]
-    Urgent,
-    #[n(1)]
-    Normal,
-    #[n(2)]
-    Low,
-}
-
-#[derive(Debug, Encode, Decode)]
 pub struct Parent<'a> {
     #[b(0)]
     pub workflow: &'a str,
@@ -625,16 +585,6 @@ pub struct Outline<'a> {
     pub standing: Option<Standing<'a>>,
     #[n(12)]
     pub promises: Option<bool>,
-}
-
-#[derive(Debug, Encode, Decode)]
-pub struct Standing<'a> {
-    #[b(0)]
-    pub claim: Claim<'a>,
-    #[n(1)]
-    pub admitted: bool,
-    #[n(2)]
-    pub counted: bool,
 }
 
 #[derive(Debug, Clone, Copy, Encode, Decode)]

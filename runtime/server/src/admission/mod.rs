@@ -185,6 +185,11 @@ impl Admission {
     }
 }
 
+/// A priority by its name, where it is not the usual one.
+pub(crate) fn unusual(priority: Priority) -> Option<String> {
+    (priority != Priority::default()).then(|| priority.name().to_owned())
+}
+
 fn limits_of(kept: &BTreeMap<LimitScope, Limit>) -> Limits {
     let mut limits = Limits::default();
     for (scope, limit) in kept {
@@ -374,16 +379,19 @@ impl Runtime {
 impl Runtime {
     /// All limits; the installation's first.
     pub fn limits(&self) -> Vec<LimitView> {
+        // Where nothing limits how many run, nobody counts them: outlines tell.
+        let found = if self.drives() && self.inner.admission.is_limited() { None } else { self.line_as_found() };
         let kept = lock(&self.inner.admission.kept);
         let queue = self.inner.admission.queue();
-        let is_counted = self.drives() && self.inner.admission.is_limited();
         let of = |scope: &LimitScope, limit: Option<&Limit>| {
             let tenant = match scope {
                 LimitScope::Installation => None,
                 LimitScope::Tenant(tenant) => Some(tenant),
             };
             let (running, waiting) = queue.counts(tenant);
-            LimitView::of(tenant, limit, is_counted.then_some(running), self.drives().then_some(waiting))
+            let found = found.as_ref().map(|it| it.counts(tenant));
+            let waiting = if self.drives() { Some(waiting) } else { found.map(|it| it.1) };
+            LimitView::of(tenant, limit, Some(found.map_or(running, |it| it.0)), waiting)
         };
         let installation = of(&LimitScope::Installation, kept.get(&LimitScope::Installation));
         let tenants = kept.iter().filter(|(scope, _)| **scope != LimitScope::Installation);

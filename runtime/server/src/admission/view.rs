@@ -45,10 +45,10 @@ pub struct LimitView {
     /// How many may wait.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub waiting: Option<u32>,
-    /// How many run, where they are counted.
+    /// How many run.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub running_now: Option<u32>,
-    /// How many wait, where a process goes on with releases.
+    /// How many wait.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub waiting_now: Option<u32>,
     /// Who set it; nobody for what holds where nobody has set anything.

@@ -179,7 +179,7 @@ pub fn router(runtime: Runtime) -> axum::Router {
         .route("/v1/times", get(schedule::times))
         .route("/v1/breakers", get(breaker::list))
         .route("/v1/breakers/{key}", get(breaker::show).post(breaker::set).delete(breaker::unset))
-        .route("/v1/breakers/{key}/trip", post(breaker::trip))
+        .route("/v1/breakers/{key}/trip", get(breaker::reach).post(breaker::trip))
         .route("/v1/breakers/{key}/reset", post(breaker::reset))
         .route("/v1/services", get(service::list))
         .route("/v1/services/{environment}/{service}", get(service::show).post(service::set))

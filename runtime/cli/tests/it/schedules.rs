@@ -183,6 +183,12 @@ fn one_that_runs_by_hand_waits_for_the_last_one_or_cancels_it() {
     assert!(drawn.contains("deleted by ben (") && drawn.contains(": the pipeline does it"), "{drawn}");
     let gone = site.run(&["schedule", "show", "held"]);
     assert!(gone.code == Some(2) && gone.stderr.contains("there is no schedule `held`; there are none"), "{gone:?}");
+    // Set anew it is there again, and keeps its story.
+    let again = set("skip");
+    let changes: Vec<&str> = list(&again, "changes").iter().filter_map(|it| it["what"].as_str()).collect();
+    assert_eq!(changes.last_chunk(), Some(&["deleted: the pipeline does it", "set"]), "{again}");
+    assert_eq!(again["history"][0]["release"], "held-1");
+    assert_eq!(site.json(&["schedule", "list", "--deleted"]), serde_json::json!([]));
 }
 
 #[test]

@@ -358,6 +358,7 @@ impl Runtime {
         self.inner.services.tell_waits(&self.inner, &release, &mut view);
         view.rehearsed = self.rehearsed(&release)?;
         self.tell_place(&release, &mut view);
+        self.tell_circles(&release, &mut view).await?;
         Ok(view)
     }
 

@@ -216,6 +216,9 @@ pub struct WaitView {
     /// Of a release that waits for its turn: where it stands.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub queue: Option<QueueView>,
+    /// Of one that waits in a circle: who waits for whom, link by link. It does not end by itself.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub circle: Vec<String>,
 }
 
 /// A line of a release's story.
@@ -291,6 +294,7 @@ impl ReleaseView {
                         _ => format!("windlass release {}", it.action),
                     },
                     queue: None,
+                    circle: Vec::new(),
                 })
                 .collect(),
             records: release.records(),

@@ -279,6 +279,11 @@ impl Queue {
         self.settle_all(now)
     }
 
+    /// Whether nobody stands in line.
+    pub(crate) fn is_idle(&self) -> bool {
+        self.lines.is_empty()
+    }
+
     /// Whether it is known.
     pub(crate) fn has(&self, release: &ReleaseId) -> bool {
         self.members.contains_key(release)

@@ -102,6 +102,7 @@ impl From<RuntimeError> for ApiError {
             },
             RuntimeError::Admission(error) => match error {
                 AdmissionError::TooManyWait { .. } => StatusCode::TOO_MANY_REQUESTS,
+                AdmissionError::Circle { .. } => StatusCode::CONFLICT,
                 AdmissionError::NoSuchLimit { .. } => StatusCode::NOT_FOUND,
                 AdmissionError::Group(_) | AdmissionError::NothingSet | AdmissionError::OutOfRange { .. } => {
                     StatusCode::UNPROCESSABLE_ENTITY

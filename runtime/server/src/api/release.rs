@@ -230,6 +230,7 @@ pub(super) async fn start(
     if !rehearsal {
         runtime.check_rehearsed(&plan)?;
         waits = in_words(runtime.check_services(&plan, &parameters)?);
+        runtime.check_circle(&plan, &parameters).await?;
     }
     let asked = Asked { parameters, rehearsal, priority: body.priority, ..Asked::by(actor) };
     let release = runtime.begin_asked(&plan, asked).await?;

@@ -3,7 +3,7 @@
 //! It follows from where each release stands and what its plan still has before it. Steps whose condition is not known
 //! yet count; releases that others inside of them are still to begin do not.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 use windlass_engine::{Release, ReleaseState, Stage, StepState};
@@ -12,8 +12,8 @@ use windlass_model::event::Operation;
 use windlass_model::graph::StepIndex;
 use windlass_model::workflow::RollbackTrigger;
 
+use super::BreakerView;
 use super::gate::connections;
-use super::{BreakerError, BreakerView};
 use crate::runtime::{Runtime, RuntimeError};
 
 /// What an open breaker will come to, as things are.
@@ -68,16 +68,6 @@ fn is_to_begin(release: &Release, step: StepIndex) -> bool {
     }
 }
 
-/// All that a step comes after.
-fn before(release: &Release, step: StepIndex) -> BTreeSet<StepIndex> {
-    let graph = release.plan().graph();
-    let (mut open, mut seen) = (vec![step], BTreeSet::new());
-    while let Some(next) = open.pop() {
-        open.extend(graph.parents(next).filter(|it| seen.insert(*it)));
-    }
-    seen
-}
-
 fn touched(release: &Release, key: &BreakerKey) -> Touched {
     let goes_forward = matches!(release.state(), ReleaseState::Queued | ReleaseState::Running);
     // Its workflow's breaker holds only what has not begun, and no rehearsal.
@@ -98,7 +88,7 @@ fn touched(release: &Release, key: &BreakerKey) -> Touched {
     let rules = plan.workflow().rollback.as_ref();
     let may_roll_back = rules.is_some_and(|it| it.triggers.contains(&RollbackTrigger::Breaker));
     let comes_to_it = |step: &StepIndex| {
-        let before = before(release, *step);
+        let before = plan.graph().ancestors(*step);
         // One that is held before anything was done has nothing to roll back; after a pivot there is no way back.
         let has_begun = release.has_begun() || before.iter().any(|it| is_to_begin(release, *it) && !is_held(*it));
         has_begun && !before.iter().any(|it| plan.step(*it).pivot && is_to_begin(release, *it))
@@ -110,7 +100,7 @@ fn touched(release: &Release, key: &BreakerKey) -> Touched {
 impl Runtime {
     /// What opening a breaker would come to.
     pub async fn breaker_reach(&self, key: &str) -> Result<Reach, RuntimeError> {
-        let key = self.breaker_key(key).map_err(BreakerError::from)?;
+        let key = self.breaker_key(key)?;
         let mut reach = Reach::default();
         for id in self.store().open_releases()? {
             if matches!(&key, BreakerKey::Workflow(it) if it != id.workflow()) {

@@ -283,6 +283,7 @@ fn outline(release: &ReleaseId, sequence: u64) -> Outline {
         rest: None,
         promises: false,
         standing: None,
+        rehearsal: false,
     }
 }
 

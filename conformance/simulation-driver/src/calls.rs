@@ -16,12 +16,6 @@ use windlass_simulation::world::{Deed, Fate, HANG, Verb};
 use crate::people;
 use crate::shared::{Shared, State};
 
-/// How long a breaker may have been open when a call is made that it let through before.
-const LET_THROUGH_MAX: u64 = 2_000;
-
-/// The same where the store is slow, for it is written who is held before anybody's call is made.
-const LET_THROUGH_MAX_SLOW: u64 = 60_000;
-
 /// Makes calls as the world would answer them.
 pub(crate) struct Lying(pub(crate) Arc<Shared>);
 
@@ -156,6 +150,16 @@ async fn with_topics(
 impl Shared {
     fn take_off(&self, call: &ComponentCall) -> Result<(Fate, u64, bool), Violation> {
         let (passed, wall) = (self.clock.passed(), self.clock.wall());
+        if call.order.id.operation == Operation::Start && matches!(call.order.call, Call::Begin { .. }) {
+            let (runtime, release) = {
+                let state = self.state();
+                let seen = state.releases.get(&call.release).map(|it| &it.release);
+                (state.runtime.clone(), seen.filter(|it| it.may_be_held(call.order.id)).cloned())
+            };
+            if let Some((runtime, release)) = runtime.zip(release) {
+                self.is_let_through(&runtime, &release, call.order.id)?;
+            }
+        }
         let taken = self.state().take_off(call, passed, wall);
         if let Ok((fate, ..)) = &taken {
             let (verb, id) = (Verb::of(&call.order).name(), call.order.id);
@@ -234,9 +238,8 @@ impl State {
         ensure(seen.begun.insert(id), "no call is made twice", || name.clone())?;
         let begins = id.operation == Operation::Start && matches!(call.order.call, Call::Begin { .. });
         let is_forward = begins && !seen.release.definition(id.step).finally && seen.release.may_be_held(id);
-        let patience = if self.profile.slow > 0 { LET_THROUGH_MAX_SLOW } else { LET_THROUGH_MAX };
         if let Some(since) = self.tripped.filter(|_| is_forward) {
-            ensure(since + patience > passed, "nothing passes an open breaker", || {
+            ensure(since >= passed, "nothing passes an open breaker", || {
                 format!("{name}, {} ms after it was opened", passed - since)
             })?;
         }

@@ -18,6 +18,7 @@ mod rounds;
 mod run;
 mod seen;
 mod shared;
+mod sharing;
 mod store;
 
 pub use run::{Place, Ran, run};

@@ -11,6 +11,7 @@ use crate::calls::Lying;
 use crate::people::{self, sleep};
 use crate::plans::Made;
 use crate::shared::Shared;
+use crate::sharing;
 use crate::store::Shaky;
 
 /// Rounds that people need at most until everything has ended, once they and the world are willing.
@@ -65,6 +66,12 @@ async fn through_all_days(shared: &Arc<Shared>, state: StateDirectory, to_begin:
 
 async fn bad_days(shared: &Arc<Shared>, runtime: &Runtime, to_begin: &ToBegin) {
     tokio::spawn(people::meddle(shared.clone(), runtime.clone()));
+    if shared.state().sharing.connections {
+        tokio::spawn(people::set_breakers(shared.clone(), runtime.clone()));
+    }
+    if shared.state().sharing.services {
+        tokio::spawn(sharing::meddle(shared.clone(), runtime.clone()));
+    }
     tokio::spawn(begin_all(shared.clone(), runtime.clone(), to_begin.clone()));
     let until = shared.state().profile.bad_days;
     while shared.clock.passed() < until {
@@ -137,6 +144,7 @@ async fn good_days(shared: &Arc<Shared>, runtime: &Runtime, to_begin: &ToBegin) 
         if shared.state().releases.values().all(|it| !it.is_open()) {
             return all_is_over(shared, runtime).await;
         }
+        sharing::bring_services(shared, runtime).await;
         answer_all(shared, runtime).await;
     }
     let open: Vec<String> = {
@@ -187,11 +195,15 @@ async fn answer_all(shared: &Arc<Shared>, runtime: &Runtime) {
 }
 
 async fn all_is_over(shared: &Arc<Shared>, runtime: &Runtime) {
-    sleep(250_000).await;
+    // What waits until the store is tried again waits longer where the clock was set back.
+    let troubled = shared.state().troubled_at.saturating_sub(shared.clock.passed());
+    sleep(troubled + 250_000).await;
     let attended = runtime.attended();
     shared.judge(ensure(attended == (0, 0), "nobody looks after what is over", || {
         format!("{} are driven, {} are parked", attended.0, attended.1)
     }));
+    let probe = runtime.breakers().into_iter().find(|it| it.probe.is_some());
+    shared.judge(ensure(probe.is_none(), "a probe that is over is given back", || format!("{probe:?}")));
     let open = windlass_store::Store::open_releases(&shared.disk).unwrap_or_default();
     shared.judge(ensure(open.is_empty(), "lists say what is over", || format!("{open:?}")));
 }

@@ -15,6 +15,7 @@ use windlass_simulation::violation::{Violation, ensure, violated};
 
 use crate::plans::Made;
 use crate::shared::{Shared, State};
+use crate::sharing;
 
 /// How often the other side calls back before it gives up.
 const CALLED_BACK_MAX: u32 = 12;
@@ -161,21 +162,44 @@ impl State {
 
 /// Opens, sets, or closes a breaker.
 async fn use_breakers(shared: Arc<Shared>, runtime: Runtime) {
-    let (which, key) = {
-        let mut state = shared.state();
-        if !state.profile.breakers {
-            return;
+    let chosen = shared.state().choose_breaker();
+    if let Some((which, key)) = chosen {
+        use_breaker(&shared, &runtime, which, &key).await;
+    }
+}
+
+impl State {
+    /// What is to be done with which breaker.
+    fn choose_breaker(&mut self) -> Option<(u64, String)> {
+        if self.sharing.connections {
+            let at = self.sharing_dice.below(4);
+            if at < sharing::CONNECTIONS {
+                return Some((self.sharing_dice.below(4), format!("connection:link/c{at}")));
+            }
         }
-        let names: Vec<String> = state.releases.keys().map(|it| format!("workflow:{}", it.workflow())).collect();
-        let which = state.dice.below(4);
-        let key = state.dice.pick(&names).cloned().unwrap_or_else(|| "global".to_owned());
-        (which, if state.dice.permille(500) { key } else { "global".to_owned() })
-    };
+        if !self.profile.breakers {
+            return None;
+        }
+        let names: Vec<String> = self.releases.keys().map(|it| format!("workflow:{}", it.workflow())).collect();
+        let which = self.dice.below(4);
+        let key = self.dice.pick(&names).cloned().unwrap_or_else(|| "global".to_owned());
+        Some((which, if self.dice.permille(500) { key } else { "global".to_owned() }))
+    }
+}
+
+/// Lets the breakers of connections open and close by themselves.
+pub(crate) async fn set_breakers(shared: Arc<Shared>, runtime: Runtime) {
+    for at in 0..sharing::CONNECTIONS {
+        use_breaker(&shared, &runtime, 1, &format!("connection:link/c{at}")).await;
+    }
+}
+
+async fn use_breaker(shared: &Arc<Shared>, runtime: &Runtime, which: u64, key: &str) {
     let is_global = key == "global";
     match which {
         0 => {
             let closings = shared.state().closings;
-            let tripped = runtime.trip_breaker(&key, actor(0), "an incident").await;
+            let tripped = runtime.trip_breaker(key, actor(0), "an incident").await;
             shared.tell(|| format!("{key} is opened: {}", tripped.is_ok()));
             if tripped.is_ok() {
                 shared.count("breaker: opened by somebody");
@@ -196,11 +220,11 @@ async fn use_breakers(shared: Arc<Shared>, runtime: Runtime) {
                 cooldown: Span::seconds(60),
                 probes: 1,
             };
-            if runtime.set_breaker(&key, written, actor(0)).await.is_ok() {
+            if runtime.set_breaker(key, written, actor(0)).await.is_ok() {
                 shared.count("breaker: set");
             }
         }
-        _ => close(&shared, &runtime, &key).await,
+        _ => close(shared, runtime, key).await,
     }
 }
 

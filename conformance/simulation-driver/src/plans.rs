@@ -20,13 +20,19 @@ pub(crate) struct Made {
     pub(crate) text: String,
 }
 
-/// A random workflow of this name.
+/// A random workflow of this name; `shares` adds to it what it shares with others.
 ///
 /// # Errors
 ///
 /// The problems, when the checks refuse what is right by construction.
-pub(crate) fn make(dice: &mut Dice, catalog: &Installed, name: &str, nested: bool) -> Result<Made, String> {
-    let (document, parameters, files) = if nested {
+pub(crate) fn make(
+    dice: &mut Dice,
+    catalog: &Installed,
+    name: &str,
+    nested: bool,
+    shares: &mut dyn FnMut(&mut Value),
+) -> Result<Made, String> {
+    let (mut document, parameters, files) = if nested {
         let (inner, parameters) = loop {
             let (document, parameters) = plain(dice, catalog, &format!("{name}-inner"))?;
             if document["steps"].as_object().is_some_and(|it| it.len() <= INNER_STEPS_MAX) {
@@ -39,6 +45,7 @@ pub(crate) fn make(dice: &mut Dice, catalog: &Installed, name: &str, nested: boo
         let (document, parameters) = plain(dice, catalog, name)?;
         (document, parameters, BTreeMap::new())
     };
+    shares(&mut document);
     let text = serde_json::to_string_pretty(&document).map_err(|error| error.to_string())?;
     let (planned, said) = validate_all(&Source::new("outer.yaml", text.clone()), &files, catalog);
     let Some(planned) = planned else {

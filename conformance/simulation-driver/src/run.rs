@@ -17,6 +17,7 @@ use crate::clock::Simulated;
 use crate::life::{End, live};
 use crate::plans;
 use crate::shared::{Detail, Shared};
+use crate::sharing::{self, Sharing};
 use crate::store::land;
 
 /// How many processes live through one seed, before the days are good whatever the dice say.
@@ -40,7 +41,9 @@ impl Place {
         // Made once, and by chance: here it is always the same.
         std::fs::write(folder.path().join("topic-key"), [7; 32])?;
         let state = StateDirectory::open(folder.path())?;
-        Ok(Self { state, catalog: workflows::catalog(), _folder: folder })
+        let mut catalog = workflows::catalog();
+        sharing::install(&mut catalog);
+        Ok(Self { state, catalog, _folder: folder })
     }
 }
 
@@ -60,6 +63,7 @@ pub struct Ran {
 /// Runs one seed.
 pub fn run(seed: u64, place: &Place, detail: Detail) -> Ran {
     let shared = Arc::new(Shared::new(seed, detail));
+    shared.install();
     let machine = Simulated::new(shared.clock.clone(), Dice::new(seed, 14));
     let simulated = simulate(Rc::new(machine));
     if let Err(violation) = prepare(seed, place).and_then(|to_begin| lives(&shared, place, to_begin)) {
@@ -81,6 +85,8 @@ type ToBegin = Arc<Mutex<Vec<(plans::Made, u64)>>>;
 fn prepare(seed: u64, place: &Place) -> Result<ToBegin, Violation> {
     let mut dice = Dice::new(seed, 11);
     let profile = crate::profile::Profile::new(&mut Dice::new(seed, 12));
+    let sharing = Sharing::new(&mut Dice::new(seed, 15));
+    let mut sharing_dice = Dice::new(seed, 17);
     let mut to_begin: Vec<(plans::Made, u64)> = Vec::new();
     for at in 0..profile.releases {
         let made = match dice.pick(&to_begin) {
@@ -88,7 +94,8 @@ fn prepare(seed: u64, place: &Place) -> Result<ToBegin, Violation> {
             Some((made, _)) if dice.permille(300) => made.clone(),
             _ => {
                 let nested = dice.permille(profile.nested);
-                plans::make(&mut dice, &place.catalog, &format!("w{at}"), nested)
+                let mut shares = |document: &mut serde_json::Value| sharing.add_to(&mut sharing_dice, document);
+                plans::make(&mut dice, &place.catalog, &format!("w{at}"), nested, &mut shares)
                     .map_err(|what| Violation { rule: "a right workflow is accepted", what })?
             }
         };

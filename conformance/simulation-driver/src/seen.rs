@@ -72,6 +72,11 @@ impl Seen {
         self.release.outcome().is_none() || self.release.is_untold()
     }
 
+    /// Whether it has ended before, or now.
+    pub(crate) fn has_ended(&self) -> bool {
+        self.records.iter().flat_map(|it| &it.events).any(is_end)
+    }
+
     fn read(&mut self, append: &Append, now: u64) -> Result<(), Violation> {
         let record = &append.record;
         self.wanted_before = self.release.calls().collect();
@@ -163,7 +168,9 @@ impl Seen {
 
 /// Whether the engine's witness knows all that can happen to a release.
 fn is_plain(created: &Created, plan: &Plan) -> bool {
-    created.parent.is_none() && plan.workflow().steps.iter().all(|it| it.uses.action().is_some())
+    created.parent.is_none()
+        && plan.delivering().is_empty()
+        && plan.workflow().steps.iter().all(|it| it.uses.action().is_some())
 }
 
 pub(crate) fn replay(plan: &Arc<Plan>, records: &[Record]) -> Result<Release, Violation> {
@@ -199,6 +206,8 @@ impl State {
         }
         let Some(seen) = self.releases.get_mut(&append.release) else { return Ok(()) };
         seen.read(append, now)?;
+        self.has_place(&append.release, &append.record)?;
+        let Some(seen) = self.releases.get_mut(&append.release) else { return Ok(()) };
         if seen.release.outcome().is_none() {
             return Ok(());
         }
@@ -211,8 +220,7 @@ impl State {
         let inner = self.releases.values().find(|it| {
             let parent = it.release.created().parent.as_ref();
             // One that somebody has run again is on its own.
-            let is_first = !it.records.iter().flat_map(|it| &it.events).any(is_end);
-            is_first && parent.is_some_and(|it| it.release == append.release)
+            !it.has_ended() && parent.is_some_and(|it| it.release == append.release)
         });
         match inner {
             Some(inner) => violated(

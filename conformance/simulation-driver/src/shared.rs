@@ -19,6 +19,7 @@ use windlass_store::{Append, MemoryStore};
 use crate::clock::Clock;
 use crate::profile::Profile;
 use crate::seen::Seen;
+use crate::sharing::Sharing;
 
 /// How much is told.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -43,6 +44,8 @@ pub(crate) struct Shared {
 pub(crate) struct State {
     pub(crate) dice: Dice,
     pub(crate) profile: Profile,
+    pub(crate) sharing: Sharing,
+    pub(crate) sharing_dice: Dice,
     pub(crate) detail: Detail,
     pub(crate) story: String,
     pub(crate) counts: Counts,
@@ -74,6 +77,8 @@ impl Shared {
         let state = State {
             dice: Dice::new(seed, 13),
             profile,
+            sharing: Sharing::new(&mut Dice::new(seed, 15)),
+            sharing_dice: Dice::new(seed, 16),
             detail,
             story: String::new(),
             counts: Counts::default(),

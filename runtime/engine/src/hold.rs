@@ -11,6 +11,7 @@
 use windlass_model::actor::Actor;
 use windlass_model::event::{Event, HeldBy, Hold, Intervention, Operation};
 use windlass_model::graph::StepIndex;
+use windlass_model::manifest::Effect;
 use windlass_model::time::Timestamp;
 use windlass_model::workflow::RollbackTrigger;
 
@@ -70,6 +71,23 @@ impl Release {
     pub(crate) fn held_in_vain(&self) -> Option<StepIndex> {
         let mut held = self.active.iter().copied().filter(|it| self.is_held_at(*it));
         if self.state == ReleaseState::Running { None } else { held.next() }
+    }
+
+    /// Lets go of a step that is held in vain.
+    pub(crate) fn let_go(&mut self, events: &mut Vec<Event>, index: StepIndex, now: Timestamp) {
+        let activity = self.steps[index.as_usize()].state.activity();
+        let cut_off = activity.filter(|it| self.pin(index).cancel && self.is_cut_off(index, it));
+        let event = match cut_off {
+            Some(activity) => self.cancel(index, activity),
+            None => Event::StepCanceled { step: self.name_of(index) },
+        };
+        self.record(events, event, now);
+    }
+
+    /// Whether what is held is the repetition of a call that was cut off, so that the other side may still be at it.
+    /// A write that cannot be recognised is never repeated before it was looked for and not found.
+    pub(crate) fn is_cut_off(&self, index: StepIndex, activity: &Activity) -> bool {
+        matches!(activity.stage, Stage::Held { .. }) && activity.call > 1 && self.pin(index).effect != Effect::Write
     }
 
     /// A breaker does not let a call through; `is_open` when it lets nothing through, not even a probe.

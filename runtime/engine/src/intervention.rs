@@ -254,7 +254,8 @@ impl Release {
             if activity.operation == Operation::Cancel {
                 continue;
             }
-            let is_going_on = matches!(activity.stage, Stage::Calling(_) | Stage::Suspended { .. });
+            let is_going_on = matches!(activity.stage, Stage::Calling(_) | Stage::Suspended { .. })
+                || self.is_cut_off(index, activity);
             if is_going_on && self.pin(index).cancel {
                 let started = self.cancel(index, activity);
                 self.record(events, started, now);

@@ -18,8 +18,7 @@ impl Release {
         let mut events = Vec::new();
         loop {
             if let Some(index) = self.held_in_vain() {
-                let step = self.name_of(index);
-                self.record(&mut events, Event::StepCanceled { step }, now);
+                self.let_go(&mut events, index, now);
                 continue;
             }
             let goes_forward = match &self.state {

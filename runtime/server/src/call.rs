@@ -5,11 +5,12 @@ use std::sync::{Arc, PoisonError};
 
 use futures::FutureExt as _;
 use futures::future::BoxFuture;
-use tokio::sync::mpsc;
+use tokio::sync::{OwnedSemaphorePermit, mpsc};
 use windlass_engine::{Call, CallOrder, CallResult, Release, Suspension, WakeCondition};
 use windlass_model::digest::Digest;
 use windlass_model::event::Operation;
 use windlass_model::failure::{FailureClass, StepError};
+use windlass_model::graph::StepIndex;
 use windlass_model::name::ActionName;
 use windlass_model::plan::{Pin, Runs};
 use windlass_model::workflow::Step;
@@ -61,11 +62,18 @@ impl Inner {
     }
 }
 
-/// Makes a call of a component; everything it needs of the release is taken before it begins.
+/// Whether a call waits for its turn among those that are made: what runs a workflow does nothing itself.
+pub(crate) fn takes_turns(release: &Release, step: StepIndex) -> bool {
+    !matches!(release.pin(step).runs, Runs::Plan(_))
+}
+
+/// Makes a call of a component; everything it needs of the release is taken before it begins. `turn` is kept as long as
+/// the call is made.
 pub(crate) fn make_call(
     inner: Arc<Inner>,
     release: &Release,
     order: CallOrder,
+    turn: Option<OwnedSemaphorePermit>,
     inbox: mpsc::UnboundedSender<Message>,
 ) -> BoxFuture<'static, Result<CallResult, StepError>> {
     let plan = release.plan().clone();
@@ -89,7 +97,7 @@ pub(crate) fn make_call(
     }
     let context = vec![("actor".to_owned(), release.created().requested_by.name.clone())];
     async move {
-        let _permit = inner.permits.acquire().await;
+        let _turn = turn;
         let host = CallHost {
             release: id.clone(),
             step: step.clone(),

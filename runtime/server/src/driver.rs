@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use futures::FutureExt as _;
 use futures::future::BoxFuture;
-use tokio::sync::{mpsc, oneshot, watch};
+use tokio::sync::{OwnedSemaphorePermit, mpsc, oneshot, watch};
 use tokio::task::{self, AbortHandle, JoinSet};
 use windlass_engine::{CallId, CallResult, Input, Rejected, Release};
 use windlass_model::concurrency::{Claim, Priority, Standing};
@@ -18,6 +18,7 @@ use windlass_store::{Append, AppendError, Outline, Rest};
 use crate::admission::Door;
 use crate::attendance::{CLOCK_LOOK, is_unwatched, may_park};
 use crate::breakers::Gate;
+use crate::call::{make_call, takes_turns};
 use crate::clock::{dice, now};
 use crate::nested::tell_parent;
 use crate::rehearsal;
@@ -59,7 +60,16 @@ pub(crate) enum Beginning {
     Fresh,
 }
 
-type Ended = (CallId, Result<CallResult, StepError>);
+/// What comes of the task of a call.
+enum Came {
+    /// It may be made now.
+    Turn(CallId, OwnedSemaphorePermit),
+    /// It was made.
+    End(CallId, Result<CallResult, StepError>),
+}
+
+/// Permits to make calls, as far as they have not been used.
+type Turns = HashMap<CallId, OwnedSemaphorePermit>;
 
 /// Drives `release` until it ends or may be parked. `inbox` is where its messages come in.
 pub(crate) async fn drive(
@@ -70,8 +80,9 @@ pub(crate) async fn drive(
     changed: &watch::Sender<u64>,
     beginning: Beginning,
 ) -> Result<(), AppendError> {
-    let mut calls: JoinSet<Ended> = JoinSet::new();
+    let mut calls: JoinSet<Came> = JoinSet::new();
     let mut in_flight: HashMap<CallId, AbortHandle> = HashMap::new();
+    let mut turns = Turns::new();
     let mut telling: Option<BoxFuture<'static, ()>> = None;
     let mut waiting: Vec<oneshot::Sender<Result<(), NotTaken>>> = Vec::new();
     let mut gate = Gate::new(inner.clone(), release);
@@ -92,7 +103,9 @@ pub(crate) async fn drive(
         if gate.ask(release, &in_flight).await? || began {
             changed.send_replace(release.records());
         }
-        match_up(inner, release, sender, &mut calls, &mut in_flight);
+        if match_up(inner, release, sender, &mut calls, &mut in_flight, &mut turns) {
+            gate.has_begun();
+        }
         gate.forget(release, &in_flight);
         if release.is_untold() && telling.is_none() {
             let runtime = Runtime { inner: inner.clone() };
@@ -112,8 +125,15 @@ pub(crate) async fn drive(
         }
         let input = tokio::select! {
             biased;
-            Some(ended) = calls.join_next() => match ended {
-                Ok((call, result)) => {
+            Some(came) = calls.join_next() => match came {
+                // While it waited what had let it through may have thought better of it.
+                Ok(Came::Turn(call, turn)) => {
+                    in_flight.remove(&call);
+                    gate.ask_anew(call);
+                    turns.insert(call, turn);
+                    continue;
+                }
+                Ok(Came::End(call, result)) => {
                     in_flight.remove(&call);
                     gate.ended(release, call, &result);
                     Input::CallEnded { call, result, dice: dice() }
@@ -256,14 +276,17 @@ fn standing(release: &Release) -> Option<Standing> {
     }
 }
 
-/// Starts the calls that are missing and stops the rest.
+/// Starts the calls that are missing and stops the rest. One that cannot be made at once waits for its turn, and
+/// breakers are asked again before it is made. Tells whether any was made.
 fn match_up(
     inner: &Arc<Inner>,
     release: &Release,
     sender: &mpsc::UnboundedSender<Message>,
-    calls: &mut JoinSet<Ended>,
+    calls: &mut JoinSet<Came>,
     in_flight: &mut HashMap<CallId, AbortHandle>,
-) {
+    turns: &mut Turns,
+) -> bool {
+    let mut begun = false;
     in_flight.retain(|id, handle| {
         let wanted = release.order(*id).is_some();
         if !wanted {
@@ -276,9 +299,22 @@ fn match_up(
             continue;
         }
         let Some(order) = release.order(id) else { continue };
-        let call = crate::call::make_call(inner.clone(), release, order, sender.clone());
-        in_flight.insert(id, calls.spawn(async move { (id, call.await) }));
+        let takes_turns = takes_turns(release, id.step);
+        let permit = || inner.permits.clone().try_acquire_owned().ok();
+        let turn = if takes_turns { turns.remove(&id).or_else(permit) } else { None };
+        let task = if takes_turns && turn.is_none() {
+            let turn = inner.permits.clone().acquire_owned();
+            calls.spawn(async move { Came::Turn(id, turn.await.expect("permits are never closed")) })
+        } else {
+            begun = true;
+            let call = make_call(inner.clone(), release, order, turn, sender.clone());
+            calls.spawn(async move { Came::End(id, call.await) })
+        };
+        in_flight.insert(id, task);
     }
+    // What is held or not wanted any more lets others have their turns.
+    turns.clear();
+    begun
 }
 
 /// What it means for a release that the host panicked in the task of a call.

@@ -66,7 +66,7 @@ pub(crate) struct Inner {
     pub(crate) timer: Arc<Notify>,
     pub(crate) awakening: Semaphore,
     pub(crate) logs: Mutex<HashMap<ReleaseId, Arc<StepLog>>>,
-    pub(crate) permits: Semaphore,
+    pub(crate) permits: Arc<Semaphore>,
     /// Told when nobody drives a release any more.
     pub(crate) changed: Arc<Notify>,
     pub(crate) schedules: crate::schedules::Schedules,
@@ -228,7 +228,7 @@ impl Runtime {
             catalog: RwLock::new(catalog),
             topics,
             state,
-            permits: Semaphore::new(options.calls_max),
+            permits: Arc::new(Semaphore::new(options.calls_max)),
             options,
             plugins: Mutex::default(),
             plans: Mutex::default(),

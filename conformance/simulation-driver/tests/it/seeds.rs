@@ -45,6 +45,12 @@ fn clock_that_is_set_past_a_deadline() {
     breaks_no_rule(1012);
 }
 
+/// A call that was let through waited for its turn among `calls_max`, and by then its breaker was open.
+#[test]
+fn let_through_and_then_held_while_it_waits_for_its_turn() {
+    breaks_no_rule(241);
+}
+
 /// A release was held by a breaker when its process ended.
 #[test]
 fn held_when_a_process_ends() {

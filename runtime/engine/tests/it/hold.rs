@@ -198,6 +198,41 @@ fn what_is_repeated_in_the_middle_of_its_work_is_not_held() {
 }
 
 #[test]
+fn what_was_cut_off_and_is_held_is_stopped_when_its_release_lets_go_of_it() {
+    use windlass_model::manifest::Effect::{IdempotentWrite, Write};
+    let fails_first = [("other", fails(FailureClass::Invalid))];
+    for (effect, cuts_off, script, stopped) in [
+        (IdempotentWrite, true, &[][..], true),
+        (IdempotentWrite, true, &fails_first[..], true),
+        // What never began is not stopped.
+        (IdempotentWrite, false, &[][..], false),
+        (IdempotentWrite, false, &fails_first[..], false),
+        // It was looked for, and is not there.
+        (Write, true, &[][..], false),
+    ] {
+        let pins = Pins { effect, cancel: true, find: true, ..Pins::default() };
+        let mut world = World::new(workflow("build; other"), pins, script);
+        world.script.insert("build:find".to_owned(), [Does::NotFound].into());
+        if cuts_off {
+            world.crash();
+        }
+        while !world.release.may_be_held(call(&world, "build")) {
+            assert!(world.turn(), "{}", world.story());
+        }
+        hold(&mut world, "build").expect("it can be held");
+        world.crash();
+        if script.is_empty() {
+            world.intervene(Intervention::Cancel { rollback: false }).expect("never held");
+        }
+        world.run();
+        let case = format!("{effect:?}, cut off: {cuts_off}\n{}", world.story());
+        assert_eq!(world.story().contains("cancel build"), stopped, "{case}");
+        assert_eq!(world.state("build"), &StepState::Canceled, "{case}");
+        assert!(world.release.outcome().is_some(), "{case}");
+    }
+}
+
+#[test]
 fn a_pause_outlasts_a_breaker_and_a_held_step_can_be_skipped() {
     let mut world = world(workflow("build -> deploy"), &[]);
     hold(&mut world, "build").expect("it can be held");

@@ -1,6 +1,6 @@
 //! Between one release's driver and the breakers: asks before a call is made, and tells how it ended.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 use tokio::sync::oneshot;
@@ -51,6 +51,11 @@ struct Pass {
 }
 
 impl Pass {
+    /// Another one is given in its place.
+    fn replaced(mut self) {
+        self.keys.clear();
+    }
+
     fn conclude(self, failure: Option<String>) {
         self.breakers.observe(&self.keys, &self.who, failure);
     }
@@ -67,6 +72,10 @@ impl Drop for Pass {
 pub(crate) struct Gate {
     inner: Arc<Inner>,
     passes: HashMap<CallId, Pass>,
+    /// Calls that were let through and are asked about again before they are made.
+    anew: HashSet<CallId>,
+    /// Whether a call was made here: then the release has begun, though its journal does not say so yet.
+    has_begun: bool,
     asked: Vec<oneshot::Sender<()>>,
     was_open: bool,
     /// Whether some step requires versions of services.
@@ -77,7 +86,25 @@ impl Gate {
     pub(crate) fn new(inner: Arc<Inner>, release: &Release) -> Self {
         let was_open = release.outcome().is_none();
         let requires = release.plan().workflow().steps.iter().any(|it| !it.requires.is_empty());
-        Self { inner, passes: HashMap::new(), asked: Vec::new(), was_open, requires }
+        Self {
+            inner,
+            passes: HashMap::new(),
+            anew: HashSet::new(),
+            has_begun: false,
+            asked: Vec::new(),
+            was_open,
+            requires,
+        }
+    }
+
+    /// The turn of a call has come, for which it waited after it was let through.
+    pub(crate) fn ask_anew(&mut self, call: CallId) {
+        self.anew.insert(call);
+    }
+
+    /// A call was made.
+    pub(crate) fn has_begun(&mut self) {
+        self.has_begun = true;
     }
 
     /// Somebody wants the breakers to be asked again; that is done before anything else is.
@@ -96,9 +123,10 @@ impl Gate {
         if release.is_held() || !self.inner.breakers.is_quiet() || self.requires {
             // Recording takes its time, and what was let through before it may not be any more.
             while self.ask_once(release, in_flight).await? {
-                self.passes.retain(|id, _| in_flight.contains_key(id));
+                self.anew.extend(self.passes.keys().filter(|it| !in_flight.contains_key(it)));
             }
         }
+        self.anew.clear();
         for asked in self.asked.drain(..) {
             let _ = asked.send(());
         }
@@ -128,8 +156,11 @@ impl Gate {
             // Refused is what something before it has settled.
             take(&self.inner, release, input).await?.ok();
         }
-        let is_new =
-            |it: &CallId| !in_flight.contains_key(it) && !self.passes.contains_key(it) && release.may_be_held(*it);
+        let anew = std::mem::take(&mut self.anew);
+        let is_new = |it: &CallId| {
+            let is_let_through = self.passes.contains_key(it) && !anew.contains(it);
+            !in_flight.contains_key(it) && !is_let_through && release.may_be_held(*it)
+        };
         let new: Vec<CallId> = release.calls().filter(is_new).collect();
         for call in new {
             // What was said of one may have ended the others.
@@ -144,13 +175,18 @@ impl Gate {
     }
 
     fn admit(&mut self, release: &Release, call: CallId) -> Result<(), Refusal> {
+        // One that is asked about again stays the probe that it may be, until it is refused.
+        let before = self.passes.remove(&call);
         self.inner.services.admit(release, call.step).map_err(|hold| Refusal { hold, is_open: false })?;
         let keys = connections(release, call.step);
         let who = who(release, call.step);
         let breakers = &self.inner.breakers;
         // How releases of a workflow end says nothing of rehearsals, nor do these say anything of it.
-        let is_first = !release.has_begun() && !release.created().rehearsal;
+        let is_first = !self.has_begun && !release.has_begun() && !release.created().rehearsal;
         breakers.admit(release.id(), is_first, &keys, &who)?;
+        if let Some(before) = before {
+            before.replaced();
+        }
         self.passes.insert(call, Pass { breakers: breakers.clone(), keys, who });
         Ok(())
     }

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use serde_json::Value;
 use windlass_model::actor::Actor;
+use windlass_model::alert::Alert;
 use windlass_model::event::{Hold, Intervention, Operation};
 use windlass_model::failure::StepError;
 use windlass_model::graph::StepIndex;
@@ -83,6 +84,8 @@ pub enum Input {
         /// Which.
         call: CallId,
     },
+    /// A monitoring system says that something is wrong.
+    Alert(Box<Alert>),
     /// It has its place, and begins.
     Admitted,
     /// Of those that wait only the newest goes on, and it is not this one.
@@ -324,6 +327,18 @@ pub enum Rejected {
         /// What would be accepted.
         reason: &'static str,
     },
+    /// The alert is none of those that its workflow names, or came too early or too late.
+    #[error("the alert does not concern the release: {reason}")]
+    NotConcerned {
+        /// Why not.
+        reason: &'static str,
+    },
+    /// Each alert is taken once.
+    #[error("this alert has come before; each is taken once")]
+    AlertRepeated,
+    /// There is nothing to decide.
+    #[error("no decision is asked for: nothing says that the release may have to be rolled back")]
+    NothingToDecide,
     /// An intervention has a reason.
     #[error("a reason is missing: say why, it is kept with the release")]
     NoReason,

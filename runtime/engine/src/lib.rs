@@ -12,6 +12,7 @@
 //! (`decide` changes the release in place, because a copy for each decision would make a release of n
 //! steps cost n² – the one place where we left the sketch of the house style.)
 
+mod alert;
 mod apply;
 mod approval;
 mod breaker;
@@ -32,6 +33,7 @@ mod step;
 mod transition;
 mod wait;
 
+pub use alert::{ALERTS_MAX, Question, TakenAlert};
 pub use apply::IllegalEvent;
 pub use breaker::{
     Admission, Breaker, BreakerPhase, CHANGES_KEPT, Change, Opening, Probe, SAMPLES_KEPT, Sample, Snapshot,

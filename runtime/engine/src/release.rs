@@ -14,6 +14,7 @@ use windlass_model::name::{ReleaseId, StepName};
 use windlass_model::plan::{Pin, Plan, Runs};
 use windlass_model::time::Timestamp;
 
+use crate::alert::{Question, TakenAlert};
 use crate::apply::IllegalEvent;
 use crate::deadline::PhaseRun;
 use crate::fan_out::Fan;
@@ -66,6 +67,14 @@ pub struct Release {
     /// Who wants it to be rolled back, and why.
     pub(crate) asked_for_rollback: Option<String>,
     pub(crate) rollback: Option<RollbackRun>,
+    /// Alerts that came, in order.
+    pub(crate) alerts: Vec<TakenAlert>,
+    /// Whether somebody is to decide about a rollback.
+    pub(crate) question: Option<Question>,
+    /// Whether it is to be rolled back as soon as it has succeeded.
+    pub(crate) rolls_back_at_end: bool,
+    /// When it last ended.
+    pub(crate) ended_at: Option<Timestamp>,
     /// What is wrong with what it gives.
     pub(crate) outputs_refused: Option<String>,
     /// Whether somebody wants nothing new to start.
@@ -258,6 +267,10 @@ impl Release {
             overdue: None,
             asked_for_rollback: None,
             rollback: None,
+            alerts: Vec::new(),
+            question: None,
+            rolls_back_at_end: false,
+            ended_at: None,
             outputs_refused: None,
             pause: None,
             left_alone: false,
@@ -362,6 +375,11 @@ impl Release {
             ReleaseState::Ended { outcome, .. } => Some(*outcome),
             _ => None,
         }
+    }
+
+    /// Whether there is something left to do or to decide.
+    pub fn is_open(&self) -> bool {
+        self.outcome().is_none() || self.question.is_some()
     }
 
     /// Whether it has ended, and whoever waits for that does not know: the release that it is a part of, or who keeps

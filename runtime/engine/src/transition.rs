@@ -303,6 +303,7 @@ pub(crate) fn name_of(event: &Event) -> &'static str {
         | Event::LeftAlone
         | Event::ParentTold
         | Event::RollbackOverdue
+        | Event::AlertTaken { .. }
         | Event::OutputsRefused { .. }
         | Event::Admitted
         | Event::Superseded { .. }

@@ -5,6 +5,7 @@
 use serde_json::Value;
 
 use crate::actor::Actor;
+use crate::alert::{Alert, OnAlert};
 use crate::concurrency::Claim;
 use crate::digest::Digest;
 use crate::failure::StepError;
@@ -198,6 +199,13 @@ pub enum Event {
     },
     /// A rollback takes longer than its objective.
     RollbackOverdue,
+    /// An alert came that the workflow names.
+    AlertTaken {
+        /// The alert.
+        alert: Box<Alert>,
+        /// What follows.
+        then: OnAlert,
+    },
     /// A step that was waiting will not run any more, or one that was running was stopped.
     StepCanceled {
         /// The step.
@@ -449,6 +457,8 @@ pub enum Intervention {
     },
     /// Roll back what ran.
     Rollback,
+    /// Do not roll back, where that was to be decided.
+    Keep,
 }
 
 impl Intervention {
@@ -461,7 +471,7 @@ impl Intervention {
             | Self::Skip { step, .. }
             | Self::ReplaceOutput { step, .. }
             | Self::SettleRollback { step, .. } => Some(step),
-            Self::Pause | Self::Resume | Self::Cancel { .. } | Self::Rollback => None,
+            Self::Pause | Self::Resume | Self::Cancel { .. } | Self::Rollback | Self::Keep => None,
         }
     }
 }
@@ -536,6 +546,7 @@ impl Event {
             | Self::FinallyStarted { .. }
             | Self::RollbackStarted { .. }
             | Self::RollbackOverdue
+            | Self::AlertTaken { .. }
             | Self::OutputsRefused { .. }
             | Self::LeftAlone
             | Self::ParentTold

@@ -7,6 +7,7 @@
 //! **Invariant:** nothing here knows how anything is written to disk; see the store's `format`.
 
 pub mod actor;
+pub mod alert;
 pub mod artifact;
 pub mod breaker;
 pub mod check;

@@ -7,6 +7,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
+use crate::alert::AlertRule;
 use crate::check::schema::{breaches, explain_at};
 use crate::concurrency::Concurrency;
 use crate::expression::Expression;
@@ -104,7 +105,7 @@ pub struct Deadline {
 
 /// When a release is rolled back by itself, beside what its steps, phases and deadlines say, and what is expected
 /// of that.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct RollbackRules {
     /// How long a rollback may take: its recovery time objective.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -112,6 +113,9 @@ pub struct RollbackRules {
     /// What starts one.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub triggers: Vec<RollbackTrigger>,
+    /// Alerts that start one, or have somebody decide.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub alerts: Vec<AlertRule>,
     /// How old the last good rehearsal may be when a release starts.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub rehearsed_within: Option<Span>,

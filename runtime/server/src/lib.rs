@@ -9,6 +9,7 @@
 //! **Invariant:** a release is shown by one type, [`view::ReleaseView`], wherever it is shown.
 
 pub mod admission;
+pub mod alerts;
 pub mod api;
 pub mod backup;
 pub mod breakers;

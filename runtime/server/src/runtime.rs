@@ -159,6 +159,9 @@ pub enum RuntimeError {
     /// A breaker is not there, or cannot be so.
     #[error(transparent)]
     Breaker(#[from] crate::breakers::BreakerError),
+    /// An alert is none, or nobody may send it.
+    #[error(transparent)]
+    Alert(#[from] crate::alerts::AlertError),
     /// A release may not begin, or a limit cannot be so.
     #[error(transparent)]
     Admission(#[from] crate::admission::AdmissionError),

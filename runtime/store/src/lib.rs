@@ -219,11 +219,15 @@ pub enum DocumentKind {
     Service,
     /// How many releases may run or wait.
     Limit,
+    /// Who may send alerts, and how that is known.
+    AlertSource,
+    /// Which alerts concern a release.
+    AlertWatch,
 }
 
 impl DocumentKind {
     /// Every kind with its name.
-    pub const ALL: [(DocumentKind, &'static str); 9] = [
+    pub const ALL: [(DocumentKind, &'static str); 11] = [
         (Self::Plugin, "plugin"),
         (Self::Connection, "connection"),
         (Self::Tool, "tool"),
@@ -233,6 +237,8 @@ impl DocumentKind {
         (Self::Rehearsals, "rehearsals"),
         (Self::Service, "service"),
         (Self::Limit, "limit"),
+        (Self::AlertSource, "alert source"),
+        (Self::AlertWatch, "alert watch"),
     ];
 
     /// Its name on screens.
@@ -247,6 +253,8 @@ impl DocumentKind {
             Self::Rehearsals => "rehearsals",
             Self::Service => "service",
             Self::Limit => "limit",
+            Self::AlertSource => "alert source",
+            Self::AlertWatch => "alert watch",
         }
     }
 }

@@ -1,5 +1,6 @@
 //! The commands, one file each.
 
+mod alert;
 mod backup;
 mod bench;
 mod breaker;
@@ -76,6 +77,9 @@ enum Command {
     /// Hold releases back when too much fails, or by hand
     #[command(subcommand)]
     Breaker(breaker::BreakerCommand),
+    /// Say that something is wrong, or who may: releases that name the alert are rolled back
+    #[command(subcommand)]
+    Alert(alert::AlertCommand),
     /// Show which versions of services are live, or say so
     #[command(subcommand)]
     Service(service::ServiceCommand),
@@ -137,6 +141,7 @@ pub(crate) async fn run(arguments: Arguments, output: &Output) -> anyhow::Result
         Command::Connection(command) => connection::connection(command, &context).await,
         Command::Tool(command) => tool::tool(command, &context).await,
         Command::Breaker(command) => breaker::breaker(command, &context).await,
+        Command::Alert(command) => alert::alert(command, &context).await,
         Command::Service(command) => service::service(command, &context).await,
         Command::Limit(command) => limit::limit(command, &context).await,
         Command::Group(command) => group::group(command, &context).await,

@@ -97,6 +97,11 @@ pub(crate) enum ReleaseCommand {
     Resume(InterventionArgs),
     /// Roll back what a release did
     Rollback(InterventionArgs),
+    /// Decide not to roll a release back, where an alert asks
+    #[command(
+        after_help = "Example:\n  windlass release keep payments-17 --reason 'a false alarm: the probe was down'"
+    )]
+    Keep(InterventionArgs),
     /// Call a step back, where the network of who should does not reach this installation
     #[command(after_help = "Example:\n  windlass release callback - --body result.json < topic.txt")]
     Callback(CallbackArgs),
@@ -201,6 +206,7 @@ pub(crate) async fn release(command: ReleaseCommand, context: &Context<'_>) -> a
         ReleaseCommand::Pause(who) => intervene(&client, who, Asked::Pause, None, None, context).await,
         ReleaseCommand::Resume(who) => intervene(&client, who, Asked::Resume, None, None, context).await,
         ReleaseCommand::Rollback(who) => intervene(&client, who, Asked::RollBack, None, None, context).await,
+        ReleaseCommand::Keep(who) => intervene(&client, who, Asked::Keep, None, None, context).await,
         ReleaseCommand::Callback(args) => callback::callback(&client, args, context).await,
         ReleaseCommand::Settle { who, step, done, .. } => {
             let what = if done { Asked::RollbackDone } else { Asked::LeaveInPlace };

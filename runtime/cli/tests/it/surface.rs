@@ -37,6 +37,7 @@ fn help_says_what_there_is() {
               connection   Declare endpoints and how to authenticate there
               tool         Declare native tools that plugins may run
               breaker      Hold releases back when too much fails, or by hand
+              alert        Say that something is wrong, or who may: releases that name the alert are rolled back
               service      Show which versions of services are live, or say so
               limit        Limit how many releases run at once, and how many wait
               group        Declare groups of people

@@ -1,5 +1,6 @@
 //! The engine, through one fake world: see `world.rs`.
 
+mod alert;
 mod approval;
 mod breaker;
 mod callback;

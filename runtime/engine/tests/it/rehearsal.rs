@@ -12,7 +12,7 @@ use crate::world::{Does, Pins, World, fails, workflow};
 fn with_rules(text: &str, objective: Option<u64>, triggers: &[RollbackTrigger]) -> Workflow {
     let mut workflow = workflow(text);
     let objective = objective.map(Span::seconds);
-    workflow.rollback = Some(RollbackRules { objective, triggers: triggers.to_vec(), rehearsed_within: None });
+    workflow.rollback = Some(RollbackRules { objective, triggers: triggers.to_vec(), ..RollbackRules::default() });
     workflow
 }
 

@@ -77,6 +77,9 @@ pub(crate) fn check<'s>(
     for expression in draft.concurrency.iter().flat_map(|it| &it.group.expressions) {
         check(None, Place::Start, expression, Use::Text);
     }
+    for expression in draft.alert_labels.iter().flat_map(|it| &it.expressions) {
+        check(None, Place::Start, expression, Use::Text);
+    }
     for expression in draft.outputs.iter().flat_map(|it| &it.value.expressions) {
         check(None, Place::Step, expression, Use::in_template(expression));
     }

@@ -36,6 +36,8 @@ pub(crate) struct Draft {
     pub(crate) phase_rules: BTreeMap<PhaseName, PhaseRules>,
     pub(crate) deadline: Option<Deadline>,
     pub(crate) rollback: Option<RollbackRules>,
+    /// The labels of alerts that roll it back.
+    pub(crate) alert_labels: Vec<DraftTemplate>,
     pub(crate) phases_extent: Option<Extent>,
     pub(crate) steps: Vec<DraftStep>,
     pub(crate) outputs: Vec<DraftOutput>,

@@ -4,6 +4,7 @@
 //! who. Errors are `{"error": …}` with 400 (the request is malformed), 404 (no such thing), 409 (not
 //! now), 410 (too late), 413, 429, 422 (what was asked for is wrong, with `problems`), 500 (our fault).
 
+mod alert;
 mod breaker;
 mod declare;
 mod intervention;
@@ -29,6 +30,7 @@ use tokio::net::UnixListener;
 use windlass_model::actor::Actor;
 use windlass_model::name::ReleaseId;
 
+pub use alert::AlertSourceBody;
 pub use breaker::{ReasonBody, SettingsBody};
 pub use declare::{BackupBody, ConnectionTest, GroupBody, PluginView, backup_view};
 pub use intervention::{Asked, InterventionBody};
@@ -115,6 +117,7 @@ impl From<RuntimeError> for ApiError {
                 ServiceError::NeverThere(_) => StatusCode::CONFLICT,
                 ServiceError::NoReason | ServiceError::Version(_) => StatusCode::UNPROCESSABLE_ENTITY,
             },
+            RuntimeError::Alert(error) => crate::alerts::webhook::status_of(error),
             RuntimeError::NotRehearsed(_) => StatusCode::CONFLICT,
             other => status_of(other),
         };
@@ -184,6 +187,9 @@ pub fn router(runtime: Runtime) -> axum::Router {
         .route("/v1/services", get(service::list))
         .route("/v1/services/{environment}/{service}", get(service::show).post(service::set))
         .route("/v1/services/{environment}/{service}/forget", post(service::forget))
+        .route("/v1/alerts", post(alert::take))
+        .route("/v1/alert-sources", get(alert::sources).post(alert::set_source))
+        .route("/v1/alert-sources/{name}", axum::routing::delete(alert::remove_source))
         .route("/v1/limits", get(limit::list).post(limit::set))
         .route("/v1/limits/installation", axum::routing::delete(limit::remove_from_installation))
         .route("/v1/limits/tenants/{name}", axum::routing::delete(limit::remove_from_tenant))

@@ -14,6 +14,7 @@ use windlass_model::failure::{FailureClass, FailureOrigin, RetryAdvice, StepErro
 use windlass_model::name::{PhaseName, ReleaseId, StepName};
 use windlass_model::time::{Span, Timestamp};
 
+use super::alert::{from_alert, from_on_alert, to_alert, to_on_alert};
 use super::claim::{from_claim, from_standing, to_claim, to_standing};
 use super::{Garbled, v1};
 use crate::{Outline, Rest};
@@ -104,6 +105,7 @@ fn from_event(event: &Event) -> v1::Event<'_> {
         }
         Event::CallLetThrough { step } => W::CallLetThrough { step: step.as_str() },
         Event::RollbackOverdue => W::RollbackOverdue,
+        Event::AlertTaken { alert, then } => W::AlertTaken { alert: from_alert(alert), then: from_on_alert(*then) },
         Event::OutputsRefused { problem } => W::OutputsRefused { problem },
         Event::Admitted => W::Admitted,
         Event::Superseded { by } => W::Superseded { workflow: by.workflow().as_str(), number: by.number() },
@@ -192,6 +194,9 @@ fn to_event(event: v1::Event<'_>) -> Result<Event, Garbled> {
             },
         },
         W::RollbackOverdue => Event::RollbackOverdue,
+        W::AlertTaken { alert, then } => {
+            Event::AlertTaken { alert: Box::new(to_alert(alert)), then: to_on_alert(then) }
+        }
         W::OutputsRefused { problem } => Event::OutputsRefused { problem: problem.to_owned() },
         W::CallLetThrough { step } => Event::CallLetThrough { step: to_name(step)? },
         W::Admitted => Event::Admitted,
@@ -309,6 +314,7 @@ fn from_intervention(intervention: &Intervention) -> v1::Intervention<'_> {
         Intervention::Retry { step } => v1::Intervention::Retry { step: step.as_str() },
         Intervention::Cancel { rollback } => v1::Intervention::Cancel { rollback: *rollback },
         Intervention::Rollback => v1::Intervention::Rollback,
+        Intervention::Keep => v1::Intervention::Keep,
         Intervention::RunAgain { step } => v1::Intervention::RunAgain { step: step.as_str() },
         Intervention::Skip { step, output } => {
             v1::Intervention::Skip { step: step.as_str(), output: output.as_ref().map(from_json) }
@@ -333,6 +339,7 @@ fn to_intervention(intervention: v1::Intervention<'_>) -> Result<Intervention, G
         v1::Intervention::Retry { step } => Intervention::Retry { step: to_name(step)? },
         v1::Intervention::Cancel { rollback } => Intervention::Cancel { rollback },
         v1::Intervention::Rollback => Intervention::Rollback,
+        v1::Intervention::Keep => Intervention::Keep,
         v1::Intervention::RunAgain { step } => Intervention::RunAgain { step: to_name(step)? },
         v1::Intervention::Skip { step, output } => {
             Intervention::Skip { step: to_name(step)?, output: output.map(|it| to_json(&it)).transpose()? }

@@ -4,6 +4,7 @@ use rand::Rng;
 use rand::rngs::StdRng;
 use serde_json::{Value, json};
 use windlass_model::actor::Actor;
+use windlass_model::alert::{Alert, OnAlert};
 use windlass_model::concurrency::{Claim, Group, Priority, QueueOrder};
 use windlass_model::digest::Digest;
 use windlass_model::event::{
@@ -67,8 +68,19 @@ pub(crate) fn claim() -> Claim {
     Claim { group: Some(group), tenant: "payments".parse().expect("a name"), priority: Priority::Urgent }
 }
 
+pub(crate) fn alert() -> Alert {
+    let texts = |pairs: &[(&str, &str)]| pairs.iter().map(|(name, it)| (name.to_string(), it.to_string())).collect();
+    Alert {
+        fingerprint: "9f0c2b7a1e5d4c38".to_owned(),
+        starts_at: Timestamp(1_700_000_000_000),
+        labels: texts(&[("alertname", "HighErrorRate"), ("service", "payments")]),
+        annotations: texts(&[("summary", "5 % of requests fail"), ("value", "0.05")]),
+        source: "webhook prom".to_owned(),
+    }
+}
+
 /// The number of variants of [`Event`].
-const EVENTS: usize = 36;
+const EVENTS: usize = 37;
 
 /// Which variant it is. A new one does not compile until it is here, and then fails until it is in [`one_of_each`].
 fn variant(event: &Event) -> usize {
@@ -108,6 +120,7 @@ fn variant(event: &Event) -> usize {
         Event::OutputsRefused { .. } => 33,
         Event::Admitted => 34,
         Event::Superseded { .. } => 35,
+        Event::AlertTaken { .. } => 36,
         Event::ReleaseEnded { .. } => 18,
     }
 }
@@ -389,6 +402,7 @@ pub(crate) fn one_of_each() -> Vec<(String, Event)> {
         ),
         ("cancel", Intervention::Cancel { rollback: true }),
         ("rollback", Intervention::Rollback),
+        ("keep", Intervention::Keep),
         ("run-again", Intervention::RunAgain { step: build() }),
         ("skip", Intervention::Skip { step: build(), output: None }),
         ("skip-with-output", Intervention::Skip { step: build(), output: Some(json!({ "number": 12 })) }),
@@ -399,6 +413,9 @@ pub(crate) fn one_of_each() -> Vec<(String, Event)> {
     ] {
         let event = Event::Intervened { actor: ana.clone(), reason: "wrong version".to_owned(), intervention };
         all.push((format!("intervened-{name}"), event));
+    }
+    for (then, name) in [(OnAlert::Rollback, "rolls-back"), (OnAlert::AfterConfirmation, "asks")] {
+        all.push((format!("alert-{name}"), Event::AlertTaken { alert: Box::new(alert()), then }));
     }
     for (outcome, name) in Outcome::ALL {
         let event = Event::ReleaseEnded { outcome, outputs: json!({ "url": "https://example.com" }) };

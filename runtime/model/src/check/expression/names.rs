@@ -93,7 +93,7 @@ impl<'s> Checker<'s, '_> {
             "steps" | "release" if self.place == Place::Start => {
                 let message = format!("`{root}` is not known before a release begins");
                 self.part_error(node, path, 0, "unknown-name", message)
-                    .note("a concurrency group is named by texts and `parameters` alone");
+                    .note("a concurrency group, and the labels of an alert, are named by texts and `parameters` alone");
                 Type::any()
             }
             "steps" => self.step(node, path, presence),

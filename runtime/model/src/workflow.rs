@@ -391,6 +391,17 @@ impl Workflow {
         self.phase_rules.get(phase)
     }
 
+    /// Whether anything has its releases rolled back by itself, or has somebody decide about that: a failure, a
+    /// threshold, a deadline, a breaker or an alert.
+    pub fn has_rollback_trigger(&self) -> bool {
+        let by_deadline = |it: &Option<Deadline>| it.is_some_and(|it| it.then == OnDeadline::Rollback);
+        let by_phase = |it: &PhaseRules| by_deadline(&it.deadline) || it.threshold.is_some_and(|it| it.rollback);
+        self.rollback.as_ref().is_some_and(|it| !it.triggers.is_empty() || !it.alerts.is_empty())
+            || self.steps.iter().any(|it| it.on_failure == OnFailure::Rollback)
+            || self.phase_rules.values().any(by_phase)
+            || by_deadline(&self.deadline)
+    }
+
     /// The step of this name.
     pub fn step(&self, name: &StepName) -> Option<&Step> {
         self.steps.iter().find(|it| it.name == *name)

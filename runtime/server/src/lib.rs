@@ -38,6 +38,7 @@ mod call;
 mod nested;
 mod parking;
 mod topic;
+mod triggers;
 
 pub use attendance::Attended;
 pub use client::Client;

@@ -150,6 +150,9 @@ pub enum RuntimeError {
     /// What is not rehearsed does not start.
     #[error("{0}")]
     NotRehearsed(String),
+    /// What nothing would roll back does not start there.
+    #[error("{0}")]
+    NoRollbackTrigger(String),
     /// A schedule is not there, or cannot be so.
     #[error(transparent)]
     Schedule(#[from] crate::schedules::ScheduleError),

@@ -223,6 +223,54 @@ fn after_the_end_the_newest_release_that_is_not_stable_yet_is_rolled_back() {
     assert!(refused.stderr.contains("the body is no JSON"), "{refused:?}");
 }
 
+#[test]
+fn what_nothing_rolls_back_does_not_enter_production() {
+    let (site, counterparts) = payments(Deployment::Succeeds, 0, 0);
+    let url = counterparts.jenkins.url.as_str();
+    let secret = format!("file:{}", counterparts.secret().display());
+    let ci =
+        ["connection", "add", "ci", "--url", url, "--auth", "basic", "--username", "windlass", "--password", &secret];
+    let shown = site.good(&[&ci[..], &["--private-network", "--needs-rollback-trigger"]].concat()).stdout;
+    assert!(shown.contains("needs a rollback trigger"), "{shown}");
+    let _serve = site.serve();
+    let bare = PAYMENTS.replacen("    on_failure: rollback\n", "", 1);
+    site.write("payments.yaml", &bare);
+    let outer = "windlass: v1\nworkflow: outer\nsteps:\n  it: { uses: ./payments.yaml, with: { version: 1.2.3 } }\n";
+    site.write("outer.yaml", outer);
+    for run in [&RUN[..], &["run", "outer.yaml", "--detach"]] {
+        let ran = site.run(run);
+        assert_eq!(ran.code, Some(2), "{ran:?}");
+        for says in ["step `build` of `payments` changes something at `ci`", "add `rollback.alerts`"] {
+            assert!(ran.stderr.contains(says), "{says}: {ran:?}");
+        }
+    }
+    assert!(counterparts.jenkins.effects().is_empty(), "nothing was started");
+    // Each of these is one.
+    for rules in [
+        "rollback: { alerts: [{ name: HighErrorRate }] }\nsteps:\n",
+        "rollback: { triggers: [breaker] }\nsteps:\n",
+        "deadline: { within: 4h, then: rollback }\nsteps:\n",
+    ] {
+        site.write("payments.yaml", &bare.replacen("steps:\n", rules, 1));
+        site.good(&RUN);
+    }
+    site.write("payments.yaml", &bare);
+    site.write("outer.yaml", &outer.replace("steps:", "rollback: { triggers: [breaker] }\nsteps:"));
+    site.good(&["run", "outer.yaml", "--detach"]);
+    // A rehearsal is on copies.
+    site.good(&[
+        "rehearse",
+        "payments.yaml",
+        "--param",
+        "version=1.2.3",
+        "--on",
+        "ci=ci",
+        "--on",
+        "itsm=itsm",
+        "--detach",
+    ]);
+}
+
 /// A port that nobody has.
 fn free_port() -> u16 {
     std::net::TcpListener::bind("127.0.0.1:0").and_then(|it| it.local_addr()).expect("a port").port()

@@ -118,7 +118,7 @@ impl From<RuntimeError> for ApiError {
                 ServiceError::NoReason | ServiceError::Version(_) => StatusCode::UNPROCESSABLE_ENTITY,
             },
             RuntimeError::Alert(error) => crate::alerts::webhook::status_of(error),
-            RuntimeError::NotRehearsed(_) => StatusCode::CONFLICT,
+            RuntimeError::NotRehearsed(_) | RuntimeError::NoRollbackTrigger(_) => StatusCode::CONFLICT,
             other => status_of(other),
         };
         Self::new(status, error)

@@ -228,6 +228,7 @@ pub(super) async fn start(
     let rehearsal = body.rehearsal.is_some();
     let mut waits = Vec::new();
     if !rehearsal {
+        runtime.check_triggers(&plan)?;
         runtime.check_rehearsed(&plan)?;
         waits = in_words(runtime.check_services(&plan, &parameters)?);
     }

@@ -201,10 +201,15 @@ impl Runtime {
         };
         let requester = record.requester(&asked);
         let plan = self.keep_nested(nested).await?;
-        let may_start = self.check_rehearsed(&plan).and_then(|()| self.check_services(&plan, &parameters));
+        let may_start = self
+            .check_triggers(&plan)
+            .and_then(|()| self.check_rehearsed(&plan))
+            .and_then(|()| self.check_services(&plan, &parameters));
         match may_start {
             Ok(_) => {}
-            Err(error @ (RuntimeError::NotRehearsed(_) | RuntimeError::Service(_))) => {
+            Err(
+                error @ (RuntimeError::NotRehearsed(_) | RuntimeError::NoRollbackTrigger(_) | RuntimeError::Service(_)),
+            ) => {
                 return self.give_up(book, record, asked, error.to_string()).await;
             }
             Err(error) => return Err(error),

@@ -7,6 +7,7 @@
 //! **Invariant:** while a decision is asked for nothing new starts; what runs goes on, and a release in which all has
 //! ended ends, and asks on.
 
+use serde_json::json;
 use windlass_model::alert::{Alert, AlertMatch, OnAlert};
 use windlass_model::event::{Event, Operation, Outcome};
 use windlass_model::graph::StepIndex;
@@ -15,7 +16,6 @@ use windlass_model::time::Timestamp;
 use crate::input::Rejected;
 use crate::release::{Release, ReleaseState};
 use crate::step::StepState;
-use crate::wait::{Wait, WaitCause};
 
 /// How many alerts a release takes; more change nothing about it.
 pub const ALERTS_MAX: usize = 50;
@@ -31,15 +31,6 @@ pub struct TakenAlert {
     pub then: OnAlert,
 }
 
-/// Somebody is to decide whether a release is rolled back.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Question {
-    /// Why: `alert HighErrorRate (service=payments)`.
-    pub cause: String,
-    /// Since when.
-    pub since: Timestamp,
-}
-
 fn not_concerned(reason: &'static str) -> Rejected {
     Rejected::NotConcerned { reason }
 }
@@ -48,11 +39,6 @@ impl Release {
     /// The alerts that came, in order.
     pub fn alerts(&self) -> &[TakenAlert] {
         &self.alerts
-    }
-
-    /// The decision that is asked for, if one is.
-    pub fn question(&self) -> Option<&Question> {
-        self.question.as_ref()
     }
 
     /// Whether something holds forward work: somebody paused it, or is to decide about it.
@@ -136,6 +122,9 @@ impl Release {
 
     /// Takes an alert in.
     pub(crate) fn note_alert(&mut self, alert: &Alert, then: OnAlert, at: Timestamp) {
+        if let Some(known) = self.facts.get_mut("alerts").and_then(|it| it.as_array_mut()) {
+            known.push(json!({ "name": alert.name(), "labels": alert.labels, "annotations": alert.annotations }));
+        }
         self.alerts.push(TakenAlert { alert: alert.clone(), at, then });
         match then {
             OnAlert::Rollback => {
@@ -146,36 +135,10 @@ impl Release {
                 self.end_question();
             }
             OnAlert::AfterConfirmation if self.question.is_none() => {
-                self.question = Some(Question { cause: alert.in_words(), since: at });
-                self.set_all_timers();
+                self.ask(alert.in_words(), at);
             }
             OnAlert::AfterConfirmation => {}
         }
-    }
-
-    /// It is decided.
-    pub(crate) fn end_question(&mut self) {
-        if self.question.take().is_some() {
-            self.set_all_timers();
-        }
-    }
-
-    pub(crate) fn question_wait(&self) -> Option<Wait> {
-        let question = self.question()?;
-        let id = self.id();
-        let keep = format!("keep {id} --reason …");
-        let (ask, action) = match self.pivot_passed() {
-            None => (format!("roll back, or `windlass release {keep}`?"), format!("rollback {id} --reason …")),
-            Some(pivot) => (format!("there is no way back after step {}", self.name_of(pivot)), keep),
-        };
-        Some(Wait {
-            step: None,
-            cause: WaitCause::Rollback,
-            text: format!("{} – {ask}", question.cause),
-            owner: self.created.requested_by.name.clone(),
-            until: None,
-            action,
-        })
     }
 
     /// The steps whose effects are, or were, rolled back, each after all that ran after it.

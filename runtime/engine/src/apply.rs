@@ -77,11 +77,11 @@ impl Release {
                 }
                 // Whatever deadline passed before, it is a person who stops it.
                 Intervention::Cancel { .. } | Intervention::Rollback => {
-                    self.end_question();
+                    self.decide_question(actor, reason, true, at);
                     self.overdue = None;
                     self.asked_for_rollback = Some(format!("{actor}: {reason}"));
                 }
-                Intervention::Keep => self.end_question(),
+                Intervention::Keep => self.decide_question(actor, reason, false, at),
                 // What follows from these is in events of their own.
                 Intervention::Retry { .. }
                 | Intervention::RunAgain { .. }
@@ -158,6 +158,8 @@ impl Release {
                 }
                 _ => self.note_alert(alert, *then, at),
             },
+            Event::Escalated { .. } if self.take_escalation(at) => {}
+            Event::Escalated { .. } => return Err(self.illegal("an escalation")),
             Event::ReleaseEnded { outcome, outputs } => match self.state {
                 ReleaseState::Ended { .. } => return Err(self.illegal("another end")),
                 _ => {
@@ -174,6 +176,7 @@ impl Release {
                     self.rollback_ready.clear();
                     self.timers.clear();
                     self.timers_of.clear();
+                    self.set_escalation();
                 }
             },
             Event::StepHeld { .. }

@@ -277,6 +277,7 @@ impl Release {
                     DueKey::Deadline(index) => self.deadline_passed(&mut events, index, now, dice),
                     DueKey::PhaseDeadline(phase) => self.overdue(&mut events, Some(phase), now),
                     DueKey::ReleaseDeadline => self.overdue(&mut events, None, now),
+                    DueKey::Escalation => self.escalate(&mut events, now),
                     DueKey::RollbackObjective => self.record(&mut events, Event::RollbackOverdue, now),
                 }
             }

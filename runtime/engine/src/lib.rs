@@ -19,6 +19,7 @@ mod breaker;
 mod callback;
 mod deadline;
 mod decide;
+mod decision;
 mod fan_out;
 mod finally;
 mod hold;
@@ -33,12 +34,13 @@ mod step;
 mod transition;
 mod wait;
 
-pub use alert::{ALERTS_MAX, Question, TakenAlert};
+pub use alert::{ALERTS_MAX, TakenAlert};
 pub use apply::IllegalEvent;
 pub use breaker::{
     Admission, Breaker, BreakerPhase, CHANGES_KEPT, Change, Opening, Probe, SAMPLES_KEPT, Sample, Snapshot,
 };
 pub use callback::{KEPT_PER_RELEASE_MAX, KEPT_PER_STEP_MAX};
+pub use decision::{Decided, Question, Standing};
 pub use fan_out::RUNS_MAX;
 pub use input::{CallId, CallOrder, CallResult, Callback, Due, Input, Rejected, Suspension, TopicMaker, WakeCondition};
 pub use release::{Pause, Release, ReleaseState, ReplayError, RollbackRun};

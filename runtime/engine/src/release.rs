@@ -14,9 +14,10 @@ use windlass_model::name::{ReleaseId, StepName};
 use windlass_model::plan::{Pin, Plan, Runs};
 use windlass_model::time::Timestamp;
 
-use crate::alert::{Question, TakenAlert};
+use crate::alert::TakenAlert;
 use crate::apply::IllegalEvent;
 use crate::deadline::PhaseRun;
+use crate::decision::{Decided, Question};
 use crate::fan_out::Fan;
 use crate::input::{CallId, CallOrder, Due};
 use crate::step::{Activity, Stage, StepRun, StepState};
@@ -71,6 +72,7 @@ pub struct Release {
     pub(crate) alerts: Vec<TakenAlert>,
     /// Whether somebody is to decide about a rollback.
     pub(crate) question: Option<Question>,
+    pub(crate) decided: Option<Decided>,
     /// Whether it is to be rolled back as soon as it has succeeded.
     pub(crate) rolls_back_at_end: bool,
     /// When it last ended.
@@ -122,6 +124,7 @@ pub(crate) enum DueKey {
     PhaseDeadline(usize),
     ReleaseDeadline,
     RollbackObjective,
+    Escalation,
 }
 
 /// Where a release stands.
@@ -241,6 +244,7 @@ impl Release {
             "id": created.release.to_string(),
             "workflow": created.release.workflow().as_str(),
             "requested_by": created.requested_by.name,
+            "alerts": [],
         });
         let mut release = Self {
             created_at: now,
@@ -269,6 +273,7 @@ impl Release {
             rollback: None,
             alerts: Vec::new(),
             question: None,
+            decided: None,
             rolls_back_at_end: false,
             ended_at: None,
             outputs_refused: None,
@@ -434,7 +439,9 @@ impl Release {
         let due = self.timers_due(now).into_iter().map(|(_, key)| match key {
             DueKey::Wake(step) => Due::Wake(step),
             DueKey::Deadline(step) => Due::Deadline(step),
-            DueKey::PhaseDeadline(_) | DueKey::ReleaseDeadline | DueKey::RollbackObjective => Due::Overdue,
+            DueKey::PhaseDeadline(_) | DueKey::ReleaseDeadline | DueKey::RollbackObjective | DueKey::Escalation => {
+                Due::Overdue
+            }
         });
         due.collect()
     }

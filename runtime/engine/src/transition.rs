@@ -304,6 +304,7 @@ pub(crate) fn name_of(event: &Event) -> &'static str {
         | Event::ParentTold
         | Event::RollbackOverdue
         | Event::AlertTaken { .. }
+        | Event::Escalated { .. }
         | Event::OutputsRefused { .. }
         | Event::Admitted
         | Event::Superseded { .. }

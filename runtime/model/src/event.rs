@@ -206,6 +206,11 @@ pub enum Event {
         /// What follows.
         then: OnAlert,
     },
+    /// Nobody has decided in time whether it is rolled back: the next one is asked.
+    Escalated {
+        /// Who.
+        to: String,
+    },
     /// A step that was waiting will not run any more, or one that was running was stopped.
     StepCanceled {
         /// The step.
@@ -547,6 +552,7 @@ impl Event {
             | Self::RollbackStarted { .. }
             | Self::RollbackOverdue
             | Self::AlertTaken { .. }
+            | Self::Escalated { .. }
             | Self::OutputsRefused { .. }
             | Self::LeftAlone
             | Self::ParentTold

@@ -13,6 +13,7 @@ pub mod breaker;
 pub mod check;
 pub mod concurrency;
 pub mod connection;
+pub mod decision;
 pub mod digest;
 pub mod draw;
 pub mod event;

@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 use crate::alert::AlertRule;
 use crate::check::schema::{breaches, explain_at};
 use crate::concurrency::Concurrency;
+use crate::decision::DecisionRules;
 use crate::expression::Expression;
 use crate::failure::FailureClass;
 use crate::fan_out::{Allowance, ForEach};
@@ -116,6 +117,9 @@ pub struct RollbackRules {
     /// Alerts that start one, or have somebody decide.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub alerts: Vec<AlertRule>,
+    /// By what, and by whom, it is decided where somebody is to decide.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub decision: Option<DecisionRules>,
     /// How old the last good rehearsal may be when a release starts.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub rehearsed_within: Option<Span>,

@@ -1,5 +1,6 @@
 //! A release as people and programs see it: one type for the terminal, the API and later the console.
 
+mod card;
 mod rollback;
 
 use std::collections::BTreeMap;
@@ -24,6 +25,7 @@ use crate::nested::{self, Began};
 use crate::rehearsal::RehearsedView;
 use crate::step_log::Progress;
 
+pub use self::card::{AskedView, CardView, CriterionView, DecidedView, OwnerView};
 pub use self::rollback::{AlertView, RollbackView};
 
 /// A release.
@@ -522,6 +524,7 @@ fn tell(event: &Event) -> String {
             };
             format!("{}, firing since {}, by {}: {then}", alert.in_words(), alert.starts_at, alert.source)
         }
+        Event::Escalated { to } => format!("nobody decided in time whether it is rolled back: {to} is asked"),
         Event::RollbackOverdue => "the rollback takes longer than its objective".to_owned(),
         Event::StepCanceled { .. } => "canceled".to_owned(),
         Event::OutputGiven { output, .. } => format!("its output is {output} from now on"),

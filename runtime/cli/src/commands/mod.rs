@@ -5,6 +5,7 @@ mod backup;
 mod bench;
 mod breaker;
 mod callback;
+mod card;
 mod completions;
 mod connection;
 mod demo;

@@ -6,10 +6,10 @@ use windlass_model::name::{ReleaseId, StepName};
 use windlass_server::Client;
 use windlass_server::api::{Asked, InterventionBody, JournalBody, VoteBody};
 use windlass_server::step_log::{Entry, What};
-use windlass_server::view::{ArtifactView, ReleaseView};
+use windlass_server::view::{ArtifactView, CardView, ReleaseView};
 
 use super::callback::{self, CallbackArgs};
-use super::{Context, list, watch};
+use super::{Context, card, list, watch};
 use crate::output::{BAD, DIM, STRONG, WAIT, styled};
 use crate::tree::draw;
 
@@ -97,6 +97,15 @@ pub(crate) enum ReleaseCommand {
     Resume(InterventionArgs),
     /// Roll back what a release did
     Rollback(InterventionArgs),
+    /// Show all that one needs to decide whether a release is rolled back
+    ///
+    /// What speaks for it, with the values now; who is asked, since when, and who is asked next; whom to inform; and
+    /// the commands that decide it.
+    #[command(after_help = "Example:\n  windlass release card payments-17")]
+    Card {
+        /// Which
+        release: ReleaseId,
+    },
     /// Decide not to roll a release back, where an alert asks
     #[command(
         after_help = "Example:\n  windlass release keep payments-17 --reason 'a false alarm: the probe was down'"
@@ -206,6 +215,11 @@ pub(crate) async fn release(command: ReleaseCommand, context: &Context<'_>) -> a
         ReleaseCommand::Pause(who) => intervene(&client, who, Asked::Pause, None, None, context).await,
         ReleaseCommand::Resume(who) => intervene(&client, who, Asked::Resume, None, None, context).await,
         ReleaseCommand::Rollback(who) => intervene(&client, who, Asked::RollBack, None, None, context).await,
+        ReleaseCommand::Card { release } => {
+            let card: CardView = client.get(&format!("/v1/releases/{release}/card")).await?;
+            context.output.data(&card, |it| card::drawn(it, watch::now()));
+            Ok(0)
+        }
         ReleaseCommand::Keep(who) => intervene(&client, who, Asked::Keep, None, None, context).await,
         ReleaseCommand::Callback(args) => callback::callback(&client, args, context).await,
         ReleaseCommand::Settle { who, step, done, .. } => {

@@ -224,6 +224,51 @@ fn after_the_end_the_newest_release_that_is_not_stable_yet_is_rolled_back() {
 }
 
 #[test]
+fn a_decision_card_says_all_and_silence_asks_the_next_one() {
+    const CARD: &str = "  decision:
+    criteria:
+      - { text: many fail, when: 'release.alerts.exists(it, it.labels.version == parameters.version)' }
+      - { text: the build was wrong, when: steps.build.output.number > 100 }
+    owners:
+      - { who: user:ana, escalate_after: 1s }
+      - { who: group:release-managers }
+    inform: [group:support]
+";
+    let (site, _counterparts) = site("then: after_confirmation");
+    let file = std::fs::read_to_string(site.state().parent().expect("its folder").join("payments.yaml"));
+    site.write("payments.yaml", &file.expect("the file").replacen("rollback:\n", &format!("rollback:\n{CARD}"), 1));
+    let mut serve = site.serve();
+    site.good(&RUN);
+    waits_for_approval(&site, "payments-1");
+    let card = site.json(&["release", "card", "payments-1"]);
+    assert_eq!((&card["asked"], &card["commands"]), (&Value::Null, &json!([])), "nothing is asked yet: {card}");
+    assert_eq!(card["criteria"][0]["is_met"], false);
+    site.good(&["alert", "fire", "HighErrorRate", "--label", "version=1.2.3"]);
+    // Whoever goes on with it asks the next one in time.
+    serve.kill_9();
+    let _serve = site.serve();
+    site.until("payments-1", "the next one is asked", |it| it.waits[0].owner == "group:release-managers");
+    let card = site.json(&["release", "card", "payments-1"]);
+    assert_eq!(card["criteria"][0]["is_met"], true);
+    assert_eq!(card["criteria"][1]["values"][0][0], "steps.build.output.number");
+    assert_eq!(card["owners"][1]["is_asked"], true, "{card}");
+    assert_eq!(card["inform"], json!(["group:support"]));
+    let shown = site.good(&["release", "card", "payments-1"]).stdout;
+    for says in ["✘ met  many fail", "✔ not met  the build was wrong", "is asked", "windlass release keep payments-1"]
+    {
+        assert!(shown.contains(says), "{says}: {shown}");
+    }
+    let shown = site.good(&["release", "show", "payments-1"]).stdout;
+    assert!(shown.contains("nobody decided in time whether it is rolled back: group:release-managers"), "{shown}");
+    assert!(shown.contains("windlass release card payments-1"), "{shown}");
+    site.good(&["release", "rollback", "payments-1", "--reason", "it is real", "--as", "ben"]);
+    assert_eq!(site.ended("payments-1").state, "rolled back");
+    let decided = &site.json(&["release", "card", "payments-1"])["decided"];
+    assert_eq!((&decided["by"], &decided["reason"]), (&json!("ben"), &json!("it is real")));
+    site.check();
+}
+
+#[test]
 fn what_nothing_rolls_back_does_not_enter_production() {
     let (site, counterparts) = payments(Deployment::Succeeds, 0, 0);
     let url = counterparts.jenkins.url.as_str();

@@ -15,7 +15,7 @@ use crate::world::{Does, Pins, World, workflow};
 
 const WINDOW: Span = Span::seconds(600);
 
-fn with_alerts(text: &str, then: OnAlert) -> Workflow {
+pub(crate) fn with_alerts(text: &str, then: OnAlert) -> Workflow {
     let mut workflow = workflow(text);
     let template = |text: &str| Template::parse(&json!(text)).expect("a template");
     let labels = BTreeMap::from([
@@ -38,13 +38,13 @@ fn alert(starts_at: Timestamp) -> Alert {
     }
 }
 
-fn fire(world: &mut World) -> Result<(), Rejected> {
+pub(crate) fn fire(world: &mut World) -> Result<(), Rejected> {
     let alert = alert(world.now);
     world.tell(Input::Alert(Box::new(alert)))
 }
 
 /// The steps up to the last one have run, and that one waits outside.
-fn waiting(workflow: Workflow, last: &str) -> World {
+pub(crate) fn waiting(workflow: Workflow, last: &str) -> World {
     let mut world = World::new(workflow, Pins::default(), &[(last, vec![Does::Suspends(3_600)])]);
     while !world.is_suspended(last) {
         assert!(world.turn(), "something can be done");

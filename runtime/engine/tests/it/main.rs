@@ -4,6 +4,7 @@ mod alert;
 mod approval;
 mod breaker;
 mod callback;
+mod decision;
 mod ending;
 mod fan_out;
 mod flow;

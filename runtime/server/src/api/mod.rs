@@ -162,6 +162,7 @@ pub fn router(runtime: Runtime) -> axum::Router {
         .route("/v1/releases/{release}/watch", get(release::watch))
         .route("/v1/releases/{release}/journal", get(release::journal))
         .route("/v1/releases/{release}/logs", get(release::logs))
+        .route("/v1/releases/{release}/card", get(release::card))
         .route("/v1/releases/{release}/votes", post(release::vote))
         .route("/v1/releases/{release}/interventions", post(intervention::intervene))
         .route("/v1/callbacks/{topic}", post(release::call_back))

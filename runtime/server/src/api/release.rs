@@ -23,7 +23,7 @@ use crate::admission::Asked;
 use crate::callbacks::kept_headers;
 use crate::runtime::Runtime;
 use crate::step_log::Entry;
-use crate::view::{ReleaseView, StoryLine, story};
+use crate::view::{CardView, ReleaseView, StoryLine, story};
 
 /// Starts a release, or checks a workflow.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -239,6 +239,17 @@ pub(super) async fn start(
 
 pub(super) async fn show(State(runtime): State<Runtime>, Path(release): Path<String>) -> Answer<ReleaseView> {
     Ok(Json(runtime.view(&release_id(&release)?).await?))
+}
+
+pub(super) async fn card(State(runtime): State<Runtime>, Path(release): Path<String>) -> Answer<CardView> {
+    let id = release_id(&release)?;
+    let card = CardView::of(&*runtime.release(&id).await?);
+    card.map(Json).ok_or_else(|| {
+        let error = format!(
+            "{id} has no decision card: its workflow declares none (`rollback.decision`), and nothing asks whether it is rolled back"
+        );
+        ApiError::new(StatusCode::NOT_FOUND, error)
+    })
 }
 
 pub(super) async fn journal(State(runtime): State<Runtime>, Path(release): Path<String>) -> Answer<JournalBody> {

@@ -105,6 +105,7 @@ fn from_event(event: &Event) -> v1::Event<'_> {
         }
         Event::CallLetThrough { step } => W::CallLetThrough { step: step.as_str() },
         Event::RollbackOverdue => W::RollbackOverdue,
+        Event::Escalated { to } => W::Escalated { to },
         Event::AlertTaken { alert, then } => W::AlertTaken { alert: from_alert(alert), then: from_on_alert(*then) },
         Event::OutputsRefused { problem } => W::OutputsRefused { problem },
         Event::Admitted => W::Admitted,
@@ -194,6 +195,7 @@ fn to_event(event: v1::Event<'_>) -> Result<Event, Garbled> {
             },
         },
         W::RollbackOverdue => Event::RollbackOverdue,
+        W::Escalated { to } => Event::Escalated { to: to.to_owned() },
         W::AlertTaken { alert, then } => {
             Event::AlertTaken { alert: Box::new(to_alert(alert)), then: to_on_alert(then) }
         }

@@ -172,6 +172,7 @@ pub fn is_shallow(event: &Event) -> bool {
         | Event::RollbackStarted { .. }
         | Event::RollbackOverdue
         | Event::AlertTaken { .. }
+        | Event::Escalated { .. }
         | Event::OutputsRefused { .. }
         | Event::StepCanceled { .. }
         | Event::CallbackKept { .. }

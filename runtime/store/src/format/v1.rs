@@ -273,6 +273,11 @@ pub enum Event<'a> {
         #[n(1)]
         then: OnAlert,
     },
+    #[n(51)]
+    Escalated {
+        #[b(0)]
+        to: &'a str,
+    },
     #[n(33)]
     Admitted,
     #[n(34)]

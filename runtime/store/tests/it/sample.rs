@@ -80,7 +80,7 @@ pub(crate) fn alert() -> Alert {
 }
 
 /// The number of variants of [`Event`].
-const EVENTS: usize = 37;
+const EVENTS: usize = 38;
 
 /// Which variant it is. A new one does not compile until it is here, and then fails until it is in [`one_of_each`].
 fn variant(event: &Event) -> usize {
@@ -121,6 +121,7 @@ fn variant(event: &Event) -> usize {
         Event::Admitted => 34,
         Event::Superseded { .. } => 35,
         Event::AlertTaken { .. } => 36,
+        Event::Escalated { .. } => 37,
         Event::ReleaseEnded { .. } => 18,
     }
 }
@@ -341,6 +342,7 @@ pub(crate) fn one_of_each() -> Vec<(String, Event)> {
             },
         ),
         ("rollback-overdue".to_owned(), Event::RollbackOverdue),
+        ("escalated".to_owned(), Event::Escalated { to: "group:release-managers".to_owned() }),
         ("call-let-through".to_owned(), Event::CallLetThrough { step: build() }),
         (
             "skipped-by-person".to_owned(),

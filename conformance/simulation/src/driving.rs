@@ -189,6 +189,8 @@ impl Simulation {
                 | Rejected::NotToBeHeld
                 | Rejected::TooManyCallbacks
                 | Rejected::NotConcerned { .. }
+                | Rejected::NoReview
+                | Rejected::NoCause
                 | Rejected::AlertRepeated
                 | Rejected::UnknownStep { .. } => "input: refused",
             });

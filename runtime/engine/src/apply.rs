@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use windlass_model::cause::RollbackCause;
 use windlass_model::event::{Event, Intervention, Operation, Outcome};
 use windlass_model::graph::StepIndex;
 use windlass_model::name::StepName;
@@ -9,6 +10,7 @@ use windlass_model::plan::Pin;
 use windlass_model::time::Timestamp;
 
 use crate::release::{DueKey, Pause, Release, ReleaseState, RollbackRun};
+use crate::review::GivenCause;
 use crate::step::{PassedOver, Stage, StepState};
 use crate::transition::{after, name_of};
 
@@ -160,6 +162,10 @@ impl Release {
             },
             Event::Escalated { .. } if self.take_escalation(at) => {}
             Event::Escalated { .. } => return Err(self.illegal("an escalation")),
+            Event::CauseGiven { actor, cause } if self.rollback.is_some() => {
+                self.cause = Some(GivenCause { by: actor.clone(), at, cause: RollbackCause::clone(cause) });
+            }
+            Event::CauseGiven { .. } => return Err(self.illegal("the cause of a rollback")),
             Event::ReleaseEnded { outcome, outputs } => match self.state {
                 ReleaseState::Ended { .. } => return Err(self.illegal("another end")),
                 _ => {

@@ -38,6 +38,7 @@ impl Release {
             Input::CallHeld { call, hold, is_open } => self.hold(call, hold, is_open, now)?,
             Input::CallLetThrough { call } => self.let_through(call, now)?,
             Input::Alert(alert) => self.take_alert(*alert, now)?,
+            Input::GiveCause { actor, cause } => self.give_cause(actor, *cause, now)?,
             Input::Admitted => self.admit(now)?,
             Input::Superseded { by } => self.supersede(by, now)?,
             Input::Intervene { actor, reason, intervention } => self.intervene(actor, reason, intervention, now)?,

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use serde_json::Value;
 use windlass_model::actor::Actor;
 use windlass_model::alert::Alert;
+use windlass_model::cause::RollbackCause;
 use windlass_model::event::{Hold, Intervention, Operation};
 use windlass_model::failure::StepError;
 use windlass_model::graph::StepIndex;
@@ -86,6 +87,13 @@ pub enum Input {
     },
     /// A monitoring system says that something is wrong.
     Alert(Box<Alert>),
+    /// Somebody says why it had to be rolled back.
+    GiveCause {
+        /// Who.
+        actor: Actor,
+        /// The cause.
+        cause: Box<RollbackCause>,
+    },
     /// It has its place, and begins.
     Admitted,
     /// Of those that wait only the newest goes on, and it is not this one.
@@ -336,6 +344,15 @@ pub enum Rejected {
     /// Each alert is taken once.
     #[error("this alert has come before; each is taken once")]
     AlertRepeated,
+    /// It has no review.
+    #[error("the release was not rolled back, so there is no cause of that to give")]
+    NoReview,
+    /// A text is missing, or too long.
+    #[error(
+        "a cause, and what is said of risk and runbook, is a text of at most {} bytes, and not an empty one",
+        windlass_model::cause::CAUSE_TEXT_BYTES_MAX
+    )]
+    NoCause,
     /// There is nothing to decide.
     #[error("no decision is asked for: nothing says that the release may have to be rolled back")]
     NothingToDecide,

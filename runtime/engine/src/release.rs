@@ -20,6 +20,7 @@ use crate::deadline::PhaseRun;
 use crate::decision::{Decided, Question};
 use crate::fan_out::Fan;
 use crate::input::{CallId, CallOrder, Due};
+use crate::review::GivenCause;
 use crate::step::{Activity, Stage, StepRun, StepState};
 
 /// One execution of a workflow.
@@ -73,6 +74,7 @@ pub struct Release {
     /// Whether somebody is to decide about a rollback.
     pub(crate) question: Option<Question>,
     pub(crate) decided: Option<Decided>,
+    pub(crate) cause: Option<GivenCause>,
     /// Whether it is to be rolled back as soon as it has succeeded.
     pub(crate) rolls_back_at_end: bool,
     /// When it last ended.
@@ -274,6 +276,7 @@ impl Release {
             alerts: Vec::new(),
             question: None,
             decided: None,
+            cause: None,
             rolls_back_at_end: false,
             ended_at: None,
             outputs_refused: None,

@@ -305,6 +305,7 @@ pub(crate) fn name_of(event: &Event) -> &'static str {
         | Event::RollbackOverdue
         | Event::AlertTaken { .. }
         | Event::Escalated { .. }
+        | Event::CauseGiven { .. }
         | Event::OutputsRefused { .. }
         | Event::Admitted
         | Event::Superseded { .. }

@@ -6,6 +6,7 @@ use serde_json::Value;
 
 use crate::actor::Actor;
 use crate::alert::{Alert, OnAlert};
+use crate::cause::RollbackCause;
 use crate::concurrency::Claim;
 use crate::digest::Digest;
 use crate::failure::StepError;
@@ -210,6 +211,13 @@ pub enum Event {
     Escalated {
         /// Who.
         to: String,
+    },
+    /// Somebody found why it had to be rolled back: its review is closed.
+    CauseGiven {
+        /// Who.
+        actor: Actor,
+        /// The cause.
+        cause: Box<RollbackCause>,
     },
     /// A step that was waiting will not run any more, or one that was running was stopped.
     StepCanceled {
@@ -553,6 +561,7 @@ impl Event {
             | Self::RollbackOverdue
             | Self::AlertTaken { .. }
             | Self::Escalated { .. }
+            | Self::CauseGiven { .. }
             | Self::OutputsRefused { .. }
             | Self::LeftAlone
             | Self::ParentTold

@@ -10,6 +10,7 @@ pub mod actor;
 pub mod alert;
 pub mod artifact;
 pub mod breaker;
+pub mod cause;
 pub mod check;
 pub mod concurrency;
 pub mod connection;

@@ -233,6 +233,7 @@ pub fn outline(release: &Release) -> Outline {
         // One that others are still to be told of is not over.
         open: release.is_open() || release.is_untold(),
         rest: rest(release),
+        review: release.has_open_review(),
         promises: release.outcome().is_none() && release.plan().promises(),
         standing: standing(release).map(Box::new),
     }

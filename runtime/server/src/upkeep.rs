@@ -277,6 +277,7 @@ mod tests {
                 open: false,
                 rest: None,
                 promises: false,
+                review: false,
                 standing: None,
             };
             let record = Record { at: Timestamp(number), events: vec![event] };

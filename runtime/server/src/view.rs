@@ -26,7 +26,7 @@ use crate::rehearsal::RehearsedView;
 use crate::step_log::Progress;
 
 pub use self::card::{AskedView, CardView, CriterionView, DecidedView, OwnerView};
-pub use self::rollback::{AlertView, RollbackView};
+pub use self::rollback::{AlertView, CauseView, RollbackView};
 
 /// A release.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -523,6 +523,9 @@ fn tell(event: &Event) -> String {
                 OnAlert::AfterConfirmation => "somebody decides whether it is rolled back",
             };
             format!("{}, firing since {}, by {}: {then}", alert.in_words(), alert.starts_at, alert.source)
+        }
+        Event::CauseGiven { actor, cause } => {
+            format!("{actor} ({}) gave the cause ({}): {}", actor.authenticated, cause.category.name(), cause.cause)
         }
         Event::Escalated { to } => format!("nobody decided in time whether it is rolled back: {to} is asked"),
         Event::RollbackOverdue => "the rollback takes longer than its objective".to_owned(),

@@ -155,6 +155,8 @@ pub struct Outline {
     pub rest: Option<Rest>,
     /// Whether, while it is open, it may need or deliver versions of services.
     pub promises: bool,
+    /// Whether it was rolled back, and nobody has said why it had to be.
+    pub review: bool,
     /// For an open release: how it stands in its queues. None for one that began at once, belongs to no group and
     /// counts for the tenant of those who name none.
     pub standing: Option<Box<Standing>>,

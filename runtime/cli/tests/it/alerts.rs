@@ -269,6 +269,36 @@ fn a_decision_card_says_all_and_silence_asks_the_next_one() {
 }
 
 #[test]
+fn a_rollback_stays_under_review_until_its_cause_is_given() {
+    let (site, _counterparts) = site("then: rollback");
+    let mut serve = site.serve();
+    site.good(&RUN);
+    waits_for_approval(&site, "payments-1");
+    let cause = ["release", "cause", "payments-1", "--category", "configuration", "--cause", "a pool was too small"];
+    let refused = site.run(&cause);
+    assert!(refused.stderr.contains("was not rolled back"), "{refused:?}");
+    site.good(&["alert", "fire", "HighErrorRate", "--label", "version=1.2.3"]);
+    assert!(site.ended("payments-1").rollback.expect("it was").review_open);
+    let listed = || site.json(&["release", "list", "--open-reviews"]);
+    assert_eq!(listed()[0]["release"], "payments-1");
+    let shown = site.good(&["release", "show", "payments-1"]).stdout;
+    assert!(shown.contains("windlass release cause payments-1 --category"), "{shown}");
+    let refused = site.run(&["release", "cause", "payments-1", "--category", "bad luck", "--cause", "x"]);
+    assert!(refused.stderr.contains("configuration"), "it says what there is: {refused:?}");
+    site.good(&[&cause[..], &["--risk", "medium", "--runbook", "https://wiki/pool", "--as", "ana"]].concat());
+    serve.kill_9();
+    let _serve = site.serve();
+    assert_eq!(listed(), json!([]));
+    let rollback = site.show("payments-1").expect("a release").rollback.expect("it was");
+    let given = rollback.cause.expect("it was given");
+    assert_eq!((given.by.as_str(), given.cause.risk.as_deref()), ("ana", Some("medium")));
+    assert!(!rollback.review_open);
+    let shown = site.good(&["release", "show", "payments-1"]).stdout;
+    assert!(shown.contains("cause (configuration, by ana): a pool was too small"), "{shown}");
+    site.check();
+}
+
+#[test]
 fn what_nothing_rolls_back_does_not_enter_production() {
     let (site, counterparts) = payments(Deployment::Succeeds, 0, 0);
     let url = counterparts.jenkins.url.as_str();

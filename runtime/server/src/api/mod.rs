@@ -36,7 +36,7 @@ pub use declare::{BackupBody, ConnectionTest, GroupBody, PluginView, backup_view
 pub use intervention::{Asked, InterventionBody};
 pub use limit::LimitBody;
 pub use list::{LIMIT_MAX, OutlineView, ReleasesPage};
-pub use release::{CalledBack, JournalBody, ProblemsBody, StartBody, Started, ValidatedBody, VoteBody};
+pub use release::{CalledBack, CauseBody, JournalBody, ProblemsBody, StartBody, Started, ValidatedBody, VoteBody};
 pub use schedule::{ActorBody, ScheduleBody};
 pub use serve::{Serving, serve};
 pub use service::ServiceBody;
@@ -162,6 +162,7 @@ pub fn router(runtime: Runtime) -> axum::Router {
         .route("/v1/releases/{release}/watch", get(release::watch))
         .route("/v1/releases/{release}/journal", get(release::journal))
         .route("/v1/releases/{release}/logs", get(release::logs))
+        .route("/v1/releases/{release}/cause", post(release::give_cause))
         .route("/v1/releases/{release}/card", get(release::card))
         .route("/v1/releases/{release}/votes", post(release::vote))
         .route("/v1/releases/{release}/interventions", post(intervention::intervene))

@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 use windlass_engine::{Release, RollbackRun, TakenAlert};
 use windlass_model::alert::{Alert, OnAlert};
+use windlass_model::cause::RollbackCause;
 use windlass_model::time::{Span, Timestamp};
 
 /// The rollback of a release.
@@ -22,6 +23,24 @@ pub struct RollbackView {
     /// The steps whose effects are, or were, rolled back, in their order: each after all that ran after it.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub steps: Vec<String>,
+    /// Whether its review is open: nobody has said why it had to be.
+    #[serde(default)]
+    pub review_open: bool,
+    /// Its cause, once somebody has given it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cause: Option<CauseView>,
+}
+
+/// The cause of a rollback, and who gave it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CauseView {
+    /// The cause.
+    #[serde(flatten)]
+    pub cause: RollbackCause,
+    /// Who.
+    pub by: String,
+    /// When.
+    pub at: Timestamp,
 }
 
 impl RollbackView {
@@ -29,7 +48,9 @@ impl RollbackView {
         let RollbackRun { trigger, began_at, ended_at, is_overdue } = run.clone();
         let objective = release.plan().workflow().rollback.as_ref().and_then(|it| it.objective);
         let steps = release.rollback_order().into_iter().map(|it| release.name_of(it).to_string()).collect();
-        Self { trigger, began_at, ended_at, objective, is_overdue, steps }
+        let review_open = release.has_open_review();
+        let cause = release.cause().map(|it| CauseView { cause: it.cause.clone(), by: it.by.name.clone(), at: it.at });
+        Self { trigger, began_at, ended_at, objective, is_overdue, steps, review_open, cause }
     }
 }
 

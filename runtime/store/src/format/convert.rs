@@ -5,6 +5,7 @@ use std::borrow::Cow;
 use minicbor::bytes::{ByteArray, ByteSlice};
 use serde_json::Value;
 use windlass_model::actor::Actor;
+use windlass_model::cause::{CauseCategory, RollbackCause};
 use windlass_model::digest::Digest;
 use windlass_model::event::{
     AfterFailure, AfterInterruption, Created, Event, HeldBy, Hold, Intervention, Operation, Outcome, Parent, Record,
@@ -106,6 +107,13 @@ fn from_event(event: &Event) -> v1::Event<'_> {
         Event::CallLetThrough { step } => W::CallLetThrough { step: step.as_str() },
         Event::RollbackOverdue => W::RollbackOverdue,
         Event::Escalated { to } => W::Escalated { to },
+        Event::CauseGiven { actor, cause } => W::CauseGiven {
+            actor: from_actor(actor),
+            category: cause.category.name(),
+            cause: &cause.cause,
+            risk: cause.risk.as_deref(),
+            runbook: cause.runbook.as_deref(),
+        },
         Event::AlertTaken { alert, then } => W::AlertTaken { alert: from_alert(alert), then: from_on_alert(*then) },
         Event::OutputsRefused { problem } => W::OutputsRefused { problem },
         Event::Admitted => W::Admitted,
@@ -195,6 +203,13 @@ fn to_event(event: v1::Event<'_>) -> Result<Event, Garbled> {
             },
         },
         W::RollbackOverdue => Event::RollbackOverdue,
+        W::CauseGiven { actor, category, cause, risk, runbook } => {
+            let known = CauseCategory::ALL.into_iter().find(|(name, _)| *name == category);
+            let (_, category) = known.ok_or_else(|| Garbled::new(format!("the category `{category}` of a cause")))?;
+            let (risk, runbook) = (risk.map(str::to_owned), runbook.map(str::to_owned));
+            let cause = Box::new(RollbackCause { category, cause: cause.to_owned(), risk, runbook });
+            Event::CauseGiven { actor: to_actor(actor), cause }
+        }
         W::Escalated { to } => Event::Escalated { to: to.to_owned() },
         W::AlertTaken { alert, then } => {
             Event::AlertTaken { alert: Box::new(to_alert(alert)), then: to_on_alert(then) }
@@ -448,6 +463,7 @@ pub(super) fn from_outline(outline: &Outline) -> v1::Outline<'_> {
             Rest::ForBreaker(until) => v1::Rest::ForBreaker(until.map(|it| it.0)),
         }),
         promises: outline.promises.then_some(true),
+        review: outline.review.then_some(true),
         standing: outline.standing.as_deref().map(from_standing),
     }
 }
@@ -468,6 +484,7 @@ pub(super) fn to_outline(outline: v1::Outline<'_>) -> Result<Outline, Garbled> {
             v1::Rest::ForBreaker(until) => Rest::ForBreaker(until.map(Timestamp)),
         }),
         promises: outline.promises.unwrap_or_default(),
+        review: outline.review.unwrap_or_default(),
         standing: outline.standing.map(to_standing).transpose()?.map(Box::new),
     })
 }

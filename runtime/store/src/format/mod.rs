@@ -173,6 +173,7 @@ pub fn is_shallow(event: &Event) -> bool {
         | Event::RollbackOverdue
         | Event::AlertTaken { .. }
         | Event::Escalated { .. }
+        | Event::CauseGiven { .. }
         | Event::OutputsRefused { .. }
         | Event::StepCanceled { .. }
         | Event::CallbackKept { .. }

@@ -278,6 +278,20 @@ pub enum Event<'a> {
         #[b(0)]
         to: &'a str,
     },
+    #[n(52)]
+    CauseGiven {
+        #[b(0)]
+        actor: Actor<'a>,
+        /// The category's name.
+        #[b(1)]
+        category: &'a str,
+        #[b(2)]
+        cause: &'a str,
+        #[b(3)]
+        risk: Option<&'a str>,
+        #[b(4)]
+        runbook: Option<&'a str>,
+    },
     #[n(33)]
     Admitted,
     #[n(34)]
@@ -537,6 +551,8 @@ pub struct Outline<'a> {
     pub standing: Option<Standing<'a>>,
     #[n(12)]
     pub promises: Option<bool>,
+    #[n(14)]
+    pub review: Option<bool>,
 }
 
 #[derive(Debug, Clone, Copy, Encode, Decode)]

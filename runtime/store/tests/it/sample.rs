@@ -5,6 +5,7 @@ use rand::rngs::StdRng;
 use serde_json::{Value, json};
 use windlass_model::actor::Actor;
 use windlass_model::alert::{Alert, OnAlert};
+use windlass_model::cause::{CauseCategory, RollbackCause};
 use windlass_model::concurrency::{Claim, Group, Priority, QueueOrder};
 use windlass_model::digest::Digest;
 use windlass_model::event::{
@@ -59,6 +60,7 @@ pub(crate) fn outline(release: &ReleaseId, created_at: u64, open: bool) -> Outli
         open,
         rest: None,
         promises: false,
+        review: false,
         standing: None,
     }
 }
@@ -80,7 +82,7 @@ pub(crate) fn alert() -> Alert {
 }
 
 /// The number of variants of [`Event`].
-const EVENTS: usize = 38;
+const EVENTS: usize = 39;
 
 /// Which variant it is. A new one does not compile until it is here, and then fails until it is in [`one_of_each`].
 fn variant(event: &Event) -> usize {
@@ -122,6 +124,7 @@ fn variant(event: &Event) -> usize {
         Event::Superseded { .. } => 35,
         Event::AlertTaken { .. } => 36,
         Event::Escalated { .. } => 37,
+        Event::CauseGiven { .. } => 38,
         Event::ReleaseEnded { .. } => 18,
     }
 }
@@ -415,6 +418,12 @@ pub(crate) fn one_of_each() -> Vec<(String, Event)> {
     ] {
         let event = Event::Intervened { actor: ana.clone(), reason: "wrong version".to_owned(), intervention };
         all.push((format!("intervened-{name}"), event));
+    }
+    for (category, name) in CauseCategory::ALL.map(|(name, it)| (it, name)) {
+        let risk = (category == CauseCategory::Code).then(|| "medium now".to_owned());
+        let runbook = risk.as_ref().map(|_| "https://wiki/runbooks/payments".to_owned());
+        let cause = Box::new(RollbackCause { category, cause: "a pool that was too small".to_owned(), risk, runbook });
+        all.push((format!("cause-{}", name.replace('_', "-")), Event::CauseGiven { actor: ana.clone(), cause }));
     }
     for (then, name) in [(OnAlert::Rollback, "rolls-back"), (OnAlert::AfterConfirmation, "asks")] {
         all.push((format!("alert-{name}"), Event::AlertTaken { alert: Box::new(alert()), then }));

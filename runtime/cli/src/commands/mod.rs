@@ -9,6 +9,7 @@ mod card;
 mod completions;
 mod connection;
 mod demo;
+mod drill;
 mod graph;
 mod group;
 mod limit;
@@ -59,6 +60,9 @@ enum Command {
     Graph(graph::GraphArgs),
     Run(run::RunArgs),
     Rehearse(rehearse::RehearseArgs),
+    /// Rehearse rollbacks at times, and tell which drills are overdue
+    #[command(subcommand)]
+    Drill(drill::DrillCommand),
     Serve(serve::ServeArgs),
     /// Show releases and act on them
     #[command(subcommand)]
@@ -135,6 +139,7 @@ pub(crate) async fn run(arguments: Arguments, output: &Output) -> anyhow::Result
         Command::Graph(args) => graph::graph(&args, &context),
         Command::Run(args) => run::run(args, &context).await,
         Command::Rehearse(args) => rehearse::rehearse(args, &context).await,
+        Command::Drill(command) => drill::drill(command, &context).await,
         Command::Serve(args) => serve::serve(args, &context).await,
         Command::Release(command) => release::release(command, &context).await,
         Command::Schedule(command) => schedule::schedule(command, &context).await,

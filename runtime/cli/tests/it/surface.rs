@@ -30,6 +30,7 @@ fn help_says_what_there_is() {
               run          Start a release and watch it to its end
               rehearse     Rehearse the rollback of a workflow on copies: go forward, roll back, and measure
                            that
+              drill        Rehearse rollbacks at times, and tell which drills are overdue
               serve        Go on with all open releases, fire schedules and answer other commands, until stopped
               release      Show releases and act on them
               schedule     Start releases at times: by cron expressions, or once

@@ -181,6 +181,7 @@ pub fn router(runtime: Runtime) -> axum::Router {
         .route("/v1/schedules/{name}/pause", post(schedule::pause))
         .route("/v1/schedules/{name}/resume", post(schedule::resume))
         .route("/v1/schedules/{name}/run", post(schedule::run))
+        .route("/v1/drills", get(schedule::drills))
         .route("/v1/times", get(schedule::times))
         .route("/v1/breakers", get(breaker::list))
         .route("/v1/breakers/{key}", get(breaker::show).post(breaker::set).delete(breaker::unset))

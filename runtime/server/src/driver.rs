@@ -236,6 +236,7 @@ pub fn outline(release: &Release) -> Outline {
         review: release.has_open_review(),
         promises: release.outcome().is_none() && release.plan().promises(),
         standing: standing(release).map(Box::new),
+        rehearsal: release.created().rehearsal,
     }
 }
 

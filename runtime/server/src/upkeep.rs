@@ -279,6 +279,7 @@ mod tests {
                 promises: false,
                 review: false,
                 standing: None,
+                rehearsal: false,
             };
             let record = Record { at: Timestamp(number), events: vec![event] };
             let append = Append { release, expected: 0, record, outline: Some(outline) };

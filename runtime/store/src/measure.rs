@@ -99,6 +99,7 @@ fn small_append(release: &ReleaseId, expected: u64) -> Append {
             promises: false,
             review: false,
             standing: None,
+            rehearsal: false,
         }),
     }
 }

@@ -283,7 +283,7 @@ impl Runtime {
             return Err(errors.take(3).collect::<Vec<_>>().join("; "));
         };
         if let Some(copies) = copies {
-            let problems = check_copies(nested.inner.iter().chain([&nested.plan]), copies);
+            let problems = check_copies(&nested.plan, &nested.inner, copies);
             if !problems.is_empty() {
                 return Err(problems.join("; "));
             }

@@ -284,6 +284,7 @@ fn outline(release: &ReleaseId, sequence: u64) -> Outline {
         promises: false,
         review: false,
         standing: None,
+        rehearsal: false,
     }
 }
 

@@ -62,6 +62,7 @@ pub(crate) fn outline(release: &ReleaseId, created_at: u64, open: bool) -> Outli
         promises: false,
         review: false,
         standing: None,
+        rehearsal: false,
     }
 }
 

@@ -135,6 +135,7 @@ fn no_golden_file_is_forgotten() {
             "outline-rests-for-breaker",
             "outline-promises",
             "outline-review",
+            "outline-of-rehearsal",
             "outline-queued",
             "outline-counted-elsewhere",
             "reference",

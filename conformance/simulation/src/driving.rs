@@ -180,6 +180,7 @@ impl Simulation {
                 | Rejected::RunsLast { .. }
                 | Rejected::PastPivot { .. }
                 | Rejected::WrongState { .. }
+                | Rejected::NothingToDecide
                 | Rejected::NoReason => "intervention: refused",
                 Rejected::CallbackRepeated => "callback: refused, it had come before",
                 Rejected::CallbackOver => "callback: refused, it was over",
@@ -187,6 +188,10 @@ impl Simulation {
                 | Rejected::UnknownTopic
                 | Rejected::NotToBeHeld
                 | Rejected::TooManyCallbacks
+                | Rejected::NotConcerned { .. }
+                | Rejected::NoReview
+                | Rejected::NoCause
+                | Rejected::AlertRepeated
                 | Rejected::UnknownStep { .. } => "input: refused",
             });
         }

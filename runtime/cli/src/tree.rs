@@ -47,6 +47,17 @@ pub(crate) fn draw(view: &ReleaseView, now: Timestamp) -> String {
         lines.push(format!("{} {who} waits: {}", styled(WAIT, "▸"), wait.text));
         lines.push(format!("  {}", styled(DIM, &wait.command)));
     }
+    if let Some(rollback) = view.rollback.as_ref().filter(|_| view.ended) {
+        match &rollback.cause {
+            Some(it) => lines.push(format!("cause ({}, by {}): {}", it.cause.category.name(), it.by, it.cause.cause)),
+            None if rollback.review_open => {
+                lines.push(format!("{} the review of its rollback is open: why did it have to be?", styled(WAIT, "▸")));
+                let command = format!("windlass release cause {} --category … --cause …", view.release);
+                lines.push(format!("  {}", styled(DIM, command)));
+            }
+            None => {}
+        }
+    }
     if let Some(rehearsed) = view.rehearsed.as_ref().filter(|_| !view.ended || view.rollback.is_some()) {
         lines.push(styled(DIM, rehearsal(rehearsed, now)).to_string());
     }

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use windlass_model::cause::RollbackCause;
 use windlass_model::event::{Event, Intervention, Operation, Outcome};
 use windlass_model::graph::StepIndex;
 use windlass_model::name::StepName;
@@ -9,6 +10,7 @@ use windlass_model::plan::Pin;
 use windlass_model::time::Timestamp;
 
 use crate::release::{DueKey, Pause, Release, ReleaseState, RollbackRun};
+use crate::review::GivenCause;
 use crate::step::{PassedOver, Stage, StepState};
 use crate::transition::{after, name_of};
 
@@ -77,9 +79,11 @@ impl Release {
                 }
                 // Whatever deadline passed before, it is a person who stops it.
                 Intervention::Cancel { .. } | Intervention::Rollback => {
+                    self.decide_question(actor, reason, true, at);
                     self.overdue = None;
                     self.asked_for_rollback = Some(format!("{actor}: {reason}"));
                 }
+                Intervention::Keep => self.decide_question(actor, reason, false, at),
                 // What follows from these is in events of their own.
                 Intervention::Retry { .. }
                 | Intervention::RunAgain { .. }
@@ -132,6 +136,8 @@ impl Release {
                     let trigger = trigger.clone();
                     self.rollback = Some(RollbackRun { trigger, began_at: at, ended_at: None, is_overdue: false });
                     self.end_pause();
+                    self.end_question();
+                    self.rolls_back_at_end = false;
                     self.set_deadlines();
                     self.begin_rollback();
                 }
@@ -148,6 +154,18 @@ impl Release {
                 }
                 _ => return Err(self.illegal("a rollback that takes too long")),
             },
+            Event::AlertTaken { alert, then } => match self.state {
+                ReleaseState::Queued | ReleaseState::Canceling { .. } | ReleaseState::RollingBack { .. } => {
+                    return Err(self.illegal("an alert"));
+                }
+                _ => self.note_alert(alert, *then, at),
+            },
+            Event::Escalated { .. } if self.take_escalation(at) => {}
+            Event::Escalated { .. } => return Err(self.illegal("an escalation")),
+            Event::CauseGiven { actor, cause } if self.rollback.is_some() => {
+                self.cause = Some(GivenCause { by: actor.clone(), at, cause: RollbackCause::clone(cause) });
+            }
+            Event::CauseGiven { .. } => return Err(self.illegal("the cause of a rollback")),
             Event::ReleaseEnded { outcome, outputs } => match self.state {
                 ReleaseState::Ended { .. } => return Err(self.illegal("another end")),
                 _ => {
@@ -155,10 +173,16 @@ impl Release {
                     self.state = ReleaseState::Ended { outcome: *outcome, outputs: outputs.clone() };
                     self.parent_told = false;
                     self.pause = None;
+                    self.ended_at = Some(at);
+                    self.rolls_back_at_end &= *outcome == Outcome::Succeeded;
+                    if !matches!(outcome, Outcome::Succeeded | Outcome::Failed) {
+                        self.question = None;
+                    }
                     self.ready.clear();
                     self.rollback_ready.clear();
                     self.timers.clear();
                     self.timers_of.clear();
+                    self.set_escalation();
                 }
             },
             Event::StepHeld { .. }
@@ -363,7 +387,7 @@ impl Release {
         let wake = match &activity.stage {
             Stage::Suspended { wake_at, .. } => *wake_at,
             // A pause holds the next attempt, but never what stops or rolls back.
-            Stage::Backoff { .. } if self.pause.is_some() && activity.operation == Operation::Start => None,
+            Stage::Backoff { .. } if self.is_held_back() && activity.operation == Operation::Start => None,
             Stage::Backoff { until, .. } => Some(*until),
             Stage::Held { .. } | Stage::Calling(_) | Stage::Stopped => None,
         };

@@ -78,6 +78,7 @@ impl Release {
         self.timers.retain(|(_, key)| {
             !matches!(key, DueKey::ReleaseDeadline | DueKey::PhaseDeadline(_) | DueKey::RollbackObjective)
         });
+        self.set_escalation();
         if let (ReleaseState::RollingBack { .. }, Some(due)) = (&self.state, self.rollback_due()) {
             self.timers.insert((due, DueKey::RollbackObjective));
         }

@@ -37,6 +37,8 @@ impl Release {
             Input::Vote { step, actor, approved, comment } => self.vote(step, actor, approved, comment, now)?,
             Input::CallHeld { call, hold, is_open } => self.hold(call, hold, is_open, now)?,
             Input::CallLetThrough { call } => self.let_through(call, now)?,
+            Input::Alert(alert) => self.take_alert(*alert, now)?,
+            Input::GiveCause { actor, cause } => self.give_cause(actor, *cause, now)?,
             Input::Admitted => self.admit(now)?,
             Input::Superseded { by } => self.supersede(by, now)?,
             Input::Intervene { actor, reason, intervention } => self.intervene(actor, reason, intervention, now)?,
@@ -276,6 +278,7 @@ impl Release {
                     DueKey::Deadline(index) => self.deadline_passed(&mut events, index, now, dice),
                     DueKey::PhaseDeadline(phase) => self.overdue(&mut events, Some(phase), now),
                     DueKey::ReleaseDeadline => self.overdue(&mut events, None, now),
+                    DueKey::Escalation => self.escalate(&mut events, now),
                     DueKey::RollbackObjective => self.record(&mut events, Event::RollbackOverdue, now),
                 }
             }

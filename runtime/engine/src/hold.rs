@@ -37,7 +37,7 @@ impl Release {
 
     /// Calls that are held, and would be made if nothing held them.
     pub fn held_calls(&self) -> impl Iterator<Item = (CallId, &Hold)> + '_ {
-        let active = self.active.iter().filter(|_| self.pause.is_none());
+        let active = self.active.iter().filter(|_| !self.is_held_back());
         active.filter_map(|index| match self.steps[index.as_usize()].state.activity()? {
             activity @ Activity { stage: Stage::Held { hold, .. }, .. } => Some((call_id(*index, activity), hold)),
             _ => None,

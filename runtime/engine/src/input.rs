@@ -4,6 +4,8 @@ use std::sync::Arc;
 
 use serde_json::Value;
 use windlass_model::actor::Actor;
+use windlass_model::alert::Alert;
+use windlass_model::cause::RollbackCause;
 use windlass_model::event::{Hold, Intervention, Operation};
 use windlass_model::failure::StepError;
 use windlass_model::graph::StepIndex;
@@ -82,6 +84,15 @@ pub enum Input {
     CallLetThrough {
         /// Which.
         call: CallId,
+    },
+    /// A monitoring system says that something is wrong.
+    Alert(Box<Alert>),
+    /// Somebody says why it had to be rolled back.
+    GiveCause {
+        /// Who.
+        actor: Actor,
+        /// The cause.
+        cause: Box<RollbackCause>,
     },
     /// It has its place, and begins.
     Admitted,
@@ -324,6 +335,27 @@ pub enum Rejected {
         /// What would be accepted.
         reason: &'static str,
     },
+    /// The alert is none of those that its workflow names, or came too early or too late.
+    #[error("the alert does not concern the release: {reason}")]
+    NotConcerned {
+        /// Why not.
+        reason: &'static str,
+    },
+    /// Each alert is taken once.
+    #[error("this alert has come before; each is taken once")]
+    AlertRepeated,
+    /// It has no review.
+    #[error("the release was not rolled back, so there is no cause of that to give")]
+    NoReview,
+    /// A text is missing, or too long.
+    #[error(
+        "a cause, and what is said of risk and runbook, is a text of at most {} bytes, and not an empty one",
+        windlass_model::cause::CAUSE_TEXT_BYTES_MAX
+    )]
+    NoCause,
+    /// There is nothing to decide.
+    #[error("no decision is asked for: nothing says that the release may have to be rolled back")]
+    NothingToDecide,
     /// An intervention has a reason.
     #[error("a reason is missing: say why, it is kept with the release")]
     NoReason,

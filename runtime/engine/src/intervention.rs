@@ -164,6 +164,10 @@ impl Release {
                 if self.pause().is_some() {
                     return Err(Rejected::WrongState { state: "paused", reason: "resume it first" });
                 }
+                if self.question().is_some() && self.state == ReleaseState::Running {
+                    let reason = "decide first whether it is rolled back (`release rollback` or `release keep`)";
+                    return Err(Rejected::WrongState { state: "held", reason });
+                }
                 let index = self.find_step(&step)?;
                 let (activity, error) = match (&self.state, &self.steps[index.as_usize()].state) {
                     (_, StepState::Paused { activity, error }) if self.goes_forward(index) => {
@@ -180,6 +184,8 @@ impl Release {
                 self.record(&mut events, intervened, now);
                 self.try_again(&mut events, index, &activity, &error, now);
             }
+            Intervention::Keep if self.question().is_none() => return Err(Rejected::NothingToDecide),
+            Intervention::Keep => self.record(&mut events, intervened, now),
             Intervention::Cancel { rollback: true } | Intervention::Rollback if self.pivot_passed().is_some() => {
                 let pivot = self.pivot_passed().expect("just seen");
                 return Err(Rejected::PastPivot { step: self.name_of(pivot) });

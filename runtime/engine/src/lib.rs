@@ -12,12 +12,14 @@
 //! (`decide` changes the release in place, because a copy for each decision would make a release of n
 //! steps cost n² – the one place where we left the sketch of the house style.)
 
+mod alert;
 mod apply;
 mod approval;
 mod breaker;
 mod callback;
 mod deadline;
 mod decide;
+mod decision;
 mod fan_out;
 mod finally;
 mod hold;
@@ -26,19 +28,23 @@ mod intervention;
 mod queue;
 mod release;
 mod retry;
+mod review;
 mod rollback;
 mod settle;
 mod step;
 mod transition;
 mod wait;
 
+pub use alert::{ALERTS_MAX, TakenAlert};
 pub use apply::IllegalEvent;
 pub use breaker::{
     Admission, Breaker, BreakerPhase, CHANGES_KEPT, Change, Opening, Probe, SAMPLES_KEPT, Sample, Snapshot,
 };
 pub use callback::{KEPT_PER_RELEASE_MAX, KEPT_PER_STEP_MAX};
+pub use decision::{Decided, Question, Standing};
 pub use fan_out::RUNS_MAX;
 pub use input::{CallId, CallOrder, CallResult, Callback, Due, Input, Rejected, Suspension, TopicMaker, WakeCondition};
 pub use release::{Pause, Release, ReleaseState, ReplayError, RollbackRun};
+pub use review::GivenCause;
 pub use step::{Activity, Call, PassedOver, Stage, StepRun, StepState, Vote};
 pub use wait::{Wait, WaitCause};

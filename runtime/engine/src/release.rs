@@ -14,10 +14,13 @@ use windlass_model::name::{ReleaseId, StepName};
 use windlass_model::plan::{Pin, Plan, Runs};
 use windlass_model::time::Timestamp;
 
+use crate::alert::TakenAlert;
 use crate::apply::IllegalEvent;
 use crate::deadline::PhaseRun;
+use crate::decision::{Decided, Question};
 use crate::fan_out::Fan;
 use crate::input::{CallId, CallOrder, Due};
+use crate::review::GivenCause;
 use crate::step::{Activity, Stage, StepRun, StepState};
 
 /// One execution of a workflow.
@@ -66,6 +69,16 @@ pub struct Release {
     /// Who wants it to be rolled back, and why.
     pub(crate) asked_for_rollback: Option<String>,
     pub(crate) rollback: Option<RollbackRun>,
+    /// Alerts that came, in order.
+    pub(crate) alerts: Vec<TakenAlert>,
+    /// Whether somebody is to decide about a rollback.
+    pub(crate) question: Option<Question>,
+    pub(crate) decided: Option<Decided>,
+    pub(crate) cause: Option<GivenCause>,
+    /// Whether it is to be rolled back as soon as it has succeeded.
+    pub(crate) rolls_back_at_end: bool,
+    /// When it last ended.
+    pub(crate) ended_at: Option<Timestamp>,
     /// What is wrong with what it gives.
     pub(crate) outputs_refused: Option<String>,
     /// Whether somebody wants nothing new to start.
@@ -113,6 +126,7 @@ pub(crate) enum DueKey {
     PhaseDeadline(usize),
     ReleaseDeadline,
     RollbackObjective,
+    Escalation,
 }
 
 /// Where a release stands.
@@ -232,6 +246,7 @@ impl Release {
             "id": created.release.to_string(),
             "workflow": created.release.workflow().as_str(),
             "requested_by": created.requested_by.name,
+            "alerts": [],
         });
         let mut release = Self {
             created_at: now,
@@ -258,6 +273,12 @@ impl Release {
             overdue: None,
             asked_for_rollback: None,
             rollback: None,
+            alerts: Vec::new(),
+            question: None,
+            decided: None,
+            cause: None,
+            rolls_back_at_end: false,
+            ended_at: None,
             outputs_refused: None,
             pause: None,
             left_alone: false,
@@ -364,6 +385,11 @@ impl Release {
         }
     }
 
+    /// Whether there is something left to do or to decide.
+    pub fn is_open(&self) -> bool {
+        self.outcome().is_none() || self.question.is_some()
+    }
+
     /// Whether it has ended, and whoever waits for that does not know: the release that it is a part of, or who keeps
     /// what became of rehearsals and which versions are live.
     pub fn is_untold(&self) -> bool {
@@ -416,7 +442,9 @@ impl Release {
         let due = self.timers_due(now).into_iter().map(|(_, key)| match key {
             DueKey::Wake(step) => Due::Wake(step),
             DueKey::Deadline(step) => Due::Deadline(step),
-            DueKey::PhaseDeadline(_) | DueKey::ReleaseDeadline | DueKey::RollbackObjective => Due::Overdue,
+            DueKey::PhaseDeadline(_) | DueKey::ReleaseDeadline | DueKey::RollbackObjective | DueKey::Escalation => {
+                Due::Overdue
+            }
         });
         due.collect()
     }

@@ -23,7 +23,7 @@ impl Release {
             }
             let goes_forward = match &self.state {
                 // A pause holds what is new; one that has nothing left to start may end.
-                ReleaseState::Running => self.pause.is_none() || self.unfinished == 0,
+                ReleaseState::Running => !self.is_held_back() || self.unfinished == 0,
                 ReleaseState::Finishing { canceled, .. } => !canceled,
                 ReleaseState::Queued
                 | ReleaseState::Failing { .. }
@@ -95,6 +95,10 @@ impl Release {
                     }
                     None => return events,
                 },
+                ReleaseState::Ended { outcome: Outcome::Succeeded, .. } if self.rolls_back_at_end => {
+                    let trigger = self.asked_for_rollback.clone().unwrap_or_default();
+                    self.record(&mut events, Event::RollbackStarted { trigger }, now);
+                }
                 ReleaseState::Failing { .. } | ReleaseState::Canceling { .. } | ReleaseState::Ended { .. } => {
                     return events;
                 }

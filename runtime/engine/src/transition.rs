@@ -303,6 +303,9 @@ pub(crate) fn name_of(event: &Event) -> &'static str {
         | Event::LeftAlone
         | Event::ParentTold
         | Event::RollbackOverdue
+        | Event::AlertTaken { .. }
+        | Event::Escalated { .. }
+        | Event::CauseGiven { .. }
         | Event::OutputsRefused { .. }
         | Event::Admitted
         | Event::Superseded { .. }

@@ -55,6 +55,8 @@ pub enum WaitCause {
     Service,
     /// Other releases go before it.
     Queue,
+    /// A decision whether it is rolled back.
+    Rollback,
 }
 
 impl Release {
@@ -70,8 +72,9 @@ impl Release {
             action: format!("resume {} --reason …", self.id()),
         }));
         waits.extend(self.queue_wait());
+        waits.extend(self.question_wait());
         waits.sort_by_key(|it| match it.cause {
-            WaitCause::Pause => 0,
+            WaitCause::Rollback | WaitCause::Pause => 0,
             WaitCause::Decision => 1,
             WaitCause::Approval => 2,
             WaitCause::Breaker | WaitCause::Service | WaitCause::Queue => 3,
@@ -177,7 +180,7 @@ impl Release {
                             action: String::new(),
                         }
                     }
-                    Stage::Held { .. } if self.pause.is_some() => return None,
+                    Stage::Held { .. } if self.is_held_back() => return None,
                     Stage::Held { hold, .. } => {
                         let (cause, text, action) = match &hold.by {
                             HeldBy::Breaker(key) => (

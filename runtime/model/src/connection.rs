@@ -38,6 +38,9 @@ pub struct Connection {
     /// Whether the endpoint may be in a private or local network.
     #[serde(default)]
     pub private_network: bool,
+    /// Whether a release that changes something there has to have something that rolls it back.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub needs_rollback_trigger: bool,
 }
 
 /// How the host authenticates requests, or what it hands to a tool.

@@ -5,6 +5,8 @@
 use serde_json::Value;
 
 use crate::actor::Actor;
+use crate::alert::{Alert, OnAlert};
+use crate::cause::RollbackCause;
 use crate::concurrency::Claim;
 use crate::digest::Digest;
 use crate::failure::StepError;
@@ -198,6 +200,25 @@ pub enum Event {
     },
     /// A rollback takes longer than its objective.
     RollbackOverdue,
+    /// An alert came that the workflow names.
+    AlertTaken {
+        /// The alert.
+        alert: Box<Alert>,
+        /// What follows.
+        then: OnAlert,
+    },
+    /// Nobody has decided in time whether it is rolled back: the next one is asked.
+    Escalated {
+        /// Who.
+        to: String,
+    },
+    /// Somebody found why it had to be rolled back: its review is closed.
+    CauseGiven {
+        /// Who.
+        actor: Actor,
+        /// The cause.
+        cause: Box<RollbackCause>,
+    },
     /// A step that was waiting will not run any more, or one that was running was stopped.
     StepCanceled {
         /// The step.
@@ -449,6 +470,8 @@ pub enum Intervention {
     },
     /// Roll back what ran.
     Rollback,
+    /// Do not roll back, where that was to be decided.
+    Keep,
 }
 
 impl Intervention {
@@ -461,7 +484,7 @@ impl Intervention {
             | Self::Skip { step, .. }
             | Self::ReplaceOutput { step, .. }
             | Self::SettleRollback { step, .. } => Some(step),
-            Self::Pause | Self::Resume | Self::Cancel { .. } | Self::Rollback => None,
+            Self::Pause | Self::Resume | Self::Cancel { .. } | Self::Rollback | Self::Keep => None,
         }
     }
 }
@@ -536,6 +559,9 @@ impl Event {
             | Self::FinallyStarted { .. }
             | Self::RollbackStarted { .. }
             | Self::RollbackOverdue
+            | Self::AlertTaken { .. }
+            | Self::Escalated { .. }
+            | Self::CauseGiven { .. }
             | Self::OutputsRefused { .. }
             | Self::LeftAlone
             | Self::ParentTold

@@ -7,11 +7,14 @@
 //! **Invariant:** nothing here knows how anything is written to disk; see the store's `format`.
 
 pub mod actor;
+pub mod alert;
 pub mod artifact;
 pub mod breaker;
+pub mod cause;
 pub mod check;
 pub mod concurrency;
 pub mod connection;
+pub mod decision;
 pub mod digest;
 pub mod draw;
 pub mod event;

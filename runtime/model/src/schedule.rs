@@ -19,6 +19,7 @@ use std::str::FromStr;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+use crate::check::Copies;
 use crate::name::ScheduleName;
 use crate::problem::Problem;
 use crate::time::{Span, Timestamp};
@@ -71,6 +72,9 @@ pub struct ScheduledWorkflow {
     /// The workflow files that it uses, by where they are from its folder.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub files: BTreeMap<String, String>,
+    /// Of a drill: which connections lead to copies of those that the files name. Its releases are rehearsals.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub copies: Option<Copies>,
 }
 
 /// The times of a schedule.

@@ -23,6 +23,20 @@ impl Timestamp {
     }
 }
 
+/// A text that is no instant.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("`{0}` is no instant: write it as RFC 3339 does, for example `2026-03-01T12:00:00Z`")]
+pub struct InvalidTimestamp(pub String);
+
+impl FromStr for Timestamp {
+    type Err = InvalidTimestamp;
+    fn from_str(text: &str) -> Result<Self, InvalidTimestamp> {
+        let instant: Option<jiff::Timestamp> = text.parse().ok();
+        let millis = instant.and_then(|it| u64::try_from(it.as_millisecond()).ok());
+        millis.map(Self).ok_or_else(|| InvalidTimestamp(text.to_owned()))
+    }
+}
+
 impl Add<Span> for Timestamp {
     type Output = Timestamp;
     fn add(self, span: Span) -> Timestamp {
@@ -141,6 +155,20 @@ impl From<Span> for String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn instants_are_read_as_they_are_written_elsewhere() {
+        for (text, millis) in
+            [("2023-11-14T22:13:20Z", 1_700_000_000_000), ("2023-11-14T23:13:20.123456789+01:00", 1_700_000_000_123)]
+        {
+            assert_eq!(text.parse(), Ok(Timestamp(millis)), "{text}");
+            let shown = Timestamp(millis).to_string();
+            assert_eq!(shown.parse(), Ok(Timestamp(millis)), "{shown}");
+        }
+        for bad in ["", "now", "2023-11-14", "2023-11-14T22:13:20", "1969-12-31T23:59:59Z"] {
+            assert!(bad.parse::<Timestamp>().is_err(), "{bad}");
+        }
+    }
 
     #[test]
     fn spans_read_back() {

@@ -7,8 +7,10 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
+use crate::alert::AlertRule;
 use crate::check::schema::{breaches, explain_at};
 use crate::concurrency::Concurrency;
+use crate::decision::DecisionRules;
 use crate::expression::Expression;
 use crate::failure::FailureClass;
 use crate::fan_out::{Allowance, ForEach};
@@ -104,7 +106,7 @@ pub struct Deadline {
 
 /// When a release is rolled back by itself, beside what its steps, phases and deadlines say, and what is expected
 /// of that.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct RollbackRules {
     /// How long a rollback may take: its recovery time objective.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -112,6 +114,12 @@ pub struct RollbackRules {
     /// What starts one.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub triggers: Vec<RollbackTrigger>,
+    /// Alerts that start one, or have somebody decide.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub alerts: Vec<AlertRule>,
+    /// By what, and by whom, it is decided where somebody is to decide.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub decision: Option<DecisionRules>,
     /// How old the last good rehearsal may be when a release starts.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub rehearsed_within: Option<Span>,
@@ -385,6 +393,17 @@ impl Workflow {
     /// What a phase has beside its name.
     pub fn rules(&self, phase: &PhaseName) -> Option<&PhaseRules> {
         self.phase_rules.get(phase)
+    }
+
+    /// Whether anything has its releases rolled back by itself, or has somebody decide about that: a failure, a
+    /// threshold, a deadline, a breaker or an alert.
+    pub fn has_rollback_trigger(&self) -> bool {
+        let by_deadline = |it: &Option<Deadline>| it.is_some_and(|it| it.then == OnDeadline::Rollback);
+        let by_phase = |it: &PhaseRules| by_deadline(&it.deadline) || it.threshold.is_some_and(|it| it.rollback);
+        self.rollback.as_ref().is_some_and(|it| !it.triggers.is_empty() || !it.alerts.is_empty())
+            || self.steps.iter().any(|it| it.on_failure == OnFailure::Rollback)
+            || self.phase_rules.values().any(by_phase)
+            || by_deadline(&self.deadline)
     }
 
     /// The step of this name.

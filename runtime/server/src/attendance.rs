@@ -198,7 +198,7 @@ impl Runtime {
         if !desk.messages.is_empty() {
             return false;
         }
-        if release.outcome().is_none() {
+        if release.is_open() {
             let Some(rest) = driver::rest(release).filter(|_| is_unwatched(&desk.change)) else { return false };
             attendance.parked.put(id.clone(), rest.until());
             self.inner.timer.notify_one();

@@ -47,6 +47,9 @@ impl Runtime {
         asked: Asked,
     ) -> Result<(), RuntimeError> {
         let KeptPlan { plan, digest, components } = kept.clone();
+        if !asked.rehearsal {
+            self.watch_for_alerts(&plan, &release, &asked.parameters).await?;
+        }
         let now = now();
         let start = self.start_of(&plan, &release, &asked, now).await?;
         let is_new = start != Start::Known;

@@ -1,4 +1,5 @@
-//! Callbacks over the network: a listener that takes `POST BASE/callbacks/TOPIC` and nothing else.
+//! Callbacks over the network: a listener that takes `POST BASE/callbacks/TOPIC`, alerts (see
+//! [`crate::alerts::webhook`]), and nothing else.
 //!
 //! It knows nothing of the API. Whoever has a topic may call it, once; 202 means that it is durable. Every other
 //! answer is one of a few fixed texts: 404 (no such callback, and no word on why), 405, 408, 409 (it has come before),
@@ -19,12 +20,14 @@ use http_body_util::{BodyExt, Full, Limited};
 use hyper::body::{Body, Incoming};
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
+use serde_json::json;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 use windlass_engine::{Callback, Input, Rejected};
 use windlass_model::name::ReleaseId;
 
+use crate::alerts;
 use crate::driver::NotTaken;
 use crate::runtime::{Runtime, RuntimeError};
 
@@ -41,7 +44,7 @@ const HEADERS_MAX: usize = 64;
 const HEAD_TIME: Duration = Duration::from_secs(10);
 
 /// How long its body may take.
-const BODY_TIME: Duration = Duration::from_secs(20);
+pub(crate) const BODY_TIME: Duration = Duration::from_secs(20);
 
 /// How long a connection may take in all, the recording included.
 const CONNECTION_TIME: Duration = Duration::from_secs(60);
@@ -72,6 +75,7 @@ const DROPPED: [HeaderName; 11] = [
 pub struct CallbackUrl {
     base: Arc<str>,
     path: Arc<str>,
+    alerts_path: Arc<str>,
     is_encrypted: bool,
     is_of_this_machine: bool,
 }
@@ -93,6 +97,7 @@ impl CallbackUrl {
         Ok(Self {
             base: url.as_str().trim_end_matches('/').into(),
             path: format!("{path}/callbacks/").into(),
+            alerts_path: format!("{path}/alerts/").into(),
             is_encrypted: url.scheme() == "https",
             is_of_this_machine: match url.host() {
                 Some(url::Host::Ipv4(it)) => it.is_loopback(),
@@ -106,6 +111,11 @@ impl CallbackUrl {
     /// The address of a topic.
     pub(crate) fn of(&self, topic: &str) -> String {
         format!("{}/callbacks/{topic}", self.base)
+    }
+
+    /// Where a source sends its alerts.
+    pub fn of_alerts(&self, source: &str) -> String {
+        format!("{}/alerts/{source}", self.base)
     }
 
     /// Whether whoever is on the way could read a topic and use it.
@@ -172,7 +182,7 @@ impl CallbackListener {
 
     /// Takes callbacks until what it returns is dropped.
     pub fn serve(self, runtime: Runtime) -> ServingCallbacks {
-        ServingCallbacks(tokio::spawn(accept(self.listener, runtime, self.url.path)))
+        ServingCallbacks(tokio::spawn(accept(self.listener, runtime, self.url)))
     }
 }
 
@@ -186,16 +196,16 @@ impl Drop for ServingCallbacks {
     }
 }
 
-async fn accept(listener: TcpListener, runtime: Runtime, path: Arc<str>) {
+async fn accept(listener: TcpListener, runtime: Runtime, url: CallbackUrl) {
     let room = Arc::new(Semaphore::new(CONNECTIONS_MAX));
     let mut connections = JoinSet::new();
     loop {
         let Ok(permit) = room.clone().acquire_owned().await else { return };
         match listener.accept().await {
             Ok((stream, _)) => {
-                let (runtime, path) = (runtime.clone(), path.clone());
+                let (runtime, url) = (runtime.clone(), url.clone());
                 connections.spawn(async move {
-                    serve_one(stream, runtime, path).await;
+                    serve_one(stream, runtime, url).await;
                     drop(permit);
                 });
             }
@@ -208,8 +218,8 @@ async fn accept(listener: TcpListener, runtime: Runtime, path: Arc<str>) {
     }
 }
 
-async fn serve_one(stream: TcpStream, runtime: Runtime, path: Arc<str>) {
-    let service = service_fn(move |request| answer(runtime.clone(), path.clone(), request));
+async fn serve_one(stream: TcpStream, runtime: Runtime, url: CallbackUrl) {
+    let service = service_fn(move |request| answer(runtime.clone(), url.clone(), request));
     let connection = hyper::server::conn::http1::Builder::new()
         .timer(TokioTimer::new())
         .keep_alive(false)
@@ -223,21 +233,31 @@ async fn serve_one(stream: TcpStream, runtime: Runtime, path: Arc<str>) {
 
 async fn answer(
     runtime: Runtime,
-    path: Arc<str>,
+    url: CallbackUrl,
     request: Request<Incoming>,
 ) -> Result<Response<Full<Bytes>>, Infallible> {
-    let (status, text) = match take(runtime, &path, request).await {
-        Ok(()) => (StatusCode::ACCEPTED, "taken"),
-        Err(status) => (status, text_of(status)),
+    let source = request.uri().path().strip_prefix(&*url.alerts_path).map(str::to_owned);
+    let (status, body) = match source {
+        Some(source) => match alerts::webhook::take(runtime, &source, request).await {
+            // Which releases there are is nobody's business out there.
+            Ok(taken) => (StatusCode::OK, json!({ "alerts": "taken", "firing": taken.firing })),
+            Err((status, text)) => (status, json!({ "error": text })),
+        },
+        None => match take(runtime, &url.path, request).await {
+            Ok(()) => (StatusCode::ACCEPTED, json!({ "callback": "taken" })),
+            Err(status) => (status, json!({ "error": text_of(status) })),
+        },
     };
-    let name = if status.is_success() { "callback" } else { "error" };
-    let mut response = Response::new(Full::from(format!("{{\"{name}\":\"{text}\"}}\n")));
+    let mut response = Response::new(Full::from(format!("{body}\n")));
     *response.status_mut() = status;
     let headers = response.headers_mut();
     headers.insert(header::CONTENT_TYPE, header::HeaderValue::from_static("application/json"));
     headers.insert(header::CACHE_CONTROL, header::HeaderValue::from_static("no-store"));
     if status == StatusCode::METHOD_NOT_ALLOWED {
         headers.insert(header::ALLOW, header::HeaderValue::from_static("POST"));
+    }
+    if status == StatusCode::UNAUTHORIZED {
+        headers.insert(header::WWW_AUTHENTICATE, header::HeaderValue::from_static("Bearer"));
     }
     if matches!(status, StatusCode::TOO_MANY_REQUESTS | StatusCode::SERVICE_UNAVAILABLE) {
         headers.insert(header::RETRY_AFTER, header::HeaderValue::from_static("10"));

@@ -116,7 +116,7 @@ pub(crate) async fn drive(
                 None => async {}.boxed(),
             });
         }
-        let is_idle = release.outcome().is_some() || may_park(release, changed);
+        let is_idle = !release.is_open() || may_park(release, changed);
         if inbox.is_empty() && is_idle && telling.is_none() {
             if release.outcome().is_some() && release.plan().promises() {
                 inner.services.forget(release.id());
@@ -231,7 +231,7 @@ pub(crate) async fn append(inner: &Inner, release: &Release, expected: u64, reco
 
 /// What ends the wait of an open release in which nothing is going on.
 pub(crate) fn rest(release: &Release) -> Option<Rest> {
-    if release.outcome().is_some() || release.calls().next().is_some() {
+    if !release.is_open() || release.calls().next().is_some() {
         return None;
     }
     if release.is_held() {
@@ -251,8 +251,9 @@ pub fn outline(release: &Release) -> Outline {
         requested_by: release.created().requested_by.name.clone(),
         headline: release.headline(),
         // One that others are still to be told of is not over.
-        open: release.outcome().is_none() || release.is_untold(),
+        open: release.is_open() || release.is_untold(),
         rest: rest(release),
+        review: release.has_open_review(),
         promises: release.outcome().is_none() && release.plan().promises(),
         standing: standing(release).map(Box::new),
         rehearsal: release.created().rehearsal,

@@ -9,6 +9,7 @@
 //! **Invariant:** a release is shown by one type, [`view::ReleaseView`], wherever it is shown.
 
 pub mod admission;
+pub mod alerts;
 pub mod api;
 pub mod backup;
 pub mod breakers;
@@ -38,6 +39,7 @@ mod call;
 mod nested;
 mod parking;
 mod topic;
+mod triggers;
 
 pub use attendance::Attended;
 pub use client::Client;

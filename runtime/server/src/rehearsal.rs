@@ -188,7 +188,7 @@ impl Runtime {
     }
 
     /// Why a plan is not rehearsed well enough, if it is not.
-    fn not_rehearsed(
+    pub(crate) fn not_rehearsed(
         &self,
         plan: &Plan,
         within: Span,

@@ -150,6 +150,9 @@ pub enum RuntimeError {
     /// What is not rehearsed does not start.
     #[error("{0}")]
     NotRehearsed(String),
+    /// What nothing would roll back does not start there.
+    #[error("{0}")]
+    NoRollbackTrigger(String),
     /// A schedule is not there, or cannot be so.
     #[error(transparent)]
     Schedule(#[from] crate::schedules::ScheduleError),
@@ -159,6 +162,9 @@ pub enum RuntimeError {
     /// A breaker is not there, or cannot be so.
     #[error(transparent)]
     Breaker(#[from] crate::breakers::BreakerError),
+    /// An alert is none, or nobody may send it.
+    #[error(transparent)]
+    Alert(#[from] crate::alerts::AlertError),
     /// A release may not begin, or a limit cannot be so.
     #[error(transparent)]
     Admission(#[from] crate::admission::AdmissionError),

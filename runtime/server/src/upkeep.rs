@@ -277,6 +277,7 @@ mod tests {
                 open: false,
                 rest: None,
                 promises: false,
+                review: false,
                 standing: None,
                 rehearsal: false,
             };

@@ -1,10 +1,14 @@
 //! A release as people and programs see it: one type for the terminal, the API and later the console.
 
+mod card;
+mod rollback;
+
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
-use windlass_engine::{Release, ReleaseState, RollbackRun, Stage, StepState, Wait, WaitCause};
+use windlass_engine::{Release, ReleaseState, Stage, StepState, Wait, WaitCause};
+use windlass_model::alert::OnAlert;
 use windlass_model::artifact::{Artifact, artifacts_in};
 use windlass_model::digest::Digest;
 use windlass_model::event::{
@@ -14,12 +18,15 @@ use windlass_model::failure::StepError;
 use windlass_model::graph::StepIndex;
 use windlass_model::name::StepName;
 use windlass_model::plan::Runs;
-use windlass_model::time::{Span, Timestamp};
+use windlass_model::time::Timestamp;
 
 use crate::admission::{QueueView, unusual};
 use crate::nested::{self, Began};
 use crate::rehearsal::RehearsedView;
 use crate::step_log::Progress;
+
+pub use self::card::{AskedView, CardView, CriterionView, DecidedView, OwnerView};
+pub use self::rollback::{AlertView, CauseView, RollbackView};
 
 /// A release.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -57,6 +64,9 @@ pub struct ReleaseView {
     /// Its rollback, if there was one or one goes on.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub rollback: Option<RollbackView>,
+    /// Alerts that its workflow names and that came, in order: with their labels and what they say.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub alerts: Vec<AlertView>,
     /// Whether it is a rehearsal of its rollback, on copies.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub rehearsal: bool,
@@ -74,30 +84,6 @@ pub struct ReleaseView {
     pub waits: Vec<WaitView>,
     /// How many records its journal has.
     pub records: u64,
-}
-
-/// The rollback of a release.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct RollbackView {
-    /// What caused it.
-    pub trigger: String,
-    /// When it began.
-    pub began_at: Timestamp,
-    /// When it was over.
-    pub ended_at: Option<Timestamp>,
-    /// How long it may take, where its workflow says so.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub objective: Option<Span>,
-    /// Whether it took, or takes, longer.
-    pub is_overdue: bool,
-}
-
-impl RollbackView {
-    fn of(release: &Release, run: &RollbackRun) -> Self {
-        let RollbackRun { trigger, began_at, ended_at, is_overdue } = run.clone();
-        let objective = release.plan().workflow().rollback.as_ref().and_then(|it| it.objective);
-        Self { trigger, began_at, ended_at, objective, is_overdue }
-    }
 }
 
 /// An artifact, and where it comes from.
@@ -203,7 +189,7 @@ pub struct VoteView {
 pub struct WaitView {
     /// Which step; empty when it is the release as a whole.
     pub step: String,
-    /// `approval`, `outside`, `backoff`, `delay`, `decision`, `pause`, `breaker`, `service` or `queue`.
+    /// `approval`, `outside`, `backoff`, `delay`, `decision`, `pause`, `breaker`, `service`, `queue` or `rollback`.
     pub cause: String,
     /// In a sentence.
     pub text: String,
@@ -259,6 +245,7 @@ impl ReleaseView {
             outputs,
             plan: release.created().plan.to_string(),
             rollback: release.rollback().map(|it| RollbackView::of(release, it)),
+            alerts: release.alerts().iter().map(AlertView::of).collect(),
             rehearsal: release.created().rehearsal,
             priority: release.created().claim.as_ref().and_then(|it| unusual(it.priority)),
             rehearsed: None,
@@ -283,6 +270,7 @@ impl ReleaseView {
                         WaitCause::Breaker => "breaker",
                         WaitCause::Service => "service",
                         WaitCause::Queue => "queue",
+                        WaitCause::Rollback => "rollback",
                     }
                     .to_owned(),
                     text: it.text,
@@ -305,7 +293,9 @@ impl ReleaseView {
 /// One word for a release; `paused` when a step waits for a decision.
 pub fn state_name(release: &Release) -> String {
     let waits = release.waits();
-    let waits_for_decision = waits.first().is_some_and(|it| matches!(it.cause, WaitCause::Decision | WaitCause::Pause));
+    let waits_for_decision = waits
+        .first()
+        .is_some_and(|it| matches!(it.cause, WaitCause::Decision | WaitCause::Pause | WaitCause::Rollback));
     match release.state() {
         ReleaseState::Running | ReleaseState::Finishing { .. } if waits_for_decision => "paused".to_owned(),
         ReleaseState::RollingBack { .. } if waits_for_decision => "rollback blocked".to_owned(),
@@ -517,6 +507,7 @@ fn tell(event: &Event) -> String {
                 Intervention::Cancel { rollback: false } => "cancel".to_owned(),
                 Intervention::Cancel { rollback: true } => "cancel and roll back".to_owned(),
                 Intervention::Rollback => "roll back".to_owned(),
+                Intervention::Keep => "not roll back".to_owned(),
                 Intervention::RunAgain { step } => format!("run {step} and all after it again"),
                 Intervention::Skip { step, .. } => format!("skip {step}"),
                 Intervention::ReplaceOutput { step, .. } => format!("replace the output of {step}"),
@@ -534,6 +525,17 @@ fn tell(event: &Event) -> String {
         Event::CancelingStarted { .. } => "running steps are being stopped".to_owned(),
         Event::RollbackStarted { trigger } => format!("rollback begins ({trigger})"),
         Event::OutputsRefused { problem } => format!("cannot succeed: {problem}"),
+        Event::AlertTaken { alert, then } => {
+            let then = match then {
+                OnAlert::Rollback => "it is rolled back",
+                OnAlert::AfterConfirmation => "somebody decides whether it is rolled back",
+            };
+            format!("{}, firing since {}, by {}: {then}", alert.in_words(), alert.starts_at, alert.source)
+        }
+        Event::CauseGiven { actor, cause } => {
+            format!("{actor} ({}) gave the cause ({}): {}", actor.authenticated, cause.category.name(), cause.cause)
+        }
+        Event::Escalated { to } => format!("nobody decided in time whether it is rolled back: {to} is asked"),
         Event::RollbackOverdue => "the rollback takes longer than its objective".to_owned(),
         Event::StepCanceled { .. } => "canceled".to_owned(),
         Event::OutputGiven { output, .. } => format!("its output is {output} from now on"),

@@ -159,6 +159,7 @@ async fn release(store: &SledStore, number: u64, steps: u64, stays_open: bool) -
             open: expected != last,
             rest: None,
             promises: false,
+            review: false,
             standing: None,
             rehearsal: false,
         };

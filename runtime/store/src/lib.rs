@@ -155,6 +155,8 @@ pub struct Outline {
     pub rest: Option<Rest>,
     /// Whether, while it is open, it may need or deliver versions of services.
     pub promises: bool,
+    /// Whether it was rolled back, and nobody has said why it had to be.
+    pub review: bool,
     /// For an open release: how it stands in its queues. None for one that began at once, belongs to no group and
     /// counts for the tenant of those who name none.
     pub standing: Option<Box<Standing>>,
@@ -221,11 +223,15 @@ pub enum DocumentKind {
     Service,
     /// How many releases may run or wait.
     Limit,
+    /// Who may send alerts, and how that is known.
+    AlertSource,
+    /// Which alerts concern a release.
+    AlertWatch,
 }
 
 impl DocumentKind {
     /// Every kind with its name.
-    pub const ALL: [(DocumentKind, &'static str); 9] = [
+    pub const ALL: [(DocumentKind, &'static str); 11] = [
         (Self::Plugin, "plugin"),
         (Self::Connection, "connection"),
         (Self::Tool, "tool"),
@@ -235,6 +241,8 @@ impl DocumentKind {
         (Self::Rehearsals, "rehearsals"),
         (Self::Service, "service"),
         (Self::Limit, "limit"),
+        (Self::AlertSource, "alert source"),
+        (Self::AlertWatch, "alert watch"),
     ];
 
     /// Its name on screens.
@@ -249,6 +257,8 @@ impl DocumentKind {
             Self::Rehearsals => "rehearsals",
             Self::Service => "service",
             Self::Limit => "limit",
+            Self::AlertSource => "alert source",
+            Self::AlertWatch => "alert watch",
         }
     }
 }

@@ -97,6 +97,7 @@ fn small_append(release: &ReleaseId, expected: u64) -> Append {
             open: true,
             rest: None,
             promises: false,
+            review: false,
             standing: None,
             rehearsal: false,
         }),

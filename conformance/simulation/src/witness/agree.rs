@@ -156,6 +156,7 @@ impl Witness {
                 | WaitCause::Pause
                 | WaitCause::Breaker
                 | WaitCause::Service
+                | WaitCause::Rollback
                 | WaitCause::Queue => !wait.action.is_empty(),
                 WaitCause::Backoff | WaitCause::Delay => wait.until.is_some(),
                 WaitCause::Outside => true,

@@ -82,6 +82,7 @@ impl Witness {
             }
             Intervention::Rollback if matches!(self.phase, Phase::Ended(_)) => "intervention: rollback after the end",
             Intervention::Rollback => "intervention: rollback while it runs",
+            Intervention::Keep => "intervention: no rollback",
         };
         self.counts.add(name);
         Ok(())
@@ -105,6 +106,8 @@ impl Witness {
                 (Intervention::Rollback, Phase::Ended(Outcome::Succeeded | Outcome::Failed | Outcome::Canceled)) => {
                     self.admitted
                 }
+                // No simulated workflow names alerts, and nothing else asks.
+                (Intervention::Keep, _) => false,
                 _ => stoppable,
             };
             return says(is, "it is not the time for that");
@@ -152,9 +155,11 @@ impl Witness {
                 let blocked = self.phase == Phase::RollingBack && matches!(state, State::Blocked(_));
                 says(blocked, "its rollback is not blocked")
             }
-            Intervention::Pause | Intervention::Resume | Intervention::Cancel { .. } | Intervention::Rollback => {
-                Err("it names no step".to_owned())
-            }
+            Intervention::Pause
+            | Intervention::Resume
+            | Intervention::Cancel { .. }
+            | Intervention::Rollback
+            | Intervention::Keep => Err("it names no step".to_owned()),
         }
     }
 

@@ -95,6 +95,10 @@ pub(crate) struct AddArgs {
     /// The endpoint may be in a private or local network
     #[arg(long)]
     private_network: bool,
+    /// It leads to production: a release that changes something there is refused unless its workflow says by what it
+    /// is rolled back
+    #[arg(long)]
+    needs_rollback_trigger: bool,
 }
 
 pub(crate) async fn connection(command: ConnectionCommand, context: &Context<'_>) -> anyhow::Result<u8> {
@@ -129,8 +133,9 @@ fn line(it: &Connection) -> String {
         it.allow.iter().map(|it| format!("{} {}", it.methods.join(","), it.path)).collect::<Vec<_>>().join("; ")
     };
     let network = if it.private_network { ", private network" } else { "" };
+    let needs = if it.needs_rollback_trigger { ", needs a rollback trigger" } else { "" };
     let url = it.base_url.as_deref().unwrap_or("(no address)");
-    format!("{}  {url} ({}{network})\n  allows {allow}\n", it.name, it.authentication.kind())
+    format!("{}  {url} ({}{network}{needs})\n  allows {allow}\n", it.name, it.authentication.kind())
 }
 
 fn declared(args: AddArgs) -> anyhow::Result<Connection> {
@@ -168,6 +173,7 @@ fn declared(args: AddArgs) -> anyhow::Result<Connection> {
         allow: args.allow.iter().map(|it| rule(it)).collect::<anyhow::Result<_>>()?,
         plugins: args.plugins,
         private_network: args.private_network,
+        needs_rollback_trigger: args.needs_rollback_trigger,
     })
 }
 

@@ -8,12 +8,16 @@ use super::Context;
 /// List releases, the newest last
 #[derive(Debug, clap::Args)]
 #[command(
-    after_help = "Examples:\n  windlass release list --open\n  windlass release list --in-state failed --limit 10\n  windlass release list --limit 1000 --json"
+    after_help = "Examples:\n  windlass release list --open\n  windlass release list --open-reviews\n  windlass release list --in-state failed --limit 10\n  windlass release list --limit 1000 --json"
 )]
 pub(crate) struct ListArgs {
     /// Only those that have not ended
     #[arg(long)]
     open: bool,
+
+    /// Only those that were rolled back, and nobody has said why they had to be (`windlass release cause`)
+    #[arg(long)]
+    open_reviews: bool,
 
     /// Only those in this state, for example `succeeded`, `failed` or `running`
     // Not `state`: that is where everything is kept.
@@ -30,6 +34,9 @@ pub(crate) async fn list(args: ListArgs, client: &Client, context: &Context<'_>)
     let mut query = String::new();
     if args.open {
         query.push_str("&open=true");
+    }
+    if args.open_reviews {
+        query.push_str("&review_open=true");
     }
     if let Some(state) = &args.in_state {
         let encoded: String = url::form_urlencoded::byte_serialize(state.as_bytes()).collect();

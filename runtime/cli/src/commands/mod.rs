@@ -1,12 +1,15 @@
 //! The commands, one file each.
 
+mod alert;
 mod backup;
 mod bench;
 mod breaker;
 mod callback;
+mod card;
 mod completions;
 mod connection;
 mod demo;
+mod drill;
 mod graph;
 mod group;
 mod limit;
@@ -57,6 +60,9 @@ enum Command {
     Graph(graph::GraphArgs),
     Run(run::RunArgs),
     Rehearse(rehearse::RehearseArgs),
+    /// Rehearse rollbacks at times, and tell which drills are overdue
+    #[command(subcommand)]
+    Drill(drill::DrillCommand),
     Serve(serve::ServeArgs),
     /// Show releases and act on them
     #[command(subcommand)]
@@ -76,6 +82,9 @@ enum Command {
     /// Hold releases back when too much fails, or by hand
     #[command(subcommand)]
     Breaker(breaker::BreakerCommand),
+    /// Say that something is wrong, or who may: releases that name the alert are rolled back
+    #[command(subcommand)]
+    Alert(alert::AlertCommand),
     /// Show which versions of services are live, or say so
     #[command(subcommand)]
     Service(service::ServiceCommand),
@@ -130,6 +139,7 @@ pub(crate) async fn run(arguments: Arguments, output: &Output) -> anyhow::Result
         Command::Graph(args) => graph::graph(&args, &context),
         Command::Run(args) => run::run(args, &context).await,
         Command::Rehearse(args) => rehearse::rehearse(args, &context).await,
+        Command::Drill(command) => drill::drill(command, &context).await,
         Command::Serve(args) => serve::serve(args, &context).await,
         Command::Release(command) => release::release(command, &context).await,
         Command::Schedule(command) => schedule::schedule(command, &context).await,
@@ -137,6 +147,7 @@ pub(crate) async fn run(arguments: Arguments, output: &Output) -> anyhow::Result
         Command::Connection(command) => connection::connection(command, &context).await,
         Command::Tool(command) => tool::tool(command, &context).await,
         Command::Breaker(command) => breaker::breaker(command, &context).await,
+        Command::Alert(command) => alert::alert(command, &context).await,
         Command::Service(command) => service::service(command, &context).await,
         Command::Limit(command) => limit::limit(command, &context).await,
         Command::Group(command) => group::group(command, &context).await,

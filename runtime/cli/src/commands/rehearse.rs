@@ -42,7 +42,7 @@ pub(crate) struct RehearseArgs {
     detach: bool,
 }
 
-fn copies(given: &[String]) -> anyhow::Result<Copies> {
+pub(super) fn copies(given: &[String]) -> anyhow::Result<Copies> {
     let mut copies = Copies::new();
     for text in given {
         let pair = text.split_once('=').and_then(|(name, copy)| Some((name.parse().ok()?, copy.parse().ok()?)));

@@ -2,14 +2,15 @@
 
 use clap::Subcommand;
 use serde_json::Value;
+use windlass_model::cause::{CauseCategory, RollbackCause};
 use windlass_model::name::{ReleaseId, StepName};
 use windlass_server::Client;
-use windlass_server::api::{Asked, InterventionBody, JournalBody, VoteBody};
+use windlass_server::api::{Asked, CauseBody, InterventionBody, JournalBody, VoteBody};
 use windlass_server::step_log::{Entry, What};
-use windlass_server::view::{ArtifactView, ReleaseView};
+use windlass_server::view::{ArtifactView, CardView, ReleaseView};
 
 use super::callback::{self, CallbackArgs};
-use super::{Context, list, watch};
+use super::{Context, card, list, watch};
 use crate::output::{BAD, DIM, STRONG, WAIT, styled};
 use crate::tree::draw;
 
@@ -97,6 +98,25 @@ pub(crate) enum ReleaseCommand {
     Resume(InterventionArgs),
     /// Roll back what a release did
     Rollback(InterventionArgs),
+    /// Show all that one needs to decide whether a release is rolled back
+    ///
+    /// What speaks for it, with the values now; who is asked, since when, and who is asked next; whom to inform; and
+    /// the commands that decide it.
+    #[command(after_help = "Example:\n  windlass release card payments-17")]
+    Card {
+        /// Which
+        release: ReleaseId,
+    },
+    /// Say why a release had to be rolled back, which closes the review of its rollback
+    #[command(
+        after_help = "Example:\n  windlass release cause payments-17 --category configuration --cause 'the pool was too small' --risk 'medium: load tests cover it now' --runbook https://wiki.example.com/payments#pool"
+    )]
+    Cause(CauseArgs),
+    /// Decide not to roll a release back, where an alert asks
+    #[command(
+        after_help = "Example:\n  windlass release keep payments-17 --reason 'a false alarm: the probe was down'"
+    )]
+    Keep(InterventionArgs),
     /// Call a step back, where the network of who should does not reach this installation
     #[command(after_help = "Example:\n  windlass release callback - --body result.json < topic.txt")]
     Callback(CallbackArgs),
@@ -114,6 +134,27 @@ pub(crate) enum ReleaseCommand {
         #[arg(long)]
         in_place: bool,
     },
+}
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct CauseArgs {
+    /// Which release
+    release: ReleaseId,
+    /// Of what kind the cause is
+    #[arg(long, value_parser = CauseCategory::ALL.map(|(name, _)| name))]
+    category: String,
+    /// The cause
+    #[arg(long)]
+    cause: String,
+    /// What is known of the risk now
+    #[arg(long)]
+    risk: Option<String>,
+    /// What was changed in the runbook, or where
+    #[arg(long)]
+    runbook: Option<String>,
+    /// Do it as this person
+    #[arg(long = "as", value_name = "PERSON")]
+    on_behalf_of: Option<String>,
 }
 
 #[derive(Debug, clap::Args)]
@@ -201,6 +242,21 @@ pub(crate) async fn release(command: ReleaseCommand, context: &Context<'_>) -> a
         ReleaseCommand::Pause(who) => intervene(&client, who, Asked::Pause, None, None, context).await,
         ReleaseCommand::Resume(who) => intervene(&client, who, Asked::Resume, None, None, context).await,
         ReleaseCommand::Rollback(who) => intervene(&client, who, Asked::RollBack, None, None, context).await,
+        ReleaseCommand::Card { release } => {
+            let card: CardView = client.get(&format!("/v1/releases/{release}/card")).await?;
+            context.output.data(&card, |it| card::drawn(it, watch::now()));
+            Ok(0)
+        }
+        ReleaseCommand::Cause(args) => {
+            let known = CauseCategory::ALL.into_iter().find(|(name, _)| *name == args.category);
+            let (_, category) = known.ok_or_else(|| anyhow::anyhow!("`{}` is no category", args.category))?;
+            let cause = RollbackCause { category, cause: args.cause, risk: args.risk, runbook: args.runbook };
+            let body = CauseBody { cause, on_behalf_of: args.on_behalf_of };
+            let view: ReleaseView = client.post(&format!("/v1/releases/{}/cause", args.release), &body).await?;
+            shown(&view, &client, context);
+            Ok(0)
+        }
+        ReleaseCommand::Keep(who) => intervene(&client, who, Asked::Keep, None, None, context).await,
         ReleaseCommand::Callback(args) => callback::callback(&client, args, context).await,
         ReleaseCommand::Settle { who, step, done, .. } => {
             let what = if done { Asked::RollbackDone } else { Asked::LeaveInPlace };

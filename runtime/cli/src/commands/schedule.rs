@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use clap::Subcommand;
+use windlass_model::check::Copies;
 use windlass_model::problem::Color;
 use windlass_model::schedule::{CatchUp, InvalidTimes, Once, Overlap, Times, render_cron};
 use windlass_server::api::{ActorBody, ErrorBody, ScheduleBody};
@@ -126,7 +127,7 @@ pub(crate) struct ActArgs {
 pub(crate) async fn schedule(command: ScheduleCommand, context: &Context<'_>) -> anyhow::Result<u8> {
     let view: ScheduleView = match command {
         ScheduleCommand::Next(args) => return next(args, context).await,
-        ScheduleCommand::Set(args) => match set(*args, context).await? {
+        ScheduleCommand::Set(args) => match set(*args, None, context).await? {
             Ok(view) => view,
             Err(code) => return Ok(code),
         },
@@ -149,11 +150,16 @@ pub(crate) async fn schedule(command: ScheduleCommand, context: &Context<'_>) ->
             return Ok(0);
         }
     };
-    context.output.data(&view, drawn);
+    tell(&view, context);
+    Ok(0)
+}
+
+/// Shows a schedule.
+pub(super) fn tell(view: &ScheduleView, context: &Context<'_>) {
+    context.output.data(view, drawn);
     if !view.fires && view.state != "paused" {
         context.output.note("nothing fires schedules at the moment: `windlass serve` does");
     }
-    Ok(0)
 }
 
 fn path(name: &str, rest: &str) -> String {
@@ -192,7 +198,11 @@ fn times(
 }
 
 /// The schedule that was made, or the exit code after problems were shown.
-async fn set(args: SetArgs, context: &Context<'_>) -> anyhow::Result<Result<ScheduleView, u8>> {
+pub(super) async fn set(
+    args: SetArgs,
+    copies: Option<Copies>,
+    context: &Context<'_>,
+) -> anyhow::Result<Result<ScheduleView, u8>> {
     let (source, files) = read_with_used(&args.workflow)?;
     if let Err(code) = times(args.cron.as_deref(), args.at.as_deref(), args.zone.as_deref(), context)? {
         return Ok(Err(code));
@@ -205,6 +215,7 @@ async fn set(args: SetArgs, context: &Context<'_>) -> anyhow::Result<Result<Sche
         file: source.name().to_owned(),
         workflow: source.text().to_owned(),
         files,
+        copies,
         parameters: serde_json::Value::Null,
         arguments: super::run::arguments(&args.parameters)?,
         catch_up: Some(args.catch_up.to_string()),

@@ -3,6 +3,7 @@
 //!
 //! **Invariant:** no test waits for a time to pass; it waits for a condition, until a deadline.
 
+mod alerts;
 mod artifact;
 mod backup;
 mod breaker;

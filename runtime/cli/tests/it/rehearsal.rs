@@ -72,6 +72,38 @@ fn a_rehearsal_changes_copies_only_and_is_what_a_release_needs() {
 }
 
 #[test]
+fn a_drill_is_made_on_copies_at_its_time_and_an_overdue_one_is_told() {
+    let (site, production, copies) = site();
+    let _serve = site.serve();
+    let set = ["drill", "set", "quarterly", "--cron", "0 9 1 1,4,7,10 *", "--workflow", "payments.yaml"];
+    let more = ["-p", "version=1.2.3", "--on", "ci=ci-copy"];
+    refused(&site, &[&set[..], &more].concat(), &["step `change` changes something at `itsm`", "`itsm=COPY`"]);
+    site.good(&[&set[..], &more, &["--on", "itsm=itsm-copy"]].concat());
+    let overdue = site.run(&["drill", "list"]);
+    assert_eq!(overdue.code, Some(1), "{overdue:?}");
+    assert!(overdue.stdout.contains("overdue: it never was"), "{overdue:?}");
+    // It does not fail for what it is to show.
+    site.good(&["schedule", "run", "quarterly"]);
+    site.until("payments-1", "it waits for approval", |it| it.waits.iter().any(|it| it.cause == "approval"));
+    assert!(site.show("payments-1").expect("a release").rehearsal);
+    site.good(&["release", "approve", "payments-1", "--as", "ana"]);
+    assert_eq!(site.ended("payments-1").state, "rolled back");
+    assert!(production.servicenow.effects().is_empty() && production.jenkins.effects().is_empty());
+    assert!(!copies.servicenow.effects().is_empty(), "it was made on copies");
+    let drills = site.json(&["drill", "list"]);
+    assert_eq!(
+        (&drills[0]["last"]["release"], &drills[0]["overdue"]),
+        (&"payments-1".into(), &serde_json::Value::Null)
+    );
+    // Of another definition nothing was shown.
+    site.write("payments.yaml", &PAYMENTS.replacen("steps:\n", &RULES.replace("10m", "9m"), 1));
+    site.good(&[&set[..], &more, &["--on", "itsm=itsm-copy"]].concat());
+    let overdue = site.run(&["drill", "list"]);
+    assert_eq!(overdue.code, Some(1), "{overdue:?}");
+    assert!(overdue.stdout.contains("payments-1, was of another definition"), "{overdue:?}");
+}
+
+#[test]
 fn a_failed_rehearsal_is_none() {
     let (site, _production, copies) = site();
     assert!(copies.jenkins.configure_job(job("build", 0, "FAILURE")), "this is Jenkins");

@@ -30,6 +30,7 @@ fn help_says_what_there_is() {
               run          Start a release and watch it to its end
               rehearse     Rehearse the rollback of a workflow on copies: go forward, roll back, and measure
                            that
+              drill        Rehearse rollbacks at times, and tell which drills are overdue
               serve        Go on with all open releases, fire schedules and answer other commands, until stopped
               release      Show releases and act on them
               schedule     Start releases at times: by cron expressions, or once
@@ -37,6 +38,7 @@ fn help_says_what_there_is() {
               connection   Declare endpoints and how to authenticate there
               tool         Declare native tools that plugins may run
               breaker      Hold releases back when too much fails, or by hand
+              alert        Say that something is wrong, or who may: releases that name the alert are rolled back
               service      Show which versions of services are live, or say so
               limit        Limit how many releases run at once, and how many wait
               group        Declare groups of people

@@ -1,8 +1,10 @@
 //! The engine, through one fake world: see `world.rs`.
 
+mod alert;
 mod approval;
 mod breaker;
 mod callback;
+mod decision;
 mod ending;
 mod fan_out;
 mod flow;

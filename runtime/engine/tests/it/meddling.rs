@@ -234,6 +234,7 @@ fn whatever_people_do_the_release_makes_sense_and_ends() {
                         Intervention::SettleRollback { .. } => "settle",
                         Intervention::Cancel { .. } => "cancel",
                         Intervention::Rollback => "rollback",
+                        Intervention::Keep => "keep",
                     };
                     let told = world.intervene(intervention);
                     retries += usize::from(name == "retry" && told.is_ok());

@@ -1,18 +1,19 @@
 //! Rehearsals of a rollback, its time against its objective, and a rollback that an open breaker starts.
 
 use expect_test::expect;
-use windlass_engine::{CallId, Input, RollbackRun, StepState};
+use windlass_engine::{CallId, Input, Rejected, RollbackRun, StepState};
+use windlass_model::cause::{CauseCategory, RollbackCause};
 use windlass_model::event::{HeldBy, Hold, Intervention, Outcome, SkipReason};
 use windlass_model::failure::FailureClass;
 use windlass_model::time::{Span, Timestamp};
 use windlass_model::workflow::{RollbackRules, RollbackTrigger, Workflow};
 
-use crate::world::{Does, Pins, World, fails, workflow};
+use crate::world::{Does, Pins, World, actor, fails, workflow};
 
 fn with_rules(text: &str, objective: Option<u64>, triggers: &[RollbackTrigger]) -> Workflow {
     let mut workflow = workflow(text);
     let objective = objective.map(Span::seconds);
-    workflow.rollback = Some(RollbackRules { objective, triggers: triggers.to_vec(), rehearsed_within: None });
+    workflow.rollback = Some(RollbackRules { objective, triggers: triggers.to_vec(), ..RollbackRules::default() });
     workflow
 }
 
@@ -42,6 +43,34 @@ fn a_rehearsal_goes_forward_and_then_all_the_way_back() {
     world.tell(Input::ParentTold).expect("told");
     assert!(!world.release.is_untold());
     world.intervene(Intervention::RunAgain { step: "build".parse().expect("a name") }).expect_err("it is over");
+}
+
+#[test]
+fn a_rollback_is_reviewed_and_a_rehearsal_is_not() {
+    let cause = |text: &str| {
+        let category = CauseCategory::Data;
+        Box::new(RollbackCause { category, cause: text.to_owned(), risk: None, runbook: None })
+    };
+    let give =
+        |world: &mut World, text: &str| world.tell(Input::GiveCause { actor: actor("ana", &[]), cause: cause(text) });
+    let mut world = World::new(workflow("build"), Pins::default(), &[]);
+    world.run();
+    assert_eq!(give(&mut world, "why"), Err(Rejected::NoReview), "it was not rolled back");
+    world.intervene(Intervention::Rollback).expect("it succeeded");
+    world.run();
+    assert!(world.release.has_open_review());
+    assert_eq!(give(&mut world, " "), Err(Rejected::NoCause));
+    assert_eq!(give(&mut world, &"x".repeat(10_001)), Err(Rejected::NoCause));
+    assert!(world.release.has_open_review());
+    give(&mut world, "a null").expect("a cause");
+    assert!(!world.release.has_open_review());
+    assert_eq!(world.release.cause().expect("given").cause.cause, "a null");
+    assert_eq!(world.release.outcome(), Some(Outcome::RolledBack), "it is over as before");
+
+    let mut rehearsal = World::rehearsal(workflow("build"), &[]);
+    rehearsal.run();
+    assert!(rehearsal.release.rollback().is_some() && !rehearsal.release.has_open_review());
+    assert_eq!(give(&mut rehearsal, "why"), Err(Rejected::NoReview));
 }
 
 #[test]

@@ -77,6 +77,12 @@ pub(crate) fn check<'s>(
     for expression in draft.concurrency.iter().flat_map(|it| &it.group.expressions) {
         check(None, Place::Start, expression, Use::Text);
     }
+    for expression in draft.alert_labels.iter().flat_map(|it| &it.expressions) {
+        check(None, Place::Start, expression, Use::Text);
+    }
+    for expression in &draft.criteria {
+        check(None, Place::Decision, expression, Use::Condition);
+    }
     for expression in draft.outputs.iter().flat_map(|it| &it.value.expressions) {
         check(None, Place::Step, expression, Use::in_template(expression));
     }
@@ -108,6 +114,8 @@ enum Place {
     Reduce,
     /// In what is to be known before a release begins.
     Start,
+    /// On a decision card: at any time.
+    Decision,
 }
 
 /// What an expression's value is for.

@@ -36,6 +36,10 @@ pub(crate) struct Draft {
     pub(crate) phase_rules: BTreeMap<PhaseName, PhaseRules>,
     pub(crate) deadline: Option<Deadline>,
     pub(crate) rollback: Option<RollbackRules>,
+    /// The labels of alerts that roll it back.
+    pub(crate) alert_labels: Vec<DraftTemplate>,
+    /// What speaks for a rollback.
+    pub(crate) criteria: Vec<PlacedExpression>,
     pub(crate) phases_extent: Option<Extent>,
     pub(crate) steps: Vec<DraftStep>,
     pub(crate) outputs: Vec<DraftOutput>,

@@ -352,7 +352,7 @@ pub(crate) fn names_a_secret(key: &str) -> bool {
     ENDINGS.iter().any(|ending| words.strip_suffix(ending).is_some_and(|it| it.is_empty() || it.ends_with('_')))
 }
 
-fn read_when(report: &mut Report<'_>, node: &Node) -> Option<PlacedExpression> {
+pub(super) fn read_when(report: &mut Report<'_>, node: &Node) -> Option<PlacedExpression> {
     let text = match &node.kind {
         Kind::Text(text) => text.clone(),
         Kind::Boolean(it) => it.to_string(),

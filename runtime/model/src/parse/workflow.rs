@@ -56,7 +56,7 @@ pub(super) fn read(report: &mut Report<'_>, root: &Node) -> Option<Draft> {
         phase::read(report, &field.value, &mut draft);
     }
     draft.deadline = fields.value("deadline").and_then(|it| phase::read_deadline(report, it));
-    draft.rollback = fields.value("rollback").and_then(|it| rollback::read(report, it));
+    draft.rollback = fields.value("rollback").and_then(|it| rollback::read(report, it, &mut draft));
     let defaults = fields.value("defaults").map(|it| read_defaults(report, it)).unwrap_or_default();
     match fields.get("steps") {
         Some(field) => draft.steps = read_steps(report, &field.value, "`steps`", &defaults, false, &[]),

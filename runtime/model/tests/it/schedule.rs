@@ -380,6 +380,7 @@ fn schedule(times: Times, catch_up: &str) -> Schedule {
         name: "nightly".parse().expect("a name"),
         times,
         workflow: ScheduledWorkflow {
+            copies: None,
             file: "w.yaml".to_owned(),
             text: String::new(),
             files: std::collections::BTreeMap::new(),

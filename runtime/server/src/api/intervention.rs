@@ -58,6 +58,8 @@ pub enum Asked {
     CancelAndRollBack,
     /// Roll back what ran.
     RollBack,
+    /// Do not roll back, where that was to be decided.
+    Keep,
     /// A blocked rollback was brought to its end by other means.
     RollbackDone,
     /// The effect of a step whose rollback is blocked stays.
@@ -112,6 +114,7 @@ async fn intervention(runtime: &Runtime, id: &ReleaseId, body: &InterventionBody
         Asked::Cancel => Intervention::Cancel { rollback: false },
         Asked::CancelAndRollBack => Intervention::Cancel { rollback: true },
         Asked::RollBack => Intervention::Rollback,
+        Asked::Keep => Intervention::Keep,
         Asked::RollbackDone => Intervention::SettleRollback { step: step()?, done: true },
         Asked::LeaveInPlace => Intervention::SettleRollback { step: step()?, done: false },
     })

@@ -40,6 +40,9 @@ pub struct OutlineView {
     pub updated_at: Timestamp,
     /// Whether there is something left to do.
     pub open: bool,
+    /// Whether it was rolled back, and nobody has said why it had to be.
+    #[serde(default)]
+    pub review_open: bool,
     /// Whether it is a rehearsal, on copies.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub rehearsal: bool,
@@ -71,11 +74,15 @@ pub(super) struct ListQuery {
     state: Option<String>,
     /// Only those that have not ended, or have.
     open: Option<bool>,
+    /// Only those that were rolled back, and nobody has said why they had to be, or not those.
+    review_open: Option<bool>,
 }
 
 impl ListQuery {
     fn asks_for(&self, outline: &Outline) -> bool {
-        self.open.is_none_or(|it| it == outline.open) && self.state.as_ref().is_none_or(|it| *it == outline.state)
+        self.open.is_none_or(|it| it == outline.open)
+            && self.review_open.is_none_or(|it| it == outline.review)
+            && self.state.as_ref().is_none_or(|it| *it == outline.state)
     }
 }
 
@@ -152,5 +159,6 @@ fn view(outline: Outline) -> OutlineView {
         created_at: outline.created_at,
         updated_at: outline.updated_at,
         open: outline.open,
+        review_open: outline.review,
     }
 }

@@ -4,6 +4,7 @@
 //! who. Errors are `{"error": …}` with 400 (the request is malformed), 404 (no such thing), 409 (not
 //! now), 410 (too late), 413, 429, 422 (what was asked for is wrong, with `problems`), 500 (our fault).
 
+mod alert;
 mod breaker;
 mod declare;
 mod intervention;
@@ -29,12 +30,13 @@ use tokio::net::UnixListener;
 use windlass_model::actor::Actor;
 use windlass_model::name::ReleaseId;
 
+pub use alert::AlertSourceBody;
 pub use breaker::{ReasonBody, SettingsBody};
 pub use declare::{BackupBody, ConnectionTest, GroupBody, PluginView, backup_view};
 pub use intervention::{Asked, InterventionBody};
 pub use limit::LimitBody;
 pub use list::{LIMIT_MAX, OutlineView, ReleasesPage};
-pub use release::{CalledBack, JournalBody, ProblemsBody, StartBody, Started, ValidatedBody, VoteBody};
+pub use release::{CalledBack, CauseBody, JournalBody, ProblemsBody, StartBody, Started, ValidatedBody, VoteBody};
 pub use schedule::{ActorBody, ScheduleBody};
 pub use serve::{Serving, serve};
 pub use service::ServiceBody;
@@ -116,7 +118,8 @@ impl From<RuntimeError> for ApiError {
                 ServiceError::NeverThere(_) => StatusCode::CONFLICT,
                 ServiceError::NoReason | ServiceError::Version(_) => StatusCode::UNPROCESSABLE_ENTITY,
             },
-            RuntimeError::NotRehearsed(_) => StatusCode::CONFLICT,
+            RuntimeError::Alert(error) => crate::alerts::webhook::status_of(error),
+            RuntimeError::NotRehearsed(_) | RuntimeError::NoRollbackTrigger(_) => StatusCode::CONFLICT,
             other => status_of(other),
         };
         Self::new(status, error)
@@ -160,6 +163,8 @@ pub fn router(runtime: Runtime) -> axum::Router {
         .route("/v1/releases/{release}/watch", get(release::watch))
         .route("/v1/releases/{release}/journal", get(release::journal))
         .route("/v1/releases/{release}/logs", get(release::logs))
+        .route("/v1/releases/{release}/cause", post(release::give_cause))
+        .route("/v1/releases/{release}/card", get(release::card))
         .route("/v1/releases/{release}/votes", post(release::vote))
         .route("/v1/releases/{release}/interventions", post(intervention::intervene))
         .route("/v1/callbacks/{topic}", post(release::call_back))
@@ -177,6 +182,7 @@ pub fn router(runtime: Runtime) -> axum::Router {
         .route("/v1/schedules/{name}/pause", post(schedule::pause))
         .route("/v1/schedules/{name}/resume", post(schedule::resume))
         .route("/v1/schedules/{name}/run", post(schedule::run))
+        .route("/v1/drills", get(schedule::drills))
         .route("/v1/times", get(schedule::times))
         .route("/v1/breakers", get(breaker::list))
         .route("/v1/breakers/{key}", get(breaker::show).post(breaker::set).delete(breaker::unset))
@@ -185,6 +191,9 @@ pub fn router(runtime: Runtime) -> axum::Router {
         .route("/v1/services", get(service::list))
         .route("/v1/services/{environment}/{service}", get(service::show).post(service::set))
         .route("/v1/services/{environment}/{service}/forget", post(service::forget))
+        .route("/v1/alerts", post(alert::take))
+        .route("/v1/alert-sources", get(alert::sources).post(alert::set_source))
+        .route("/v1/alert-sources/{name}", axum::routing::delete(alert::remove_source))
         .route("/v1/limits", get(limit::list).post(limit::set))
         .route("/v1/limits/installation", axum::routing::delete(limit::remove_from_installation))
         .route("/v1/limits/tenants/{name}", axum::routing::delete(limit::remove_from_tenant))

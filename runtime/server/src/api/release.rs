@@ -10,6 +10,7 @@ use axum::response::Response;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use windlass_engine::Input;
+use windlass_model::cause::RollbackCause;
 use windlass_model::check::{Copies, OnCopies, check_copies};
 use windlass_model::concurrency::Priority;
 use windlass_model::name::{ReleaseId, StepName};
@@ -23,7 +24,7 @@ use crate::admission::Asked;
 use crate::callbacks::kept_headers;
 use crate::runtime::Runtime;
 use crate::step_log::Entry;
-use crate::view::{ReleaseView, StoryLine, story};
+use crate::view::{CardView, ReleaseView, StoryLine, story};
 
 /// Starts a release, or checks a workflow.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -228,6 +229,7 @@ pub(super) async fn start(
     let rehearsal = body.rehearsal.is_some();
     let mut waits = Vec::new();
     if !rehearsal {
+        runtime.check_triggers(&plan)?;
         runtime.check_rehearsed(&plan)?;
         waits = in_words(runtime.check_services(&plan, &parameters)?);
         runtime.check_circle(&plan, &parameters).await?;
@@ -239,6 +241,40 @@ pub(super) async fn start(
 
 pub(super) async fn show(State(runtime): State<Runtime>, Path(release): Path<String>) -> Answer<ReleaseView> {
     Ok(Json(runtime.view(&release_id(&release)?).await?))
+}
+
+/// Says why a release had to be rolled back.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CauseBody {
+    /// The cause.
+    #[serde(flatten)]
+    pub cause: RollbackCause,
+    /// Whom the local user acts for.
+    #[serde(default, rename = "as")]
+    pub on_behalf_of: Option<String>,
+}
+
+pub(super) async fn give_cause(
+    State(runtime): State<Runtime>,
+    caller: Caller,
+    Path(release): Path<String>,
+    Json(body): Json<CauseBody>,
+) -> Answer<ReleaseView> {
+    let id = release_id(&release)?;
+    let actor = caller.actor(&runtime, body.on_behalf_of.as_deref());
+    runtime.tell(&id, Input::GiveCause { actor, cause: Box::new(body.cause) }).await?;
+    Ok(Json(runtime.view(&id).await?))
+}
+
+pub(super) async fn card(State(runtime): State<Runtime>, Path(release): Path<String>) -> Answer<CardView> {
+    let id = release_id(&release)?;
+    let card = CardView::of(&*runtime.release(&id).await?);
+    card.map(Json).ok_or_else(|| {
+        let error = format!(
+            "{id} has no decision card: its workflow declares none (`rollback.decision`), and nothing asks whether it is rolled back"
+        );
+        ApiError::new(StatusCode::NOT_FOUND, error)
+    })
 }
 
 pub(super) async fn journal(State(runtime): State<Runtime>, Path(release): Path<String>) -> Answer<JournalBody> {

@@ -7,6 +7,7 @@ use axum::extract::{Path, Query, State};
 use axum::http::StatusCode;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
+use windlass_model::check::{Copies, check_copies};
 use windlass_model::concurrency::Priority;
 use windlass_model::parse::{FileProblems, check_parameters};
 use windlass_model::problem::Source;
@@ -17,7 +18,7 @@ use super::release::planned;
 use super::{Answer, ApiError, Caller, ProblemsBody, StartBody};
 use crate::clock::now;
 use crate::runtime::Runtime;
-use crate::schedules::{FiringTime, ScheduleView, TIMES_MAX};
+use crate::schedules::{DrillView, FiringTime, ScheduleView, TIMES_MAX};
 
 /// Makes a schedule.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
@@ -41,6 +42,9 @@ pub struct ScheduleBody {
     /// The workflow files that it uses, and that these use, by where they are from its folder.
     #[serde(default)]
     pub files: BTreeMap<String, String>,
+    /// Of a drill: which connections lead to copies of those that the files name.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub copies: Option<Copies>,
     /// What its releases begin with.
     #[serde(default)]
     pub parameters: Value,
@@ -111,7 +115,7 @@ pub(super) async fn set(
     let catch_up = body.catch_up.as_deref().map(str::parse).transpose().map_err(wrong)?.unwrap_or_default();
     let overlap = body.overlap.as_deref().map(str::parse).transpose().map_err(wrong)?.unwrap_or(Overlap::Skip);
     let start = StartBody {
-        rehearsal: None,
+        rehearsal: body.copies.clone(),
         file: body.file.clone(),
         workflow: body.workflow.clone(),
         files: body.files.clone(),
@@ -121,13 +125,24 @@ pub(super) async fn set(
         color: body.color,
         priority: Priority::default(),
     };
-    let plan = planned(&runtime, &start)?.0.plan;
+    let nested = planned(&runtime, &start)?.0;
+    if let Some(copies) = &body.copies {
+        let problems = check_copies(&nested.plan, &nested.inner, copies);
+        if !problems.is_empty() {
+            return Err(wrong(problems.join("; ")));
+        }
+    }
+    let plan = nested.plan;
     let parameters = start.given(&plan)?;
     check_parameters(plan.workflow(), parameters.clone()).map_err(|problems| wrong(problems.join("; ")))?;
-    let workflow = ScheduledWorkflow { file: body.file, text: body.workflow, files: body.files };
+    let workflow = ScheduledWorkflow { file: body.file, text: body.workflow, files: body.files, copies: body.copies };
     let schedule = Schedule { name, times, workflow, parameters, catch_up, overlap, starts, ends, paused: false };
     let actor = caller.actor(&runtime, body.on_behalf_of.as_deref());
     Ok(Json(runtime.set_schedule(schedule, actor).await?))
+}
+
+pub(super) async fn drills(State(runtime): State<Runtime>) -> Answer<Vec<DrillView>> {
+    Ok(Json(runtime.drills().await?))
 }
 
 /// Those that are there, or were.

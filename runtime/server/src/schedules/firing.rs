@@ -6,6 +6,7 @@
 
 use windlass_engine::Input;
 use windlass_model::actor::Actor;
+use windlass_model::check::{Copies, OnCopies, check_copies};
 use windlass_model::event::{Event, Intervention};
 use windlass_model::name::{ReleaseId, ScheduleName};
 use windlass_model::parse::{Planned, check_parameters, validate_all};
@@ -201,10 +202,20 @@ impl Runtime {
         };
         let requester = record.requester(&asked);
         let plan = self.keep_nested(nested).await?;
-        let may_start = self.check_rehearsed(&plan).and_then(|()| self.check_services(&plan, &parameters));
+        let rehearsal = record.schedule.workflow.copies.is_some();
+        let may_start = match rehearsal {
+            // What it shows is what others have to have shown.
+            true => Ok(Vec::new()),
+            false => self
+                .check_triggers(&plan)
+                .and_then(|()| self.check_rehearsed(&plan))
+                .and_then(|()| self.check_services(&plan, &parameters)),
+        };
         match may_start {
             Ok(_) => {}
-            Err(error @ (RuntimeError::NotRehearsed(_) | RuntimeError::Service(_))) => {
+            Err(
+                error @ (RuntimeError::NotRehearsed(_) | RuntimeError::NoRollbackTrigger(_) | RuntimeError::Service(_)),
+            ) => {
                 return self.give_up(book, record, asked, error.to_string()).await;
             }
             Err(error) => return Err(error),
@@ -215,6 +226,7 @@ impl Runtime {
             record.pending = Some(Pending { asked: asked.clone(), release: release.clone(), salt });
             book.put(&**self.store(), record.clone()).await?;
             let begun = crate::admission::Asked::within(parameters.clone(), requester.clone(), None);
+            let begun = crate::admission::Asked { rehearsal, ..begun };
             match self.begin_as(&plan, release.clone(), salt, begun).await {
                 Ok(()) => break release,
                 // Somebody else began a release with this number.
@@ -259,7 +271,10 @@ impl Runtime {
     /// The plan as of now, and what a release of it begins with.
     pub(crate) fn plan_of(&self, schedule: &Schedule) -> Result<(Planned, serde_json::Value), String> {
         let source = Source::new(schedule.workflow.file.clone(), schedule.workflow.text.clone());
-        let (nested, files) = validate_all(&source, &schedule.workflow.files, &self.catalog());
+        let (catalog, none) = (self.catalog(), Copies::new());
+        let copies = schedule.workflow.copies.as_ref();
+        let catalog = OnCopies { catalog: &catalog, copies: copies.unwrap_or(&none) };
+        let (nested, files) = validate_all(&source, &schedule.workflow.files, &catalog);
         let Some(nested) = nested else {
             let errors = files.iter().flat_map(|file| {
                 let errors = file.problems.iter().filter(|it| it.severity == Severity::Error);
@@ -267,6 +282,12 @@ impl Runtime {
             });
             return Err(errors.take(3).collect::<Vec<_>>().join("; "));
         };
+        if let Some(copies) = copies {
+            let problems = check_copies(&nested.plan, &nested.inner, copies);
+            if !problems.is_empty() {
+                return Err(problems.join("; "));
+            }
+        }
         let parameters = check_parameters(nested.plan.workflow(), schedule.parameters.clone());
         parameters.map(|it| (nested, it)).map_err(|problems| problems.join("; "))
     }

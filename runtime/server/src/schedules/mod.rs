@@ -4,6 +4,7 @@
 //! **Invariant:** while nothing is due nothing is done: one timer of the wall clock is set, and that is all.
 
 mod book;
+mod drills;
 mod firing;
 mod record;
 mod view;
@@ -22,6 +23,7 @@ use windlass_model::schedule::Schedule;
 use windlass_model::time::Timestamp;
 
 use self::book::Book;
+pub use self::drills::{DRILLED_WITHIN, DrillView};
 use self::firing::Next;
 use self::record::{Asked, Deleted, Record};
 pub use self::view::{ChangeView, FiringTime, FiringView, ScheduleView};

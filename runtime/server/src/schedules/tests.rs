@@ -134,6 +134,7 @@ fn yearly(overlap: Overlap) -> Record {
         name: "yearly".parse().expect("a name"),
         times: Times::parse(Some("@yearly"), None, Some("Europe/Berlin")).expect("times"),
         workflow: ScheduledWorkflow {
+            copies: None,
             file: "nightly.yaml".to_owned(),
             text: WORKFLOW.to_owned(),
             files: std::collections::BTreeMap::new(),

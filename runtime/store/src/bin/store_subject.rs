@@ -282,6 +282,7 @@ fn outline(release: &ReleaseId, sequence: u64) -> Outline {
         open: !release.workflow().as_str().starts_with("archive"),
         rest: None,
         promises: false,
+        review: false,
         standing: None,
         rehearsal: false,
     }

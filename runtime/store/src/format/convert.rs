@@ -5,6 +5,7 @@ use std::borrow::Cow;
 use minicbor::bytes::{ByteArray, ByteSlice};
 use serde_json::Value;
 use windlass_model::actor::Actor;
+use windlass_model::cause::{CauseCategory, RollbackCause};
 use windlass_model::digest::Digest;
 use windlass_model::event::{
     AfterFailure, AfterInterruption, Created, Event, HeldBy, Hold, Intervention, Operation, Outcome, Parent, Record,
@@ -14,6 +15,7 @@ use windlass_model::failure::{FailureClass, FailureOrigin, RetryAdvice, StepErro
 use windlass_model::name::{PhaseName, ReleaseId, StepName};
 use windlass_model::time::{Span, Timestamp};
 
+use super::alert::{from_alert, from_on_alert, to_alert, to_on_alert};
 use super::claim::{from_claim, from_standing, to_claim, to_standing};
 use super::{Garbled, v1};
 use crate::{Outline, Rest};
@@ -104,6 +106,15 @@ fn from_event(event: &Event) -> v1::Event<'_> {
         }
         Event::CallLetThrough { step } => W::CallLetThrough { step: step.as_str() },
         Event::RollbackOverdue => W::RollbackOverdue,
+        Event::Escalated { to } => W::Escalated { to },
+        Event::CauseGiven { actor, cause } => W::CauseGiven {
+            actor: from_actor(actor),
+            category: cause.category.name(),
+            cause: &cause.cause,
+            risk: cause.risk.as_deref(),
+            runbook: cause.runbook.as_deref(),
+        },
+        Event::AlertTaken { alert, then } => W::AlertTaken { alert: from_alert(alert), then: from_on_alert(*then) },
         Event::OutputsRefused { problem } => W::OutputsRefused { problem },
         Event::Admitted => W::Admitted,
         Event::Superseded { by } => W::Superseded { workflow: by.workflow().as_str(), number: by.number() },
@@ -192,6 +203,17 @@ fn to_event(event: v1::Event<'_>) -> Result<Event, Garbled> {
             },
         },
         W::RollbackOverdue => Event::RollbackOverdue,
+        W::CauseGiven { actor, category, cause, risk, runbook } => {
+            let known = CauseCategory::ALL.into_iter().find(|(name, _)| *name == category);
+            let (_, category) = known.ok_or_else(|| Garbled::new(format!("the category `{category}` of a cause")))?;
+            let (risk, runbook) = (risk.map(str::to_owned), runbook.map(str::to_owned));
+            let cause = Box::new(RollbackCause { category, cause: cause.to_owned(), risk, runbook });
+            Event::CauseGiven { actor: to_actor(actor), cause }
+        }
+        W::Escalated { to } => Event::Escalated { to: to.to_owned() },
+        W::AlertTaken { alert, then } => {
+            Event::AlertTaken { alert: Box::new(to_alert(alert)), then: to_on_alert(then) }
+        }
         W::OutputsRefused { problem } => Event::OutputsRefused { problem: problem.to_owned() },
         W::CallLetThrough { step } => Event::CallLetThrough { step: to_name(step)? },
         W::Admitted => Event::Admitted,
@@ -309,6 +331,7 @@ fn from_intervention(intervention: &Intervention) -> v1::Intervention<'_> {
         Intervention::Retry { step } => v1::Intervention::Retry { step: step.as_str() },
         Intervention::Cancel { rollback } => v1::Intervention::Cancel { rollback: *rollback },
         Intervention::Rollback => v1::Intervention::Rollback,
+        Intervention::Keep => v1::Intervention::Keep,
         Intervention::RunAgain { step } => v1::Intervention::RunAgain { step: step.as_str() },
         Intervention::Skip { step, output } => {
             v1::Intervention::Skip { step: step.as_str(), output: output.as_ref().map(from_json) }
@@ -333,6 +356,7 @@ fn to_intervention(intervention: v1::Intervention<'_>) -> Result<Intervention, G
         v1::Intervention::Retry { step } => Intervention::Retry { step: to_name(step)? },
         v1::Intervention::Cancel { rollback } => Intervention::Cancel { rollback },
         v1::Intervention::Rollback => Intervention::Rollback,
+        v1::Intervention::Keep => Intervention::Keep,
         v1::Intervention::RunAgain { step } => Intervention::RunAgain { step: to_name(step)? },
         v1::Intervention::Skip { step, output } => {
             Intervention::Skip { step: to_name(step)?, output: output.map(|it| to_json(&it)).transpose()? }
@@ -439,6 +463,7 @@ pub(super) fn from_outline(outline: &Outline) -> v1::Outline<'_> {
             Rest::ForBreaker(until) => v1::Rest::ForBreaker(until.map(|it| it.0)),
         }),
         promises: outline.promises.then_some(true),
+        review: outline.review.then_some(true),
         standing: outline.standing.as_deref().map(from_standing),
         rehearsal: outline.rehearsal.then_some(true),
     }
@@ -460,6 +485,7 @@ pub(super) fn to_outline(outline: v1::Outline<'_>) -> Result<Outline, Garbled> {
             v1::Rest::ForBreaker(until) => Rest::ForBreaker(until.map(Timestamp)),
         }),
         promises: outline.promises.unwrap_or_default(),
+        review: outline.review.unwrap_or_default(),
         standing: outline.standing.map(to_standing).transpose()?.map(Box::new),
         rehearsal: outline.rehearsal.unwrap_or_default(),
     })

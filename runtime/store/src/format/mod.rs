@@ -14,6 +14,7 @@
 //! is never used for something else.
 //! **Invariant:** reading never panics, whatever the bytes.
 
+mod alert;
 mod claim;
 mod convert;
 pub mod v1;
@@ -170,6 +171,9 @@ pub fn is_shallow(event: &Event) -> bool {
         | Event::CancelingStarted { .. }
         | Event::RollbackStarted { .. }
         | Event::RollbackOverdue
+        | Event::AlertTaken { .. }
+        | Event::Escalated { .. }
+        | Event::CauseGiven { .. }
         | Event::OutputsRefused { .. }
         | Event::StepCanceled { .. }
         | Event::CallbackKept { .. }

@@ -8,7 +8,9 @@
 //! number. Anything else is a new version.
 #![expect(missing_docs, reason = "the model documents each of these; here only the numbers matter")]
 
+mod alert;
 mod claim;
+mod failure;
 mod outline;
 
 use std::borrow::Cow;
@@ -16,7 +18,9 @@ use std::borrow::Cow;
 use minicbor::bytes::{ByteArray, ByteSlice};
 use minicbor::{Decode, Encode};
 
+pub use alert::{Alert, OnAlert};
 pub use claim::{Claim, Group, Priority, QueueOrder, Standing};
+pub use failure::{FailureClass, FailureOrigin, RetryAdvice, StepError};
 pub use outline::{Outline, Rest};
 
 /// A JSON value as text.
@@ -264,6 +268,32 @@ pub enum Event<'a> {
         #[b(0)]
         problem: &'a str,
     },
+    #[n(50)]
+    AlertTaken {
+        #[b(0)]
+        alert: Alert<'a>,
+        #[n(1)]
+        then: OnAlert,
+    },
+    #[n(51)]
+    Escalated {
+        #[b(0)]
+        to: &'a str,
+    },
+    #[n(52)]
+    CauseGiven {
+        #[b(0)]
+        actor: Actor<'a>,
+        /// The category's name.
+        #[b(1)]
+        category: &'a str,
+        #[b(2)]
+        cause: &'a str,
+        #[b(3)]
+        risk: Option<&'a str>,
+        #[b(4)]
+        runbook: Option<&'a str>,
+    },
     #[n(33)]
     Admitted,
     #[n(34)]
@@ -478,6 +508,8 @@ pub enum Intervention<'a> {
         #[b(1)]
         pin: Json<'a>,
     },
+    #[n(20)]
+    Keep,
 }
 
 #[derive(Debug, Clone, Copy, Encode, Decode)]
@@ -493,70 +525,4 @@ pub enum Outcome {
     RolledBack,
     #[n(4)]
     PartiallyRolledBack,
-}
-
-#[derive(Debug, Encode, Decode)]
-pub struct StepError<'a> {
-    #[n(0)]
-    pub origin: FailureOrigin,
-    #[n(1)]
-    pub class: FailureClass,
-    #[b(2)]
-    pub code: &'a str,
-    #[b(3)]
-    pub message: &'a str,
-    #[n(4)]
-    pub advice: RetryAdvice,
-    #[b(5)]
-    pub details: Vec<Pair<'a>>,
-}
-
-#[derive(Debug, Clone, Copy, Encode, Decode)]
-#[cbor(index_only)]
-pub enum FailureOrigin {
-    #[n(0)]
-    Plugin,
-    #[n(1)]
-    Host,
-    #[n(2)]
-    Engine,
-}
-
-#[derive(Debug, Clone, Copy, Encode, Decode)]
-#[cbor(index_only)]
-pub enum FailureClass {
-    #[n(0)]
-    Transient,
-    #[n(1)]
-    RateLimited,
-    #[n(2)]
-    TimedOut,
-    #[n(3)]
-    Unauthenticated,
-    #[n(4)]
-    Forbidden,
-    #[n(5)]
-    NotFound,
-    #[n(6)]
-    Conflict,
-    #[n(7)]
-    Invalid,
-    #[n(8)]
-    Rejected,
-    #[n(9)]
-    Canceled,
-    #[n(10)]
-    Internal,
-}
-
-#[derive(Debug, Clone, Copy, Encode, Decode)]
-pub enum RetryAdvice {
-    #[n(0)]
-    ByPolicy,
-    #[n(1)]
-    After(#[n(0)] u64),
-    #[n(2)]
-    Never,
-    #[n(3)]
-    Pause,
 }

@@ -151,6 +151,8 @@ fn kind_byte(kind: DocumentKind) -> u8 {
         DocumentKind::Rehearsals => b'r',
         DocumentKind::Service => b'v',
         DocumentKind::Limit => b'l',
+        DocumentKind::AlertSource => b'a',
+        DocumentKind::AlertWatch => b'w',
     }
 }
 

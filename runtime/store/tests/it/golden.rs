@@ -64,6 +64,9 @@ fn outlines_references_and_numbers_are_written_as_ever() {
     check("outline-promises", &format::encode_outline(&promising));
     let golden = read("outline-promises");
     assert_eq!(format::decode_outline(format::open_here(&golden).expect("in place")), Ok(promising));
+    let reviewed = Outline { review: true, ..outline.clone() };
+    check("outline-review", &format::encode_outline(&reviewed));
+    assert_eq!(format::decode_outline(format::open_here(&read("outline-review")).expect("in place")), Ok(reviewed));
     for (name, claim, admitted) in [
         ("outline-queued", sample::claim(), false),
         ("outline-counted-elsewhere", Claim { group: None, priority: Priority::Low, ..sample::claim() }, true),
@@ -131,6 +134,8 @@ fn no_golden_file_is_forgotten() {
             "outline-rests",
             "outline-rests-for-breaker",
             "outline-promises",
+            "outline-review",
+            "outline-of-rehearsal",
             "outline-queued",
             "outline-counted-elsewhere",
             "reference",

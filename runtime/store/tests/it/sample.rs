@@ -4,6 +4,8 @@ use rand::Rng;
 use rand::rngs::StdRng;
 use serde_json::{Value, json};
 use windlass_model::actor::Actor;
+use windlass_model::alert::{Alert, OnAlert};
+use windlass_model::cause::{CauseCategory, RollbackCause};
 use windlass_model::concurrency::{Claim, Group, Priority, QueueOrder};
 use windlass_model::digest::Digest;
 use windlass_model::event::{
@@ -58,6 +60,7 @@ pub(crate) fn outline(release: &ReleaseId, created_at: u64, open: bool) -> Outli
         open,
         rest: None,
         promises: false,
+        review: false,
         standing: None,
         rehearsal: false,
     }
@@ -68,8 +71,19 @@ pub(crate) fn claim() -> Claim {
     Claim { group: Some(group), tenant: "payments".parse().expect("a name"), priority: Priority::Urgent }
 }
 
+pub(crate) fn alert() -> Alert {
+    let texts = |pairs: &[(&str, &str)]| pairs.iter().map(|(name, it)| (name.to_string(), it.to_string())).collect();
+    Alert {
+        fingerprint: "9f0c2b7a1e5d4c38".to_owned(),
+        starts_at: Timestamp(1_700_000_000_000),
+        labels: texts(&[("alertname", "HighErrorRate"), ("service", "payments")]),
+        annotations: texts(&[("summary", "5 % of requests fail"), ("value", "0.05")]),
+        source: "webhook prom".to_owned(),
+    }
+}
+
 /// The number of variants of [`Event`].
-const EVENTS: usize = 36;
+const EVENTS: usize = 39;
 
 /// Which variant it is. A new one does not compile until it is here, and then fails until it is in [`one_of_each`].
 fn variant(event: &Event) -> usize {
@@ -109,6 +123,9 @@ fn variant(event: &Event) -> usize {
         Event::OutputsRefused { .. } => 33,
         Event::Admitted => 34,
         Event::Superseded { .. } => 35,
+        Event::AlertTaken { .. } => 36,
+        Event::Escalated { .. } => 37,
+        Event::CauseGiven { .. } => 38,
         Event::ReleaseEnded { .. } => 18,
     }
 }
@@ -329,6 +346,7 @@ pub(crate) fn one_of_each() -> Vec<(String, Event)> {
             },
         ),
         ("rollback-overdue".to_owned(), Event::RollbackOverdue),
+        ("escalated".to_owned(), Event::Escalated { to: "group:release-managers".to_owned() }),
         ("call-let-through".to_owned(), Event::CallLetThrough { step: build() }),
         (
             "skipped-by-person".to_owned(),
@@ -390,6 +408,7 @@ pub(crate) fn one_of_each() -> Vec<(String, Event)> {
         ),
         ("cancel", Intervention::Cancel { rollback: true }),
         ("rollback", Intervention::Rollback),
+        ("keep", Intervention::Keep),
         ("run-again", Intervention::RunAgain { step: build() }),
         ("skip", Intervention::Skip { step: build(), output: None }),
         ("skip-with-output", Intervention::Skip { step: build(), output: Some(json!({ "number": 12 })) }),
@@ -400,6 +419,15 @@ pub(crate) fn one_of_each() -> Vec<(String, Event)> {
     ] {
         let event = Event::Intervened { actor: ana.clone(), reason: "wrong version".to_owned(), intervention };
         all.push((format!("intervened-{name}"), event));
+    }
+    for (category, name) in CauseCategory::ALL.map(|(name, it)| (it, name)) {
+        let risk = (category == CauseCategory::Code).then(|| "medium now".to_owned());
+        let runbook = risk.as_ref().map(|_| "https://wiki/runbooks/payments".to_owned());
+        let cause = Box::new(RollbackCause { category, cause: "a pool that was too small".to_owned(), risk, runbook });
+        all.push((format!("cause-{}", name.replace('_', "-")), Event::CauseGiven { actor: ana.clone(), cause }));
+    }
+    for (then, name) in [(OnAlert::Rollback, "rolls-back"), (OnAlert::AfterConfirmation, "asks")] {
+        all.push((format!("alert-{name}"), Event::AlertTaken { alert: Box::new(alert()), then }));
     }
     for (outcome, name) in Outcome::ALL {
         let event = Event::ReleaseEnded { outcome, outputs: json!({ "url": "https://example.com" }) };

@@ -131,6 +131,7 @@ pub(super) async fn start(
             allow: Vec::new(),
             plugins: vec!["helm".parse()?],
             private_network: true,
+            needs_rollback_trigger: false,
         },
     ];
     let helm = Tool {
@@ -157,6 +158,7 @@ fn local(name: &str, url: &str, authentication: Authentication) -> anyhow::Resul
         allow: Vec::new(),
         plugins: Vec::new(),
         private_network: true,
+        needs_rollback_trigger: false,
     })
 }
 

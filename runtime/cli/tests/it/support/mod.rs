@@ -21,6 +21,12 @@ pub(crate) use site::{Site, WINDLASS};
 /// How long anything may take before a test gives up on it.
 pub(crate) const DEADLINE: Duration = Duration::from_secs(60);
 
+/// Says that a test was not made, and why.
+#[expect(clippy::print_stderr, reason = "this is what people read when they ask why")]
+pub(crate) fn skipped(why: &str) {
+    eprintln!("skipped: {why}");
+}
+
 /// Asks until there is an answer.
 pub(crate) fn eventually<T>(what: &str, mut ask: impl FnMut() -> Option<T>) -> T {
     let begun = Instant::now();

@@ -93,7 +93,7 @@ impl<'s> Checker<'s, '_> {
             "steps" | "release" if self.place == Place::Start => {
                 let message = format!("`{root}` is not known before a release begins");
                 self.part_error(node, path, 0, "unknown-name", message)
-                    .note("a concurrency group is named by texts and `parameters` alone");
+                    .note("a concurrency group, and the labels of an alert, are named by texts and `parameters` alone");
                 Type::any()
             }
             "steps" => self.step(node, path, presence),
@@ -130,7 +130,7 @@ impl<'s> Checker<'s, '_> {
 
     fn unknown_root(&mut self, node: &IdedExpr, root: &str) {
         let roots = match self.place {
-            Place::Step => vec!["parameters", "steps", "release"],
+            Place::Step | Place::Decision => vec!["parameters", "steps", "release"],
             Place::Item => vec!["parameters", "steps", "release", "each"],
             Place::Reduce => vec!["parameters", "steps", "release", "outputs"],
             Place::Start => vec!["parameters"],
@@ -202,6 +202,9 @@ impl<'s> Checker<'s, '_> {
                 path[2..].iter().fold(Type::of(Kinds::TEXT), |type_, part| self.field(node, type_, part))
             }
             Some("requested_by") => Type::any(),
+            Some("alerts") if self.place == Place::Decision => {
+                path[2..].iter().fold(Type::of(Kinds::LIST), |type_, part| self.field(node, type_, part))
+            }
             Some("outcome") if is_last => {
                 let type_ = Type::from_schemas(vec![Schema::new(outcomes())]);
                 path[2..].iter().fold(type_, |type_, part| self.field(node, type_, part))
@@ -210,6 +213,9 @@ impl<'s> Checker<'s, '_> {
                 let suggestion = did_you_mean(other, known);
                 let problem = self.part_error(node, path, 1, "unknown-name", format!("a release has no `{other}`"));
                 problem.note(format!("it has {}", listed(known)));
+                if other == "alerts" {
+                    problem.note("only a criterion of `rollback.decision` knows which alerts came");
+                }
                 if other == "outcome" {
                     problem.note("only a step of `finally` knows how the release ends");
                 }

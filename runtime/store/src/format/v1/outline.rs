@@ -32,6 +32,8 @@ pub struct Outline<'a> {
     pub promises: Option<bool>,
     #[n(13)]
     pub rehearsal: Option<bool>,
+    #[n(14)]
+    pub review: Option<bool>,
 }
 
 #[derive(Debug, Clone, Copy, Encode, Decode)]

@@ -1,0 +1,126 @@
+//! What Prometheus Alertmanager's webhook sends, version "4", and what is kept of it.
+//!
+//! <https://prometheus.io/docs/alerting/latest/configuration/#webhook_config>
+
+use std::collections::BTreeMap;
+
+use serde::Deserialize;
+use windlass_model::alert::Alert;
+use windlass_model::digest::Digest;
+
+use super::AlertError;
+
+/// The largest body.
+pub const ALERT_BODY_BYTES_MAX: usize = 1024 * 1024;
+
+/// The most alerts in one body.
+pub const ALERTS_PER_BODY_MAX: usize = 1000;
+
+/// Labels of an alert, and bytes of all of them.
+const LABELS_MAX: usize = 64;
+const LABEL_BYTES_MAX: usize = 8 * 1024;
+
+/// Annotations that are kept, and bytes of each; what is more is for people elsewhere, and no reason to pass over
+/// an alert.
+const ANNOTATIONS_MAX: usize = 16;
+const ANNOTATION_BYTES_MAX: usize = 1024;
+
+#[derive(Deserialize)]
+struct Body {
+    version: String,
+    alerts: Vec<BodyAlert>,
+}
+
+#[derive(Deserialize)]
+struct BodyAlert {
+    status: Status,
+    labels: BTreeMap<String, String>,
+    #[serde(default)]
+    annotations: BTreeMap<String, String>,
+    #[serde(rename = "startsAt")]
+    starts_at: String,
+    /// Alertmanager sends one since version 0.19.
+    #[serde(default)]
+    fingerprint: String,
+}
+
+#[derive(Deserialize, PartialEq, Eq)]
+#[serde(rename_all = "snake_case")]
+enum Status {
+    Firing,
+    Resolved,
+}
+
+/// What was sent.
+#[derive(Debug, PartialEq)]
+pub(super) struct Sent {
+    /// Those that are firing, each once.
+    pub(super) alerts: Vec<Alert>,
+    /// How many are over.
+    pub(super) resolved: usize,
+}
+
+/// Reads a body.
+pub(super) fn read(body: &[u8], source: &str) -> Result<Sent, AlertError> {
+    if body.len() > ALERT_BODY_BYTES_MAX {
+        return Err(AlertError::TooLarge);
+    }
+    let body: Body = serde_json::from_slice(body).map_err(|error| match error.classify() {
+        serde_json::error::Category::Data => AlertError::Shape(error.to_string()),
+        _ => AlertError::NoJson(error.to_string()),
+    })?;
+    if body.version != "4" {
+        return Err(AlertError::Shape(format!("its version is {:?}", body.version)));
+    }
+    if body.alerts.len() > ALERTS_PER_BODY_MAX {
+        return Err(AlertError::TooLarge);
+    }
+    let mut sent = Sent { alerts: Vec::new(), resolved: 0 };
+    for (at, alert) in body.alerts.into_iter().enumerate() {
+        if alert.status == Status::Resolved {
+            sent.resolved += 1;
+            continue;
+        }
+        let alert = kept(alert, source).map_err(|why| AlertError::Shape(format!("alerts[{at}]: {why}")))?;
+        if !sent.alerts.iter().any(|it| it.is_same(&alert)) {
+            sent.alerts.push(alert);
+        }
+    }
+    Ok(sent)
+}
+
+fn kept(alert: BodyAlert, source: &str) -> Result<Alert, String> {
+    let BodyAlert { labels, annotations, starts_at, fingerprint, .. } = alert;
+    let bytes: usize = labels.iter().map(|(name, value)| name.len() + value.len()).sum();
+    if labels.is_empty() || labels.len() > LABELS_MAX || bytes > LABEL_BYTES_MAX {
+        return Err(format!("an alert has 1 to {LABELS_MAX} labels of at most {LABEL_BYTES_MAX} bytes in all"));
+    }
+    let starts_at = starts_at.parse().map_err(|error| format!("`startsAt`: {error}"))?;
+    let fingerprint = match fingerprint.as_str() {
+        "" => {
+            let text: String = labels.iter().map(|(name, value)| format!("{name}\0{value}\0")).collect();
+            Digest::of(text.as_bytes()).hex()[..16].to_owned()
+        }
+        given if given.len() <= 128 && !given.chars().any(char::is_control) => given.to_owned(),
+        _ => return Err("`fingerprint` has at most 128 bytes and no control characters".to_owned()),
+    };
+    let annotations = annotations
+        .into_iter()
+        .filter(|(name, _)| name.len() <= ANNOTATION_BYTES_MAX)
+        .take(ANNOTATIONS_MAX)
+        .map(|(name, text)| (name, cut(text)))
+        .collect();
+    Ok(Alert { fingerprint, starts_at, labels, annotations, source: source.to_owned() })
+}
+
+fn cut(mut text: String) -> String {
+    if text.len() > ANNOTATION_BYTES_MAX {
+        let mut end = ANNOTATION_BYTES_MAX;
+        while !text.is_char_boundary(end) {
+            end -= 1;
+        }
+        text.truncate(end);
+        text.push('…');
+    }
+    text
+}

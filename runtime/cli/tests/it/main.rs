@@ -17,6 +17,7 @@ mod first_plugin;
 mod hostile;
 mod https;
 mod intervention;
+mod languages;
 mod nested;
 mod parking;
 mod rehearsal;

@@ -9,6 +9,7 @@
 mod contract;
 mod javascript;
 mod kept;
+mod python;
 mod rust;
 mod tools;
 
@@ -49,10 +50,13 @@ pub(crate) enum Language {
     Rust,
     /// A `package.json`.
     JavaScript,
+    /// A `pyproject.toml`.
+    Python,
 }
 
 impl Language {
-    const ALL: [(Self, &str); 2] = [(Self::Rust, "Cargo.toml"), (Self::JavaScript, "package.json")];
+    const ALL: [(Self, &str); 3] =
+        [(Self::Rust, "Cargo.toml"), (Self::JavaScript, "package.json"), (Self::Python, "pyproject.toml")];
 
     /// The language of the plugin in a folder.
     fn of(folder: &Path) -> anyhow::Result<Self> {
@@ -96,6 +100,7 @@ pub(crate) async fn build(
         let out = out.map_or_else(|| folder.join("target").join("windlass"), Path::to_path_buf);
         let made = match language {
             Language::JavaScript => javascript::build(&folder, &out, sandbox, output).await,
+            Language::Python => python::build(&folder, &out, sandbox, output).await,
             Language::Rust => unreachable!("crates were built above"),
         };
         built.push(made.with_context(|| format!("{} was not built", package.display()))?);

@@ -315,3 +315,21 @@ async fn javascript() {
     let again = build(&root().join("sdk/js/example"), &scratch("js")).expect("it builds");
     assert_eq!(again["kept"], true);
 }
+
+/// The tool that the folder's virtual environment has, or the path.
+fn python_tools() -> Result<(), String> {
+    let own = root().join("sdk/python/example/.venv/bin/componentize-py");
+    let started = |program: &Path| Command::new(program).arg("--version").output().is_ok_and(|it| it.status.success());
+    if started(&own) || started(Path::new("componentize-py")) {
+        return Ok(());
+    }
+    Err("componentize-py is neither in sdk/python/example/.venv nor on the path".to_owned())
+}
+
+#[tokio::test]
+async fn python() {
+    let Some(component) = component("python", python_tools()) else { return };
+    same_checks(&component).await;
+    let again = build(&root().join("sdk/python/example"), &scratch("python")).expect("it builds");
+    assert_eq!(again["kept"], true);
+}

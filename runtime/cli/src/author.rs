@@ -6,7 +6,9 @@
 //! **Invariant:** no tool is downloaded here but Rust's own target. What is missing is named, with the command that
 //! installs the version which Windlass is tested with.
 
+mod c;
 mod contract;
+mod core_module;
 mod javascript;
 mod kept;
 mod python;
@@ -52,11 +54,17 @@ pub(crate) enum Language {
     JavaScript,
     /// A `pyproject.toml`.
     Python,
+    /// A `windlass.toml`.
+    C,
 }
 
 impl Language {
-    const ALL: [(Self, &str); 3] =
-        [(Self::Rust, "Cargo.toml"), (Self::JavaScript, "package.json"), (Self::Python, "pyproject.toml")];
+    const ALL: [(Self, &str); 4] = [
+        (Self::Rust, "Cargo.toml"),
+        (Self::JavaScript, "package.json"),
+        (Self::Python, "pyproject.toml"),
+        (Self::C, "windlass.toml"),
+    ];
 
     /// The language of the plugin in a folder.
     fn of(folder: &Path) -> anyhow::Result<Self> {
@@ -101,6 +109,7 @@ pub(crate) async fn build(
         let made = match language {
             Language::JavaScript => javascript::build(&folder, &out, sandbox, output).await,
             Language::Python => python::build(&folder, &out, sandbox, output).await,
+            Language::C => c::build(&folder, &out, sandbox, output).await,
             Language::Rust => unreachable!("crates were built above"),
         };
         built.push(made.with_context(|| format!("{} was not built", package.display()))?);

@@ -316,11 +316,14 @@ async fn javascript() {
     assert_eq!(again["kept"], true);
 }
 
-/// The tool that the folder's virtual environment has, or the path.
+fn starts(program: &Path, arguments: &[&str]) -> bool {
+    Command::new(program).args(arguments).output().is_ok_and(|it| it.status.success())
+}
+
+/// The tool of the folder's virtual environment, or of the path.
 fn python_tools() -> Result<(), String> {
     let own = root().join("sdk/python/example/.venv/bin/componentize-py");
-    let started = |program: &Path| Command::new(program).arg("--version").output().is_ok_and(|it| it.status.success());
-    if started(&own) || started(Path::new("componentize-py")) {
+    if starts(&own, &["--version"]) || starts(Path::new("componentize-py"), &["--version"]) {
         return Ok(());
     }
     Err("componentize-py is neither in sdk/python/example/.venv nor on the path".to_owned())
@@ -332,4 +335,105 @@ async fn python() {
     same_checks(&component).await;
     let again = build(&root().join("sdk/python/example"), &scratch("python")).expect("it builds");
     assert_eq!(again["kept"], true);
+}
+
+fn zig() -> Result<(), String> {
+    let own = root().join("sdk/c/example/.venv/bin/python");
+    let module = ["-m", "ziglang", "version"];
+    if starts(&own, &module) || starts(Path::new("zig"), &["version"]) || starts(Path::new("python3"), &module) {
+        return Ok(());
+    }
+    Err("Zig is neither in sdk/c/example/.venv nor on the path".to_owned())
+}
+
+/// A copy of an SDK's folder elsewhere, with the tools of the original.
+fn moved(language: &str) -> tempfile::TempDir {
+    let elsewhere = tempfile::tempdir().expect("a folder");
+    let from = root().join("sdk").join(language);
+    copy_sources(&from, elsewhere.path());
+    let tools = from.join("example/.venv");
+    if let Ok(tools) = tools.canonicalize() {
+        std::os::unix::fs::symlink(tools, elsewhere.path().join("example/.venv")).expect("a link");
+    }
+    elsewhere
+}
+
+fn copy_sources(from: &Path, to: &Path) {
+    std::fs::create_dir_all(to).expect("a folder");
+    for entry in std::fs::read_dir(from).expect("the SDK").flatten() {
+        let (path, name) = (entry.path(), entry.file_name());
+        if entry.file_type().expect("its type").is_dir() {
+            if name != ".venv" && name != "target" {
+                copy_sources(&path, &to.join(name));
+            }
+        } else if entry.file_type().expect("its type").is_file() {
+            std::fs::copy(&path, to.join(name)).expect("a copy");
+        }
+    }
+}
+
+/// Compilers make the same bytes of the same source, wherever it lies.
+fn same_digest_elsewhere(language: &str) {
+    let elsewhere = moved(language);
+    let out = elsewhere.path().join("out");
+    let built = build(&elsewhere.path().join("example"), &out).unwrap_or_else(|said| panic!("{said}"));
+    let here = std::fs::read(scratch(language).join("jobs-0.1.0.wasm")).expect("the component");
+    let there = std::fs::read(built["file"].as_str().expect("a file")).expect("the component");
+    assert!(here == there, "the component of {language} depends on where its source lies");
+}
+
+#[tokio::test]
+async fn c() {
+    let Some(component) = component("c", zig()) else { return };
+    same_checks(&component).await;
+    same_digest_elsewhere("c");
+}
+
+/// Runs what tests an SDK, or its example, outside of a component.
+#[expect(clippy::print_stderr, reason = "a skipped test says so and why")]
+fn outside(command: &mut Command) {
+    let program = PathBuf::from(command.get_program());
+    if !starts(&program, &["--version"]) && !starts(&program, &["version"]) {
+        let why = format!("{command:?} was not run: {} cannot be started", program.display());
+        assert!(std::env::var("WINDLASS_TEST_LANGUAGES").as_deref() != Ok("all"), "{why}");
+        eprintln!("skipped: {why}");
+        return;
+    }
+    let ran = command.output().expect("it starts");
+    let said = [ran.stdout, ran.stderr].map(|it| String::from_utf8_lossy(&it).into_owned()).concat();
+    assert!(ran.status.success(), "{command:?}: {said}");
+}
+
+#[test]
+fn the_sdk_for_javascript_passes_its_tests() {
+    outside(Command::new("node").args(["--test", "test/"]).current_dir(root().join("sdk/js")));
+    if node_tools().is_ok() {
+        outside(Command::new("node").args(["--test", "test/"]).current_dir(root().join("sdk/js/example")));
+    }
+}
+
+#[test]
+fn the_sdk_for_python_passes_its_tests() {
+    for (folder, path) in [("sdk/python", "src"), ("sdk/python/example", "src:../src")] {
+        let mut command = Command::new("python3");
+        command.args(["-m", "unittest", "discover", "-s", "tests"]).env("PYTHONPATH", path);
+        outside(command.env("PYTHONDONTWRITEBYTECODE", "1").current_dir(root().join(folder)));
+    }
+}
+
+#[test]
+fn the_sdk_for_c_passes_its_tests() {
+    let scratch = scratch("c-outside");
+    std::fs::create_dir_all(&scratch).expect("a folder");
+    for sources in [&["tests/test_sdk.c"][..], &["example/plugin.c", "example/tests/test_jobs.c"]] {
+        let program = scratch.join(sources[0].replace('/', "-"));
+        let mut compiling = Command::new("cc");
+        compiling.args(["-std=gnu11", "-Wall", "-Wextra", "-Werror", "-Iinclude", "-Isrc"]).args(sources);
+        compiling.args(["src/json.c", "src/plugin.c", "src/windlass.c", "testing/windlass_mock.c", "-lm", "-o"]);
+        outside(compiling.arg(&program).current_dir(root().join("sdk/c")));
+        if program.is_file() {
+            let ran = Command::new(&program).output().expect("it starts");
+            assert!(ran.status.success(), "{}", String::from_utf8_lossy(&ran.stderr));
+        }
+    }
 }

@@ -9,6 +9,7 @@
 mod c;
 mod contract;
 mod core_module;
+mod go;
 mod javascript;
 mod kept;
 mod python;
@@ -56,14 +57,17 @@ pub(crate) enum Language {
     Python,
     /// A `windlass.toml`.
     C,
+    /// A `go.mod`.
+    Go,
 }
 
 impl Language {
-    const ALL: [(Self, &str); 4] = [
+    const ALL: [(Self, &str); 5] = [
         (Self::Rust, "Cargo.toml"),
         (Self::JavaScript, "package.json"),
         (Self::Python, "pyproject.toml"),
         (Self::C, "windlass.toml"),
+        (Self::Go, "go.mod"),
     ];
 
     /// The language of the plugin in a folder.
@@ -110,6 +114,7 @@ pub(crate) async fn build(
             Language::JavaScript => javascript::build(&folder, &out, sandbox, output).await,
             Language::Python => python::build(&folder, &out, sandbox, output).await,
             Language::C => c::build(&folder, &out, sandbox, output).await,
+            Language::Go => go::build(&folder, &out, sandbox, output).await,
             Language::Rust => unreachable!("crates were built above"),
         };
         built.push(made.with_context(|| format!("{} was not built", package.display()))?);

@@ -57,6 +57,15 @@ mod tests {
         assert!(of("cobol").is_empty());
     }
 
+    #[test]
+    fn the_example_in_javascript_has_the_tested_tools() {
+        let package = include_str!("../../../../sdk/js/example/package.json");
+        let package: serde_json::Value = serde_json::from_str(package).expect("JSON");
+        for (name, version) in of("javascript") {
+            assert_eq!(package["devDependencies"][&name], version, "{name}");
+        }
+    }
+
     #[tokio::test]
     async fn a_tool_that_is_missing_or_fails_says_so() {
         let missing = run(&mut Command::new("windlass-no-such-tool"), "install it").await.expect_err("it is not there");

@@ -16,7 +16,7 @@ use crate::output::{DIM, STRONG, styled};
 pub(crate) enum PluginCommand {
     /// Build plugins and embed their manifests
     #[command(
-        after_help = "The project file tells the language: Cargo.toml (Rust), package.json (JavaScript, TypeScript), pyproject.toml (Python), windlass.toml (C).\n\nExamples:\n  windlass plugin build plugins/jenkins plugins/helm\n  windlass plugin build sdk/js/example --out components"
+        after_help = "The project file tells the language: Cargo.toml (Rust), package.json (JavaScript, TypeScript), pyproject.toml (Python), windlass.toml (C), go.mod (Go).\n\nExamples:\n  windlass plugin build plugins/jenkins plugins/helm\n  windlass plugin build sdk/js/example --out components"
     )]
     Build {
         /// Folders with a project file

@@ -437,3 +437,26 @@ fn the_sdk_for_c_passes_its_tests() {
         }
     }
 }
+
+fn go() -> Result<(), String> {
+    if starts(&root().join("sdk/go/example/.venv/bin/go"), &["version"]) || starts(Path::new("go"), &["version"]) {
+        return Ok(());
+    }
+    Err("Go is neither in sdk/go/example/.venv nor on the path".to_owned())
+}
+
+#[tokio::test]
+async fn go_does_what_the_others_do() {
+    let Some(component) = component("go", go()) else { return };
+    same_checks(&component).await;
+    same_digest_elsewhere("go");
+}
+
+#[test]
+fn the_sdk_for_go_passes_its_tests() {
+    let own = root().join("sdk/go/example/.venv/bin/go");
+    let go = if own.is_file() { own } else { PathBuf::from("go") };
+    for folder in ["sdk/go", "sdk/go/example"] {
+        outside(Command::new(&go).args(["test", "./..."]).current_dir(root().join(folder)));
+    }
+}

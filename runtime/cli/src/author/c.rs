@@ -57,6 +57,8 @@ pub(super) async fn build(folder: &Path, out: &Path, sandbox: &Sandbox, output: 
             "-Wall",
             "-Wl,--strip-all",
         ])
+        // Zig's own 16 MiB would be every call's.
+        .arg("-Wl,-z,stack-size=262144")
         // The same bytes wherever the sources lie.
         .arg(format!("-ffile-prefix-map={}=plugin", folder.display()))
         .arg(format!("-ffile-prefix-map={}=sdk", sdk.display()))

@@ -100,12 +100,19 @@ fn head(view: &ReleaseView, now: Timestamp) -> String {
     };
     let end = if view.ended { view.updated_at } else { now };
     let took = took(view.created_at, end);
+    let mut marks = String::new();
+    if view.rehearsal {
+        marks.push_str(" · rehearsal");
+    }
+    if let Some(priority) = &view.priority {
+        marks.push_str(&format!(" · {priority}"));
+    }
     let trigger = view.rollback.as_ref().map(|it| format!(" ({})", rollback(it, now))).unwrap_or_default();
     format!(
         "{}  {}{trigger} {}",
         styled(STRONG, &view.release),
         styled(style, &view.state),
-        styled(DIM, format!("· {took}"))
+        styled(DIM, format!("· {took}{marks}"))
     )
 }
 

@@ -142,11 +142,12 @@ impl Release {
         let plan = self.plan.clone();
         let step = plan.step(index);
         let name = step.name.clone();
+        // Whatever somebody says: for what it would run against there need be no copy.
+        if self.created.rehearsal && plan.is_beyond_rehearsal(index) {
+            return self.record(events, Event::StepSkipped { step: name, reason: SkipReason::Rehearsal }, now);
+        }
         if let Some(PassedOver { by, reason, output }) = self.steps[index.as_usize()].passed_over.clone() {
             return self.skip(events, name, &by, reason, output.as_deref().cloned(), now);
-        }
-        if self.is_beyond_rehearsal(index) {
-            return self.record(events, Event::StepSkipped { step: name, reason: SkipReason::Rehearsal }, now);
         }
         // Who skips a step by hand says that its work is done or not needed, not that nothing after it is.
         let is_skipped = |it: &StepName| {
@@ -187,15 +188,6 @@ impl Release {
             Ok(questions) => self.record(events, Event::StepHeld { step: name, questions, until }, now),
             Err(error) => self.fail_unstarted(events, index, &error, now),
         }
-    }
-
-    /// Whether a step is a point of no return in a rehearsal, or comes after one.
-    fn is_beyond_rehearsal(&self, index: StepIndex) -> bool {
-        let is_left_out =
-            |it: StepIndex| self.steps[it.as_usize()].state == StepState::Skipped { reason: SkipReason::Rehearsal };
-        self.created.rehearsal
-            && !self.definition(index).finally
-            && (self.definition(index).pivot || self.plan.graph().parents(index).any(is_left_out))
     }
 
     /// Starts an item, or passes it over where somebody said so.

@@ -4,7 +4,7 @@
 //! **Invariant:** who is named here can end the wait: a step that is held or paused waits for people only
 //! while the release runs, one whose rollback is blocked only while it is rolled back.
 
-use windlass_model::event::{HeldBy, Operation};
+use windlass_model::event::{HeldBy, Operation, Outcome};
 use windlass_model::graph::StepIndex;
 use windlass_model::name::StepName;
 use windlass_model::time::Timestamp;
@@ -12,6 +12,9 @@ use windlass_model::time::Timestamp;
 use crate::approval;
 use crate::release::{Release, ReleaseState};
 use crate::step::{Stage, StepState};
+
+/// How long the reason of a failure is at most where lists show it.
+const WHY_CHARS_MAX: usize = 120;
 
 /// A wait: its cause, who owns it, when it is expected to end, and what one can do.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -204,7 +207,16 @@ impl Release {
         })
     }
 
-    /// What it is doing or waiting for, in one line.
+    /// Of a release that ended badly: the step that failed, or else what caused its rollback, in one short line.
+    fn why_not_succeeded(&self) -> Option<String> {
+        if matches!(self.outcome()?, Outcome::Succeeded | Outcome::Canceled) {
+            return None;
+        }
+        let failed = self.failures().next().map(|(step, error)| format!("{step}: {error}"));
+        Some(shortened(&failed.or_else(|| Some(self.rollback()?.trigger.clone()))?))
+    }
+
+    /// What it is doing or waiting for, or why it failed, in one line.
     pub fn headline(&self) -> String {
         if let Some(wait) = self.waits().into_iter().next() {
             return match wait.step {
@@ -218,11 +230,37 @@ impl Release {
         if let Some(newer) = &self.superseded_by {
             return format!("{}: {newer} is newer, and only the newest that waits goes on", self.state.name());
         }
+        if let Some(why) = self.why_not_succeeded() {
+            return format!("{}: {why}", self.state.name());
+        }
         let running: Vec<String> = self.active.iter().map(|it| self.name_of(*it).to_string()).collect();
         if running.is_empty() {
             self.state.name().to_owned()
         } else {
             format!("{} {}", self.state.name(), running.join(", "))
         }
+    }
+}
+
+/// The first line of a text, as far as lists show it.
+fn shortened(text: &str) -> String {
+    let line = text.lines().next().unwrap_or_default();
+    let mut short: String = line.chars().take(WHY_CHARS_MAX).collect();
+    if short.len() < text.len() {
+        short.push('…');
+    }
+    short
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_long_reason_is_shortened_and_says_so() {
+        assert_eq!(shortened("deploy: refused"), "deploy: refused");
+        assert_eq!(shortened("deploy: refused\nfor a reason"), "deploy: refused…");
+        let long = "é".repeat(WHY_CHARS_MAX + 1);
+        assert_eq!(shortened(&long), "é".repeat(WHY_CHARS_MAX) + "…");
     }
 }

@@ -129,6 +129,15 @@ impl Graph {
         self.edges.neighbors_directed(step.node(), Direction::Incoming).map(|it| StepIndex(it.index() as u32))
     }
 
+    /// All that `step` comes after.
+    pub fn ancestors(&self, step: StepIndex) -> std::collections::BTreeSet<StepIndex> {
+        let (mut open, mut seen) = (vec![step], std::collections::BTreeSet::new());
+        while let Some(next) = open.pop() {
+            open.extend(self.parents(next).filter(|it| seen.insert(*it)));
+        }
+        seen
+    }
+
     /// The steps whose rollback `step` asks to wait for, beside those that follow it.
     pub fn rolled_back_before(&self, step: StepIndex) -> impl Iterator<Item = StepIndex> + '_ {
         self.rollback_first.iter().filter(move |(_, later)| *later == step).map(|(first, _)| *first)

@@ -1,6 +1,6 @@
 //! A workflow with everything it will use pinned: what the first event of a release records.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 
@@ -21,6 +21,7 @@ pub struct Plan {
     graph: Graph,
     index: BTreeMap<StepName, StepIndex>,
     delivering: Vec<StepIndex>,
+    beyond_rehearsal: BTreeSet<StepIndex>,
     promises: bool,
 }
 
@@ -114,12 +115,19 @@ impl Plan {
         let requires = workflow.steps.iter().any(|it| !it.requires.is_empty());
         let nests = pins.iter().any(|it| matches!(it.runs, Runs::Plan(_)));
         let promises = requires || nests || !delivering.is_empty();
-        Ok(Self { workflow, pins, graph, index, delivering, promises })
+        let beyond_rehearsal = beyond_rehearsal(&workflow, &graph);
+        Ok(Self { workflow, pins, graph, index, delivering, beyond_rehearsal, promises })
     }
 
     /// The steps that deliver a version of a service.
     pub fn delivering(&self) -> &[StepIndex] {
         &self.delivering
+    }
+
+    /// Whether a rehearsal leaves this step out: it is a point of no return, or comes after one, and is not among what
+    /// runs last in any case.
+    pub fn is_beyond_rehearsal(&self, index: StepIndex) -> bool {
+        self.beyond_rehearsal.contains(&index)
     }
 
     /// Whether releases of it, or inside of them, may need or deliver versions of services.
@@ -174,6 +182,17 @@ impl Plan {
     pub fn to_json(&self) -> Vec<u8> {
         serde_json::to_vec(self).expect("a plan holds only what JSON can hold")
     }
+}
+
+fn beyond_rehearsal(workflow: &Workflow, graph: &Graph) -> BTreeSet<StepIndex> {
+    let mut beyond = BTreeSet::new();
+    for index in graph.steps() {
+        let step = &workflow.steps[index.as_usize()];
+        if !step.finally && (step.pivot || graph.parents(index).any(|it| beyond.contains(&it))) {
+            beyond.insert(index);
+        }
+    }
+    beyond
 }
 
 impl TryFrom<PlanDocument> for Plan {

@@ -5,6 +5,7 @@
 //! will do is live. Both are known before a release starts, so that a need which nobody will meet, or only whoever
 //! waits for it, is refused then, with the whole chain.
 
+mod outlook;
 mod promise;
 mod solve;
 

@@ -13,13 +13,15 @@ use std::fs;
 use std::io::{self, Write as _};
 use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use windlass_engine::Release;
 use windlass_model::event::{Event, Record};
 use windlass_model::name::ReleaseId;
-use windlass_store::{BackupReport, Derived, RepairReport, SledStore, verify_backup};
+use windlass_model::plan::Plan;
+use windlass_store::{BackupReport, Derived, RepairReport, SledStore, Store as _, verify_backup};
 
-use crate::driver::outline;
+use crate::driver::{self, outline};
 use crate::runtime::{Runtime, RuntimeError};
 use crate::state_directory::StateDirectory;
 
@@ -98,6 +100,68 @@ pub fn verify(backup: &Path) -> Result<BackupReport, RuntimeError> {
     }
 }
 
+/// What a restore aside has shown.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Proof {
+    /// What is in the backup.
+    pub report: BackupReport,
+    /// So many releases were replayed from their journals.
+    pub replayed: u64,
+}
+
+/// Restores a backup into a temporary folder, which is gone when this returns; checks the store that this gives,
+/// replays every journal, and writes the store out again, which must be the same backup. Blocks.
+pub fn prove(backup: &Path) -> Result<Proof, RuntimeError> {
+    let private = <fs::Permissions as std::os::unix::fs::PermissionsExt>::from_mode(0o700);
+    let aside = tempfile::Builder::new().prefix("windlass-verify-").permissions(private).tempdir();
+    let aside = aside.map_err(RuntimeError::Backup)?;
+    let state = aside.path().join("state");
+    let report = restore(backup, &state)?;
+    if !report.left_out.is_empty() {
+        return Err(refused(format!("it is not whole; left out were {}", report.left_out.join(", "))));
+    }
+    let store = SledStore::open(state.join(STORE))?;
+    let checked = store.check()?;
+    if !checked.is_sound() {
+        return Err(refused(format!("what it restores to is damaged: {:?}", checked.findings)));
+    }
+    let mut replayed = 0;
+    for outline in store.outlines()? {
+        let id = &outline.release;
+        let release = replay(&store, id).map_err(|why| refused(format!("{id} cannot be replayed: {why}")))?;
+        let follows = driver::outline(&release);
+        if (&follows.state, follows.open) != (&outline.state, outline.open) {
+            let text = format!("{id} is shown as `{}`, and its journal says `{}`", outline.state, follows.state);
+            return Err(refused(text));
+        }
+        replayed += 1;
+    }
+    let again = store.backup(aside.path().join("again"))?;
+    if again.digest != report.digest {
+        let text = format!("restored and written again it is another one: {} became {}", report.digest, again.digest);
+        return Err(refused(text));
+    }
+    drop(store);
+    aside.close().map_err(RuntimeError::Backup)?;
+    Ok(Proof { report, replayed })
+}
+
+fn refused(text: String) -> RuntimeError {
+    RuntimeError::Backup(io::Error::other(text))
+}
+
+fn replay(store: &SledStore, id: &ReleaseId) -> Result<Release, String> {
+    let records = store.journal(id).map_err(|error| error.to_string())?;
+    let Some(Event::ReleaseCreated(created)) = records.first().and_then(|it| it.events.first()) else {
+        return Err("its journal does not begin with its creation".to_owned());
+    };
+    let bytes = store.blob(&created.plan).map_err(|error| error.to_string())?;
+    let bytes = bytes.ok_or_else(|| format!("its plan {} is missing", created.plan))?;
+    let plan: Plan =
+        serde_json::from_slice(&bytes).map_err(|error| format!("its plan {} cannot be read: {error}", created.plan))?;
+    Release::replay(Arc::new(plan), &records).map_err(|error| error.to_string())
+}
+
 /// Makes a state directory of a backup, checking it on the way; refused where there is a store already. Blocks.
 pub fn restore(backup: &Path, state: &Path) -> Result<BackupReport, RuntimeError> {
     verify(backup)?;
@@ -111,4 +175,64 @@ pub fn restore(backup: &Path, state: &Path) -> Result<BackupReport, RuntimeError
     let report = windlass_store::restore(backup.join(STORE), state.store()).map_err(RuntimeError::Store)?;
     write_private(&state.root().join(TOPIC_KEY), &key).map_err(RuntimeError::Backup)?;
     Ok(report)
+}
+
+#[cfg(test)]
+mod tests {
+    use windlass_model::actor::Actor;
+    use windlass_model::event::Created;
+    use windlass_model::time::Timestamp;
+    use windlass_store::{Append, Outline};
+
+    use super::*;
+
+    /// A release whose plan is what these bytes are, in a backup in which every byte is as it was written.
+    async fn backed_up(folder: &Path, plan: &[u8]) -> PathBuf {
+        let store = SledStore::open(folder.join("store")).expect("opened");
+        let release: ReleaseId = "payments-1".parse().expect("an id");
+        let created = Created {
+            release: release.clone(),
+            plan: store.put_blob(plan.to_vec()).await.expect("put"),
+            components: Vec::new(),
+            parameters: serde_json::Value::Null,
+            requested_by: Actor::windlass(),
+            salt: [0; 16],
+            parent: None,
+            rehearsal: false,
+            claim: None,
+        };
+        let record = Record { at: Timestamp(1), events: vec![Event::ReleaseCreated(Box::new(created))] };
+        let outline = Outline {
+            release: release.clone(),
+            state: "running".to_owned(),
+            since: Timestamp(1),
+            created_at: Timestamp(1),
+            updated_at: Timestamp(1),
+            requested_by: "ana".to_owned(),
+            headline: String::new(),
+            open: true,
+            rest: None,
+            promises: false,
+            standing: None,
+            rehearsal: false,
+        };
+        store.append(Append { release, expected: 0, record, outline: Some(outline) }).await.expect("appended");
+        let backup = folder.join("kept");
+        fs::create_dir(&backup).expect("a folder");
+        store.backup(backup.join(STORE)).expect("backed up");
+        write_private(&backup.join(TOPIC_KEY), &[7; 32]).expect("written");
+        backup
+    }
+
+    #[tokio::test]
+    async fn a_backup_that_is_sound_byte_for_byte_and_cannot_go_on_is_refused() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let backup = backed_up(folder.path(), b"no plan").await;
+        verify(&backup).expect("every byte is as it was written");
+        let error = prove(&backup).expect_err("nobody can go on with it").to_string();
+        assert!(
+            error.contains("payments-1 cannot be replayed: its plan") && error.contains("cannot be read"),
+            "{error}"
+        );
+    }
 }

@@ -235,6 +235,7 @@ pub fn outline(release: &Release) -> Outline {
         rest: rest(release),
         promises: release.outcome().is_none() && release.plan().promises(),
         standing: standing(release).map(Box::new),
+        rehearsal: release.created().rehearsal,
     }
 }
 

@@ -14,6 +14,7 @@ pub mod backup;
 pub mod breakers;
 pub mod callbacks;
 pub mod catalog;
+mod circle;
 pub mod client;
 pub mod clock;
 pub mod components;

@@ -278,6 +278,7 @@ mod tests {
                 rest: None,
                 promises: false,
                 standing: None,
+                rehearsal: false,
             };
             let record = Record { at: Timestamp(number), events: vec![event] };
             let append = Append { release, expected: 0, record, outline: Some(outline) };

@@ -16,7 +16,7 @@ use windlass_model::name::StepName;
 use windlass_model::plan::Runs;
 use windlass_model::time::{Span, Timestamp};
 
-use crate::admission::QueueView;
+use crate::admission::{QueueView, unusual};
 use crate::nested::{self, Began};
 use crate::rehearsal::RehearsedView;
 use crate::step_log::Progress;
@@ -60,6 +60,9 @@ pub struct ReleaseView {
     /// Whether it is a rehearsal of its rollback, on copies.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub rehearsal: bool,
+    /// How urgent it is, where that is not as usual.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub priority: Option<String>,
     /// The last rehearsal of its workflow.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub rehearsed: Option<RehearsedView>,
@@ -213,6 +216,9 @@ pub struct WaitView {
     /// Of a release that waits for its turn: where it stands.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub queue: Option<QueueView>,
+    /// Of one that waits in a circle: who waits for whom, link by link. It does not end by itself.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub circle: Vec<String>,
 }
 
 /// A line of a release's story.
@@ -254,6 +260,7 @@ impl ReleaseView {
             plan: release.created().plan.to_string(),
             rollback: release.rollback().map(|it| RollbackView::of(release, it)),
             rehearsal: release.created().rehearsal,
+            priority: release.created().claim.as_ref().and_then(|it| unusual(it.priority)),
             rehearsed: None,
             phases: workflow.phases.iter().map(ToString::to_string).collect(),
             steps: workflow
@@ -287,6 +294,7 @@ impl ReleaseView {
                         _ => format!("windlass release {}", it.action),
                     },
                     queue: None,
+                    circle: Vec::new(),
                 })
                 .collect(),
             records: release.records(),

@@ -160,6 +160,7 @@ async fn release(store: &SledStore, number: u64, steps: u64, stays_open: bool) -
             rest: None,
             promises: false,
             standing: None,
+            rehearsal: false,
         };
         let record = Record { at, events: vec![event(number, expected, last)] };
         store.append(Append { release: release.clone(), expected, record, outline: Some(outline) }).await?;

@@ -158,6 +158,8 @@ pub struct Outline {
     /// For an open release: how it stands in its queues. None for one that began at once, belongs to no group and
     /// counts for the tenant of those who name none.
     pub standing: Option<Box<Standing>>,
+    /// Whether it is a rehearsal, on copies.
+    pub rehearsal: bool,
 }
 
 /// What ends the wait of a release in which nothing is going on.

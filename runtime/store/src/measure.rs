@@ -98,6 +98,7 @@ fn small_append(release: &ReleaseId, expected: u64) -> Append {
             rest: None,
             promises: false,
             standing: None,
+            rehearsal: false,
         }),
     }
 }

@@ -31,6 +31,12 @@ impl Witness {
     }
 
     fn ensure_its_turn(&self, step: StepIndex) -> Result<(), Violation> {
+        self.ensure_its_needs(step)?;
+        let passed_over = !self.is_item(step) && self.seen(step).passed_over.is_some();
+        ensure(!passed_over, "what somebody skipped does not start", || self.name(step).to_string())
+    }
+
+    fn ensure_its_needs(&self, step: StepIndex) -> Result<(), Violation> {
         ensure(self.goes_forward(step), "after a failure nothing new starts", || {
             format!("{} while the release is {:?}", self.name(step), self.phase)
         })?;
@@ -38,9 +44,7 @@ impl Witness {
         if self.is_item(step) {
             return self.ensure_item_may_begin(step);
         }
-        ensure(self.may_start(step), "no step before its needs", || self.name(step).to_string())?;
-        let passed_over = self.seen(step).passed_over.is_some();
-        ensure(!passed_over, "what somebody skipped does not start", || self.name(step).to_string())
+        ensure(self.may_start(step), "no step before its needs", || self.name(step).to_string())
     }
 
     /// Whether a step is a point of no return in a rehearsal, or comes after one.
@@ -56,17 +60,20 @@ impl Witness {
         reason: &SkipReason,
         within: &Within<'_>,
     ) -> Result<State, Violation> {
+        let beyond = self.is_beyond_rehearsal(step);
         if matches!(reason, SkipReason::Person { .. }) {
+            ensure(!beyond || self.is_item(step), REHEARSAL, || format!("{} is skipped by hand", self.name(step)))?;
             return self.passed_over(step, within);
         }
-        self.ensure_its_turn(step)?;
-        let beyond = self.is_beyond_rehearsal(step);
         if *reason == SkipReason::Rehearsal {
+            // Even if somebody skipped it: else what comes after it would run.
+            self.ensure_its_needs(step)?;
             ensure(beyond && !self.is_item(step), REHEARSAL, || format!("{} is left out", self.name(step)))?;
             self.seen_mut(step).left_out = true;
             self.counts.add("step: left out of a rehearsal");
             return Ok(State::Skipped { by_hand: false });
         }
+        self.ensure_its_turn(step)?;
         ensure(!beyond, REHEARSAL, || format!("{}: {reason:?}", self.name(step)))?;
         let definition = self.definition(step);
         let state = |it: &_| self.plan.index_of(it).map(|it| &self.seen(it).state);

@@ -3,7 +3,7 @@
 use clap::Subcommand;
 use windlass_model::time::Span;
 use windlass_server::api::{ReasonBody, SettingsBody};
-use windlass_server::breakers::BreakerView;
+use windlass_server::breakers::{BreakerView, Reach, TripView};
 
 use super::{Context, schedule};
 use crate::output::{BAD, DIM, GOOD, STRONG, WAIT, styled};
@@ -29,11 +29,11 @@ pub(crate) enum BreakerCommand {
         /// Which
         key: String,
     },
-    /// Open a breaker, until somebody resets it
+    /// Open a breaker, until somebody resets it; tells which releases it will hold and have rolled back
     #[command(
-        after_help = "Only the start of forward work is held: what runs goes on, and cancelling and rolling back are never held.\n\nExamples:\n  windlass breaker trip global --reason 'incident 4711'\n  windlass breaker trip workflow:payments --reason 'schema migration' --as ana"
+        after_help = "Only the start of forward work is held: what runs goes on, and cancelling and rolling back are never held.\n\nExamples:\n  windlass breaker trip connection:http/api --dry-run\n  windlass breaker trip global --reason 'incident 4711'\n  windlass breaker trip workflow:payments --reason 'schema migration' --as ana"
     )]
-    Trip(ReasonArgs),
+    Trip(TripArgs),
     /// Close a breaker; what it has counted is forgotten
     Reset(ReasonArgs),
 }
@@ -77,6 +77,21 @@ pub(crate) struct ReasonArgs {
     on_behalf_of: Option<String>,
 }
 
+#[derive(Debug, clap::Args)]
+pub(crate) struct TripArgs {
+    /// Which: connection:PLUGIN/CONNECTION, workflow:NAME or global
+    key: String,
+    /// Why; it is kept with the breaker
+    #[arg(long, required_unless_present = "dry_run")]
+    reason: Option<String>,
+    /// Only tell what it would come to
+    #[arg(long)]
+    dry_run: bool,
+    /// Do it as this person
+    #[arg(long = "as", value_name = "PERSON")]
+    on_behalf_of: Option<String>,
+}
+
 fn percent(text: &str) -> Result<u8, String> {
     let number = text.strip_suffix('%').unwrap_or(text);
     number.parse().map_err(|_| format!("`{text}` is no share: write a whole number of percent, for example `50%`"))
@@ -108,8 +123,13 @@ pub(crate) async fn breaker(command: BreakerCommand, context: &Context<'_>) -> a
             context.output.data(&serde_json::json!({ "unset": key }), |_| format!("{key} has no rule any more"));
             return Ok(0);
         }
-        BreakerCommand::Trip(ReasonArgs { key, reason, on_behalf_of }) => {
-            client.post(&path(&key, "/trip"), &ReasonBody { reason, on_behalf_of }).await?
+        BreakerCommand::Trip(TripArgs { key, reason, dry_run, on_behalf_of }) => {
+            let view: TripView = match reason.filter(|_| !dry_run) {
+                Some(reason) => client.post(&path(&key, "/trip"), &ReasonBody { reason, on_behalf_of }).await?,
+                None => client.get(&path(&key, "/trip")).await?,
+            };
+            context.output.data(&view, tripped);
+            return Ok(0);
         }
         BreakerCommand::Reset(ReasonArgs { key, reason, on_behalf_of }) => {
             client.post(&path(&key, "/reset"), &ReasonBody { reason, on_behalf_of }).await?
@@ -146,6 +166,20 @@ fn list(all: &[BreakerView]) -> String {
         format!("{}  {}{why}{waiting}\n", it.key, state(it))
     };
     all.iter().map(line).collect()
+}
+
+fn tripped(TripView { breaker, reach: Reach { holds, rolls_back } }: &TripView) -> String {
+    let mut out = breaker.as_ref().map(drawn).unwrap_or_default();
+    let will = if breaker.is_some() { "will hold" } else { "would hold" };
+    if holds.is_empty() {
+        out.push_str(&format!("  {will:<10} no open release\n"));
+    }
+    for (at, (release, steps)) in holds.iter().enumerate() {
+        let back = if rolls_back.contains(release) { ", and have it rolled back" } else { "" };
+        let (what, steps) = (if at == 0 { will } else { "" }, steps.join(", "));
+        out.push_str(&format!("  {what:<10} {release} before {steps}{back}\n"));
+    }
+    out
 }
 
 fn drawn(view: &BreakerView) -> String {

@@ -61,8 +61,18 @@ fn table(releases: &[OutlineView]) -> String {
     }
     let wide = releases.iter().map(|it| it.release.len()).max().unwrap_or(0);
     let lines = releases.iter().map(|it| {
-        let headline = if it.open { it.headline.as_str() } else { "" };
-        format!("{:wide$}  {:22} {}  {:10} {headline}\n", it.release, it.state, it.created_at, it.requested_by)
+        let says = if it.open { Some(it.headline.as_str()) } else { it.failure.as_deref() };
+        let marks = it.rehearsal.then_some("rehearsal").into_iter().chain(it.priority.as_deref());
+        let rest: Vec<&str> = marks.chain(says).collect();
+        let line = format!(
+            "{:wide$}  {:22} {}  {:10} {}",
+            it.release,
+            it.state,
+            it.created_at,
+            it.requested_by,
+            rest.join(" · ")
+        );
+        format!("{}\n", line.trim_end())
     });
     lines.collect()
 }

@@ -23,7 +23,12 @@ pub(crate) enum ScheduleCommand {
     )]
     Set(Box<SetArgs>),
     /// List schedules
-    List,
+    #[command(after_help = "Examples:\n  windlass schedule list\n  windlass schedule list --deleted")]
+    List {
+        /// Those that were deleted: who did that, when and why
+        #[arg(long)]
+        deleted: bool,
+    },
     /// Show a schedule: when it comes, what became of its firings, who changed it
     Show {
         /// Which
@@ -40,10 +45,14 @@ pub(crate) enum ScheduleCommand {
     Resume(ActArgs),
     /// Start a release of a schedule now, by its rules for one that still runs
     Run(ActArgs),
-    /// Forget a schedule; its releases stay
+    /// Delete a schedule; its releases stay, and `schedule list --deleted` tells who deleted it
+    #[command(after_help = "Example:\n  windlass schedule delete nightly --reason 'the pipeline starts it now'")]
     Delete {
-        /// Which
-        name: String,
+        #[command(flatten)]
+        who: ActArgs,
+        /// Why; kept with what is left of it
+        #[arg(long)]
+        reason: Option<String>,
     },
 }
 
@@ -121,17 +130,21 @@ pub(crate) async fn schedule(command: ScheduleCommand, context: &Context<'_>) ->
             Ok(view) => view,
             Err(code) => return Ok(code),
         },
-        ScheduleCommand::List => {
-            let all: Vec<ScheduleView> = context.client().await?.get("/v1/schedules").await?;
-            context.output.data(&all, |it| list(it));
+        ScheduleCommand::List { deleted } => {
+            let path = if deleted { "/v1/schedules?deleted=true" } else { "/v1/schedules" };
+            let all: Vec<ScheduleView> = context.client().await?.get(path).await?;
+            context.output.data(&all, |it| if deleted { list_deleted(it) } else { list(it) });
             return Ok(0);
         }
         ScheduleCommand::Show { name } => context.client().await?.get(&path(&name, "")).await?,
         ScheduleCommand::Pause(args) => act(args, "/pause", context).await?,
         ScheduleCommand::Resume(args) => act(args, "/resume", context).await?,
         ScheduleCommand::Run(args) => act(args, "/run", context).await?,
-        ScheduleCommand::Delete { name } => {
-            context.client().await?.delete(&path(&name, "")).await?;
+        ScheduleCommand::Delete { who: ActArgs { name, on_behalf_of }, reason } => {
+            let mut query = url::form_urlencoded::Serializer::new(String::new());
+            let given = [("reason", reason), ("as", on_behalf_of)];
+            query.extend_pairs(given.iter().filter_map(|(name, it)| Some((name, it.as_ref()?))));
+            context.client().await?.delete(&path(&name, &format!("?{}", query.finish()))).await?;
             context.output.data(&serde_json::json!({ "deleted": name }), |_| format!("{name} deleted"));
             return Ok(0);
         }
@@ -260,6 +273,22 @@ fn times_of(view: &ScheduleView) -> String {
         (None, Some(at)) => format!("once at {at} in {}", view.zone),
         (None, None) => String::new(),
     }
+}
+
+/// `nightly  0 22 * * 1-5  deleted by ana (local) at …: the pipeline starts it now`
+fn list_deleted(all: &[ScheduleView]) -> String {
+    if all.is_empty() {
+        return "no schedule was deleted".to_owned();
+    }
+    let line = |it: &ScheduleView| {
+        let times = it.cron.as_ref().or(it.at.as_ref()).map_or("", String::as_str);
+        let how = it.deleted.as_ref().map_or_else(String::new, |it| {
+            let why = if it.what.is_empty() { String::new() } else { format!(": {}", it.what) };
+            format!("deleted by {} ({}) at {}{why}", it.by, it.authenticated, it.at)
+        });
+        format!("{}  {times}  {how}\n", styled(STRONG, &it.name))
+    };
+    all.iter().map(line).collect()
 }
 
 fn list(all: &[ScheduleView]) -> String {

@@ -35,6 +35,7 @@ pub(crate) async fn validate(args: &ValidateArgs, context: &Context<'_>) -> anyh
     let client = if args.offline { None } else { Some(context.client().await?) };
     let mut checked = serde_json::Map::new();
     let mut good = true;
+    let mut refused = false;
     for file in &args.files {
         let (source, files) = read_with_used(file)?;
         let mut waits = Vec::new();
@@ -56,6 +57,15 @@ pub(crate) async fn validate(args: &ValidateArgs, context: &Context<'_>) -> anyh
                     Err(ClientError::Refused { body: ErrorBody { problems: Some(it), .. }, .. }) => {
                         (false, it.problems.into(), it.rendered)
                     }
+                    // Such as a parameter that this file does not have: the next one may.
+                    Err(ClientError::Refused { status, body }) if status.is_client_error() => {
+                        refused = true;
+                        if !context.output.is_json() {
+                            let error = anyhow::anyhow!("{}", body.error);
+                            context.output.error(&error.context(source.name().to_owned()));
+                        }
+                        (false, serde_json::json!([{ "severity": "error", "message": body.error }]), String::new())
+                    }
                     Err(error) => return Err(error.into()),
                 }
             }
@@ -76,7 +86,7 @@ pub(crate) async fn validate(args: &ValidateArgs, context: &Context<'_>) -> anyh
     if context.output.is_json() {
         context.output.data(&checked, |_| String::new());
     }
-    Ok(u8::from(!good))
+    Ok(if refused { 2 } else { u8::from(!good) })
 }
 
 /// How its releases wait for each other, in words: ` (tenant payments; group prod: 1 at a time, oldest first)`

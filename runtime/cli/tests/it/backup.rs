@@ -14,6 +14,20 @@ fn an_open_release_goes_on_from_a_backup() {
     assert_eq!((&report["releases"], &report["left_out"]), (&1.into(), &serde_json::json!([])), "{report}");
     let again = site.run(&["backup", "kept"]);
     assert!(again.code == Some(2) && again.stderr.contains("is there already"), "{again:?}");
+    // Restored aside, by who made it and by who only has it; nothing of that is left.
+    let temporary = site.state().with_file_name("temporary");
+    std::fs::create_dir(&temporary).expect("a folder");
+    let proves = |arguments: &[&str]| {
+        let ran = site.command(arguments).env("TMPDIR", &temporary).output().expect("it starts");
+        assert_eq!(std::fs::read_dir(&temporary).expect("readable").count(), 0, "{ran:?}");
+        ran
+    };
+    let proven = proves(&["--json", "backup", "verify", "kept"]);
+    let proven: serde_json::Value = serde_json::from_slice(&proven.stdout).expect("JSON");
+    assert_eq!((&proven["replayed"], &proven["digest"]), (&1.into(), &report["digest"]), "{proven}");
+    let proven = proves(&["backup", "kept-and-proven", "--verify-after"]);
+    let text = String::from_utf8_lossy(&proven.stdout);
+    assert!(proven.status.success() && text.contains("1 releases replayed, the same digest"), "{proven:?}");
     let folder = site.state().with_file_name("kept");
     let secret = std::fs::read(counterparts.secret()).expect("the secret");
     let secret = String::from_utf8(secret).expect("text");
@@ -52,7 +66,7 @@ fn a_damaged_backup_is_refused_and_leaves_nothing() {
     let middle = bytes.len() / 2;
     bytes[middle] ^= 1;
     std::fs::write(&largest, bytes).expect("writable");
-    for arguments in [&["restore", "kept", "--verify"][..], &["restore", "kept"]] {
+    for arguments in [&["restore", "kept", "--verify"][..], &["restore", "kept"], &["backup", "verify", "kept"]] {
         let empty = Site::empty();
         let mut command = empty.command(&[]);
         let ran =

@@ -196,6 +196,52 @@ fn tenants_have_their_share_and_an_installation_as_much_as_it_can_take() {
 }
 
 #[test]
+fn what_runs_is_counted_without_limits_and_what_is_urgent_says_so() {
+    let site = site();
+    site.write("plain.yaml", &file("plain", ""));
+    let mut serve = site.serve();
+    start(&site, "plain", &["--priority", "urgent"]);
+    start(&site, "plain", &[]);
+    runs(&site, "plain-1");
+    runs(&site, "plain-2");
+    let counted = || {
+        let all = site.json(&["limit", "list"]);
+        assert_eq!((&all[0]["running_now"], &all[0]["waiting_now"]), (&json!(2), &json!(0)), "{all}");
+    };
+    counted();
+    let list = site.json(&["release", "list"]);
+    assert_eq!((&list[0]["priority"], &list[1]["priority"]), (&json!("urgent"), &Value::Null), "{list}");
+    let drawn = site.good(&["release", "list"]).stdout;
+    assert_eq!(drawn.matches("urgent").count(), 1, "{drawn}");
+    assert!(
+        site.good(&["release", "show", "plain-1"]).stdout.lines().next().is_some_and(|it| it.ends_with("· urgent"))
+    );
+    assert_eq!(site.show("plain-2").expect("a release").priority, None);
+    // Whoever only looks tells the same.
+    serve.kill_9();
+    counted();
+}
+
+#[test]
+fn of_several_files_each_is_validated_though_one_does_not_take_the_parameters() {
+    let site = site();
+    let _serve = site.serve();
+    let version = "parameters: { version: { type: string } }\n";
+    for (name, top) in [("first", ""), ("second", version), ("third", version)] {
+        site.write(&format!("{name}.yaml"), &file(name, top));
+    }
+    let arguments = ["validate", "first.yaml", "second.yaml", "third.yaml", "--param", "version=1"];
+    let ran = site.run(&arguments);
+    assert_eq!(ran.code, Some(2), "{ran:?}");
+    assert!(ran.stderr.contains("first.yaml: ") && ran.stderr.contains("version"), "{ran:?}");
+    assert_eq!(ran.stdout.matches("can be released").count(), 2, "{ran:?}");
+    let json = site.run(&[&["--json"], &arguments[..]].concat());
+    let checked: Value = serde_json::from_str(&json.stdout).expect("JSON");
+    let said = checked["first.yaml"][0]["message"].as_str().expect("a message");
+    assert!(json.code == Some(2) && said.contains("version") && checked["third.yaml"] == json!([]), "{checked}");
+}
+
+#[test]
 fn when_too_many_wait_more_are_refused_and_nothing_is_left_of_them() {
     let site = site();
     site.write("a.yaml", &file("a", "concurrency: { group: one }\n"));
@@ -286,7 +332,8 @@ fn a_release_inside_of_another_is_in_its_place_and_waits_for_no_limit() {
 fn a_place_is_kept_through_a_pause_and_a_rollback_until_the_release_is_over() {
     let site = site();
     site.write("outer.yaml", OUTER);
-    site.write("part.yaml", &PART.replace("GROUP", "one"));
+    // There is no way back for the inner release, so that its step's rollback waits for a person.
+    site.write("part.yaml", &PART.replace("GROUP", "one").replace("uses: noop/noop", "uses: noop/noop, pivot: true"));
     let _serve = site.serve();
     start(&site, "outer", &[]);
     runs(&site, "outer-1");
@@ -294,9 +341,10 @@ fn a_place_is_kept_through_a_pause_and_a_rollback_until_the_release_is_over() {
     let text = "group one: outer-1 runs; 1st of 1 in line";
     queued(&site, "outer-2", text);
     site.good(&["release", "pause", "outer-1", "--reason", "lunch"]);
-    // Of the inner release nothing is left, so that its step's rollback waits for a person.
+    // Old as it is, the inner release stays as long as the outer one is open.
     site.ended("part-1");
     site.good(&["store", "expire", "--older-than", "1ms"]);
+    assert!(site.show("part-1").is_some());
     site.good(&["release", "rollback", "outer-1", "--reason", "back"]);
     site.until("outer-1", "its rollback is blocked", |it| it.state == "rollback blocked");
     queued(&site, "outer-2", text);

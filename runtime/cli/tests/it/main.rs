@@ -7,6 +7,7 @@ mod artifact;
 mod backup;
 mod breaker;
 mod callback;
+mod circles;
 mod concurrency;
 mod crash;
 mod crash_helm;

@@ -92,6 +92,13 @@ fn a_failed_rehearsal_is_none() {
     ]);
     assert_eq!(ran.code, Some(1), "{ran:?}");
     assert!(ran.stdout.contains("not rehearsed: payments-1 is failed"), "{ran:?}");
+    let list = site.json(&["release", "list"]);
+    let failure = list[0]["failure"].as_str().expect("a reason");
+    assert!(list[0]["rehearsal"] == true && failure.starts_with("build: "), "{list}");
+    let drawn = site.good(&["release", "list"]).stdout;
+    assert!(drawn.contains(&format!("rehearsal · {failure}")), "{drawn}");
+    let shown = site.good(&["release", "show", "payments-1"]).stdout;
+    assert!(shown.lines().next().is_some_and(|it| it.ends_with("· rehearsal")), "{shown}");
     let run = ["run", "payments.yaml", "--param", "version=1.2.3", "--detach"];
     refused(&site, &run, &["payments-1, ended as failed, before it came to the rollback"]);
 }
@@ -154,7 +161,19 @@ fn an_open_breaker_rolls_back_a_release_that_says_so() {
         site.good(&["run", file, "--detach"]);
         site.until(release, "it waits for approval", |it| it.waits.iter().any(|it| it.cause == "approval"));
     }
-    site.good(&["breaker", "trip", "connection:http/api", "--as", "ana", "--reason", "it sheds load"]);
+    let reach = site.json(&["breaker", "trip", "connection:http/api", "--dry-run"])["reach"].clone();
+    let held = serde_json::json!({ "held-1": ["look"], "wave-1": ["look"] });
+    assert_eq!((&reach["holds"], &reach["rolls_back"]), (&held, &serde_json::json!(["wave-1"])));
+    assert_eq!(site.json(&["breaker", "list"]), serde_json::json!([]), "nothing was opened");
+    // Both have begun, so their workflows' breakers hold nothing; where all is held and nothing is left to come
+    // before, it is the same.
+    let reach = |key: &str| site.json(&["breaker", "trip", key, "--dry-run"])["reach"].clone();
+    assert_eq!(reach("workflow:wave"), serde_json::json!({ "holds": {}, "rolls_back": [] }));
+    assert_eq!(reach("global")["rolls_back"], serde_json::json!(["wave-1"]));
+    let tripped = ["breaker", "trip", "connection:http/api", "--as", "ana", "--reason", "it sheds load"];
+    let said = site.good(&tripped).stdout;
+    assert!(said.contains("will hold  held-1 before look\n"), "{said}");
+    assert!(said.contains("wave-1 before look, and have it rolled back"), "{said}");
     for release in ["wave-1", "held-1"] {
         site.good(&["release", "approve", release, "--as", "ana"]);
     }

@@ -173,9 +173,22 @@ fn one_that_runs_by_hand_waits_for_the_last_one_or_cancels_it() {
     assert_eq!(site.ended("held-2").state, "canceled");
     site.until("held-3", "the newest runs", |it| !it.waits.is_empty());
     assert_eq!(site.show("held-3").expect("a release").parameters["version"], "2");
-    site.good(&["schedule", "delete", "held"]);
+    site.good(&["schedule", "delete", "held", "--reason", "the pipeline does it", "--as", "ben"]);
+    let gone = site.json(&["schedule", "list", "--deleted"]);
+    let told = (&gone[0]["name"], &gone[0]["state"], &gone[0]["deleted"]["by"], &gone[0]["deleted"]["what"]);
+    let text = |it: &str| serde_json::Value::String(it.to_owned());
+    let expected = [text("held"), text("deleted"), text("ben"), text("the pipeline does it")];
+    assert_eq!([told.0, told.1, told.2, told.3], expected.each_ref(), "{gone}");
+    let drawn = site.good(&["schedule", "list", "--deleted"]).stdout;
+    assert!(drawn.contains("deleted by ben (") && drawn.contains(": the pipeline does it"), "{drawn}");
     let gone = site.run(&["schedule", "show", "held"]);
     assert!(gone.code == Some(2) && gone.stderr.contains("there is no schedule `held`; there are none"), "{gone:?}");
+    // Set anew it is there again, and keeps its story.
+    let again = set("skip");
+    let changes: Vec<&str> = list(&again, "changes").iter().filter_map(|it| it["what"].as_str()).collect();
+    assert_eq!(changes.last_chunk(), Some(&["deleted: the pipeline does it", "set"]), "{again}");
+    assert_eq!(again["history"][0]["release"], "held-1");
+    assert_eq!(site.json(&["schedule", "list", "--deleted"]), serde_json::json!([]));
 }
 
 #[test]

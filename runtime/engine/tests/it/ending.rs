@@ -38,6 +38,22 @@ fn phased(text: &str, rules: PhaseRules) -> Workflow {
 }
 
 #[test]
+fn a_release_that_ended_badly_says_why_in_one_short_line() {
+    let mut world =
+        World::new(workflow("build -> deploy"), Pins::default(), &[("deploy", fails(FailureClass::Invalid))]);
+    world.run();
+    let headline = world.release.headline();
+    assert!(headline.starts_with("failed: deploy: ") && headline.contains("invalid"), "{headline}");
+    let mut world = World::new(workflow("build"), Pins::default(), &[]);
+    world.run();
+    assert_eq!(world.release.headline(), "succeeded");
+    world.intervene(Intervention::Rollback).expect("it succeeded");
+    world.run();
+    let headline = world.release.headline();
+    assert!(headline.starts_with("rolled back: ") && headline.len() > "rolled back: ".len(), "{headline}");
+}
+
+#[test]
 fn what_runs_last_runs_however_the_release_ends() {
     for (script, outcome, how, b) in [
         (vec![], Outcome::Succeeded, "succeeded", "succeeded"),

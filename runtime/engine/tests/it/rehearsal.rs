@@ -64,6 +64,24 @@ fn a_rehearsal_ends_before_the_point_of_no_return() {
 }
 
 #[test]
+fn a_point_of_no_return_that_somebody_skips_leads_nowhere_in_a_rehearsal() {
+    let mut workflow = workflow("build -> switch -> clean");
+    workflow.steps[1].pivot = true;
+    let mut world = World::rehearsal(workflow, &[]);
+    world.intervene(Intervention::Skip { step: "switch".parse().expect("a name"), output: None }).expect("it may");
+    world.run();
+    expect![[r#"
+        run build
+        rollback build
+        rolled back
+    "#]]
+    .assert_eq(&world.story());
+    for step in ["switch", "clean"] {
+        assert_eq!(*world.state(step), StepState::Skipped { reason: SkipReason::Rehearsal }, "{step}");
+    }
+}
+
+#[test]
 fn a_rehearsal_that_fails_ends_as_its_file_says() {
     let mut world = World::rehearsal(workflow("build -> deploy"), &[("deploy", fails(FailureClass::Invalid))]);
     world.run();

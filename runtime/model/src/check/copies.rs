@@ -1,11 +1,12 @@
 //! Workflows on copies: other connections take the place of those that a file names.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use crate::connection::{Connection, Tool};
+use crate::digest::Digest;
 use crate::manifest::Effect;
 use crate::name::{ConnectionName, PluginName, StepName, ToolName};
-use crate::plan::Plan;
+use crate::plan::{Plan, Runs};
 use crate::problem::{did_you_mean, listed};
 use crate::workflow::Connections;
 
@@ -60,22 +61,40 @@ fn named(connections: &Connections) -> Vec<&ConnectionName> {
     }
 }
 
-/// What is wrong with running these plans on these copies: something is written to a system for which no copy was
-/// given, or a copy takes the place of nothing.
-pub fn check_copies<'p>(plans: impl Iterator<Item = &'p Plan>, copies: &Copies) -> Vec<String> {
-    let mut names: Vec<&ConnectionName> = Vec::new();
+/// The plans of which a rehearsal runs something: not those that only steps run which it leaves out.
+fn rehearsed<'p>(whole: &'p Plan, inner: &'p [Plan]) -> Vec<&'p Plan> {
+    let inner: BTreeMap<Digest, &Plan> = inner.iter().map(|it| (Digest::of(&it.to_json()), it)).collect();
+    let (mut plans, mut open, mut seen) = (Vec::new(), vec![whole], BTreeSet::new());
+    while let Some(plan) = open.pop() {
+        for index in plan.graph().steps().filter(|it| !plan.is_beyond_rehearsal(*it)) {
+            if let Runs::Plan(digest) = plan.pin(index).runs
+                && seen.insert(digest)
+            {
+                open.extend(inner.get(&digest));
+            }
+        }
+        plans.push(plan);
+    }
+    plans
+}
+
+/// What is wrong with rehearsing this plan, and those inside of it, on these copies: something is written to a system
+/// for which no copy was given, or a copy takes the place of nothing.
+pub fn check_copies(whole: &Plan, inner: &[Plan], copies: &Copies) -> Vec<String> {
     let mut writes: BTreeMap<&ConnectionName, &StepName> = BTreeMap::new();
-    for plan in plans {
-        for index in plan.graph().steps() {
-            let (step, pin) = (plan.step(index), plan.pin(index));
+    for plan in rehearsed(whole, inner) {
+        for index in plan.graph().steps().filter(|it| !plan.is_beyond_rehearsal(*it)) {
+            let step = plan.step(index);
             for name in named(&step.connections) {
-                names.push(name);
-                if pin.effect != Effect::Read && !copies.contains_key(name) {
+                if plan.pin(index).effect != Effect::Read && !copies.contains_key(name) {
                     writes.entry(name).or_insert(&step.name);
                 }
             }
         }
     }
+    let plans = inner.iter().chain([whole]);
+    let mut names: Vec<&ConnectionName> =
+        plans.flat_map(|it| &it.workflow().steps).flat_map(|it| named(&it.connections)).collect();
     names.sort();
     names.dedup();
     let no_copy = writes.iter().map(|(name, step)| {

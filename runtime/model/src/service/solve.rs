@@ -5,7 +5,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use semver::Version;
 
-use super::{Delivery, Need, Place, Promise, PromisedDelivery};
+use super::outlook::{Coming, Outlook};
+use super::{Need, Place, Promise};
 
 /// What is known of services when somebody asks.
 #[derive(Debug, Clone, Default)]
@@ -28,79 +29,47 @@ pub struct PlannedWait {
 }
 
 impl Known {
-    fn is_live(&self, need: &Need) -> bool {
+    pub(super) fn is_live(&self, need: &Need) -> bool {
         self.live.get(&need.place).is_some_and(|it| need.version.matches(it))
     }
+}
 
-    fn deliveries(&self) -> impl Iterator<Item = (&str, &PromisedDelivery)> {
-        self.promises.iter().flat_map(|(release, it)| it.deliveries.iter().map(move |it| (release.as_str(), it)))
-    }
-
-    /// The deliveries that can come about, by release and place in its promise.
-    fn possible(&self) -> BTreeSet<(&str, usize)> {
-        let mut possible: BTreeSet<(&str, usize)> = BTreeSet::new();
-        loop {
-            let before = possible.len();
-            for (release, promise) in &self.promises {
-                for (at, promised) in promise.deliveries.iter().enumerate() {
-                    let is_met = |it: &usize| self.will_be_met(&promise.needs[*it].need, &possible);
-                    if !possible.contains(&(release.as_str(), at)) && promised.after.iter().all(is_met) {
-                        possible.insert((release, at));
-                    }
-                }
-            }
-            if possible.len() == before {
-                return possible;
-            }
-        }
-    }
-
-    fn will_be_met(&self, need: &Need, possible: &BTreeSet<(&str, usize)>) -> bool {
-        self.is_live(need) || self.deliverer(need, possible).is_some()
-    }
-
-    fn deliverer(&self, need: &Need, possible: &BTreeSet<(&str, usize)>) -> Option<(&str, &Delivery)> {
-        possible.iter().find_map(|(release, at)| {
-            let (release, promise) = self.promises.get_key_value(*release)?;
-            let delivery = &promise.deliveries.get(*at)?.delivery;
-            need.is_met_by(delivery).then_some((release.as_str(), delivery))
-        })
-    }
-
-    /// Why a need will not be met, link by link.
-    fn chain(&self, need: &Need, seen: &mut Vec<Need>) -> Vec<String> {
-        seen.push(need.clone());
-        let Some((release, promised)) = self.deliveries().find(|(_, it)| need.is_met_by(&it.delivery)) else {
-            return vec![self.nobody(need)];
+/// Why a need will not be met, link by link.
+fn chain(known: &Known, outlook: &Outlook<'_>, need: &Need) -> Vec<String> {
+    let (mut links, mut seen, mut need) = (Vec::new(), BTreeSet::new(), need);
+    loop {
+        seen.insert(need.to_string());
+        let Some(Coming { release, promised, needs, .. }) = outlook.promised(need) else {
+            links.push(nobody(known, outlook, need));
+            return links;
         };
         let mut link = format!("{release} is to deliver {} (step `{}`)", promised.delivery, promised.step);
-        let possible = self.possible();
-        let needs = self.promises.get(release).map(|it| it.needs.as_slice()).unwrap_or_default();
-        let unmet = promised.after.iter().map(|it| &needs[*it]).find(|it| !self.will_be_met(&it.need, &possible));
-        let Some(unmet) = unmet else { return vec![link] };
-        link.push_str(&format!(" after {} is live, which its step `{}` requires", unmet.need, unmet.step));
-        let mut links = vec![link];
-        if seen.contains(&unmet.need) {
-            links.push("and that is where this began: it is a circle".to_owned());
-        } else {
-            links.extend(self.chain(&unmet.need, seen));
-        }
-        links
-    }
-
-    fn nobody(&self, need: &Need) -> String {
-        let live = match self.live.get(&need.place) {
-            Some(version) => format!("live is {version}"),
-            None => "none is live".to_owned(),
+        let unmet = promised.after.iter().map(|it| &needs[*it]).find(|it| !outlook.will_be_met(&it.need));
+        let Some(unmet) = unmet else {
+            links.push(link);
+            return links;
         };
-        let others: Vec<String> = self
-            .deliveries()
-            .filter(|(_, it)| it.delivery.place == need.place)
-            .map(|(release, it)| format!("{release} is to deliver {}", it.delivery.version))
-            .collect();
-        let others = if others.is_empty() { String::new() } else { format!(", {}", others.join(", ")) };
-        format!("nobody is to deliver {need}: {live}{others}")
+        link.push_str(&format!(" after {} is live, which its step `{}` requires", unmet.need, unmet.step));
+        links.push(link);
+        if seen.contains(&unmet.need.to_string()) {
+            links.push("and that is where this began: it is a circle".to_owned());
+            return links;
+        }
+        need = &unmet.need;
     }
+}
+
+fn nobody(known: &Known, outlook: &Outlook<'_>, need: &Need) -> String {
+    let live = match known.live.get(&need.place) {
+        Some(version) => format!("live is {version}"),
+        None => "none is live".to_owned(),
+    };
+    let others: Vec<String> = outlook
+        .to(&need.place)
+        .map(|it| format!("{} is to deliver {}", it.release, it.promised.delivery.version))
+        .collect();
+    let others = if others.is_empty() { String::new() } else { format!(", {}", others.join(", ")) };
+    format!("nobody is to deliver {need}: {live}{others}")
 }
 
 /// What a release will wait for; refused, with the whole chain of each, when something of it will never be there.
@@ -108,20 +77,20 @@ impl Known {
 /// `known` holds the promise of the release itself, too.
 pub fn plan_waits(known: &Known, release: &str) -> Result<Vec<PlannedWait>, Vec<String>> {
     let (mut waits, mut refused) = (Vec::new(), Vec::new());
-    let possible = known.possible();
+    let outlook = Outlook::of(known);
     for promised in known.promises.get(release).map(|it| it.needs.as_slice()).unwrap_or_default() {
         let need = &promised.need;
         if known.is_live(need) {
             continue;
         }
-        match known.deliverer(need, &possible) {
-            Some((by, delivery)) => waits.push(PlannedWait {
+        match outlook.deliverer(need) {
+            Some(it) => waits.push(PlannedWait {
                 step: promised.step.clone(),
                 need: need.clone(),
-                by: (by.to_owned(), delivery.version.clone()),
+                by: (it.release.to_owned(), it.promised.delivery.version.clone()),
             }),
             None => {
-                let chain = known.chain(need, &mut Vec::new()).join("; ");
+                let chain = chain(known, &outlook, need).join("; ");
                 refused.push(format!("step `{}` requires {need}; {chain}", promised.step));
             }
         }
@@ -131,20 +100,22 @@ pub fn plan_waits(known: &Known, release: &str) -> Result<Vec<PlannedWait>, Vec<
 
 /// How a need stands that is not met, in words, and the release that is to meet it.
 pub fn describe(known: &Known, need: &Need) -> (String, Option<String>) {
-    match known.deliverer(need, &known.possible()) {
-        Some((release, delivery)) => {
+    let outlook = Outlook::of(known);
+    match outlook.deliverer(need) {
+        Some(Coming { release, promised, .. }) => {
             let live = known.live.get(&need.place).map(|it| format!(", live is {it}")).unwrap_or_default();
-            let text = format!("requires {need}; {release} is to deliver {}{live}", delivery.version);
-            (text, Some(release.to_owned()))
+            let text = format!("requires {need}; {release} is to deliver {}{live}", promised.delivery.version);
+            (text, Some((*release).to_owned()))
         }
-        None => (format!("requires {need}; {}", known.chain(need, &mut Vec::new()).join("; ")), None),
+        None => (format!("requires {need}; {}", chain(known, &outlook, need).join("; ")), None),
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::service::{PromisedNeed, parse_requirement, parse_version};
+    use crate::service::outlook::COMPARED;
+    use crate::service::{Delivery, PromisedDelivery, PromisedNeed, parse_requirement, parse_version};
 
     fn place(service: &str) -> Place {
         Place { environment: "production".parse().expect("a name"), service: service.parse().expect("a name") }
@@ -229,6 +200,35 @@ mod tests {
         let refused = refusal(&circle, "pay-1");
         for link in ["ledger-7 is to deliver", "bank-3 is to deliver", "pay-1 is to deliver", "it is a circle"] {
             assert!(refused.contains(link), "{link}: {refused}");
+        }
+    }
+
+    /// So many releases, each to deliver after the one before it; and how often that was looked at.
+    fn work(releases: usize, text: impl Fn(usize) -> String, asked: &Need) -> (String, usize) {
+        let promises = (0..releases).map(|at| (format!("r-{at}"), promise(&text(at)))).collect();
+        let known = Known { live: BTreeMap::new(), promises };
+        COMPARED.set(0);
+        let (text, _) = describe(&known, asked);
+        (text, COMPARED.get())
+    }
+
+    #[test]
+    fn explaining_a_wait_costs_so_much_per_promise_and_no_more() {
+        let link = |at: usize| format!("s{at} 1 < s{} ^1", at + 1);
+        for releases in [1000, 4000] {
+            // Each waits for the next one, and the last one for nobody, or for nothing.
+            let (text, compared) = work(releases, link, &need("s0", "^1"));
+            assert_eq!(text.matches("is to deliver").count(), releases + 1, "{releases}");
+            assert!(compared <= 4 * releases, "{releases} releases, compared {compared} times");
+            let last = |at: usize| if at + 1 == releases { format!("s{at} 1") } else { link(at) };
+            let (text, compared) = work(releases, last, &need("s0", "^1"));
+            assert!(text.ends_with("r-0 is to deliver 1.0.0"), "{text}");
+            assert!(compared <= 4 * releases, "{releases} releases, compared {compared} times");
+            // All in one place, and asking for what is the same.
+            let same = |at: usize| format!("api {}.0 < core ^1", at + 1);
+            let (text, compared) = work(releases, same, &need("api", "^1"));
+            assert!(text.ends_with("nobody is to deliver core ^1 in production: none is live"), "{text}");
+            assert!(compared <= 4 * releases, "{releases} releases, compared {compared} times");
         }
     }
 

@@ -1,6 +1,7 @@
 //! The model crate's tests from outside: files in, problems, plans and drawings out.
 
 mod catalog;
+mod copies;
 mod draw;
 mod fuzz;
 mod plan;

@@ -75,7 +75,10 @@ impl Door {
     fn take_place(&self, release: &Release) {
         let admission = &self.runtime.inner.admission;
         if admission.concerns(release) {
-            admission.queue().resume(entrant(release), now());
+            let stirred = admission.queue().resume(entrant(release), now());
+            if !stirred.is_empty() {
+                self.runtime.stir(stirred);
+            }
         }
     }
 

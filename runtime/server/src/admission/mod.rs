@@ -12,6 +12,7 @@ mod door;
 mod limits;
 mod line;
 mod queue;
+mod setting;
 mod view;
 
 #[cfg(test)]
@@ -36,8 +37,11 @@ use self::limits::{Allowed, Limit, Limits};
 pub use self::limits::{LIMIT_MAX, LimitScope, WAITING_MAX};
 use self::queue::{Entrant, Entry, Queue};
 pub use self::view::{LimitView, QueueView};
+use crate::circle::{Goal, Planned, Waits};
 use crate::clock::now;
-use crate::runtime::{Inner, Runtime, RuntimeError, lock};
+use crate::plans::KeptPlan;
+use crate::runtime::{Runtime, RuntimeError, lock};
+use crate::services::THIS;
 use crate::view::ReleaseView;
 
 /// Why a release is not started, or a limit not set.
@@ -46,6 +50,16 @@ pub enum AdmissionError {
     /// Its group has no name.
     #[error(transparent)]
     Group(#[from] UnresolvedGroup),
+    /// It would wait for who waits for it.
+    #[error(
+        "{text}: cancel one of them first (`windlass release cancel {holder} --reason …`), or start it in another group"
+    )]
+    Circle {
+        /// The whole chain.
+        text: String,
+        /// Who has the place.
+        holder: String,
+    },
     /// Too many wait already.
     #[error(
         "{waiting} releases{} wait already, and {limit} may: start it when fewer do, or let more wait (`windlass limit set{} --waiting N`)",
@@ -183,6 +197,18 @@ impl Admission {
             restore(&mut self.queue(), outline, is_admitted);
         }
     }
+}
+
+/// A priority by its name, where it is not the usual one.
+pub(crate) fn unusual(priority: Priority) -> Option<String> {
+    (priority != Priority::default()).then(|| priority.name().to_owned())
+}
+
+fn waits_for(what: &str, whom: &[ReleaseId]) -> Waits {
+    let names: Vec<String> = whom.iter().take(3).map(ToString::to_string).collect();
+    let more = if whom.len() > names.len() { format!(" and {} more", whom.len() - names.len()) } else { String::new() };
+    let text = format!("waits for {what}, which {}{more} must leave first", names.join(", "));
+    Waits { step: None, text, any_of: whom.iter().map(Goal::end).collect(), is_for_place: true }
 }
 
 fn limits_of(kept: &BTreeMap<LimitScope, Limit>) -> Limits {
@@ -358,6 +384,47 @@ impl Runtime {
         }
     }
 
+    /// Whether, as far as this process knows, nobody waits for a place.
+    pub(crate) fn nobody_waits(&self) -> bool {
+        self.drives() && self.inner.admission.queue().is_idle()
+    }
+
+    /// What a queued release waits for.
+    pub(crate) fn waits_for_place(&self, release: &ReleaseId) -> Option<Waits> {
+        let found = if self.drives() {
+            self.inner.admission.queue().waits_for(release, now())
+        } else {
+            self.line_as_found()?.waits_for(release, now())
+        };
+        found.map(|(what, whom)| waits_for(&what, &whom))
+    }
+
+    /// Refuses a release that would wait for the end of those that wait for what only it would deliver: it is certain
+    /// that nobody of them would go on.
+    pub(crate) async fn check_circle(
+        &self,
+        kept: &KeptPlan,
+        parameters: &serde_json::Value,
+    ) -> Result<(), RuntimeError> {
+        let workflow = kept.plan().workflow();
+        let Some(group) = workflow.concurrency.as_ref().filter(|_| kept.plan().promises()) else { return Ok(()) };
+        let group = group.resolve(parameters).map_err(AdmissionError::from)?;
+        let holders = if self.drives() {
+            self.inner.admission.queue().holders(&group.name, group.limit)
+        } else {
+            self.line_as_found().map(|it| it.holders(&group.name, group.limit)).unwrap_or_default()
+        };
+        if holders.is_empty() {
+            return Ok(());
+        }
+        let promise = self.promise_of(kept, parameters)?;
+        let waits = waits_for(&format!("a place in group {}", group.name), &holders);
+        match self.would_close(Planned { name: THIS, waits, promise }).await? {
+            None => Ok(()),
+            Some(circle) => Err(AdmissionError::Circle { text: circle.text(), holder: circle.holder }.into()),
+        }
+    }
+
     /// The queue as it stands in the store, where nobody drives releases.
     fn line_as_found(&self) -> Option<Queue> {
         let mut queue = Queue::new(limits_of(&lock(&self.inner.admission.kept)));
@@ -367,116 +434,5 @@ impl Runtime {
             }
         }
         Some(queue)
-    }
-}
-
-/// Limits, as operators set them.
-impl Runtime {
-    /// All limits; the installation's first.
-    pub fn limits(&self) -> Vec<LimitView> {
-        let kept = lock(&self.inner.admission.kept);
-        let queue = self.inner.admission.queue();
-        let is_counted = self.drives() && self.inner.admission.is_limited();
-        let of = |scope: &LimitScope, limit: Option<&Limit>| {
-            let tenant = match scope {
-                LimitScope::Installation => None,
-                LimitScope::Tenant(tenant) => Some(tenant),
-            };
-            let (running, waiting) = queue.counts(tenant);
-            LimitView::of(tenant, limit, is_counted.then_some(running), self.drives().then_some(waiting))
-        };
-        let installation = of(&LimitScope::Installation, kept.get(&LimitScope::Installation));
-        let tenants = kept.iter().filter(|(scope, _)| **scope != LimitScope::Installation);
-        std::iter::once(installation).chain(tenants.map(|(scope, limit)| of(scope, Some(limit)))).collect()
-    }
-
-    /// Sets how many releases may run, or wait, or both; what is not said stays as it is.
-    pub async fn set_limit(
-        &self,
-        scope: LimitScope,
-        (releases, waiting): (Option<u32>, Option<u32>),
-        by: Actor,
-    ) -> Result<LimitView, RuntimeError> {
-        if releases.is_none() && waiting.is_none() {
-            return Err(AdmissionError::NothingSet.into());
-        }
-        for (what, least, given) in [("releases", 1, releases), ("waiting", 0, waiting)] {
-            if let Some(given) = given.filter(|it| !(least..=LIMIT_MAX).contains(it)) {
-                return Err(AdmissionError::OutOfRange { what, least, given }.into());
-            }
-        }
-        let _alone = self.inner.admission.writing.lock().await;
-        let before = lock(&self.inner.admission.kept).get(&scope).cloned();
-        let limit = Limit {
-            tenant: match &scope {
-                LimitScope::Installation => None,
-                LimitScope::Tenant(tenant) => Some(tenant.clone()),
-            },
-            releases: releases.or(before.as_ref().and_then(|it| it.releases)),
-            waiting: waiting.or(before.as_ref().and_then(|it| it.waiting)),
-            set_by: by,
-            set_at: now(),
-        };
-        let bytes = serde_json::to_vec(&limit).expect("limits hold only what JSON can hold");
-        self.store().put_document(DocumentKind::Limit, &scope.to_string(), bytes).await?;
-        lock(&self.inner.admission.kept).insert(scope.clone(), limit);
-        self.take_limits().await?;
-        let tenant = |it: &LimitView| it.tenant.clone();
-        let wanted = match &scope {
-            LimitScope::Installation => None,
-            LimitScope::Tenant(it) => Some(it.to_string()),
-        };
-        Ok(self.limits().into_iter().find(|it| tenant(it) == wanted).expect("it was just set"))
-    }
-
-    /// Takes a limit away.
-    pub async fn remove_limit(&self, scope: LimitScope) -> Result<(), RuntimeError> {
-        let _alone = self.inner.admission.writing.lock().await;
-        let known: Vec<String> = lock(&self.inner.admission.kept).keys().map(ToString::to_string).collect();
-        if !known.contains(&scope.to_string()) {
-            let known =
-                if known.is_empty() { "none is set".to_owned() } else { format!("set are {}", known.join(", ")) };
-            return Err(AdmissionError::NoSuchLimit { scope, known }.into());
-        }
-        self.store().remove_document(DocumentKind::Limit, &scope.to_string()).await?;
-        lock(&self.inner.admission.kept).remove(&scope);
-        self.take_limits().await
-    }
-
-    /// Lets the limits hold that are kept.
-    async fn take_limits(&self) -> Result<(), RuntimeError> {
-        let limits = limits_of(&lock(&self.inner.admission.kept));
-        let counts_now = limits.are_set() && !self.inner.admission.counts_all.load(Ordering::SeqCst);
-        self.inner.admission.is_limited.store(limits.are_set(), Ordering::SeqCst);
-        if !self.drives() {
-            return Ok(());
-        }
-        let inner = self.inner.clone();
-        let are_set = limits.are_set();
-        let taken = tokio::task::spawn_blocking(move || inner.take_limits(limits, counts_now)).await;
-        let stirred = taken.map_err(|error| RuntimeError::Sandbox(error.to_string()))??;
-        // Only now: who could not be counted is counted with the next limit that is set.
-        self.inner.admission.counts_all.store(are_set, Ordering::SeqCst);
-        self.stir(stirred);
-        Ok(())
-    }
-}
-
-impl Inner {
-    /// Until now nobody counted those that belong to no group. All that is durable is found; whoever becomes durable
-    /// later, or ends later, sees that it is counted, and waits for this.
-    fn take_limits(&self, limits: Limits, counts_now: bool) -> Result<Vec<ReleaseId>, StoreError> {
-        let mut queue = self.admission.queue();
-        if counts_now {
-            for id in self.store.open_releases()? {
-                if let Some(outline) = self.store.outline(&id)? {
-                    // One that is queued comes by itself.
-                    if outline.standing.as_ref().is_none_or(|it| it.admitted) {
-                        restore(&mut queue, &outline, true);
-                    }
-                }
-            }
-        }
-        Ok(queue.limit(limits, now()))
     }
 }

@@ -9,18 +9,21 @@
 //!
 //! Who is next: among those that have room, the one of the most urgent class, then of the tenant of which the fewest
 //! run, then the one that has waited longest. Each [`AGEING`] of waiting counts like a class, so that nobody waits for
-//! ever. Within a group its order decides who its next is; in all but an unordered one nobody passes that one.
+//! ever. Within a group its order decides who its next is; in all but an unordered one nobody passes that one. Where
+//! only the latest goes on, nobody begins after a newer one: those that wait give way to it, whether it waits or runs.
 
+mod group;
 #[cfg(test)]
 mod rules;
 
 use std::cmp::Reverse;
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::collections::{BTreeMap, VecDeque};
 
 use windlass_model::concurrency::{Claim, Group, QueueOrder};
 use windlass_model::name::{ReleaseId, TenantName, WorkflowName};
 use windlass_model::time::{Span, Timestamp};
 
+use self::group::GroupState;
 use super::limits::Limits;
 use super::line::{Line, Place};
 
@@ -39,6 +42,12 @@ pub(crate) struct Entrant {
     pub(crate) counted: bool,
     pub(crate) created_at: Timestamp,
     pub(crate) requested_by: String,
+}
+
+impl Entrant {
+    fn place(&self) -> Place {
+        Place { created_at: self.created_at, release: self.release.clone() }
+    }
 }
 
 /// What becomes of one that comes in.
@@ -107,22 +116,6 @@ impl Member {
     }
 }
 
-/// The rules of a group are those of its newest release.
-#[derive(Debug, Clone, Default)]
-pub(super) struct GroupState {
-    pub(super) order: QueueOrder,
-    pub(super) limit: u32,
-    newest: Option<Place>,
-    pub(super) members: BTreeSet<ReleaseId>,
-    pub(super) running: u32,
-}
-
-impl GroupState {
-    fn has_room(&self) -> bool {
-        self.running < self.limit
-    }
-}
-
 #[derive(Debug, Clone, Copy, Default)]
 struct Counts {
     running: u32,
@@ -182,15 +175,23 @@ impl Queue {
             return refused;
         }
         let phase = if runs { Phase::Running(Some(now)) } else { Phase::Entering };
+        let place = entrant.place();
+        let group = entrant.claim.group.as_ref().map(|it| it.name.clone());
         self.insert(entrant, phase);
+        if let Some(state) = group.and_then(|it| self.groups.get_mut(&it)).filter(|_| runs) {
+            state.beginning.insert(place);
+        }
         if runs { Entry::Runs } else { Entry::Waits }
     }
 
-    /// Takes one in that runs, whatever the limits.
-    pub(crate) fn resume(&mut self, entrant: Entrant, now: Timestamp) {
-        if !self.members.contains_key(&entrant.release) {
+    /// Takes one in that runs, whatever the limits, and of which that is durable; tells who has something to do.
+    pub(crate) fn resume(&mut self, entrant: Entrant, now: Timestamp) -> Vec<ReleaseId> {
+        let release = entrant.release.clone();
+        if !self.members.contains_key(&release) {
             self.insert(entrant, Phase::Running(Some(now)));
         }
+        self.has_begun(&release);
+        self.settle_around(&release, now)
     }
 
     /// Takes one in as it was found.
@@ -200,7 +201,9 @@ impl Queue {
             return;
         }
         self.insert(entrant, if admitted { Phase::Running(None) } else { Phase::Entering });
-        if !admitted {
+        if admitted {
+            self.has_begun(&release);
+        } else {
             self.line_up(&release);
         }
     }
@@ -238,6 +241,7 @@ impl Queue {
             && let Some(state) = self.groups.get_mut(group)
         {
             state.members.remove(release);
+            state.beginning.remove(&member.place(release));
             if state.members.is_empty() {
                 self.groups.remove(group);
             } else if state.newest.as_ref().is_some_and(|it| it.release == *release) {
@@ -275,9 +279,21 @@ impl Queue {
         self.settle_all(now)
     }
 
+    /// Whether nobody stands in line.
+    pub(crate) fn is_idle(&self) -> bool {
+        self.lines.is_empty()
+    }
+
     /// Whether it is known.
     pub(crate) fn has(&self, release: &ReleaseId) -> bool {
         self.members.contains_key(release)
+    }
+
+    fn has_begun(&mut self, release: &ReleaseId) {
+        let Some(member) = self.members.get(release).filter(|it| it.runs()) else { return };
+        if let Some(state) = member.group().and_then(|it| self.groups.get_mut(it)) {
+            state.begins(member.place(release));
+        }
     }
 
     fn insert(&mut self, entrant: Entrant, phase: Phase) {
@@ -376,7 +392,7 @@ impl Queue {
         if state.running >= group.limit {
             return false;
         }
-        let place = Place { created_at: entrant.created_at, release: entrant.release.clone() };
+        let place = entrant.place();
         let key = Some(group.name.clone());
         let waiting = self.lines.get(&key).into_iter().flat_map(|it| it.values());
         group.order == QueueOrder::Unordered
@@ -391,8 +407,12 @@ impl Queue {
         self.settle(&keys, now)
     }
 
-    /// As one that has come into line may change things: in its group, or anywhere if its rules let others go.
+    /// As one that has come into line, or has begun, may change things: in its group. Where limits hold somebody up,
+    /// the time that has passed may have made another one the first anywhere.
     fn settle_around(&mut self, release: &ReleaseId, now: Timestamp) -> Vec<ReleaseId> {
+        if self.limits.are_set() {
+            return self.settle_all(now);
+        }
         let key = self.members.get(release).and_then(|it| it.group()).map(str::to_owned);
         self.settle(&[key], now)
     }
@@ -408,20 +428,27 @@ impl Queue {
         }
         while let Some(next) = self.next(keys, now) {
             self.set_phase(&next, Phase::Running(Some(now)));
+            self.has_begun(&next);
             stirred.push(next);
         }
         stirred
     }
 
-    /// Where only the newest goes on, the others that wait give way to it.
+    /// Where only the newest goes on, the others that wait give way to it, even if it has begun: else they would come
+    /// after it.
     fn give_way(&mut self, group: &str, stirred: &mut Vec<ReleaseId>) {
-        if self.groups.get(group).is_none_or(|it| it.order != QueueOrder::LatestOnly) {
-            return;
-        }
+        let Some(state) = self.groups.get(group).filter(|it| it.order == QueueOrder::LatestOnly) else { return };
+        let begun = state.begun.clone();
         let lines = self.lines.get(&Some(group.to_owned())).into_iter().flat_map(|it| it.values());
         let mut waiting: Vec<Place> = lines.flat_map(Line::places).cloned().collect();
         waiting.sort();
-        let Some(newest) = waiting.pop() else { return };
+        let newest = match begun {
+            Some(begun) if waiting.last().is_some_and(|it| *it < begun) => begun,
+            _ => match waiting.pop() {
+                Some(newest) => newest,
+                None => return,
+            },
+        };
         for Place { release, .. } in waiting {
             self.set_phase(&release, Phase::GivesWay(newest.release.clone()));
             stirred.push(release);
@@ -446,6 +473,11 @@ impl Queue {
             };
             for (tenant, (priority, head)) in heads {
                 if !self.limits_allow(tenant) {
+                    continue;
+                }
+                // It gives way to a newer one that begins, unless nothing comes of that one.
+                let newest = state.and_then(|it| it.beginning.last());
+                if order == QueueOrder::LatestOnly && newest.is_some_and(|it| it > head) {
                     continue;
                 }
                 let running = tenant.map_or(0, |it| self.counts(Some(it)).0);

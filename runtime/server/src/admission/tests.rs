@@ -1,5 +1,7 @@
 //! The queue by itself: time is a number, and releases run for as long as a test says.
 
+use std::collections::BTreeMap;
+
 use rand::rngs::StdRng;
 use rand::{Rng as _, SeedableRng as _};
 use windlass_model::concurrency::{Claim, Group, Priority, QueueOrder};
@@ -15,6 +17,8 @@ const BEGAN: u64 = 1_000_000;
 struct Site {
     queue: Queue,
     now: Timestamp,
+    /// The newest that has begun of each group.
+    begun: BTreeMap<String, ReleaseId>,
 }
 
 fn id(text: &str) -> ReleaseId {
@@ -40,7 +44,7 @@ impl Site {
     fn new(text: &str) -> Self {
         let mut queue = Queue::new(limits(text));
         assert_eq!(queue.complete(Timestamp(BEGAN)), []);
-        Self { queue, now: Timestamp(BEGAN) }
+        Self { queue, now: Timestamp(BEGAN), begun: BTreeMap::new() }
     }
 
     fn entrant(&self, text: &str, order: QueueOrder) -> Entrant {
@@ -75,6 +79,14 @@ impl Site {
             Entry::Waits => names(self.queue.stand(&release, self.now)),
             other => panic!("{text}: {other:?}"),
         }
+    }
+
+    /// One has begun, and that is durable; gives the newest of its group that has.
+    fn notes(&mut self, release: &ReleaseId) -> ReleaseId {
+        let Some(group) = self.queue.members[release].group() else { return release.clone() };
+        let newest = self.begun.entry(group.to_owned()).or_insert_with(|| release.clone());
+        *newest = newest.clone().max(release.clone());
+        newest.clone()
     }
 
     fn ends(&mut self, release: &str) -> Vec<String> {
@@ -127,6 +139,41 @@ fn where_only_the_latest_goes_on_the_others_give_way_to_it() {
     assert_eq!(site.queue.leave(&id("a-4"), false, site.now), []);
     assert_eq!(site.ends("a-1"), ["a-3"]);
     assert_eq!(site.queue.turn(&id("a-3")), Turn::Begin);
+}
+
+#[test]
+fn where_only_the_latest_goes_on_nobody_begins_after_a_newer_one() {
+    let latest = QueueOrder::LatestOnly;
+    let full = || {
+        let mut site = Site::new("web=1");
+        assert_eq!(site.comes("w-1 @web", latest), ["w-1"]);
+        // The group has room, its tenant has none.
+        assert_eq!(site.comes("a-2 g:2 @web", latest), [""; 0]);
+        assert_eq!(site.comes("a-3 g:2 @shop", latest), ["a-3"]);
+        site
+    };
+    // What began in its stead is durable: nothing is left for it to do, even once its tenant has room.
+    let mut site = full();
+    let third = site.entrant("a-3 g:2 @shop", latest);
+    assert_eq!(names(site.queue.resume(third, site.now)), ["a-2"]);
+    assert_eq!(site.queue.turn(&id("a-2")), Turn::GiveWay(id("a-3")));
+    assert_eq!(site.ends("w-1"), [""; 0]);
+    // Until it is durable it makes nobody give way, and lets nobody begin after it.
+    let mut site = full();
+    assert_eq!(site.ends("w-1"), [""; 0]);
+    assert_eq!(site.queue.turn(&id("a-2")), Turn::Wait);
+    assert_eq!(names(site.queue.leave(&id("a-3"), false, site.now)), ["a-2"]);
+    // One that stands in line when a newer one has come and gone gives way, too.
+    let mut site = Site::new("web=1");
+    assert_eq!(site.comes("w-1 @web", latest), ["w-1"]);
+    let slow = site.entrant("a-2 g:2 @web", latest);
+    assert_eq!(site.queue.enter(slow, true, site.now), Entry::Waits);
+    assert_eq!(site.comes("a-3 g:2 @shop", latest), ["a-3"]);
+    let third = site.entrant("a-3 g:2 @shop", latest);
+    assert_eq!(site.queue.resume(third, site.now), []);
+    assert_eq!(site.ends("a-3"), [""; 0]);
+    assert_eq!(names(site.queue.stand(&id("a-2"), site.now)), ["a-2"]);
+    assert_eq!(site.queue.turn(&id("a-2")), Turn::GiveWay(id("a-3")));
 }
 
 #[test]
@@ -319,8 +366,8 @@ fn what_is_found_at_the_start_stands_as_it_stood() {
     assert_eq!(names(queue.leave(&id("w-1"), true, site.now)), ["w-2"]);
 }
 
-/// Releases come, stand, end and are stopped at random; after each of these the rules hold, and in the end all that
-/// came have had their turn.
+/// Releases come, stand, begin, fail to begin, end and are stopped at random; after each of these the rules hold, and
+/// in the end all that came have had their turn. Where only the latest goes on, none begins after a newer one.
 #[test]
 fn no_limit_is_exceeded_nobody_who_could_go_waits_and_all_have_their_turn() {
     for seed in 0..300 {
@@ -329,19 +376,22 @@ fn no_limit_is_exceeded_nobody_who_could_go_waits_and_all_have_their_turn() {
         let all = dice.random_range(1..6);
         let mut site = Site::new(&format!("all={all} t0=1 t1=2"));
         let (mut running, mut waiting, mut gave_way) = (Vec::new(), Vec::new(), 0);
+        let mut beginning: Vec<Entrant> = Vec::new();
         let mut entering: Vec<ReleaseId> = Vec::new();
+        let mut settled = site.now;
         for number in 1..120_u64 {
             site.now = site.now + Span(dice.random_range(0..AGEING.0 / 20));
-            let mut stirred = Vec::new();
-            match dice.random_range(0..10) {
+            let (mut stirred, mut has_settled) = (Vec::new(), true);
+            match dice.random_range(0..12) {
                 0..5 => {
                     let group = ["", "g0:1", "g1:2"][dice.random_range(0..3)];
                     let priority = Priority::ALL[dice.random_range(0..3)].0;
                     let whose = format!("a-{number} {group} @t{} {priority}", dice.random_range(0..4));
                     let entrant = site.entrant(&whose, order);
+                    has_settled = false;
                     let release = entrant.release.clone();
-                    match site.queue.enter(entrant, true, site.now) {
-                        Entry::Runs => running.push(release),
+                    match site.queue.enter(entrant.clone(), true, site.now) {
+                        Entry::Runs => beginning.push(entrant),
                         Entry::Waits => entering.push(release),
                         other => panic!("{other:?}"),
                     }
@@ -355,23 +405,37 @@ fn no_limit_is_exceeded_nobody_who_could_go_waits_and_all_have_their_turn() {
                     let stopped: ReleaseId = waiting.swap_remove(dice.random_range(0..waiting.len()));
                     stirred = site.queue.leave(&stopped, false, site.now);
                 }
+                9 if !beginning.is_empty() => {
+                    let failed = beginning.swap_remove(dice.random_range(0..beginning.len()));
+                    stirred = site.queue.leave(&failed.release, false, site.now);
+                }
+                10 | 11 if !beginning.is_empty() => {
+                    let begins = beginning.swap_remove(dice.random_range(0..beginning.len()));
+                    stirred = begin(&mut site, begins, &mut running);
+                }
                 _ if !running.is_empty() => {
                     let over: ReleaseId = running.swap_remove(dice.random_range(0..running.len()));
                     stirred = site.queue.leave(&over, true, site.now);
                 }
-                _ => {}
+                _ => has_settled = false,
             }
-            settle(&mut site, stirred, &mut running, &mut waiting, &mut gave_way);
-            site.queue.assert_rules(site.now, seed);
+            settle(&mut site, stirred, &mut running, &mut waiting, &mut gave_way, (order, seed));
+            // Who comes in by that lets nobody else in, even if time has made another one the first meanwhile.
+            settled = if has_settled { site.now } else { settled };
+            site.queue.assert_rules(settled, seed);
+        }
+        for begins in beginning {
+            let stirred = begin(&mut site, begins, &mut running);
+            settle(&mut site, stirred, &mut running, &mut waiting, &mut gave_way, (order, seed));
         }
         for release in entering {
             let stirred = site.queue.stand(&release, site.now);
             waiting.push(release);
-            settle(&mut site, stirred, &mut running, &mut waiting, &mut gave_way);
+            settle(&mut site, stirred, &mut running, &mut waiting, &mut gave_way, (order, seed));
         }
         while let Some(over) = running.pop() {
             let stirred = site.queue.leave(&over, true, site.now);
-            settle(&mut site, stirred, &mut running, &mut waiting, &mut gave_way);
+            settle(&mut site, stirred, &mut running, &mut waiting, &mut gave_way, (order, seed));
             site.queue.assert_rules(site.now, seed);
         }
         assert_eq!(waiting, [], "seed {seed}: these never had their turn");
@@ -385,11 +449,16 @@ fn settle(
     running: &mut Vec<ReleaseId>,
     waiting: &mut Vec<ReleaseId>,
     gave_way: &mut u32,
+    (order, seed): (QueueOrder, u64),
 ) {
     for release in stirred {
         waiting.retain(|it| *it != release);
         match site.queue.turn(&release) {
-            Turn::Begin => running.push(release),
+            Turn::Begin => {
+                let newest = site.notes(&release);
+                assert!(order != QueueOrder::LatestOnly || newest == release, "seed {seed}: {release} after {newest}");
+                running.push(release);
+            }
             Turn::GiveWay(by) => {
                 assert!(by > release, "only to a newer one");
                 *gave_way += 1;
@@ -398,4 +467,11 @@ fn settle(
             Turn::Wait | Turn::Unknown => panic!("{release} has nothing to do"),
         }
     }
+}
+
+/// The first record of one that was let in as it came is durable.
+fn begin(site: &mut Site, entrant: Entrant, running: &mut Vec<ReleaseId>) -> Vec<ReleaseId> {
+    site.notes(&entrant.release);
+    running.push(entrant.release.clone());
+    site.queue.resume(entrant, site.now)
 }

@@ -45,10 +45,10 @@ pub struct LimitView {
     /// How many may wait.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub waiting: Option<u32>,
-    /// How many run, where they are counted.
+    /// How many run.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub running_now: Option<u32>,
-    /// How many wait, where a process goes on with releases.
+    /// How many wait.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub waiting_now: Option<u32>,
     /// Who set it; nobody for what holds where nobody has set anything.
@@ -152,6 +152,39 @@ impl Queue {
             estimate,
         };
         Some(Explained { text, owner, queue })
+    }
+
+    /// Those whose end one waits for: who has what it waits for, or who goes first; and what that is.
+    pub(crate) fn waits_for(&self, release: &ReleaseId, now: Timestamp) -> Option<(String, Vec<ReleaseId>)> {
+        let member = self.members.get(release).filter(|it| it.phase == Phase::Waiting)?;
+        let cause = self.cause(member)?;
+        let runs = |it: &&ReleaseId| self.members.get(*it).is_some_and(|it| matches!(it.phase, Phase::Running(_)));
+        match &cause {
+            Cause::Group { name, order, .. } => {
+                let holders = self.groups.get(*name)?.members.iter().filter(runs).cloned().collect();
+                let first =
+                    || self.waiting(|it| it.group() == Some(name), *order, now).first().map(|it| vec![(*it).clone()]);
+                let is_full = self.groups.get(*name).is_some_and(|it| it.running >= it.limit);
+                let whom: Vec<ReleaseId> = if is_full { holders } else { first().filter(|it| it[0] != *release)? };
+                Some((format!("a place in group {name}"), whom))
+            }
+            Cause::Tenant { name, .. } => {
+                let holders = self.members.iter().filter(|(_, it)| it.counted && it.claim.tenant == **name);
+                let holders = holders.map(|(it, _)| it).filter(runs).cloned().collect();
+                Some((format!("a place of tenant {name}"), holders))
+            }
+            Cause::Installation { .. } => {
+                let holders = self.members.iter().filter(|(_, it)| it.counted).map(|(it, _)| it);
+                Some(("a place".to_owned(), holders.filter(runs).cloned().collect()))
+            }
+        }
+    }
+
+    /// Those that have the places of a group that is full, with as many as this limit.
+    pub(crate) fn holders(&self, group: &str, limit: u32) -> Vec<ReleaseId> {
+        let Some(state) = self.groups.get(group).filter(|it| it.running >= limit) else { return Vec::new() };
+        let runs = |it: &&ReleaseId| self.members.get(*it).is_some_and(|it| matches!(it.phase, Phase::Running(_)));
+        state.members.iter().filter(runs).cloned().collect()
     }
 
     fn cause<'q>(&'q self, member: &'q Member) -> Option<Cause<'q>> {

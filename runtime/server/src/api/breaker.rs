@@ -8,7 +8,7 @@ use windlass_model::breaker::Written;
 use windlass_model::time::Span;
 
 use super::{Answer, ApiError, Caller};
-use crate::breakers::BreakerView;
+use crate::breakers::{BreakerView, TripView};
 use crate::runtime::Runtime;
 
 /// Gives a breaker its settings; what is not said is as by default.
@@ -95,9 +95,17 @@ pub(super) async fn trip(
     caller: Caller,
     Path(key): Path<String>,
     Json(body): Json<ReasonBody>,
-) -> Answer<BreakerView> {
+) -> Answer<TripView> {
     let actor = caller.actor(&runtime, body.on_behalf_of.as_deref());
-    Ok(Json(runtime.trip_breaker(&key, actor, &body.reason).await?))
+    // As things are before it opens: afterwards they change.
+    let reach = runtime.breaker_reach(&key).await?;
+    let breaker = Some(runtime.trip_breaker(&key, actor, &body.reason).await?);
+    Ok(Json(TripView { breaker, reach }))
+}
+
+/// What opening it would come to.
+pub(super) async fn reach(State(runtime): State<Runtime>, Path(key): Path<String>) -> Answer<TripView> {
+    Ok(Json(TripView { breaker: None, reach: runtime.breaker_reach(&key).await? }))
 }
 
 pub(super) async fn reset(

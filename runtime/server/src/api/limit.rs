@@ -33,8 +33,10 @@ fn tenant(name: &str) -> Result<LimitScope, ApiError> {
     Ok(LimitScope::Tenant(tenant))
 }
 
-pub(super) async fn list(State(runtime): State<Runtime>) -> Json<Vec<LimitView>> {
-    Json(runtime.limits())
+pub(super) async fn list(State(runtime): State<Runtime>) -> Answer<Vec<LimitView>> {
+    // Where nothing is limited, open releases are read to count them.
+    let read = tokio::task::spawn_blocking(move || runtime.limits());
+    Ok(Json(read.await.map_err(|error| ApiError::new(StatusCode::INTERNAL_SERVER_ERROR, error))?))
 }
 
 pub(super) async fn set(

@@ -11,6 +11,7 @@ use windlass_model::time::Timestamp;
 use windlass_store::{ListPosition, Outline};
 
 use super::{Answer, ApiError, release_id};
+use crate::admission::unusual;
 use crate::runtime::Runtime;
 
 /// The most releases of a page.
@@ -39,6 +40,15 @@ pub struct OutlineView {
     pub updated_at: Timestamp,
     /// Whether there is something left to do.
     pub open: bool,
+    /// Whether it is a rehearsal, on copies.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub rehearsal: bool,
+    /// How urgent it is, where that is not as usual and it is not over.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub priority: Option<String>,
+    /// Why it failed, was rolled back or gave way to another one, in short.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub failure: Option<String>,
 }
 
 /// A page of a list, the newest release first.
@@ -127,7 +137,14 @@ fn page(runtime: &Runtime, query: &ListQuery, limit: usize) -> Result<ReleasesPa
 }
 
 fn view(outline: Outline) -> OutlineView {
+    // Of one that is over the headline says more than its state only if that is not as it should be.
+    let says_why = !outline.open && outline.state != "succeeded" && outline.headline != outline.state;
+    let why = outline.headline.strip_prefix(&format!("{}: ", outline.state)).unwrap_or(&outline.headline);
+    let failure = says_why.then(|| why.to_owned());
     OutlineView {
+        rehearsal: outline.rehearsal,
+        priority: outline.standing.as_ref().and_then(|it| unusual(it.claim.priority)),
+        failure,
         release: outline.release.to_string(),
         state: outline.state,
         headline: outline.headline,

@@ -102,6 +102,7 @@ impl From<RuntimeError> for ApiError {
             },
             RuntimeError::Admission(error) => match error {
                 AdmissionError::TooManyWait { .. } => StatusCode::TOO_MANY_REQUESTS,
+                AdmissionError::Circle { .. } => StatusCode::CONFLICT,
                 AdmissionError::NoSuchLimit { .. } => StatusCode::NOT_FOUND,
                 AdmissionError::Group(_) | AdmissionError::NothingSet | AdmissionError::OutOfRange { .. } => {
                     StatusCode::UNPROCESSABLE_ENTITY
@@ -179,7 +180,7 @@ pub fn router(runtime: Runtime) -> axum::Router {
         .route("/v1/times", get(schedule::times))
         .route("/v1/breakers", get(breaker::list))
         .route("/v1/breakers/{key}", get(breaker::show).post(breaker::set).delete(breaker::unset))
-        .route("/v1/breakers/{key}/trip", post(breaker::trip))
+        .route("/v1/breakers/{key}/trip", get(breaker::reach).post(breaker::trip))
         .route("/v1/breakers/{key}/reset", post(breaker::reset))
         .route("/v1/services", get(service::list))
         .route("/v1/services/{environment}/{service}", get(service::show).post(service::set))

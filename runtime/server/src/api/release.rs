@@ -218,7 +218,7 @@ pub(super) async fn start(
     let (nested, warnings) = planned(&runtime, &body)?;
     let parameters = checked(&body, &nested.plan)?;
     if let Some(copies) = &body.rehearsal {
-        let problems = check_copies(nested.inner.iter().chain([&nested.plan]), copies);
+        let problems = check_copies(&nested.plan, &nested.inner, copies);
         if !problems.is_empty() {
             return Err(ApiError::new(StatusCode::UNPROCESSABLE_ENTITY, problems.join("; ")));
         }
@@ -230,6 +230,7 @@ pub(super) async fn start(
     if !rehearsal {
         runtime.check_rehearsed(&plan)?;
         waits = in_words(runtime.check_services(&plan, &parameters)?);
+        runtime.check_circle(&plan, &parameters).await?;
     }
     let asked = Asked { parameters, rehearsal, priority: body.priority, ..Asked::by(actor) };
     let release = runtime.begin_asked(&plan, asked).await?;

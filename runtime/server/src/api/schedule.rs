@@ -130,8 +130,16 @@ pub(super) async fn set(
     Ok(Json(runtime.set_schedule(schedule, actor).await?))
 }
 
-pub(super) async fn list(State(runtime): State<Runtime>) -> Answer<Vec<ScheduleView>> {
-    Ok(Json(runtime.schedules().await?))
+/// Those that are there, or were.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct ListQuery {
+    #[serde(default)]
+    deleted: bool,
+}
+
+pub(super) async fn list(State(runtime): State<Runtime>, Query(query): Query<ListQuery>) -> Answer<Vec<ScheduleView>> {
+    Ok(Json(if query.deleted { runtime.deleted_schedules().await? } else { runtime.schedules().await? }))
 }
 
 pub(super) async fn show(State(runtime): State<Runtime>, Path(name): Path<String>) -> Answer<ScheduleView> {
@@ -213,11 +221,22 @@ pub(super) async fn run(
     Ok(Json(runtime.run_schedule(&name, actor).await?))
 }
 
+/// Who deletes a schedule, and why.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct DeleteQuery {
+    reason: Option<String>,
+    #[serde(rename = "as")]
+    on_behalf_of: Option<String>,
+}
+
 pub(super) async fn delete(
     State(runtime): State<Runtime>,
     caller: Caller,
     Path(name): Path<String>,
+    Query(query): Query<DeleteQuery>,
 ) -> Result<StatusCode, ApiError> {
-    runtime.delete_schedule(&name, &caller.actor(&runtime, None)).await?;
+    let actor = caller.actor(&runtime, query.on_behalf_of.as_deref());
+    runtime.delete_schedule(&name, actor, query.reason.as_deref().unwrap_or_default()).await?;
     Ok(StatusCode::NO_CONTENT)
 }

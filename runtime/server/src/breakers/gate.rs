@@ -223,7 +223,7 @@ fn who(release: &Release, step: StepIndex) -> String {
 }
 
 /// The breakers of a step's connections.
-fn connections(release: &Release, step: StepIndex) -> Vec<BreakerKey> {
+pub(super) fn connections(release: &Release, step: StepIndex) -> Vec<BreakerKey> {
     // A workflow binds its connections itself, in a release of its own.
     let Some(uses) = release.definition(step).uses.action() else { return Vec::new() };
     let plugin = &uses.plugin;

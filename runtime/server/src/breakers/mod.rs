@@ -8,6 +8,7 @@
 //! soon after. Samples are not written: after a restart a breaker that is closed counts anew.
 
 mod gate;
+mod reach;
 mod record;
 mod view;
 
@@ -29,6 +30,7 @@ use windlass_model::time::Timestamp;
 use windlass_store::{DocumentKind, Store, StoreError};
 
 pub(crate) use self::gate::Gate;
+pub use self::reach::{Reach, TripView};
 use self::record::{Record, SetBy};
 pub use self::view::{BreakerChange, BreakerSample, BreakerView};
 use crate::clock::now;

@@ -18,13 +18,12 @@ use std::time::Duration;
 
 use tokio::sync::{Mutex, MutexGuard, Notify};
 use windlass_model::actor::Actor;
-use windlass_model::name::ScheduleName;
 use windlass_model::schedule::Schedule;
 use windlass_model::time::Timestamp;
 
 use self::book::Book;
 use self::firing::Next;
-use self::record::{Asked, Record};
+use self::record::{Asked, Deleted, Record};
 pub use self::view::{ChangeView, FiringTime, FiringView, ScheduleView};
 use self::wall_timer::WallTimer;
 use crate::clock::now;
@@ -115,6 +114,11 @@ impl Runtime {
         Ok(self.book().await?.records().map(|it| self.schedule_view(it)).collect())
     }
 
+    /// The schedules that were deleted last, the last one last.
+    pub async fn deleted_schedules(&self) -> Result<Vec<ScheduleView>, RuntimeError> {
+        Ok(self.book().await?.all_deleted().into_iter().map(|it| self.schedule_view(it)).collect())
+    }
+
     /// A schedule.
     pub async fn schedule(&self, name: &str) -> Result<ScheduleView, RuntimeError> {
         let book = self.book().await?;
@@ -144,7 +148,17 @@ impl Runtime {
         }
         let mut record = Record::new(schedule, by.clone(), now);
         match book.get(record.schedule.name.as_str()) {
-            None => record.changed(by, now, "set"),
+            None => {
+                if let Some((before, deleted)) =
+                    book.deleted(&record.schedule.name).and_then(|it| Some((it, it.deleted.clone()?)))
+                {
+                    record.history.clone_from(&before.history);
+                    record.changes.clone_from(&before.changes);
+                    let why = if deleted.reason.is_empty() { String::new() } else { format!(": {}", deleted.reason) };
+                    record.changed(deleted.by, deleted.at, format!("deleted{why}"));
+                }
+                record.changed(by, now, "set");
+            }
             Some(before) => {
                 record.schedule.paused = before.schedule.paused;
                 record.pending.clone_from(&before.pending);
@@ -170,12 +184,13 @@ impl Runtime {
         self.put(&mut book, record).await
     }
 
-    /// Forgets a schedule. Its releases stay.
-    pub async fn delete_schedule(&self, name: &str, by: &Actor) -> Result<(), RuntimeError> {
+    /// Deletes a schedule: it fires no more, and who did that and why is kept. Its releases stay.
+    pub async fn delete_schedule(&self, name: &str, by: Actor, reason: &str) -> Result<(), RuntimeError> {
         let mut book = self.book().await?;
-        let name: ScheduleName = known(&book, name)?.schedule.name.clone();
-        book.remove(&**self.store(), &name).await?;
-        tracing::info!(schedule = %name, by = %by.name, authenticated = %by.authenticated, "a schedule was deleted");
+        let record = known(&book, name)?.clone();
+        tracing::info!(schedule = %name, by = %by.name, authenticated = %by.authenticated, "a schedule is deleted");
+        let deleted = Deleted { at: now(), by, reason: reason.trim().to_owned() };
+        book.delete(&**self.store(), record, deleted).await?;
         drop(book);
         self.inner.schedules.told.notify_one();
         Ok(())

@@ -37,6 +37,19 @@ pub(crate) struct Record {
     /// The last changes of the schedule.
     #[serde(default)]
     pub(crate) changes: Vec<Change>,
+    /// Who deleted it, and why: it is kept only to tell that. It is paused, too, so that who does not know of this
+    /// fires nothing.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) deleted: Option<Deleted>,
+}
+
+/// Why a schedule is not there any more.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Deleted {
+    pub(crate) at: Timestamp,
+    pub(crate) by: Actor,
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub(crate) reason: String,
 }
 
 /// Why a release is to be started.
@@ -100,6 +113,7 @@ impl Record {
             queued: Vec::new(),
             history: Vec::new(),
             changes: Vec::new(),
+            deleted: None,
         }
     }
 

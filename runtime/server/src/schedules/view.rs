@@ -16,7 +16,7 @@ const NEXT_SHOWN: usize = 3;
 pub struct ScheduleView {
     /// Its name.
     pub name: String,
-    /// `active`, `failing` (its last firing could start no release), `paused` or `over`.
+    /// `active`, `failing` (its last firing could start no release), `paused`, `over` or `deleted`.
     pub state: String,
     /// The expression, if it comes again and again.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -57,6 +57,9 @@ pub struct ScheduleView {
     pub changes: Vec<ChangeView>,
     /// Whether the process that answers fires schedules.
     pub fires: bool,
+    /// Who deleted it, when, and why: it is not there any more.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub deleted: Option<ChangeView>,
 }
 
 /// A firing to come.
@@ -130,7 +133,8 @@ impl ScheduleView {
         let next =
             if schedule.paused { Vec::new() } else { FiringTime::of(schedule, now.max(record.covered), NEXT_SHOWN) };
         let has_failed = matches!(record.history.last(), Some(Firing { outcome: Outcome::Failed { .. }, .. }));
-        let state = match (schedule.paused, has_failed, next.is_empty()) {
+        let state = match (schedule.paused || record.deleted.is_some(), has_failed, next.is_empty()) {
+            (true, _, _) if record.deleted.is_some() => "deleted",
             (true, _, _) => "paused",
             (false, true, _) => "failing",
             (false, false, true) => "over",
@@ -169,6 +173,12 @@ impl ScheduleView {
                 })
                 .collect(),
             fires,
+            deleted: record.deleted.as_ref().map(|it| ChangeView {
+                at: it.at,
+                by: it.by.name.clone(),
+                authenticated: it.by.authenticated.clone(),
+                what: it.reason.clone(),
+            }),
         }
     }
 }

@@ -26,13 +26,14 @@ use windlass_store::{DocumentKind, Store, StoreError};
 
 use self::record::{By, Entry, Record};
 pub use self::view::{ServiceChange, ServiceView};
+use crate::circle::{Goal, Planned};
 use crate::clock::now;
 use crate::plans::KeptPlan;
 use crate::runtime::{Inner, Runtime, RuntimeError, lock};
 use crate::view::{ReleaseView, StepView};
 
 /// What a release that does not exist yet is called when it is asked what it would wait for.
-const THIS: &str = "this release";
+pub(crate) const THIS: &str = "this release";
 
 /// What cannot be done with a service.
 #[derive(Debug, thiserror::Error)]
@@ -173,6 +174,28 @@ impl Services {
             return Err(Hold { by: HeldBy::Service(need.to_string()), text, owner, until: None });
         }
         Ok(())
+    }
+
+    /// Who is to deliver what a step of a release is held for, one that is only planned included.
+    pub(crate) fn deliverers(
+        &self,
+        release: &Release,
+        step: StepIndex,
+        held_for: &str,
+        planned: Option<&Planned>,
+    ) -> Vec<Goal> {
+        let mut needs = release.definition(step).requires.iter();
+        let need = needs
+            .find_map(|it| release.with_scope(|scope| it.resolve(scope)).ok().filter(|it| it.to_string() == held_for));
+        let Some(need) = need else { return Vec::new() };
+        let state = self.state();
+        let planned = planned.map(|it| (it.name, &it.promise));
+        let promises = state.promises.iter().map(|(release, it)| (release.as_str(), it)).chain(planned);
+        let goals = promises.flat_map(|(release, promise)| {
+            let here = promise.deliveries.iter().filter(|it| need.is_met_by(&it.delivery));
+            here.map(move |it| Goal { release: release.to_owned(), step: Some(it.step.clone()) })
+        });
+        goals.collect()
     }
 
     /// Brings what a release's waits say up to date: they were recorded when they began.
@@ -329,11 +352,18 @@ impl Runtime {
             return Ok(Vec::new());
         }
         let refused = |it| RuntimeError::from(ServiceError::NeverThere(it));
-        let promise = promise_of(kept.plan(), parameters, &|it| self.inner.plan(it).ok().flatten()).map_err(refused)?;
-        self.inner.services.read_promises(&self.inner);
+        let promise = self.promise_of(kept, parameters)?;
         let mut known = self.inner.services.state().known();
         known.promises.insert(THIS.to_owned(), promise);
         plan_waits(&known, THIS).map_err(refused)
+    }
+
+    /// What a release of a plan with these parameters would need and deliver; what others will is known then, too.
+    pub(crate) fn promise_of(&self, kept: &KeptPlan, parameters: &Value) -> Result<Promise, RuntimeError> {
+        let refused = |it| RuntimeError::from(ServiceError::NeverThere(it));
+        let promise = promise_of(kept.plan(), parameters, &|it| self.inner.plan(it).ok().flatten()).map_err(refused)?;
+        self.inner.services.read_promises(&self.inner);
+        Ok(promise)
     }
 
     /// Every service of which something is known.

@@ -70,7 +70,11 @@ async fn write() -> Result<(), Failure> {
         "creation" => return create_for_ever(&state, &work).await,
         other => return Err(format!("no such kind: {other}").into()),
     };
-    let store = Arc::new(SledStore::open(state.join("store"))?);
+    let store = Arc::new(match work.kind.as_str() {
+        "large" => SledStore::open(state.join("store"))?,
+        // What these write in a round does not fill a log of the usual size.
+        _ => SledStore::open_with_log_of(state.join("store"), 128 << 10)?,
+    });
     let tasks: Vec<_> =
         (0..callers).map(|caller| tokio::spawn(call(Arc::clone(&store), caller, work.clone()))).collect();
     if work.kind == "backup" {
@@ -279,6 +283,7 @@ fn outline(release: &ReleaseId, sequence: u64) -> Outline {
         rest: None,
         promises: false,
         standing: None,
+        rehearsal: false,
     }
 }
 

@@ -440,6 +440,7 @@ pub(super) fn from_outline(outline: &Outline) -> v1::Outline<'_> {
         }),
         promises: outline.promises.then_some(true),
         standing: outline.standing.as_deref().map(from_standing),
+        rehearsal: outline.rehearsal.then_some(true),
     }
 }
 
@@ -460,6 +461,7 @@ pub(super) fn to_outline(outline: v1::Outline<'_>) -> Result<Outline, Garbled> {
         }),
         promises: outline.promises.unwrap_or_default(),
         standing: outline.standing.map(to_standing).transpose()?.map(Box::new),
+        rehearsal: outline.rehearsal.unwrap_or_default(),
     })
 }
 

@@ -24,7 +24,7 @@ use windlass_model::event::{Event, Record};
 
 use crate::Outline;
 
-/// The newest version this crate writes and reads, of values and of whole stores.
+/// The newest version of values that this crate writes and reads.
 pub const VERSION: u32 = 1;
 
 /// The deepest nesting of a JSON value in an event. Readers of JSON stop at 128.

@@ -47,7 +47,7 @@ pub(super) fn if_wished(layout: &Layout) {
 
 /// Looks whether compacting is worth while, and leaves a note for the next opening.
 pub(super) fn consider(shared: &Shared) -> Result<(), StoreError> {
-    let log = shared.layout.database().join("db");
+    let log = shared.layout.database().sled.join("db");
     let log_bytes = log.metadata().map_err(|it| failed("read", &log, it))?.len();
     let looked_at = shared.considered.0.load(Relaxed);
     if log_bytes < LOG_BYTES_MIN || log_bytes < looked_at + looked_at * LOOK_GROWTH_PERCENT / 100 {

@@ -1,17 +1,21 @@
-//! sled, opened the way this store needs it, and opened again after it failed.
+//! sled with its log of commits, opened the way this store needs them, and opened again after one of them failed.
 //!
 //! **Invariant:** what a reader is given is in the database as it was opened last; nobody keeps a handle
 //! over a reopening.
+//! **Invariant:** what a reader is given is durable: it is in the log before the database has it.
 
 use std::fs::File;
+use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::time::{Duration, Instant};
 
 use ::sled::{Batch, Db, IVec};
 
+use super::commit_log::{CommitLog, NotLogged};
+use super::lists::Change;
 use super::watch::Watch;
 use crate::StoreError;
 
@@ -23,30 +27,69 @@ const CACHE_BYTES: u64 = 128 << 20;
 /// after the database was dropped.
 const LOCK_WAIT: Duration = Duration::from_secs(5);
 
+/// Where a database is: sled's folder, and the log of commits.
+#[derive(Debug, Clone)]
+pub(super) struct Paths {
+    pub(super) sled: PathBuf,
+    pub(super) log: PathBuf,
+    pub(super) log_bytes_max: u64,
+}
+
 /// The database.
 #[derive(Debug)]
 pub(super) struct Database {
-    path: PathBuf,
+    paths: Paths,
     /// Nothing while it cannot be opened.
-    current: Arc<RwLock<Option<Db>>>,
+    current: Arc<RwLock<Option<Opened>>>,
     watch: Watch,
     failures_when_opened: u64,
     unsynced: AtomicBool,
 }
 
+/// sled and the log, both open.
+#[derive(Debug)]
+pub(super) struct Opened {
+    pub(super) sled: Db,
+    /// Taken by the writer only.
+    log: Mutex<CommitLog>,
+}
+
+/// Why a commit failed, and so what has to happen.
+enum Failed {
+    /// Nothing was written, and nothing is wrong with what is open.
+    Unwritten(StoreError),
+    /// What is open is not to be trusted any more.
+    Broken(StoreError),
+    /// Nor is what a reading would find on the disk.
+    Unsynced(StoreError),
+}
+
+impl From<NotLogged> for Failed {
+    fn from(it: NotLogged) -> Self {
+        match it {
+            NotLogged::Unwritten(error) => Self::Unwritten(error),
+            NotLogged::Unsynced(error) => Self::Unsynced(error),
+        }
+    }
+}
+
 impl Database {
-    pub(super) fn open(path: PathBuf) -> Result<Self, StoreError> {
+    pub(super) fn open(paths: Paths) -> Result<Self, StoreError> {
         let failures_when_opened = sync_failures();
-        let current = Arc::new(RwLock::new(Some(open(&path)?)));
+        let current = Arc::new(RwLock::new(Some(Opened::open(&paths)?)));
         let watch = Watch::start(Arc::clone(&current))?;
-        Ok(Self { path, current, watch, failures_when_opened, unsynced: AtomicBool::new(false) })
+        Ok(Self { paths, current, watch, failures_when_opened, unsynced: AtomicBool::new(false) })
     }
 
     /// Lends the database; opens it again first where an error has closed it.
     pub(super) fn read<T>(&self, read: impl FnOnce(&Db) -> Result<T, StoreError>) -> Result<T, StoreError> {
+        self.lend(|opened| read(&opened.sled))
+    }
+
+    fn lend<T>(&self, lend: impl FnOnce(&Opened) -> Result<T, StoreError>) -> Result<T, StoreError> {
         loop {
-            if let Some(database) = &*self.current.read().unwrap_or_else(PoisonError::into_inner) {
-                return read(database);
+            if let Some(opened) = &*self.current.read().unwrap_or_else(PoisonError::into_inner) {
+                return lend(opened);
             }
             self.ensure_open()?;
         }
@@ -56,24 +99,29 @@ impl Database {
         self.read(|database| database.get(key).map_err(|it| StoreError::database("read", it)))
     }
 
-    /// Makes a batch durable. After an error some of it may be, and the database was opened anew. Only for the writer.
-    pub(super) fn commit(&self, batch: Batch) -> Result<(), StoreError> {
-        let committed = self.read(|database| {
-            let _watched = self.watch.begin();
-            database
-                .apply_batch(batch)
-                .and_then(|()| database.flush())
-                .map(|_| ())
-                .map_err(|it| StoreError::database("write", it))
-        });
-        if let Err(error) = &committed {
-            tracing::error!(error = error as &dyn std::error::Error, "a write to the store failed");
+    /// Makes changes durable, as one. After an error some of it may be, and the database was opened anew. Only for the
+    /// writer.
+    pub(super) fn commit(&self, changes: Vec<Change>) -> Result<(), StoreError> {
+        let failed = match self.lend(|opened| Ok(opened.commit(changes, &self.watch)))? {
+            Ok(()) => return Ok(()),
+            Err(failed) => failed,
+        };
+        let (error, is_broken) = match failed {
+            Failed::Unwritten(error) => (error, false),
+            Failed::Broken(error) => (error, true),
+            Failed::Unsynced(error) => {
+                self.unsynced.store(true, SeqCst);
+                (error, true)
+            }
+        };
+        tracing::error!(error = &error as &dyn std::error::Error, "a write to the store failed");
+        if is_broken {
             self.close();
             if let Err(error) = self.ensure_open() {
                 tracing::error!(error = &error as &dyn std::error::Error, "the store could not be opened again");
             }
         }
-        committed
+        Err(error)
     }
 
     fn close(&self) {
@@ -89,10 +137,116 @@ impl Database {
         }
         let mut current = self.current.write().unwrap_or_else(PoisonError::into_inner);
         if current.is_none() {
-            *current = Some(open(&self.path)?);
+            *current = Some(Opened::open(&self.paths)?);
         }
         Ok(())
     }
+}
+
+/// Spares the next opening what the log holds. Where it fails, the log still holds it.
+impl Drop for Database {
+    fn drop(&mut self) {
+        let current = self.current.read().unwrap_or_else(PoisonError::into_inner);
+        if let Some(opened) = &*current
+            && let Err(Failed::Unwritten(error) | Failed::Broken(error) | Failed::Unsynced(error)) =
+                opened.settle(&mut opened.log(), &self.watch)
+        {
+            tracing::warn!(error = &error as &dyn std::error::Error, "the store was closed with commits in its log");
+        }
+    }
+}
+
+impl Opened {
+    /// Opens a database, and applies what the log holds.
+    fn open(paths: &Paths) -> Result<Self, StoreError> {
+        let sled = open(&paths.sled)?;
+        let log = CommitLog::open(paths.log.clone(), paths.log_bytes_max, |changes| {
+            apply(&sled, changes).map_err(|it| StoreError::database("apply the log of commits", it))
+        })?;
+        let opened = Self { sled, log: Mutex::new(log) };
+        // The next generation begins here, and not behind what is there: of the last commit nobody knows whether it is on the
+        // disk, or only in the memory of the system.
+        opened.flush(&mut opened.log()).map_err(|it| match it {
+            Failed::Unwritten(error) | Failed::Broken(error) | Failed::Unsynced(error) => error,
+        })?;
+        Ok(opened)
+    }
+
+    fn commit(&self, changes: Vec<Change>, watch: &Watch) -> Result<(), Failed> {
+        let mut log = self.log();
+        let bytes = CommitLog::room_for(&changes);
+        if !log.takes(bytes) {
+            // The log must not hold what is older than this and would be applied after it.
+            self.settle(&mut log, watch)?;
+            let _watched = watch.begin();
+            self.sled.apply_batch(batch(changes)).map_err(broken)?;
+            return self.flush_sled();
+        }
+        if !log.has_room(bytes) {
+            self.settle(&mut log, watch)?;
+        }
+        log.append(&changes)?;
+        apply(&self.sled, changes).map_err(broken)
+    }
+
+    /// Makes durable in sled what the log holds, and begins the log anew.
+    fn settle(&self, log: &mut CommitLog, watch: &Watch) -> Result<(), Failed> {
+        let _watched = watch.begin();
+        self.flush(log)
+    }
+
+    fn flush(&self, log: &mut CommitLog) -> Result<(), Failed> {
+        if log.is_empty() {
+            return Ok(());
+        }
+        self.flush_sled()?;
+        Ok(log.begin_anew()?)
+    }
+
+    fn flush_sled(&self) -> Result<(), Failed> {
+        self.sled.flush().map(|_| ()).map_err(broken)
+    }
+
+    fn log(&self) -> std::sync::MutexGuard<'_, CommitLog> {
+        // What is written is decided before it is, so a panic leaves nothing half done.
+        self.log.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+fn broken(error: ::sled::Error) -> Failed {
+    Failed::Broken(StoreError::database("write", error))
+}
+
+/// Applies changes that are in the log, one by one: for each batch sled would write at once, with its pool of threads and
+/// a sync, and that half of them is on the disk does no harm.
+///
+/// A reader may see the first of them and not the last. So what is added comes first, from the lowest key on, and what
+/// is removed goes from the highest key on: a journal is never seen with a gap, nor gone from one place before it
+/// is in the other.
+fn apply(sled: &Db, mut changes: Vec<Change>) -> Result<(), ::sled::Error> {
+    changes.sort_unstable_by(|(one, _), (other, _)| one.cmp(other));
+    let mut removed = Vec::new();
+    for (key, value) in changes {
+        match value {
+            Some(value) => drop(sled.insert(key, value)?),
+            None => removed.push(key),
+        }
+    }
+    for key in removed.into_iter().rev() {
+        sled.remove(key)?;
+    }
+    Ok(())
+}
+
+fn batch(changes: Vec<Change>) -> Batch {
+    let mut batch = Batch::default();
+    for (key, value) in changes {
+        match value {
+            Some(value) => batch.insert(key, value),
+            None => batch.remove(key),
+        }
+    }
+    batch
 }
 
 /// Makes an empty database; the caller syncs its files.
@@ -102,10 +256,11 @@ pub(super) fn create(path: &Path) -> Result<(), StoreError> {
     Ok(())
 }
 
-/// Copies a database; the caller syncs the files of the copy. What was removed takes no room there.
-pub(super) fn copy(from: &Path, to: &Path) -> Result<(), StoreError> {
+/// Copies a database, with what its log holds, into a new folder of sled's; the caller syncs the files of the copy. What
+/// was removed takes no room there.
+pub(super) fn copy(from: &Paths, to: &Path) -> Result<(), StoreError> {
     let failed = |it| StoreError::database("compact the database", it);
-    let (from, to) = (open(from)?, open_sled(to)?);
+    let (from, to) = (Opened::open(from)?.sled, open_sled(to)?);
     let (mut batch, mut bytes) = (Batch::default(), 0);
     for pair in from.iter() {
         let (key, value) = pair.map_err(failed)?;
@@ -133,7 +288,7 @@ fn open(path: &Path) -> Result<Db, StoreError> {
 pub(super) fn open_sled(path: &Path) -> Result<Db, StoreError> {
     // sled 0.34.7 has a `mode` and does not look at it. Its segment size stays the default: pages of
     // values up to `VALUE_IN_PLACE_BYTES_MAX` stay below the quarter of a segment from which sled puts a page into a file it does
-    // not sync. No `flush_every_ms`: its thread would only repeat what every commit does; pages are
+    // not sync. No `flush_every_ms`: what sled has not written yet is in the log of commits; pages are
     // moved out of old segments as others are written.
     let config = ::sled::Config::new().path(path).cache_capacity(CACHE_BYTES).flush_every_ms(None);
     let since = Instant::now();
@@ -167,6 +322,12 @@ fn sync(log: &File) -> Result<(), StoreError> {
     }
 }
 
+/// Makes durable what was written to a file of ours.
+#[cfg(target_os = "linux")]
+pub(super) fn sync_data(file: &File) -> io::Result<()> {
+    crate::durable_sync::sync_like_sled(file).map(drop)
+}
+
 #[cfg(target_os = "linux")]
 fn sync_failures() -> u64 {
     crate::durable_sync::failures()
@@ -179,68 +340,14 @@ fn sync(log: &File) -> Result<(), StoreError> {
 }
 
 #[cfg(not(target_os = "linux"))]
+pub(super) fn sync_data(file: &File) -> io::Result<()> {
+    file.sync_data()
+}
+
+#[cfg(not(target_os = "linux"))]
 fn sync_failures() -> u64 {
     0
 }
 
 #[cfg(all(test, target_os = "linux"))]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_flush_of_sled_arrives_at_our_sync() {
-        let folder = tempfile::tempdir().expect("a folder");
-        let database = open(&folder.path().join("sled")).expect("opened");
-        let before = crate::durable_sync::syncs();
-        database.insert("key", "value").expect("inserted");
-        database.flush().expect("flushed");
-        assert!(crate::durable_sync::syncs() > before, "sled calls another sync_file_range");
-    }
-
-    #[test]
-    fn after_a_failed_sync_nothing_is_acknowledged_until_the_store_is_opened_anew() {
-        use crate::durable_sync::broken;
-        use crate::{AppendError, DocumentKind, SledStore, Store};
-        use futures::executor::block_on;
-        use std::os::unix::fs::MetadataExt;
-
-        let folder = tempfile::tempdir().expect("a folder");
-        let store = SledStore::open(folder.path()).expect("opened");
-        let put = |store: &SledStore, text: &str| {
-            block_on(store.put_document(DocumentKind::Tool, "helm", text.as_bytes().to_vec()))
-        };
-        put(&store, "one").expect("put");
-        let log = folder.path().join("data/sled/db").metadata().expect("there");
-        broken::INODE.store(log.ino(), SeqCst);
-        let failed = put(&store, "two");
-        assert!(matches!(failed, Err(StoreError::Io { .. })), "{failed:?}");
-        broken::INODE.store(0, SeqCst);
-        // The disk would take it now. What it did not take before is lost, though, and nobody would be told.
-        assert!(matches!(put(&store, "three"), Err(StoreError::Unsynced)));
-        assert!(matches!(store.document(DocumentKind::Tool, "helm"), Err(StoreError::Unsynced)));
-        let release: windlass_model::name::ReleaseId = "payments-1".parse().expect("an id");
-        let event = windlass_model::event::Event::CancelingStarted { rollback: true };
-        let record = windlass_model::event::Record { at: windlass_model::time::Timestamp(1), events: vec![event] };
-        let append = crate::Append { release, expected: 0, record, outline: None };
-        let refused = block_on(store.append(append));
-        assert!(matches!(refused, Err(AppendError::Store(StoreError::Unsynced))), "{refused:?}");
-        drop(store);
-
-        let store = SledStore::open(folder.path()).expect("opened anew");
-        let found = store.document(DocumentKind::Tool, "helm").expect("read").expect("there");
-        assert!(found == b"one" || found == b"two", "{found:?}");
-        put(&store, "four").expect("put");
-    }
-
-    #[test]
-    fn a_damaged_database_is_an_error() {
-        let folder = tempfile::tempdir().expect("a folder");
-        let path = folder.path().join("sled");
-        create(&path).expect("created");
-        let conf = path.join("conf");
-        let length = conf.metadata().expect("there").len();
-        // What a power cut makes of sled's `conf` when nobody syncs it.
-        std::fs::write(&conf, vec![0; length as usize]).expect("written");
-        assert!(matches!(open(&path), Err(StoreError::Database { .. } | StoreError::CorruptItem { .. })));
-    }
-}
+mod tests;

@@ -10,16 +10,20 @@ use std::path::{Path, PathBuf};
 
 use rustix::fs::FlockOperation;
 
-use super::database;
+use super::commit_log;
+use super::database::{self, Paths};
 use crate::StoreError;
-use crate::format::VERSION;
 
 const FORMAT: &str = "windlass-store";
+
+/// The version of a store's folder. 1 had no log of commits: who knows only that would not see what is in it.
+const VERSION: u32 = 2;
 
 /// A store's folder, held by this process.
 #[derive(Debug)]
 pub(super) struct Layout {
     root: PathBuf,
+    log_bytes_max: u64,
     /// Locked as long as it is open.
     _lock: File,
 }
@@ -34,15 +38,16 @@ impl Layout {
             });
         }
         let lock = lock(root)?;
-        let layout = Self { root: root.to_owned(), _lock: lock };
+        let layout = Self { root: root.to_owned(), log_bytes_max: commit_log::BYTES_MAX, _lock: lock };
         let new = root.join("data.new");
         if new.exists() {
             // Left by a process that ended while it made a store; nobody has used it.
             fs::remove_dir_all(&new).map_err(|it| failed("remove", &new, it))?;
         }
         if layout.data().exists() {
-            layout.check_format()?;
+            let version = layout.format()?;
             layout.remove_other_database()?;
+            layout.upgrade(version)?;
         } else {
             create(&new)?;
             fs::rename(&new, layout.data()).map_err(|it| failed("name", &layout.data(), it))?;
@@ -115,7 +120,16 @@ impl Layout {
         &self.root
     }
 
-    pub(super) fn database(&self) -> PathBuf {
+    pub(super) fn database(&self) -> Paths {
+        Paths { sled: self.sled(), log: self.data().join("commits"), log_bytes_max: self.log_bytes_max }
+    }
+
+    /// Has the log of commits get as large as that.
+    pub(super) fn with_log_of(self, log_bytes_max: u64) -> Self {
+        Self { log_bytes_max, ..self }
+    }
+
+    fn sled(&self) -> PathBuf {
         self.data().join("sled")
     }
 
@@ -136,11 +150,11 @@ impl Layout {
     /// Puts a database that `make` makes in the place of the one there is, as one step.
     pub(super) fn replace_database(
         &self,
-        make: impl FnOnce(&Path, &Path) -> Result<(), StoreError>,
+        make: impl FnOnce(&Paths, &Path) -> Result<(), StoreError>,
     ) -> Result<(), StoreError> {
-        let (old, new) = (self.database(), self.other_database());
+        let (old, new) = (self.sled(), self.other_database());
         self.remove_other_database()?;
-        let made = make(&old, &new).and_then(|()| sync_tree(&new)).and_then(|()| {
+        let made = make(&self.database(), &new).and_then(|()| sync_tree(&new)).and_then(|()| {
             rustix::fs::renameat_with(rustix::fs::CWD, &new, rustix::fs::CWD, &old, rustix::fs::RenameFlags::EXCHANGE)
                 .map_err(|it| failed("name", &old, it.into()))?;
             // Before the old one goes, or a power cut could leave its name to nothing.
@@ -163,7 +177,8 @@ impl Layout {
         self.root.join("data")
     }
 
-    fn check_format(&self) -> Result<(), StoreError> {
+    /// The version that the store says it has.
+    fn format(&self) -> Result<u32, StoreError> {
         let path = self.data().join("format");
         let mut text = Vec::new();
         match File::open(&path).and_then(|it| it.take(100).read_to_end(&mut text)) {
@@ -179,6 +194,35 @@ impl Layout {
             .ok_or_else(|| not_a_store(&self.root, "`data/format` says something else"))?;
         if version > VERSION {
             return Err(StoreError::NewerFormat { path: self.root.clone(), found: version, known: VERSION });
+        }
+        Ok(version)
+    }
+
+    /// Makes a store of an older version one of this. A log that is missing is made: an operator may have moved a damaged
+    /// one away.
+    fn upgrade(&self, version: u32) -> Result<(), StoreError> {
+        let log = self.database().log;
+        if !log.exists() {
+            if version == VERSION {
+                tracing::warn!(path = %log.display(), "the log of commits is missing; what it held is not in this store");
+            }
+            let new = log.with_extension("new");
+            if new.exists() {
+                fs::remove_file(&new).map_err(|it| failed("remove", &new, it))?;
+            }
+            commit_log::create(&new)?;
+            fs::rename(&new, &log).map_err(|it| failed("name", &log, it))?;
+            sync_folder(&self.data())?;
+        }
+        // The log first: a store of this version has one.
+        if version < VERSION {
+            let (format, new) = (self.data().join("format"), self.data().join("format.new"));
+            let text = format!("{FORMAT} {VERSION}\n");
+            let write =
+                || File::create(&new).and_then(|mut it| it.write_all(text.as_bytes()).and_then(|()| it.sync_all()));
+            write().map_err(|it| failed("write", &new, it))?;
+            fs::rename(&new, &format).map_err(|it| failed("name", &format, it))?;
+            sync_folder(&self.data())?;
         }
         Ok(())
     }
@@ -240,6 +284,7 @@ fn create(new: &Path) -> Result<(), StoreError> {
     let format = new.join("format");
     fs::write(&format, format!("{FORMAT} {VERSION}\n")).map_err(|it| failed("write", &format, it))?;
     database::create(&new.join("sled"))?;
+    commit_log::create(&new.join("commits"))?;
     sync_tree(new)
 }
 

@@ -10,7 +10,7 @@
 
 use std::ops::{Bound, ControlFlow};
 
-use ::sled::{Batch, IVec};
+use ::sled::IVec;
 use windlass_model::name::ReleaseId;
 use windlass_model::time::Timestamp;
 
@@ -77,7 +77,7 @@ pub(super) fn ensure(shared: &Shared) -> Result<(), StoreError> {
     if has.is_some_and(|it| format::decode_number(&it).is_ok_and(|it| it >= LISTS)) {
         return Ok(());
     }
-    let commit = |changes: Vec<Change>| commit(&shared.database, changes);
+    let commit = |changes: Vec<Change>| shared.database.commit(changes);
     let (mut changes, mut bytes) = (Vec::new(), 0);
     each(&shared.database, keys::OUTLINE, |key, value| {
         // What cannot be read is found by a check, and listed when it is written or repaired.
@@ -96,17 +96,6 @@ pub(super) fn ensure(shared: &Shared) -> Result<(), StoreError> {
     })?;
     changes.push((keys::lists(), Some(format::encode_number(LISTS))));
     commit(changes)
-}
-
-fn commit(database: &Database, changes: Vec<Change>) -> Result<(), StoreError> {
-    let mut batch = Batch::default();
-    for (key, value) in changes {
-        match value {
-            Some(value) => batch.insert(key, value),
-            None => batch.remove(key),
-        }
-    }
-    database.commit(batch)
 }
 
 /// Calls `each` with every entry of a kind. The database is not held meanwhile.

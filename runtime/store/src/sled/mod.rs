@@ -2,15 +2,16 @@
 //!
 //! ```text
 //! DIR/lock               held by the process that has the store open, with its id
-//! DIR/data/format        windlass-store 1
+//! DIR/data/format        windlass-store 2
+//! DIR/data/commits       what was committed and may not be on the disk in sled yet
 //! DIR/data/sled/         keys and values of at most 4 KiB
 //! DIR/data/compact       if the database is to be compacted when it is opened next
 //! DIR/data/sled.new/     only while a database is compacted
 //! DIR/data/blobs/ab/…    larger ones, what `put_blob` was given, and segments of the archive
 //! ```
 //!
-//! One thread writes. It takes what is waiting, up to 64 KiB, writes it as one atomic batch, syncs once, and
-//! then answers everybody. Who hands in a large value writes its file, and syncs it, before the
+//! One thread writes. It takes what is waiting, up to 64 KiB, writes it as one commit into a log of
+//! its own, syncs that once, hands it to sled, and then answers everybody. Who hands in a large value writes its file, and syncs it, before the
 //! record that names it joins the queue.
 //!
 //! sled 0.34 does not keep what it was given when the power goes; what it takes to make it do so is spread over
@@ -30,6 +31,7 @@ mod archive;
 mod audit;
 mod backup;
 mod blobs;
+mod commit_log;
 mod compact;
 mod database;
 mod keys;
@@ -108,7 +110,16 @@ struct Shared {
 impl SledStore {
     /// Opens the store in this folder, and creates it (and the folder) if there is none. Blocks.
     pub fn open(folder: impl AsRef<Path>) -> Result<Self, StoreError> {
-        let layout = Layout::open(folder.as_ref())?;
+        Self::open_in(Layout::open(folder.as_ref())?)
+    }
+
+    /// Opens like [`SledStore::open`], with a log of commits that gets so large, in bytes, before sled is made durable
+    /// (4 MiB otherwise): a small one is soon full, for tests of what happens then.
+    pub fn open_with_log_of(folder: impl AsRef<Path>, log_bytes_max: u64) -> Result<Self, StoreError> {
+        Self::open_in(Layout::open(folder.as_ref())?.with_log_of(log_bytes_max))
+    }
+
+    fn open_in(layout: Layout) -> Result<Self, StoreError> {
         compact::if_wished(&layout);
         let blobs = Arc::new(Blobs::open(layout.blobs())?);
         let database = Database::open(layout.database())?;

@@ -5,6 +5,7 @@
 //!
 //! **Invariant:** a journal goes away as one, or from its front and marked as quarantined meanwhile; what a power
 //! cut leaves of it is never taken for a release that has to go on.
+//! **Invariant:** a release inside of another one stays as long as that one does: it may have to be rolled back.
 //! **Invariant:** a blob goes away only if a removed release named it, nothing that is left names it, the caller
 //! does not need it, and nobody has put it in the last hour.
 
@@ -12,6 +13,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::ops::ControlFlow;
 
 use windlass_model::digest::Digest;
+use windlass_model::event::Event;
 use windlass_model::name::ReleaseId;
 use windlass_model::time::Timestamp;
 
@@ -21,7 +23,7 @@ use super::repair::groups;
 use super::writer::Mend;
 use super::{GROUP_BYTES_MAX, Shared, SledStore, compact, keys};
 use crate::format;
-use crate::{StoreError, check};
+use crate::{Outline, StoreError, check};
 
 /// What [`SledStore::remove_expired`] would remove.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -66,6 +68,18 @@ impl SledStore {
             }
             Ok(())
         })?;
+        let mut kept = Vec::new();
+        for release in expired.releases.keys() {
+            if self.is_part_of(release, &|outer| outer.open || outer.updated_at >= before)? {
+                kept.push(release.clone());
+            }
+        }
+        for release in kept {
+            expired.releases.remove(&release);
+            let key = keys::outline(&release);
+            let size = self.shared.database.get(&key)?.map_or(0, |value| key.len() + value.len());
+            expired.bytes -= size as u64;
+        }
         let (mut theirs, mut others) = (BTreeSet::new(), needed.clone());
         self.shared.each_named(|release, key, size, named| {
             match release.and_then(|it| expired.releases.get_mut(it)) {
@@ -118,6 +132,7 @@ impl SledStore {
                 && let Ok(outline) = self.shared.outline_of(&release, &value)
                 && !outline.open
                 && outline.updated_at < before
+                && !self.is_part_of(&release, &|outer| outer.open || outer.updated_at >= before)?
             {
                 found.push((release, None));
             }
@@ -155,6 +170,23 @@ impl SledStore {
         Ok(removed)
     }
 
+    /// Whether a release is inside of one that stays, as its outline tells; at any depth. A journal that cannot be read
+    /// tells of nothing outside.
+    fn is_part_of(&self, release: &ReleaseId, stays: &dyn Fn(&Outline) -> bool) -> Result<bool, StoreError> {
+        let (mut next, mut seen) = (release.clone(), BTreeSet::new());
+        while seen.insert(next.clone()) {
+            let records = self.shared.journal(&next).unwrap_or_default();
+            let Some(Event::ReleaseCreated(created)) = records.first().and_then(|it| it.events.first()) else { break };
+            let Some(parent) = &created.parent else { break };
+            let Some(value) = self.shared.database.get(&keys::outline(&parent.release))? else { break };
+            if self.shared.outline_of(&parent.release, &value).is_ok_and(|it| stays(&it)) {
+                return Ok(true);
+            }
+            next = parent.release.clone();
+        }
+        Ok(false)
+    }
+
     fn mend_removals(&self, removed: &mut Vec<ReleaseId>, mends: Vec<Mend>) -> Result<(), StoreError> {
         let releases: Vec<ReleaseId> = mends.iter().map(|it| it.release.clone()).collect();
         let mended = self.mend_all(mends)?;
@@ -169,7 +201,7 @@ impl SledStore {
         let Some(value) = self.shared.database.get(&outline_key)? else { return Ok(None) };
         let outline = self.shared.outline_of(release, &value)?;
         let records = records.unwrap_or(length);
-        if outline.open || records != length {
+        if outline.open || records != length || self.is_part_of(release, &|outer| outer.open)? {
             return Ok(None);
         }
         let journal: Vec<Vec<u8>> = self.shared.database.read(|database| {

@@ -10,8 +10,7 @@ use std::sync::{Arc, PoisonError, RwLock};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-use ::sled::Db;
-
+use super::database::Opened;
 use crate::StoreError;
 
 const PATIENCE: Duration = Duration::from_secs(1);
@@ -32,7 +31,7 @@ struct State {
 }
 
 impl Watch {
-    pub(super) fn start(database: Arc<RwLock<Option<Db>>>) -> Result<Self, StoreError> {
+    pub(super) fn start(database: Arc<RwLock<Option<Opened>>>) -> Result<Self, StoreError> {
         let state = Arc::new(State::default());
         let thread = std::thread::Builder::new()
             .name("store-watch".to_owned())
@@ -77,7 +76,7 @@ impl Drop for Watched<'_> {
     }
 }
 
-fn run(state: &State, database: &RwLock<Option<Db>>) {
+fn run(state: &State, database: &RwLock<Option<Opened>>) {
     while !state.ended.load(SeqCst) {
         let seen = state.commits.load(SeqCst);
         if seen.is_multiple_of(2) {
@@ -93,10 +92,10 @@ fn run(state: &State, database: &RwLock<Option<Db>>) {
         if state.commits.load(SeqCst) == seen {
             let current = database.read().unwrap_or_else(PoisonError::into_inner);
             // `context` is public and undocumented; there is no other way to the noted error.
-            if let Some(database) = &*current
-                && database.context.global_error().is_err()
+            if let Some(Opened { sled, .. }) = &*current
+                && sled.context.global_error().is_err()
             {
-                let _ = database.flush();
+                let _ = sled.flush();
             }
         }
     }

@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
 
-use ::sled::{Batch, IVec};
+use ::sled::IVec;
 use tokio::sync::{mpsc, oneshot};
 use windlass_model::name::{ReleaseId, WorkflowName};
 
@@ -208,14 +208,7 @@ impl Writer<'_> {
             let before = changed.into_iter().map(|key| Ok((IVec::from(key), self.shared.database.get(key)?)));
             self.shared.snapshots.before(before.collect::<Result<_, StoreError>>()?);
         }
-        let mut batch = Batch::default();
-        for (key, value) in group.writes {
-            match value {
-                Some(value) => batch.insert(key, value),
-                None => batch.remove(key),
-            }
-        }
-        self.shared.database.commit(batch)
+        self.shared.database.commit(group.writes.into_iter().collect())
     }
 
     fn append(

@@ -95,13 +95,58 @@ fn what_a_power_cut_leaves_of_a_creation_is_cleared_away() {
 fn a_newer_format_is_refused() {
     let folder = tempfile::tempdir().expect("a folder");
     drop(open(folder.path()));
-    fs::write(folder.path().join("data/format"), "windlass-store 2\n").expect("written");
+    fs::write(folder.path().join("data/format"), "windlass-store 3\n").expect("written");
     let error = SledStore::open(folder.path()).expect_err("refused");
-    assert!(matches!(error, StoreError::NewerFormat { found: 2, known: 1, .. }), "{error:?}");
+    assert!(matches!(error, StoreError::NewerFormat { found: 3, known: 2, .. }), "{error:?}");
     let said = error.to_string();
-    assert!(said.contains("has format 2, and this Windlass knows formats up to 1"), "{said}");
-    fs::write(folder.path().join("data/format"), "windlass-store 1\n").expect("written");
+    assert!(said.contains("has format 3, and this Windlass knows formats up to 2"), "{said}");
+    fs::write(folder.path().join("data/format"), "windlass-store 2\n").expect("written");
     open(folder.path());
+}
+
+/// Version 1 had no log of commits. Who knows only that must not open what has one.
+#[tokio::test]
+async fn a_store_of_the_first_format_becomes_one_of_the_second() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let (id, data) = (release("payments-1"), folder.path().join("data"));
+    open(folder.path()).append(append(&id, 0, record(0))).await.expect("appended");
+    fs::remove_file(data.join("commits")).expect("removed");
+    fs::write(data.join("format"), "windlass-store 1\n").expect("written");
+    // What an upgrade that was cut off leaves.
+    fs::write(data.join("commits.new"), "half").expect("written");
+    for length in 1..3 {
+        let store = open(folder.path());
+        assert_eq!(fs::read_to_string(data.join("format")).expect("read"), "windlass-store 2\n");
+        assert_eq!(store.journal(&id).expect("read").len() as u64, length);
+        store.append(append(&id, length, record(length))).await.expect("appended");
+    }
+    assert!(!data.join("commits.new").exists());
+}
+
+#[tokio::test]
+async fn a_damaged_log_of_commits_is_refused_until_it_is_moved_away() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let copy = tempfile::tempdir().expect("a folder");
+    let (id, data) = (release("payments-1"), copy.path().join("data"));
+    let store = open(folder.path());
+    for at in 0..4 {
+        store.append(append(&id, at, record(at))).await.expect("appended");
+    }
+    // As a process leaves it that is killed now.
+    fs::create_dir_all(data.join("sled/blobs")).expect("created");
+    fs::create_dir_all(data.join("blobs")).expect("created");
+    for name in ["commits", "format", "sled/conf", "sled/db"] {
+        fs::copy(folder.path().join("data").join(name), data.join(name)).expect("copied");
+    }
+    let mut log = fs::read(data.join("commits")).expect("read");
+    log[4096 + 30] ^= 1;
+    fs::write(data.join("commits"), log).expect("written");
+    let said = SledStore::open(copy.path()).expect_err("refused").to_string();
+    assert!(said.contains("commit 0 is damaged, and commit 1 follows"), "{said}");
+    fs::rename(data.join("commits"), data.join("commits.damaged")).expect("moved");
+    let store = open(copy.path());
+    assert_eq!(store.journal(&id).expect("read").len(), 0);
+    store.append(append(&id, 0, record(0))).await.expect("appended");
 }
 
 #[test]

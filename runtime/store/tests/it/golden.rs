@@ -73,6 +73,10 @@ fn outlines_references_and_numbers_are_written_as_ever() {
         check(name, &format::encode_outline(&outline));
         assert_eq!(format::decode_outline(format::open_here(&read(name)).expect("in place")), Ok(outline));
     }
+    let rehearsal = Outline { rehearsal: true, ..outline.clone() };
+    check("outline-of-rehearsal", &format::encode_outline(&rehearsal));
+    let golden = read("outline-of-rehearsal");
+    assert_eq!(format::decode_outline(format::open_here(&golden).expect("in place")), Ok(rehearsal));
     let golden = read("outline");
     assert_eq!(format::decode_outline(format::open_here(&golden).expect("in place")), Ok(outline));
 

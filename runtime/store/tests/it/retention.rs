@@ -7,7 +7,7 @@ use std::time::{Duration, SystemTime};
 
 use windlass_model::actor::Actor;
 use windlass_model::digest::Digest;
-use windlass_model::event::{Created, Event, Record};
+use windlass_model::event::{Created, Event, Parent, Record};
 use windlass_model::time::Timestamp;
 use windlass_store::{Append, DocumentKind, Removed, SledStore, Store};
 
@@ -20,6 +20,19 @@ fn open(folder: &Path) -> SledStore {
 
 /// A release of a plan, a component and a large record, that ended at a time or is open.
 async fn fill(store: &SledStore, id: &str, at: u64, open: bool, plan: &[u8], component: &[u8]) {
+    fill_inside(store, id, None, at, open, plan, component).await;
+}
+
+/// The same, inside of another release.
+async fn fill_inside(
+    store: &SledStore,
+    id: &str,
+    outer: Option<&str>,
+    at: u64,
+    open: bool,
+    plan: &[u8],
+    component: &[u8],
+) {
     let id = release(id);
     let created = Created {
         release: id.clone(),
@@ -28,7 +41,7 @@ async fn fill(store: &SledStore, id: &str, at: u64, open: bool, plan: &[u8], com
         parameters: serde_json::Value::Null,
         requested_by: Actor::windlass(),
         salt: [0; 16],
-        parent: None,
+        parent: outer.map(|it| Parent { release: release(it), step: "deploy".parse().expect("a name") }),
         rehearsal: false,
         claim: None,
     };
@@ -103,6 +116,40 @@ async fn what_is_removed_beside_the_work_is_the_oldest_and_no_more_than_asked_fo
     let after = store.check().expect("checked");
     assert!(after.is_sound(), "{:?}", after.findings);
     assert_eq!((after.releases, after.archived), (2, 0));
+}
+
+#[tokio::test]
+async fn what_is_inside_of_a_release_stays_as_long_as_that_does() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let store = open(folder.path());
+    // Open, ended lately, and ended long ago; two deep, and one whose outer one is gone already.
+    for (outer, at, is_open) in [("fleet-1", 10, true), ("fleet-2", 90, false), ("fleet-3", 10, false)] {
+        let number = &outer[6..];
+        fill(&store, outer, at, is_open, b"fleet", b"component").await;
+        let (region, inner) = (format!("region-{number}"), format!("payments-{number}"));
+        fill_inside(&store, &region, Some(outer), 10, false, b"region", b"component").await;
+        fill_inside(&store, &inner, Some(&region), 10, false, b"payments", b"component").await;
+    }
+    fill_inside(&store, "payments-4", Some("gone-1"), 10, false, b"payments", b"component").await;
+    let expired = store.expired(Timestamp(50), &BTreeSet::new()).expect("listed");
+    let listed: Vec<String> = expired.releases.keys().map(ToString::to_string).collect();
+    let old = ["fleet-3", "payments-3", "payments-4", "region-3"];
+    assert_eq!(listed, old);
+    // The outer one is taken up again, so that nothing of it goes.
+    let id = release("fleet-3");
+    let again = Append { outline: Some(outline(&id, 10, true)), ..append(&id, 3, record(7)) };
+    store.append(again).await.expect("appended");
+    let removed = store.remove_expired(&expired, &BTreeSet::new()).expect("removed");
+    assert_eq!((removed.releases, removed.changed), (1, 3));
+    // Beside the work it is the same.
+    assert_eq!(store.remove_some(Timestamp(50), 99).expect("removed"), []);
+    let over = Append { outline: Some(outline(&id, 10, false)), ..append(&id, 4, record(8)) };
+    store.append(over).await.expect("appended");
+    let removed = store.remove_some(Timestamp(50), 99).expect("removed");
+    let removed: BTreeSet<String> = removed.iter().map(ToString::to_string).collect();
+    assert_eq!(removed, BTreeSet::from(["fleet-3", "payments-3", "region-3"].map(str::to_owned)));
+    let after = store.check().expect("checked");
+    assert!(after.is_sound() && after.releases == 6, "{after:?}");
 }
 
 #[tokio::test]

@@ -59,6 +59,7 @@ pub(crate) fn outline(release: &ReleaseId, created_at: u64, open: bool) -> Outli
         rest: None,
         promises: false,
         standing: None,
+        rehearsal: false,
     }
 }
 

@@ -1,5 +1,6 @@
 //! What holds in a queue after whatever happened, looked at from outside of its books.
 
+use windlass_model::concurrency::QueueOrder;
 use windlass_model::time::Timestamp;
 
 use super::{Member, Phase, Queue};
@@ -26,6 +27,12 @@ impl Queue {
         let lined: usize = self.lines.values().flat_map(|it| it.values()).map(|it| it.places().count()).sum();
         let standing = self.members.values().filter(|it| it.phase == Phase::Waiting).count();
         assert_eq!(lined, standing, "seed {seed}");
+        for (release, member) in self.members.iter().filter(|(_, it)| it.phase == Phase::Waiting) {
+            let state = member.group().and_then(|it| self.groups.get(it));
+            let Some(state) = state.filter(|it| it.order == QueueOrder::LatestOnly) else { continue };
+            let is_late = state.begun.as_ref().is_some_and(|it| member.place(release) < *it);
+            assert!(!is_late, "seed {seed}: {release} would come after {:?}", state.begun);
+        }
         let keys: Vec<Option<String>> = self.lines.keys().cloned().collect();
         assert_eq!(self.next(&keys, now), None, "seed {seed}: somebody could go");
         for (release, member) in &self.members {

@@ -69,6 +69,22 @@ wl_outcome wl_cancel_call(const wl_plugin *plugin, wl_call *call);
 wl_outcome wl_rollback_call(const wl_plugin *plugin, wl_call *call);
 wl_outcome wl_find_call(const wl_plugin *plugin, wl_call *call);
 
+/* A value of JSON. */
+typedef enum { NOTHING, BOOLEAN, INTEGER, NUMBER, STRING, ARRAY, OBJECT } wl_json_kind;
+
+struct wl_json {
+    wl_json_kind kind;
+    bool boolean;
+    int64_t integer;
+    double number;
+    const char *text;
+    size_t length;
+    /* Items of an array, or of an object with their names. */
+    wl_json **items;
+    const char **names;
+    size_t count, room;
+};
+
 /* Text of a length, ended with NUL. */
 char *wl_copy(const char *text, size_t length);
 /* Text that grows. */

@@ -1,5 +1,5 @@
-/* A host for a plugin's own tests, and a step that goes through it. Compiled natively, with the SDK's json.c, plugin.c and
- * windlass.c.
+/* A host for a plugin's own tests, and a step that goes through it. Compiled natively, with the SDK's json.c, plugin.c, types.c
+ * and windlass.c.
  *
  * Nothing here is a sandbox or a network: answers are scripted, the clock stands at 2026-01-05 09:00 UTC. Requests are
  * checked against the action's roles, inputs and outputs against its types, as the real host does.

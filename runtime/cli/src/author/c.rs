@@ -14,8 +14,15 @@ const LANGUAGE: &str = "c";
 const TOOL: &str = "ziglang";
 
 /// Sources of the SDK, below its folder.
-const SDK: [&str; 6] =
-    ["src/component.c", "src/generated/plugin.c", "src/json.c", "src/plugin.c", "src/wasi_http.c", "src/windlass.c"];
+const SDK: [&str; 7] = [
+    "src/component.c",
+    "src/generated/plugin.c",
+    "src/json.c",
+    "src/plugin.c",
+    "src/types.c",
+    "src/wasi_http.c",
+    "src/windlass.c",
+];
 
 /// `windlass.toml`
 #[derive(Deserialize)]

@@ -429,7 +429,15 @@ fn the_sdk_for_c_passes_its_tests() {
         let program = scratch.join(sources[0].replace('/', "-"));
         let mut compiling = Command::new("cc");
         compiling.args(["-std=gnu11", "-Wall", "-Wextra", "-Werror", "-Iinclude", "-Isrc"]).args(sources);
-        compiling.args(["src/json.c", "src/plugin.c", "src/windlass.c", "testing/windlass_mock.c", "-lm", "-o"]);
+        compiling.args([
+            "src/json.c",
+            "src/plugin.c",
+            "src/types.c",
+            "src/windlass.c",
+            "testing/windlass_mock.c",
+            "-lm",
+            "-o",
+        ]);
         outside(compiling.arg(&program).current_dir(root().join("sdk/c")));
         if program.is_file() {
             let ran = Command::new(&program).output().expect("it starts");

@@ -1,4 +1,4 @@
-/* The example's own tests: cc -I../../include ../plugin.c ../../src/{json,plugin,windlass}.c ../../testing/windlass_mock.c */
+/* The example's own tests: cc -I../../include ../plugin.c ../../src/{json,plugin,types,windlass}.c ../../testing/windlass_mock.c */
 
 #include <assert.h>
 #include <stdio.h>

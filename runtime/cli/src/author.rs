@@ -1,20 +1,30 @@
-//! Building plugins: cargo for the component, the sandbox for its manifest.
+//! Building plugins: the language's own tools for the component, the sandbox for its manifest.
+//!
+//! A folder's language is told by its project file. What differs between languages is how a component comes to be; what
+//! comes then is the same for all: it is asked for its manifest, the manifest is embedded, the file gets its name.
+//!
+//! **Invariant:** no tool is downloaded here but Rust's own target. What is missing is named, with the command that
+//! installs the version which Windlass is tested with.
+
+mod c;
+mod contract;
+mod core_module;
+mod go;
+mod javascript;
+mod kept;
+mod python;
+mod rust;
+mod tools;
 
 use std::path::{Path, PathBuf};
-use std::process::Stdio;
 
 use anyhow::Context;
-use serde::{Deserialize, Serialize};
-use tokio::io::AsyncReadExt;
-use tokio::process::Command;
+use serde::Serialize;
 use windlass_model::digest::Digest;
 use windlass_model::manifest::Manifest;
 use windlass_sandbox::Sandbox;
 
 use crate::output::Output;
-
-/// The target that components are built for.
-pub(crate) const TARGET: &str = "wasm32-wasip2";
 
 /// A component that was built.
 #[derive(Debug, Serialize)]
@@ -29,157 +39,101 @@ pub(crate) struct Built {
     pub(crate) digest: String,
     /// Its size.
     pub(crate) bytes: usize,
+    /// What it is written in.
+    pub(crate) language: Language,
+    /// Whether it was there already, from the same source and tools.
+    pub(crate) kept: bool,
 }
 
-/// Small components, and the same bytes for the same source wherever it lies.
-const PROFILE: [&str; 7] = [
-    "profile.plugin.inherits=\"release\"",
-    "profile.plugin.opt-level=\"s\"",
-    "profile.plugin.lto=true",
-    "profile.plugin.codegen-units=1",
-    "profile.plugin.strip=true",
-    "profile.plugin.debug=false",
-    "profile.plugin.panic=\"abort\"",
-];
-
-fn cargo() -> PathBuf {
-    std::env::var_os("CARGO").map_or_else(|| PathBuf::from("cargo"), PathBuf::from)
+/// What a plugin is written in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum Language {
+    /// A `Cargo.toml`.
+    Rust,
+    /// A `package.json`.
+    JavaScript,
+    /// A `pyproject.toml`.
+    Python,
+    /// A `windlass.toml`.
+    C,
+    /// A `go.mod`.
+    Go,
 }
 
-/// Makes sure that the compiler can build components; adds the target where it can.
-pub(crate) async fn ensure_target(directory: &Path, output: &Output) -> anyhow::Result<()> {
-    let printed = Command::new("rustc")
-        .args(["--print", "target-libdir", "--target", TARGET])
-        .current_dir(directory)
-        .stdin(Stdio::null())
-        .output()
-        .await
-        .context("rustc cannot be started; install Rust from https://rustup.rs")?;
-    let library = PathBuf::from(String::from_utf8_lossy(&printed.stdout).trim());
-    if printed.status.success() && library.is_dir() {
-        return Ok(());
-    }
-    output.note(format_args!("the Rust target {TARGET} is missing; adding it: rustup target add {TARGET}"));
-    let added = Command::new("rustup")
-        .args(["target", "add", TARGET])
-        .current_dir(directory)
-        .stdin(Stdio::null())
-        .output()
-        .await;
-    match added {
-        Ok(added) if added.status.success() => Ok(()),
-        Ok(added) => {
-            anyhow::bail!("rustup could not add the target {TARGET}: {}", String::from_utf8_lossy(&added.stderr).trim())
-        }
-        Err(error) => {
-            anyhow::bail!(
-                "the Rust target {TARGET} is missing and rustup cannot be started ({error}); install the target with your distribution's means"
-            )
+impl Language {
+    const ALL: [(Self, &str); 5] = [
+        (Self::Rust, "Cargo.toml"),
+        (Self::JavaScript, "package.json"),
+        (Self::Python, "pyproject.toml"),
+        (Self::C, "windlass.toml"),
+        (Self::Go, "go.mod"),
+    ];
+
+    /// The language of the plugin in a folder.
+    fn of(folder: &Path) -> anyhow::Result<Self> {
+        let found: Vec<_> = Self::ALL.iter().filter(|(_, file)| folder.join(file).is_file()).collect();
+        match found[..] {
+            [(language, _)] => Ok(*language),
+            [] => {
+                let files: Vec<&str> = Self::ALL.iter().map(|(_, file)| *file).collect();
+                anyhow::bail!("{} is no plugin's folder: none of {} is there", folder.display(), files.join(", "))
+            }
+            [(_, one), (_, other), ..] => anyhow::bail!(
+                "{} has both {one} and {other}; a plugin's folder has the project file of one language",
+                folder.display()
+            ),
         }
     }
 }
 
-/// What cargo says of what it built.
-#[derive(Deserialize)]
-struct Message {
-    reason: String,
-    #[serde(default)]
-    filenames: Vec<PathBuf>,
-    #[serde(default)]
-    message: Option<Rendered>,
-}
-
-#[derive(Deserialize)]
-struct Rendered {
-    #[serde(default)]
-    rendered: Option<String>,
-}
-
-/// Builds the plugins in `packages` (folders with a `Cargo.toml`) and writes them to `out`.
+/// Builds the plugins in `packages` (folders with a project file) and writes them to `out`.
 pub(crate) async fn build(
     packages: &[PathBuf],
     out: Option<&Path>,
     sandbox: &Sandbox,
     output: &Output,
 ) -> anyhow::Result<Vec<Built>> {
-    let mut names = Vec::new();
+    anyhow::ensure!(!packages.is_empty(), "name at least one plugin's folder");
+    let mut crates = Vec::new();
+    let mut others = Vec::new();
     for package in packages {
-        names.push(package_name(package)?);
-    }
-    let first = packages.first().context("name at least one plugin's folder")?;
-    ensure_target(first, output).await?;
-    let root = workspace_root(first).await?;
-    let target = root.join("target").join("plugins");
-    let mut command = Command::new(cargo());
-    command.arg("build").args([
-        "--target",
-        TARGET,
-        "--profile",
-        "plugin",
-        "--message-format",
-        "json-render-diagnostics",
-    ]);
-    for setting in PROFILE {
-        command.args(["--config", setting]);
-    }
-    for name in &names {
-        command.args(["--package", name]);
-    }
-    // The settings of the build that started us are not for guests.
-    for variable in
-        ["CARGO_ENCODED_RUSTFLAGS", "RUSTFLAGS", "RUSTC_WRAPPER", "RUSTC_WORKSPACE_WRAPPER", "CARGO_BUILD_TARGET"]
-    {
-        command.env_remove(variable);
-    }
-    let home = std::env::var("CARGO_HOME")
-        .or_else(|_| std::env::var("HOME").map(|it| format!("{it}/.cargo")))
-        .unwrap_or_default();
-    let flags = [format!("--remap-path-prefix={home}=cargo"), format!("--remap-path-prefix={}=.", root.display())];
-    command.env("CARGO_ENCODED_RUSTFLAGS", flags.join("\u{1f}"));
-    command
-        .env("CARGO_TARGET_DIR", &target)
-        .current_dir(first)
-        .stdin(Stdio::null())
-        .stdout(Stdio::piped())
-        .kill_on_drop(true);
-    if output.is_json() {
-        command.stderr(Stdio::null());
-    }
-    let mut child = command.spawn().context("cargo cannot be started; install Rust from https://rustup.rs")?;
-    let mut printed = String::new();
-    child.stdout.take().context("cargo's output")?.read_to_string(&mut printed).await?;
-    let status = child.wait().await?;
-    let mut components = Vec::new();
-    for line in printed.lines() {
-        let Ok(message) = serde_json::from_str::<Message>(line) else { continue };
-        if let Some(text) = message.message.and_then(|it| it.rendered) {
-            output.note(text.trim_end());
-        }
-        if message.reason == "compiler-artifact" {
-            components.extend(message.filenames.into_iter().filter(|it| it.extension().is_some_and(|it| it == "wasm")));
+        match Language::of(package)? {
+            Language::Rust => crates.push(package.clone()),
+            language => others.push((language, package)),
         }
     }
-    anyhow::ensure!(status.success(), "cargo could not build {}", names.join(", "));
-    anyhow::ensure!(
-        !components.is_empty(),
-        "cargo built no component: a plugin has `crate-type = [\"cdylib\"]` in its Cargo.toml"
-    );
-    let out = out.map_or_else(|| root.join("target").join("windlass"), Path::to_path_buf);
-    std::fs::create_dir_all(&out).with_context(|| format!("{} cannot be made", out.display()))?;
     let mut built = Vec::new();
-    for component in components {
-        built.push(finish(&component, &out, sandbox).await?);
+    if !crates.is_empty() {
+        built.extend(rust::build(&crates, out, sandbox, output).await?);
+    }
+    for (language, package) in others {
+        let folder = package.canonicalize().with_context(|| format!("{} cannot be opened", package.display()))?;
+        let out = out.map_or_else(|| folder.join("target").join("windlass"), Path::to_path_buf);
+        let made = match language {
+            Language::JavaScript => javascript::build(&folder, &out, sandbox, output).await,
+            Language::Python => python::build(&folder, &out, sandbox, output).await,
+            Language::C => c::build(&folder, &out, sandbox, output).await,
+            Language::Go => go::build(&folder, &out, sandbox, output).await,
+            Language::Rust => unreachable!("crates were built above"),
+        };
+        built.push(made.with_context(|| format!("{} was not built", package.display()))?);
     }
     Ok(built)
 }
 
 /// Embeds the manifest and writes the component where it belongs.
-async fn finish(component: &Path, out: &Path, sandbox: &Sandbox) -> anyhow::Result<Built> {
-    let bytes = std::fs::read(component).with_context(|| format!("{} cannot be read", component.display()))?;
-    let name = component.file_stem().unwrap_or_default().to_string_lossy().into_owned();
-    let json = sandbox.describe(&bytes).await.with_context(|| format!("{name} cannot say what it is"))?;
-    let manifest = Manifest::parse(json.as_bytes()).with_context(|| name.clone())?;
-    let bytes = windlass_sandbox::embed_manifest(&bytes, &json).with_context(|| name.clone())?;
+async fn finish(
+    language: Language,
+    name: &str,
+    component: &[u8],
+    out: &Path,
+    sandbox: &Sandbox,
+) -> anyhow::Result<Built> {
+    let json = sandbox.describe(component).await.with_context(|| format!("{name} cannot say what it is"))?;
+    let manifest = Manifest::parse(json.as_bytes()).with_context(|| name.to_owned())?;
+    let bytes = windlass_sandbox::embed_manifest(component, &json).with_context(|| name.to_owned())?;
+    std::fs::create_dir_all(out).with_context(|| format!("{} cannot be made", out.display()))?;
     let file = out.join(format!("{}-{}.wasm", manifest.name, manifest.version));
     std::fs::write(&file, &bytes).with_context(|| format!("{} cannot be written", file.display()))?;
     Ok(Built {
@@ -188,36 +142,24 @@ async fn finish(component: &Path, out: &Path, sandbox: &Sandbox) -> anyhow::Resu
         version: manifest.version.to_string(),
         digest: Digest::of(&bytes).to_string(),
         bytes: bytes.len(),
+        language,
+        kept: false,
     })
 }
 
-#[derive(Deserialize)]
-struct CargoManifest {
-    package: CargoPackage,
-}
+#[cfg(test)]
+mod tests {
+    use super::*;
 
-#[derive(Deserialize)]
-struct CargoPackage {
-    name: String,
-}
-
-fn package_name(package: &Path) -> anyhow::Result<String> {
-    let file = package.join("Cargo.toml");
-    let text = std::fs::read_to_string(&file)
-        .with_context(|| format!("{} cannot be read; name the folder of a plugin", file.display()))?;
-    let manifest: CargoManifest = toml::from_str(&text).with_context(|| format!("{} is no package", file.display()))?;
-    Ok(manifest.package.name)
-}
-
-async fn workspace_root(package: &Path) -> anyhow::Result<PathBuf> {
-    let located = Command::new(cargo())
-        .args(["locate-project", "--workspace", "--message-format", "plain"])
-        .current_dir(package)
-        .stdin(Stdio::null())
-        .output()
-        .await
-        .context("cargo cannot be started; install Rust from https://rustup.rs")?;
-    anyhow::ensure!(located.status.success(), "{}", String::from_utf8_lossy(&located.stderr).trim());
-    let manifest = PathBuf::from(String::from_utf8_lossy(&located.stdout).trim());
-    manifest.parent().map(Path::to_path_buf).context("cargo named no workspace")
+    #[test]
+    fn a_folder_s_language_is_told_by_its_project_file() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let none = Language::of(folder.path()).expect_err("nothing is there").to_string();
+        assert!(none.contains("Cargo.toml, package.json"), "{none}");
+        std::fs::write(folder.path().join("package.json"), "{}").expect("a file");
+        assert_eq!(Language::of(folder.path()).expect("one"), Language::JavaScript);
+        std::fs::write(folder.path().join("Cargo.toml"), "").expect("a file");
+        let both = Language::of(folder.path()).expect_err("two are there").to_string();
+        assert!(both.contains("both Cargo.toml and package.json"), "{both}");
+    }
 }

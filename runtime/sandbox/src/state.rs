@@ -78,7 +78,8 @@ impl HostMonotonicClock for StoppedClock {
         1
     }
     fn now(&self) -> u64 {
-        0
+        // Go's runtime takes zero for a clock that is broken.
+        1
     }
 }
 

@@ -215,6 +215,7 @@ mod tests {
             promises: false,
             standing: None,
             rehearsal: false,
+            review: false,
         };
         store.append(Append { release, expected: 0, record, outline: Some(outline) }).await.expect("appended");
         let backup = folder.join("kept");

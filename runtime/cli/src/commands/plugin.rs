@@ -14,13 +14,15 @@ use crate::output::{DIM, STRONG, styled};
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum PluginCommand {
-    /// Build plugins written in Rust and embed their manifests
-    #[command(after_help = "Example:\n  windlass plugin build plugins/jenkins plugins/helm")]
+    /// Build plugins and embed their manifests
+    #[command(
+        after_help = "The project file tells the language: Cargo.toml (Rust), package.json (JavaScript, TypeScript), pyproject.toml (Python), windlass.toml (C), go.mod (Go).\n\nExamples:\n  windlass plugin build plugins/jenkins plugins/helm\n  windlass plugin build sdk/js/example --out components"
+    )]
     Build {
-        /// Folders with a Cargo.toml
+        /// Folders with a project file
         #[arg(required = true)]
         packages: Vec<PathBuf>,
-        /// Where the components go; target/windlass of the workspace unless given
+        /// Where the components go; target/windlass of the workspace or folder unless given
         #[arg(long)]
         out: Option<PathBuf>,
     },
@@ -48,11 +50,12 @@ pub(crate) async fn plugin(command: PluginCommand, context: &Context<'_>) -> any
             context.output.data(&built, |it| {
                 let lines = it.iter().map(|it| {
                     format!(
-                        "{} {}  {} ({} KiB)\n  {}\n",
+                        "{} {}  {} ({} KiB{})\n  {}\n",
                         it.plugin,
                         it.version,
                         it.file.display(),
                         it.bytes / 1024,
+                        if it.kept { ", as built before from the same source" } else { "" },
                         it.digest
                     )
                 });

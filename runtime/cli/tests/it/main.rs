@@ -19,6 +19,7 @@ mod first_plugin;
 mod hostile;
 mod https;
 mod intervention;
+mod languages;
 mod nested;
 mod parking;
 mod rehearsal;

@@ -1,0 +1,145 @@
+//! C: Zig's C compiler makes a core module of the plugin's and the SDK's sources, and that becomes a component here.
+
+use std::path::{Path, PathBuf};
+
+use anyhow::Context;
+use serde::Deserialize;
+use tokio::process::Command;
+use windlass_sandbox::Sandbox;
+
+use super::{Built, Language, core_module, finish, tools};
+use crate::output::Output;
+
+const LANGUAGE: &str = "c";
+const TOOL: &str = "ziglang";
+
+/// Sources of the SDK, below its folder.
+const SDK: [&str; 7] = [
+    "src/component.c",
+    "src/generated/plugin.c",
+    "src/json.c",
+    "src/plugin.c",
+    "src/types.c",
+    "src/wasi_http.c",
+    "src/windlass.c",
+];
+
+/// `windlass.toml`
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Project {
+    /// Always `c`.
+    language: String,
+    /// The plugin's sources.
+    sources: Vec<PathBuf>,
+    /// The folder of the SDK for C.
+    sdk: PathBuf,
+    /// More for the compiler.
+    #[serde(default)]
+    flags: Vec<String>,
+}
+
+pub(super) async fn build(folder: &Path, out: &Path, sandbox: &Sandbox, output: &Output) -> anyhow::Result<Built> {
+    let project = project(folder)?;
+    let sdk = folder.join(&project.sdk);
+    anyhow::ensure!(
+        sdk.join("include/windlass.h").is_file(),
+        "windlass.toml says `sdk = \"{}\"`, and no include/windlass.h is there",
+        project.sdk.display()
+    );
+    let (compiler, version) = compiler(folder).await?;
+    tools::note_version(LANGUAGE, TOOL, &version, output);
+    let work = tempfile::tempdir().context("a folder for temporary files")?;
+    let work = work.path();
+    let module = work.join("plugin.wasm");
+    let mut compiling = compiler.command();
+    compiling
+        .args([
+            "cc",
+            "--target=wasm32-wasi",
+            "-mexec-model=reactor",
+            "-std=gnu11",
+            "-Os",
+            "-flto",
+            "-Wall",
+            "-Wl,--strip-all",
+        ])
+        // Zig's own 16 MiB would be every call's.
+        .arg("-Wl,-z,stack-size=262144")
+        // The same bytes wherever the sources lie.
+        .arg(format!("-ffile-prefix-map={}=plugin", folder.display()))
+        .arg(format!("-ffile-prefix-map={}=sdk", sdk.display()))
+        .arg("-I")
+        .arg(sdk.join("include"))
+        .arg("-I")
+        .arg(sdk.join("src"))
+        .args(&project.flags)
+        .args(project.sources.iter().map(|it| folder.join(it)))
+        .args(SDK.iter().map(|it| sdk.join(it)))
+        .arg("-o")
+        .arg(&module)
+        .env("ZIG_LOCAL_CACHE_DIR", work.join("cache"))
+        .current_dir(folder);
+    tools::run(&mut compiling, &missing(folder)).await?;
+    let bytes = std::fs::read(&module).with_context(|| format!("{} cannot be read", module.display()))?;
+    let component = core_module::component(&bytes, work)?;
+    finish(Language::C, "the plugin", &component, out, sandbox).await
+}
+
+fn project(folder: &Path) -> anyhow::Result<Project> {
+    let file = folder.join("windlass.toml");
+    let text = std::fs::read_to_string(&file).with_context(|| format!("{} cannot be read", file.display()))?;
+    let project: Project = toml::from_str(&text).with_context(|| format!("{} is not as expected", file.display()))?;
+    anyhow::ensure!(
+        project.language == "c",
+        "{} says `language = \"{}\"`; only \"c\" has this project file",
+        file.display(),
+        project.language
+    );
+    for source in &project.sources {
+        anyhow::ensure!(
+            folder.join(source).is_file(),
+            "{} names {}, which is not there",
+            file.display(),
+            source.display()
+        );
+    }
+    anyhow::ensure!(!project.sources.is_empty(), "{} names no `sources`", file.display());
+    Ok(project)
+}
+
+/// A way to start Zig.
+struct Compiler {
+    program: PathBuf,
+    arguments: &'static [&'static str],
+}
+
+impl Compiler {
+    fn command(&self) -> Command {
+        let mut command = Command::new(&self.program);
+        command.args(self.arguments);
+        command
+    }
+}
+
+fn missing(folder: &Path) -> String {
+    format!(
+        "install it: `python3 -m venv {0}/.venv && {0}/.venv/bin/pip install {TOOL}=={1}`, or put zig on the path",
+        folder.display(),
+        tools::version(LANGUAGE, TOOL)
+    )
+}
+
+/// Zig of the plugin's virtual environment, of the path, of the system's Python; and its version.
+async fn compiler(folder: &Path) -> anyhow::Result<(Compiler, String)> {
+    let module: &[&str] = &["-m", TOOL];
+    for (program, arguments) in
+        [(folder.join(".venv/bin/python"), module), (PathBuf::from("zig"), &[]), (PathBuf::from("python3"), module)]
+    {
+        let compiler = Compiler { program, arguments };
+        if let Ok(version) = tools::run(compiler.command().arg("version"), "").await {
+            return Ok((compiler, version.trim().to_owned()));
+        }
+    }
+    anyhow::bail!("Zig, whose C compiler builds plugins, is not here; {}", missing(folder))
+}

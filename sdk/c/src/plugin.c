@@ -1,0 +1,175 @@
+/* The manifest, and the way from a call in JSON to the right function and back. */
+
+#include "internal.h"
+
+#include <string.h>
+
+static wl_json *requests_of(const wl_role *role) {
+    wl_json *requests = wl_array();
+    for (const char *at = role->requests; at != NULL && *at != '\0';) {
+        at += strspn(at, " ;");
+        size_t length = strcspn(at, ";"), methods = strcspn(at, " ");
+        wl_json *request = wl_object(), *list = wl_array();
+        for (size_t begin = 0; begin < methods;) {
+            size_t method = strcspn(at + begin, ", ");
+            wl_push(list, wl_string(wl_copy(at + begin, method)));
+            begin += method + 1;
+        }
+        size_t path = methods + strspn(at + methods, " ");
+        size_t end = length;
+        while (end > path && at[end - 1] == ' ') end--;
+        wl_set(request, "methods", list);
+        wl_set(request, "path", wl_string(wl_copy(at + path, end > path ? end - path : 0)));
+        wl_push(requests, request);
+        at += length;
+    }
+    return requests;
+}
+
+static wl_json *connections_of(const wl_action *action) {
+    wl_json *connections = wl_object();
+    for (const wl_role *role = action->roles; role != NULL && role->name != NULL; role++) {
+        wl_json *described = wl_object();
+        wl_set(described, "description", wl_string(role->description));
+        wl_set(described, "required", wl_boolean(!role->optional));
+        wl_set(described, "requests", requests_of(role));
+        wl_set(connections, role->name, described);
+    }
+    return connections;
+}
+
+static wl_json *limits_of(const wl_limits *limits) {
+    const struct {
+        const char *name;
+        uint64_t value;
+    } all[] = {
+        {"cpu_ms", limits->cpu_ms}, {"wall_ms", limits->wall_ms}, {"memory_bytes", limits->memory_bytes},
+        {"output_bytes", limits->output_bytes}, {"log_bytes", limits->log_bytes}, {"state_bytes", limits->state_bytes},
+        {"http_requests", limits->http_requests}, {"request_bytes", limits->request_bytes}, {"response_bytes", limits->response_bytes},
+    };
+    wl_json *described = wl_object();
+    for (size_t at = 0; at < sizeof all / sizeof *all; at++) {
+        if (all[at].value > 0) wl_set(described, all[at].name, wl_integer((int64_t)all[at].value));
+    }
+    return described;
+}
+
+static wl_json *described(const wl_action *action) {
+    static const char *const effects[] = {"read", "idempotent_write", "write"};
+    wl_json *it = wl_object();
+    wl_set(it, "description", wl_string(action->description));
+    wl_set(it, "input", wl_schema(action->input));
+    wl_set(it, "output", wl_schema(action->output));
+    wl_set(it, "effect", wl_string(effects[action->effect]));
+    wl_set(it, "cancel", wl_boolean(action->cancel != NULL));
+    wl_set(it, "rollback", wl_boolean(action->rollback != NULL));
+    wl_set(it, "find", wl_boolean(action->find != NULL));
+    wl_set(it, "connections", connections_of(action));
+    wl_set(it, "limits", limits_of(&action->limits));
+    return it;
+}
+
+char *wl_manifest(const wl_plugin *plugin) {
+    wl_json *manifest = wl_object(), *actions = wl_object();
+    for (const wl_action *action = plugin->actions; action->name != NULL; action++) wl_set(actions, action->name, described(action));
+    wl_set(manifest, "name", wl_string(plugin->name));
+    wl_set(manifest, "version", wl_string(plugin->version));
+    wl_set(manifest, "contract", wl_string(WL_CONTRACT));
+    wl_set(manifest, "description", wl_string(plugin->description));
+    wl_set(manifest, "actions", actions);
+    return wl_write(manifest);
+}
+
+/* ---- Calls ---------------------------------------------------------------------------------------------------------- */
+
+/* What a call carries, read. */
+typedef struct {
+    void *input;
+    void *output;
+    void *state;
+    wl_failure *wrong;
+} given;
+
+static const char *read(const wl_type *type, const char *text, size_t length, void **into) {
+    const char *problem = NULL;
+    const wl_json *json = wl_parse(text, length, &problem);
+    if (json == NULL) return problem;
+    *into = wl_alloc(type->size);
+    return wl_decode(type, json, *into);
+}
+
+static given open_call(const wl_plugin *plugin, wl_call *call) {
+    given it = {0};
+    wl_buffer known = {0};
+    for (const wl_action *action = plugin->actions; action->name != NULL; action++) {
+        if (strcmp(action->name, call->action) == 0) call->ctx.action = action;
+        if (known.length > 0) wl_append_text(&known, ", ");
+        wl_append_text(&known, action->name);
+    }
+    const wl_action *action = call->ctx.action;
+    if (action == NULL) {
+        it.wrong = wl_never(wl_failure_of(WL_INVALID, "unknown-action", "`%s` has no action `%s`; it has %s", plugin->name, call->action, known.text));
+        return it;
+    }
+    const char *problem = read(action->input, call->input, call->input_length, &it.input);
+    if (problem != NULL) {
+        it.wrong = wl_never(wl_failure_of(WL_INVALID, "input", "the input of `%s`: %s", action->name, problem));
+        return it;
+    }
+    if (call->output != NULL && (problem = read(action->output, call->output, call->output_length, &it.output)) != NULL) {
+        it.wrong = wl_never(wl_failure_of(WL_INTERNAL, "output", "the output that `%s` gave: %s", action->name, problem));
+        return it;
+    }
+    if (call->state != NULL && action->state != NULL && (problem = read(action->state, call->state, call->state_length, &it.state)) != NULL) {
+        it.wrong = wl_never(wl_failure_of(WL_INTERNAL, "state", "the suspended state cannot be read: %s", problem));
+    }
+    return it;
+}
+
+static wl_outcome missing(const wl_call *call, const char *operation) {
+    return wl_fail(wl_never(wl_failure_of(WL_INTERNAL, "unknown-operation", "`%s` has no %s", call->ctx.action->name, operation)));
+}
+
+wl_outcome wl_start_call(const wl_plugin *plugin, wl_call *call) {
+    given it = open_call(plugin, call);
+    return it.wrong != NULL ? wl_fail(it.wrong) : call->ctx.action->start(&call->ctx, it.input);
+}
+
+wl_outcome wl_resume_call(const wl_plugin *plugin, wl_call *call) {
+    given it = open_call(plugin, call);
+    if (it.wrong != NULL) return wl_fail(it.wrong);
+    const wl_action *action = call->ctx.action;
+    switch (call->ctx.operation) {
+    case WL_START:
+        if (action->resume == NULL) break;
+        return action->resume(&call->ctx, it.input, it.state, &call->event);
+    case WL_CANCEL:
+        if (action->resume_cancel == NULL) break;
+        return action->resume_cancel(&call->ctx, it.input, it.state, &call->event);
+    case WL_ROLLBACK:
+        if (action->resume_rollback == NULL) break;
+        return action->resume_rollback(&call->ctx, it.input, it.output, it.state, &call->event);
+    }
+    return wl_fail(wl_never(wl_failure_of(WL_INTERNAL, "never-suspends", "`%s` was resumed but has nothing to go on with", action->name)));
+}
+
+wl_outcome wl_cancel_call(const wl_plugin *plugin, wl_call *call) {
+    given it = open_call(plugin, call);
+    if (it.wrong != NULL) return wl_fail(it.wrong);
+    if (call->ctx.action->cancel == NULL) return missing(call, "cancel");
+    return call->ctx.action->cancel(&call->ctx, it.input, it.state);
+}
+
+wl_outcome wl_rollback_call(const wl_plugin *plugin, wl_call *call) {
+    given it = open_call(plugin, call);
+    if (it.wrong != NULL) return wl_fail(it.wrong);
+    if (call->ctx.action->rollback == NULL) return missing(call, "rollback");
+    return call->ctx.action->rollback(&call->ctx, it.input, it.output);
+}
+
+wl_outcome wl_find_call(const wl_plugin *plugin, wl_call *call) {
+    given it = open_call(plugin, call);
+    if (it.wrong != NULL) return wl_fail(it.wrong);
+    if (call->ctx.action->find == NULL) return missing(call, "find");
+    return call->ctx.action->find(&call->ctx, it.input);
+}

@@ -1,0 +1,171 @@
+/* Structs as JSON Schemas, and reading and writing JSON with them. */
+
+#include "internal.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+static wl_json *field_schema(const wl_field *field) {
+    static const char *const names[] = {"string", "integer", "number", "boolean", "object", "array", NULL};
+    wl_json *schema = field->kind == WL_STRUCT ? wl_schema(field->of) : wl_object();
+    if (field->choices != NULL) {
+        wl_json *choices = wl_array();
+        for (const char *at = field->choices; at != NULL;) {
+            const char *bar = strchr(at, '|');
+            wl_push(choices, wl_string(wl_copy(at, bar != NULL ? (size_t)(bar - at) : strlen(at))));
+            at = bar != NULL ? bar + 1 : NULL;
+        }
+        wl_set(schema, "enum", choices);
+    } else if (field->kind != WL_STRUCT && names[field->kind] != NULL) {
+        wl_set(schema, "type", wl_string(names[field->kind]));
+    }
+    if (field->kind == WL_LIST) wl_set(schema, "items", wl_schema(field->of));
+    if (field->description != NULL) wl_set(schema, "description", wl_string(field->description));
+    if (field->min_length > 0) wl_set(schema, "minLength", wl_integer((int64_t)field->min_length));
+    if (field->minimum != NULL) wl_set(schema, "minimum", wl_parse(field->minimum, strlen(field->minimum), NULL));
+    if (field->maximum != NULL) wl_set(schema, "maximum", wl_parse(field->maximum, strlen(field->maximum), NULL));
+    if (field->otherwise != NULL) wl_set(schema, "default", wl_parse(field->otherwise, strlen(field->otherwise), NULL));
+    return schema;
+}
+
+wl_json *wl_schema(const wl_type *type) {
+    wl_json *properties = wl_object(), *required = wl_array(), *schema = wl_object();
+    for (size_t at = 0; at < type->count; at++) {
+        const wl_field *field = &type->fields[at];
+        wl_set(properties, field->name, field_schema(field));
+        if (!field->optional && field->otherwise == NULL) wl_push(required, wl_string(field->name));
+    }
+    wl_set(schema, "type", wl_string("object"));
+    wl_set(schema, "properties", properties);
+    wl_set(schema, "required", required);
+    if (!type->open) wl_set(schema, "additionalProperties", wl_boolean(false));
+    return schema;
+}
+
+static bool is_choice(const char *choices, const char *text) {
+    size_t length = strlen(text);
+    for (const char *at = choices; at != NULL;) {
+        const char *bar = strchr(at, '|');
+        size_t its = bar != NULL ? (size_t)(bar - at) : strlen(at);
+        if (its == length && memcmp(at, text, length) == 0) return true;
+        at = bar != NULL ? bar + 1 : NULL;
+    }
+    return false;
+}
+
+static size_t characters(const char *text) {
+    size_t count = 0;
+    for (; *text != '\0'; text++) count += ((unsigned char)*text & 0xc0) != 0x80;
+    return count;
+}
+
+/* What is wrong with a struct itself begins with a colon; what is wrong within it, with the place. */
+static const char *decode_struct(const wl_type *type, const wl_json *value, void *into);
+
+static const char *inside(const wl_field *field, const char *problem) {
+    if (problem == NULL) return NULL;
+    return wl_format(*problem == '[' || *problem == ':' ? "%s%s" : "%s.%s", field->name, problem);
+}
+
+static const char *no(const wl_field *field, const wl_json *value, const char *what) {
+    return wl_format("%s: %.60s is no %s", field->name, wl_write(value), what);
+}
+
+static const char *bounds(const wl_field *field, double number) {
+    if (field->minimum != NULL && number < atof(field->minimum)) return wl_format("%s: is less than %s", field->name, field->minimum);
+    if (field->maximum != NULL && number > atof(field->maximum)) return wl_format("%s: is more than %s", field->name, field->maximum);
+    return NULL;
+}
+
+static const char *decode_list(const wl_field *field, const wl_json *value, wl_list *list) {
+    list->count = value->count;
+    list->items = wl_alloc(value->count * field->of->size + 1);
+    for (size_t at = 0; at < value->count; at++) {
+        const char *problem = decode_struct(field->of, value->items[at], (char *)list->items + at * field->of->size);
+        if (problem != NULL) return inside(field, wl_format(*problem == ':' ? "[%zu]%s" : "[%zu].%s", at, problem));
+    }
+    return NULL;
+}
+
+static const char *decode_field(const wl_field *field, const wl_json *value, void *place) {
+    switch (field->kind) {
+    case WL_TEXT:
+        if (value->kind != STRING) return no(field, value, "string");
+        if (field->choices != NULL && !is_choice(field->choices, value->text)) {
+            return wl_format("%s: %.60s is none of %s", field->name, wl_write(value), field->choices);
+        }
+        if (characters(value->text) < field->min_length) return wl_format("%s: has fewer than %zu characters", field->name, field->min_length);
+        *(const char **)place = value->text;
+        return NULL;
+    case WL_INTEGER:
+        if (value->kind != INTEGER) return no(field, value, "integer");
+        *(int64_t *)place = value->integer;
+        return bounds(field, (double)value->integer);
+    case WL_NUMBER:
+        if (value->kind != INTEGER && value->kind != NUMBER) return no(field, value, "number");
+        *(double *)place = value->kind == INTEGER ? (double)value->integer : value->number;
+        return bounds(field, *(double *)place);
+    case WL_BOOLEAN:
+        if (value->kind != BOOLEAN) return no(field, value, "boolean");
+        *(bool *)place = value->boolean;
+        return NULL;
+    case WL_STRUCT: return inside(field, decode_struct(field->of, value, place));
+    case WL_LIST:
+        if (value->kind != ARRAY) return no(field, value, "array");
+        return decode_list(field, value, place);
+    case WL_ANY: *(const wl_json **)place = value; return NULL;
+    }
+    return NULL;
+}
+
+static const char *decode_struct(const wl_type *type, const wl_json *value, void *into) {
+    if (value == NULL || value->kind != OBJECT) return wl_format(": %.60s is no object", value == NULL ? "nothing" : wl_write(value));
+    memset(into, 0, type->size);
+    for (size_t at = 0; at < type->count; at++) {
+        const wl_field *field = &type->fields[at];
+        const wl_json *given = wl_get(value, field->name);
+        if (given == NULL && field->otherwise != NULL) given = wl_parse(field->otherwise, strlen(field->otherwise), NULL);
+        if (given == NULL) {
+            if (!field->optional) return wl_format(": the field `%s` is missing", field->name);
+            continue;
+        }
+        const char *problem = decode_field(field, given, (char *)into + field->offset);
+        if (problem != NULL) return problem;
+    }
+    for (size_t at = 0; !type->open && at < value->count; at++) {
+        bool known = false;
+        for (size_t field = 0; field < type->count; field++) known = known || strcmp(type->fields[field].name, value->names[at]) == 0;
+        if (!known) return wl_format(": there is no field `%s`", value->names[at]);
+    }
+    return NULL;
+}
+
+const char *wl_decode(const wl_type *type, const wl_json *value, void *into) {
+    const char *problem = decode_struct(type, value, into);
+    return problem != NULL && *problem == ':' ? problem + 2 : problem;
+}
+
+wl_json *wl_encode(const wl_type *type, const void *from) {
+    wl_json *object = wl_object();
+    for (size_t at = 0; at < type->count; at++) {
+        const wl_field *field = &type->fields[at];
+        const void *place = (const char *)from + field->offset;
+        wl_json *value = NULL;
+        switch (field->kind) {
+        case WL_TEXT: value = *(const char *const *)place != NULL ? wl_string(*(const char *const *)place) : NULL; break;
+        case WL_INTEGER: value = wl_integer(*(const int64_t *)place); break;
+        case WL_NUMBER: value = wl_number(*(const double *)place); break;
+        case WL_BOOLEAN: value = wl_boolean(*(const bool *)place); break;
+        case WL_STRUCT: value = wl_encode(field->of, place); break;
+        case WL_LIST: {
+            const wl_list *list = place;
+            value = wl_array();
+            for (size_t item = 0; item < list->count; item++) wl_push(value, wl_encode(field->of, (const char *)list->items + item * field->of->size));
+            break;
+        }
+        case WL_ANY: value = *(wl_json *const *)place; break;
+        }
+        if (value != NULL) wl_set(object, field->name, value);
+    }
+    return object;
+}

@@ -1,0 +1,245 @@
+#include "windlass_mock.h"
+
+#include "../src/internal.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum { MANY = 256 };
+
+typedef struct {
+    const char *route;
+    wl_wire_response response;
+    bool used;
+} scripted;
+
+static struct {
+    wl_connection connections[8];
+    const char *roles[8];
+    size_t connection_count;
+    scripted replies[MANY];
+    size_t reply_count;
+    wl_mock_request requests[MANY];
+    size_t request_count;
+    wl_pair recorded[MANY];
+    size_t recorded_count;
+    const char *begun[MANY];
+    size_t begun_count;
+    wl_buffer log;
+    const char *status;
+    int percent;
+    int callbacks;
+    bool without_callbacks;
+    const wl_action *action;
+} mock;
+
+static void wrong(const char *what, const char *which) {
+    fprintf(stderr, "the mock host: %s: %s\n", what, which);
+    abort();
+}
+
+void wl_mock_reset(void) {
+    memset(&mock, 0, sizeof mock);
+    mock.percent = -1;
+    wl_release_all();
+}
+
+void wl_mock_connection(const char *role, const char *base_url) {
+    mock.roles[mock.connection_count] = role;
+    mock.connections[mock.connection_count++] = (wl_connection){"test", base_url, NULL};
+}
+
+static void script(const char *route, wl_wire_response response) {
+    if (mock.reply_count == MANY) wrong("too many answers", route);
+    mock.replies[mock.reply_count++] = (scripted){route, response, false};
+}
+
+void wl_mock_reply_with(const char *route, int status, const char *body, const wl_pair *headers) {
+    static const wl_pair none[] = {{0}};
+    script(route, (wl_wire_response){
+        .answered = true, .status = status, .headers = headers != NULL ? headers : none, .body = body, .body_length = strlen(body),
+    });
+}
+
+void wl_mock_reply(const char *route, int status, const char *body) { wl_mock_reply_with(route, status, body, NULL); }
+
+void wl_mock_break(const char *route) {
+    script(route, (wl_wire_response){.error = WL_INTERRUPTED, .message = "scripted: the connection broke"});
+}
+
+void wl_mock_without_callbacks(void) { mock.without_callbacks = true; }
+
+size_t wl_mock_count(const char *route) {
+    size_t count = 0;
+    for (size_t at = 0; at < mock.request_count; at++) count += strcmp(mock.requests[at].route, route) == 0;
+    return count;
+}
+
+const wl_mock_request *wl_mock_last(const char *route) {
+    for (size_t at = mock.request_count; at > 0; at--) {
+        if (strcmp(mock.requests[at - 1].route, route) == 0) return &mock.requests[at - 1];
+    }
+    return NULL;
+}
+
+const char *wl_mock_log(void) { return mock.log.text != NULL ? mock.log.text : ""; }
+const char *wl_mock_status(void) { return mock.status; }
+int wl_mock_percent(void) { return mock.percent; }
+
+/* ---- The host ------------------------------------------------------------------------------------------------------- */
+
+static void host_log(void *self, wl_level level, const char *message, const wl_pair *fields) {
+    static const char *const levels[] = {"trace", "debug", "info", "warn", "error"};
+    (void)self;
+    wl_append_text(&mock.log, wl_format("%s %s", levels[level], message));
+    for (; fields->name != NULL; fields++) wl_append_text(&mock.log, wl_format(" %s=%s", fields->name, fields->value));
+    wl_append_text(&mock.log, "\n");
+}
+
+static void host_status(void *self, const char *text) { (void)self; mock.status = text; }
+static void host_percent(void *self, unsigned percent) { (void)self; mock.percent = (int)percent; }
+static void host_link(void *self, const char *title, const char *url) { (void)self; (void)title; (void)url; }
+
+static const wl_connection *host_connection(void *self, const char *role) {
+    (void)self;
+    for (size_t at = 0; at < mock.connection_count; at++) {
+        if (strcmp(mock.roles[at], role) == 0) return &mock.connections[at];
+    }
+    return NULL;
+}
+
+static bool host_begin(void *self, const char *name, const char **recorded, size_t *length, uintptr_t *slot) {
+    (void)self;
+    for (size_t at = 0; at < mock.recorded_count; at++) {
+        if (strcmp(mock.recorded[at].name, name) == 0) {
+            *recorded = mock.recorded[at].value;
+            *length = strlen(*recorded);
+            return true;
+        }
+    }
+    if (mock.begun_count == MANY) wrong("too many parts", name);
+    mock.begun[mock.begun_count++] = name;
+    *slot = mock.begun_count - 1;
+    return false;
+}
+
+static void host_finish(void *self, uintptr_t slot, const char *value, size_t length) {
+    (void)self;
+    if (length > 65536) wrong("a checkpoint holds at most 64 KiB", mock.begun[slot]);
+    mock.recorded[mock.recorded_count++] = (wl_pair){mock.begun[slot], wl_copy(value, length)};
+}
+
+static void host_drop(void *self, uintptr_t slot) { (void)self; (void)slot; }
+
+static wl_callback host_callback(void *self) {
+    (void)self;
+    char *topic = wl_format("topic-%d", ++mock.callbacks);
+    return (wl_callback){topic, mock.without_callbacks ? NULL : wl_format("https://windlass.test/callbacks/%s", topic)};
+}
+
+static uint64_t host_now(void *self) { (void)self; return 1767603600000u; }
+
+/* Matches as the manifest says: a star within one segment, two for any number of segments. */
+static bool path_matches(const char *pattern, const char *path) {
+    if (*pattern == '\0') return *path == '\0';
+    if (pattern[0] == '/' && pattern[1] == '*' && pattern[2] == '*') {
+        for (const char *at = path;; at++) {
+            if ((*at == '/' || *at == '\0') && path_matches(pattern + 3, at)) return true;
+            if (*at == '\0') return false;
+        }
+    }
+    if (*pattern == '*') {
+        for (const char *at = path;; at++) {
+            if (path_matches(pattern + 1, at)) return true;
+            if (*at == '\0' || *at == '/') return false;
+        }
+    }
+    return *pattern == *path && path_matches(pattern + 1, path + 1);
+}
+
+/* Asks the manifest, so that what is announced is what is checked. */
+static bool granted(const char *role, const char *method, const char *path) {
+    const char *manifest = wl_manifest(&windlass_plugin);
+    const wl_json *json = wl_parse(manifest, strlen(manifest), NULL);
+    const wl_json *connections = wl_get(wl_get(wl_get(json, "actions"), mock.action->name), "connections");
+    const wl_json *requests = wl_get(wl_get(connections, role), "requests");
+    for (size_t at = 0; at < wl_count(requests); at++) {
+        const wl_json *methods = wl_get(wl_at(requests, at), "methods");
+        if (!path_matches(wl_text(wl_get(wl_at(requests, at), "path")), path)) continue;
+        for (size_t which = 0; which < wl_count(methods); which++) {
+            if (strcmp(wl_text(wl_at(methods, which)), method) == 0) return true;
+        }
+    }
+    return false;
+}
+
+static wl_wire_response host_send(void *self, const wl_wire_request *request) {
+    (void)self;
+    for (size_t at = 0; at < mock.connection_count; at++) {
+        size_t length = strlen(mock.connections[at].base_url);
+        if (strncmp(request->url, mock.connections[at].base_url, length) != 0) continue;
+        const char *below = request->url + length;
+        size_t path_length = strcspn(below, "?");
+        const char *path = wl_copy(below, path_length);
+        if (!granted(mock.roles[at], request->method, path)) break;
+        const char *route = wl_format("%s %s", request->method, path);
+        wl_pair *headers = wl_alloc((WL_PAIRS_MAX + 8) * sizeof *headers);
+        for (size_t header = 0; request->headers[header].name != NULL; header++) headers[header] = request->headers[header];
+        if (mock.request_count == MANY) wrong("too many requests", route);
+        mock.requests[mock.request_count++] = (wl_mock_request){
+            route, below[path_length] == '?' ? below + path_length + 1 : "", request->has_body ? wl_copy(request->body, request->body_length) : "", headers,
+        };
+        for (size_t reply = 0; reply < mock.reply_count; reply++) {
+            if (mock.replies[reply].used || strcmp(mock.replies[reply].route, route) != 0) continue;
+            mock.replies[reply].used = true;
+            return mock.replies[reply].response;
+        }
+        wrong("there is no answer", route);
+    }
+    return (wl_wire_response){.error = WL_DENIED, .message = "the manifest does not ask for it"};
+}
+
+static const wl_host HOST = {
+    .log = host_log, .status = host_status, .percent = host_percent, .link = host_link, .connection = host_connection,
+    .begin = host_begin, .finish = host_finish, .drop = host_drop, .callback = host_callback, .send = host_send, .now = host_now,
+};
+
+/* ---- Calls ---------------------------------------------------------------------------------------------------------- */
+
+static void check(const char *what, const wl_type *type, const char *text) {
+    const char *problem = NULL;
+    const wl_json *json = wl_parse(text, strlen(text), &problem);
+    if (json != NULL) problem = wl_decode(type, json, wl_alloc(type->size));
+    if (problem != NULL) wrong(what, problem);
+}
+
+wl_outcome wl_test(wl_test_call given) {
+    static const char *const keys[] = {WL_TEST_KEY, "cccccccccccccccccccccccccccccccc", "bbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbb"};
+    mock.action = NULL;
+    for (const wl_action *action = windlass_plugin.actions; action->name != NULL; action++) {
+        if (strcmp(action->name, given.action) == 0) mock.action = action;
+    }
+    if (mock.action == NULL) wrong("the plugin has no action", given.action);
+    check("the input is not as its type says", mock.action->input, given.input);
+    wl_operation operation = given.kind == WL_TEST_CANCEL ? WL_CANCEL : given.kind == WL_TEST_ROLLBACK ? WL_ROLLBACK : given.operation;
+    wl_call call = {
+        .action = given.action, .input = given.input, .input_length = strlen(given.input),
+        .output = given.output, .output_length = given.output != NULL ? strlen(given.output) : 0,
+        .state = given.state, .state_length = given.state != NULL ? strlen(given.state) : 0, .event = given.event,
+        .ctx = {
+            .release = "payments-1", .step = "step", .attempt = 1, .operation = operation,
+            .idempotency_key = keys[operation], .host = &HOST,
+        },
+    };
+    wl_outcome outcome = {0};
+    switch (given.kind) {
+    case WL_TEST_START: outcome = wl_start_call(&windlass_plugin, &call); break;
+    case WL_TEST_RESUME: outcome = wl_resume_call(&windlass_plugin, &call); break;
+    case WL_TEST_CANCEL: outcome = wl_cancel_call(&windlass_plugin, &call); break;
+    case WL_TEST_ROLLBACK: outcome = wl_rollback_call(&windlass_plugin, &call); break;
+    case WL_TEST_FIND: outcome = wl_find_call(&windlass_plugin, &call); break;
+    }
+    if (outcome.kind == WL_OUTCOME_DONE && operation == WL_START) check("the output is not as its type says", mock.action->output, outcome.json);
+    return outcome;
+}

@@ -1,0 +1,72 @@
+/* A host for a plugin's own tests, and a step that goes through it. Compiled natively, with the SDK's json.c, plugin.c, types.c
+ * and windlass.c.
+ *
+ * Nothing here is a sandbox or a network: answers are scripted, the clock stands at 2026-01-05 09:00 UTC. Requests are
+ * checked against the action's roles, inputs and outputs against its types, as the real host does.
+ */
+#ifndef WINDLASS_MOCK_H
+#define WINDLASS_MOCK_H
+
+#include "windlass.h"
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+/* Forgets everything: the answers, what was seen, what was recorded. Each test begins with it. */
+void wl_mock_reset(void);
+/* Binds a connection to a role. */
+void wl_mock_connection(const char *role, const char *base_url);
+/* Scripts the next answer to "METHOD /path", below the base URL and without the query. */
+void wl_mock_reply(const char *route, int status, const char *body);
+/* As `wl_mock_reply`, with headers that end with a NULL name. */
+void wl_mock_reply_with(const char *route, int status, const char *body, const wl_pair *headers);
+/* Scripts no answer: the connection breaks. */
+void wl_mock_break(const char *route);
+/* As of an installation that takes no callbacks from the network. */
+void wl_mock_without_callbacks(void);
+
+/* A request as it was seen. */
+typedef struct {
+    const char *route;
+    const char *query;
+    const char *body;
+    const wl_pair *headers;
+} wl_mock_request;
+
+/* How many requests went to "METHOD /path". */
+size_t wl_mock_count(const char *route);
+/* The last request to it, or NULL. */
+const wl_mock_request *wl_mock_last(const char *route);
+/* All lines of the log: "info submitted job=j-1\n…". */
+const char *wl_mock_log(void);
+const char *wl_mock_status(void);
+int wl_mock_percent(void);
+
+/* Which call of a step. */
+typedef enum { WL_TEST_START, WL_TEST_RESUME, WL_TEST_CANCEL, WL_TEST_ROLLBACK, WL_TEST_FIND } wl_test_kind;
+
+typedef struct {
+    wl_test_kind kind;
+    const char *action;
+    const char *input;
+    /* Of the forward operation, for a rollback. */
+    const char *output;
+    /* What a suspension carried. */
+    const char *state;
+    /* The operation that a resume goes on with. */
+    wl_operation operation;
+    /* What woke it; a timer unless given. */
+    wl_event event;
+} wl_test_call;
+
+/* Makes a call as the host would. */
+wl_outcome wl_test(wl_test_call call);
+
+/* The idempotency key of `start`, `resume` and `find`. */
+#define WL_TEST_KEY "0123456789abcdef0123456789abcdef"
+
+#ifdef __cplusplus
+}
+#endif
+#endif

@@ -1,0 +1,208 @@
+/* The SDK's own tests, with a plugin whose one action asks for what its input says. */
+
+#include <assert.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "../src/internal.h"
+#include "../testing/windlass_mock.h"
+
+#define SAME(one, other) same(one, other, __LINE__)
+
+static void same(const char *one, const char *other, int line) {
+    if (one != NULL && other != NULL && strcmp(one, other) == 0) return;
+    fprintf(stderr, "line %d: `%s` is not `%s`\n", line, one != NULL ? one : "NULL", other != NULL ? other : "NULL");
+    exit(1);
+}
+
+typedef struct {
+    const char *name;
+    int64_t count;
+} part;
+
+static const wl_field part_fields[] = {
+    WL_FIELD(part, name, WL_TEXT, .min_length = 2),
+    WL_FIELD(part, count, WL_INTEGER, .minimum = "0", .maximum = "3", .otherwise = "1"),
+};
+static const wl_type part_type = WL_TYPE(part, part_fields);
+
+typedef struct {
+    const char *mode;
+    double rate;
+    bool on;
+    part first;
+    wl_list parts;
+    wl_json *any;
+} input;
+
+static const wl_field input_fields[] = {
+    WL_FIELD(input, mode, WL_TEXT, .choices = "fast|slow", .optional = true),
+    WL_FIELD(input, rate, WL_NUMBER, .otherwise = "0.5"),
+    WL_FIELD(input, on, WL_BOOLEAN, .optional = true),
+    WL_FIELD(input, first, WL_STRUCT, .of = &part_type, .optional = true),
+    WL_FIELD(input, parts, WL_LIST, .of = &part_type, .optional = true),
+    WL_FIELD(input, any, WL_ANY, .optional = true),
+};
+static const wl_type input_type = WL_TYPE(input, input_fields);
+
+static wl_outcome start(wl_ctx *ctx, const void *given) {
+    (void)given;
+    const wl_response *response = wl_http(ctx, "app", (wl_request){.path = wl_path("a", "b/c", NULL), .query = {{"q", "ä &"}}});
+    part read;
+    if (response == NULL || !wl_read(ctx, response, &part_type, &read)) return wl_failed(ctx);
+    return wl_done(ctx, &read);
+}
+
+static wl_outcome resume(wl_ctx *ctx, const void *given, const void *state, const wl_event *event) {
+    (void)given;
+    (void)state;
+    (void)event;
+    return wl_suspend(ctx, (wl_wait){.status = "never wakes"});
+}
+
+static const wl_role roles[] = {
+    {.name = "app", .description = "The application.", .requests = "GET,POST /a/**"},
+    {.name = "other", .description = "Another.", .requests = "GET /x; DELETE /y/*", .optional = true},
+    {0},
+};
+static const wl_action actions[] = {
+    {.name = "act", .description = "Acts.", .effect = WL_READ, .input = &input_type, .output = &part_type, .roles = roles,
+     .limits = {.cpu_ms = 10}, .start = start, .resume = resume},
+    {0},
+};
+const wl_plugin windlass_plugin = {.name = "test", .version = "1.0.0", .description = "Tests.", .actions = actions};
+
+static const char *decoded(const char *text) {
+    input into;
+    const char *problem = NULL;
+    const wl_json *json = wl_parse(text, strlen(text), &problem);
+    if (json == NULL) return problem;
+    problem = wl_decode(&input_type, json, &into);
+    return problem != NULL ? problem : wl_write(wl_encode(&input_type, &into));
+}
+
+static void json_is_read_and_written(void) {
+    static const char *const cases[][2] = {
+        {" {\"a\" : [1, -2.5, true, null, \"\\u00e4\\ud83d\\ude00\\n\\\"\"]} ", "{\"a\":[1,-2.5,true,null,\"ä😀\\u000a\\\"\"]}"},
+        {"1e3", "1000"},
+        {"9007199254740993", "9007199254740993"},
+        {"{\"a\":1,\"a\":2}", "{\"a\":2}"},
+        {"01", "what is no JSON at byte 2"},
+        {"[1", "an array without an end at byte 2"},
+        {"\"\\u0000\"", "an escape that is none at byte 7"},
+        {"\"\\ud800x\"", "an escape that is none at byte 7"},
+        {"{a:1}", "a field without a name at byte 1"},
+        {"1 2", "more after the end at byte 2"},
+        {"", "what is no JSON at byte 0"},
+        {"tru", "what is no JSON at byte 0"},
+        {"1e999", "a number that is none at byte 5"},
+    };
+    for (size_t at = 0; at < sizeof cases / sizeof *cases; at++) {
+        const char *problem = NULL;
+        const wl_json *json = wl_parse(cases[at][0], strlen(cases[at][0]), &problem);
+        SAME(json != NULL ? wl_write(json) : problem, cases[at][1]);
+    }
+    char deep[1000];
+    memset(deep, '[', sizeof deep);
+    assert(wl_parse(deep, sizeof deep, NULL) == NULL);
+}
+
+static void structs_are_read_and_what_is_wrong_names_its_place(void) {
+    static const char *const cases[][2] = {
+        {"{\"parts\":[{\"name\":\"ab\"}],\"any\":[1]}", "{\"rate\":0.5,\"on\":false,\"first\":{\"count\":0},\"parts\":[{\"name\":\"ab\",\"count\":1}],\"any\":[1]}"},
+        {"{\"mode\":\"medium\"}", "mode: \"medium\" is none of fast|slow"},
+        {"{\"mode\":\"fas\"}", "mode: \"fas\" is none of fast|slow"},
+        {"{\"rate\":\"1\"}", "rate: \"1\" is no number"},
+        {"{\"on\":1}", "on: 1 is no boolean"},
+        {"{\"first\":{\"name\":\"ä\"}}", "first.name: has fewer than 2 characters"},
+        {"{\"parts\":[{\"name\":\"ab\"},{\"name\":\"ab\",\"count\":4}]}", "parts[1].count: is more than 3"},
+        {"{\"parts\":[{}]}", "parts[0]: the field `name` is missing"},
+        {"{\"first\":{\"name\":\"ab\",\"count\":1.5}}", "first.count: 1.5 is no integer"},
+        {"{\"mdoe\":\"fast\"}", "there is no field `mdoe`"},
+        {"[]", "[] is no object"},
+    };
+    for (size_t at = 0; at < sizeof cases / sizeof *cases; at++) SAME(decoded(cases[at][0]), cases[at][1]);
+}
+
+static wl_failure *answered(int status, const char *body, const wl_pair *headers) {
+    wl_mock_reset();
+    wl_mock_connection("app", "https://app.test/base");
+    wl_mock_reply_with("GET /a/b%2Fc", status, body, headers);
+    return wl_test((wl_test_call){.kind = WL_TEST_START, .action = "act", .input = "{}"}).failure;
+}
+
+static void statuses_become_failures_of_the_class_that_a_policy_can_act_on(void) {
+    static const struct {
+        int status;
+        wl_class kind;
+    } cases[] = {
+        {302, WL_INTERNAL}, {400, WL_INVALID}, {401, WL_UNAUTHENTICATED}, {403, WL_FORBIDDEN}, {404, WL_NOT_FOUND},
+        {405, WL_INTERNAL}, {408, WL_TIMED_OUT}, {409, WL_CONFLICT}, {422, WL_INVALID}, {423, WL_CONFLICT},
+        {429, WL_RATE_LIMITED}, {500, WL_TRANSIENT}, {501, WL_INTERNAL}, {503, WL_TRANSIENT}, {504, WL_TIMED_OUT}, {599, WL_TRANSIENT},
+    };
+    for (size_t at = 0; at < sizeof cases / sizeof *cases; at++) {
+        wl_failure *failure = answered(cases[at].status, "", NULL);
+        assert(failure->kind == cases[at].kind);
+        SAME(failure->code, wl_format("http-%d", cases[at].status));
+    }
+}
+
+static void the_message_is_what_the_server_said_never_the_query(void) {
+    static const char *const cases[][2] = {
+        {"{\"error\":{\"message\":\"No record\",\"detail\":\"gone\"}}", "No record – gone"},
+        {"{\"message\":\"no\"}", "no"},
+        {"{\"error\":\"invalid_client\",\"error_description\":\"who?\"}", "invalid_client"},
+        {"{\"errors\":[{\"message\":\"first\"}]}", "first"},
+        {"<html><style>x{}</style><h1>HTTP  403</h1>No crumb", "HTTP 403 No crumb"},
+        {"<script>never ends", ""},
+        {"plain\nwords", "plain words"},
+    };
+    for (size_t at = 0; at < sizeof cases / sizeof *cases; at++) {
+        const char *colon = *cases[at][1] != '\0' ? ": " : "";
+        const char *message = answered(404, cases[at][0], NULL)->message;
+        SAME(message, wl_format("GET https://app.test/base/a/b%%2Fc was answered with 404%s%s", colon, cases[at][1]));
+    }
+}
+
+static void a_server_that_asks_for_time_gets_it(void) {
+    static const wl_pair seconds[] = {{"Retry-After", "7"}, {0}}, long_time[] = {{"retry-after", "99999999999"}, {0}}, soon[] = {{"retry-after", "soon"}, {0}},
+        dates[] = {{"date", "Sun, 06 Nov 1994 08:49:37 GMT"}, {"retry-after", "Sun, 06 Nov 1994 08:50:00 GMT"}, {0}};
+    assert(answered(429, "", seconds)->after_ms == 7000);
+    assert(answered(503, "", dates)->after_ms == 23000);
+    assert(answered(429, "", long_time)->after_ms == 86400000);
+    assert(answered(429, "", soon)->advice == WL_BY_POLICY);
+    assert(answered(404, "", seconds)->advice == WL_BY_POLICY);
+}
+
+static void requests_are_as_written_and_answers_name_the_field(void) {
+    wl_failure *failure = answered(200, "{\"name\":7}", NULL);
+    SAME(failure->message, "the answer to GET https://app.test/base/a/b%2Fc is not what was expected: name: 7 is no string");
+    SAME(failure->code, "unexpected-response");
+    SAME(wl_mock_last("GET /a/b%2Fc")->query, "q=%C3%A4%20%26");
+    wl_mock_reset();
+    SAME(wl_test((wl_test_call){.kind = WL_TEST_START, .action = "act", .input = "{}"}).failure->code, "connection-missing");
+    SAME(wl_test((wl_test_call){.kind = WL_TEST_RESUME, .action = "act", .input = "{}"}).failure->code, "no-wakes");
+    SAME(wl_test((wl_test_call){.kind = WL_TEST_FIND, .action = "act", .input = "{}"}).failure->code, "unknown-operation");
+}
+
+static void the_manifest_says_what_an_action_is_and_has(void) {
+    const char *text = wl_manifest(&windlass_plugin);
+    const wl_json *action = wl_get(wl_get(wl_parse(text, strlen(text), NULL), "actions"), "act");
+    SAME(wl_write(wl_get(wl_get(action, "connections"), "other")), "{\"description\":\"Another.\",\"required\":false,\"requests\":[{\"methods\":[\"GET\"],\"path\":\"/x\"},{\"methods\":[\"DELETE\"],\"path\":\"/y/*\"}]}");
+    SAME(wl_write(wl_get(action, "limits")), "{\"cpu_ms\":10}");
+    SAME(wl_write(wl_get(wl_get(action, "output"), "required")), "[\"name\"]");
+}
+
+int main(void) {
+    json_is_read_and_written();
+    structs_are_read_and_what_is_wrong_names_its_place();
+    statuses_become_failures_of_the_class_that_a_policy_can_act_on();
+    the_message_is_what_the_server_said_never_the_query();
+    a_server_that_asks_for_time_gets_it();
+    requests_are_as_written_and_answers_name_the_field();
+    the_manifest_says_what_an_action_is_and_has();
+    wl_mock_reset();
+    puts("7 tests passed");
+    return 0;
+}

@@ -1,0 +1,155 @@
+package windlass
+
+import (
+	"fmt"
+	"time"
+)
+
+// Context is one call, and what the host offers to it.
+type Context struct {
+	host Host
+	call *Call
+	// Log writes lines for the release's log.
+	Log Log
+	// Progress is what people see while a call runs.
+	Progress Progress
+}
+
+func newContext(host Host, call *Call) *Context {
+	return &Context{host, call, Log{host}, Progress{host}}
+}
+
+// Release identifies the release.
+func (c *Context) Release() string { return c.call.Release }
+
+// Step is the step instance: deploy or deploy[eu-1].
+func (c *Context) Step() string { return c.call.Step }
+
+// Attempt counts the attempts of this operation from 1.
+func (c *Context) Attempt() uint32 { return c.call.Attempt }
+
+// Operation is which operation this is.
+func (c *Context) Operation() Operation { return c.call.Operation }
+
+// IdempotencyKey is the same for every attempt of this operation, and for Find.
+func (c *Context) IdempotencyKey() string { return c.call.IdempotencyKey }
+
+// Deadline is when the host will stop this attempt, waits included; false if there is none.
+func (c *Context) Deadline() (time.Time, bool) { return c.call.Deadline, !c.call.Deadline.IsZero() }
+
+// DryRun tells whether writes are stopped by the host.
+func (c *Context) DryRun() bool { return c.call.DryRun }
+
+// Value is a value of the call's open list: tenant, environment, actor, traceparent. Empty if there is none.
+func (c *Context) Value(name string) string {
+	for _, it := range c.call.Context {
+		if it.Name == name {
+			return it.Value
+		}
+	}
+	return ""
+}
+
+// Now is the time of day.
+func (c *Context) Now() time.Time { return c.host.Now() }
+
+// Callback makes an address that wakes the step when the other side calls it.
+func (c *Context) Callback() Callback { return c.host.Callback() }
+
+// Connection is the connection bound to a role; an error that says what to do if there is none.
+func (c *Context) Connection(role string) (*Connection, error) {
+	if connection := c.OptionalConnection(role); connection != nil {
+		return connection, nil
+	}
+	return nil, Fail(Invalid, "connection-missing", "no connection is bound to the role `%s`: name one in the step's `connection`", role).Never()
+}
+
+// OptionalConnection is the connection bound to an optional role, or nil.
+func (c *Context) OptionalConnection(role string) *Connection {
+	endpoint := c.host.Connection(role)
+	if endpoint == nil {
+		return nil
+	}
+	return &Connection{Endpoint: *endpoint, host: c.host, key: c.call.IdempotencyKey}
+}
+
+// Checkpoint does a part of the step once: what came back is recorded, and later attempts and operations of the step get it
+// without doing it again. An error is not recorded.
+func Checkpoint[T any](ctx *Context, name string, part func() (T, error)) (T, error) {
+	recorded, slot := ctx.host.Begin(name)
+	if slot == nil {
+		return readPart[T](name, recorded)
+	}
+	value, err := part()
+	if err != nil {
+		slot.Drop()
+		return value, err
+	}
+	written, err := encode(value)
+	if err != nil {
+		slot.Drop()
+		return value, Fail(Internal, "checkpoint", "the checkpoint `%s`: %v", name, err).Never()
+	}
+	slot.Finish(written)
+	return value, nil
+}
+
+// Recorded is what a part of the step came to, and whether it was done.
+func Recorded[T any](ctx *Context, name string) (T, bool, error) {
+	var none T
+	recorded, slot := ctx.host.Begin(name)
+	if slot != nil {
+		slot.Drop()
+		return none, false, nil
+	}
+	value, err := readPart[T](name, recorded)
+	return value, err == nil, err
+}
+
+func readPart[T any](name string, recorded []byte) (T, error) {
+	var value T
+	if err := decode(recorded, &value, false); err != nil {
+		return value, Fail(Internal, "checkpoint", "the checkpoint `%s`: %v", name, err).Never()
+	}
+	return value, nil
+}
+
+// Log writes lines; fields are names and values in turn, as in log/slog.
+type Log struct{ host Host }
+
+func (l Log) line(level, message string, fields []any) {
+	var details []Detail
+	for at := 0; at+1 < len(fields); at += 2 {
+		details = append(details, Detail{fmt.Sprint(fields[at]), fmt.Sprint(fields[at+1])})
+	}
+	l.host.Log(level, message, details)
+}
+
+// Trace is only for whoever debugs the plugin.
+func (l Log) Trace(message string, fields ...any) { l.line("trace", message, fields) }
+
+// Debug is only for whoever debugs the step.
+func (l Log) Debug(message string, fields ...any) { l.line("debug", message, fields) }
+
+// Info is what happens.
+func (l Log) Info(message string, fields ...any) { l.line("info", message, fields) }
+
+// Warn is what might go wrong.
+func (l Log) Warn(message string, fields ...any) { l.line("warn", message, fields) }
+
+// Error is what went wrong.
+func (l Log) Error(message string, fields ...any) { l.line("error", message, fields) }
+
+// Progress is what people see; the last value of each stands.
+type Progress struct{ host Host }
+
+// Status is one short sentence.
+func (p Progress) Status(format string, arguments ...any) {
+	p.host.Status(fmt.Sprintf(format, arguments...))
+}
+
+// Percent is 0 to 100.
+func (p Progress) Percent(value int) { p.host.Percent(uint8(max(0, min(100, value)))) }
+
+// Link is a place to look at, kept with the step.
+func (p Progress) Link(title, url string) { p.host.Link(title, url) }

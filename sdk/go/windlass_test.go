@@ -1,0 +1,236 @@
+package windlass_test
+
+import (
+	"encoding/json"
+	"errors"
+	"net/url"
+	"strings"
+	"testing"
+	"time"
+
+	"windlass.dev/go"
+	"windlass.dev/go/windlasstest"
+)
+
+type part struct {
+	Name  *string `json:"name" min:"2"`
+	Count int64   `json:"count" min:"0" max:"3" default:"1"`
+}
+
+type input struct {
+	Mode  string            `json:"mode,omitempty" enum:"fast,slow" doc:"How."`
+	Rate  float64           `json:"rate" default:"0.5"`
+	On    bool              `json:"on,omitempty"`
+	Parts []part            `json:"parts,omitempty" max:"2"`
+	Tags  map[string]string `json:"tags,omitempty"`
+}
+
+// doing is a plugin with one action that does this.
+func doing(action windlass.Action[input, any, any]) *windlasstest.Step {
+	return windlasstest.NewStep(pluginOf(action), "act", map[string]any{})
+}
+
+func pluginOf(action windlass.Action[input, any, any]) *windlass.Plugin {
+	action.Name, action.Description, action.Effect = "act", "Acts.", windlass.Read
+	action.Connections = map[string]windlass.Role{"app": {Description: "The application.", Requests: []string{"GET,POST /a/**"}}}
+	return &windlass.Plugin{Name: "test", Version: "1.0.0", Description: "Tests.", Actions: []windlass.AnyAction{action}}
+}
+
+func get(path string) *windlasstest.Step {
+	return doing(windlass.Action[input, any, any]{Start: func(ctx *windlass.Context, _ input) (any, error) {
+		app, err := ctx.Connection("app")
+		if err != nil {
+			return nil, err
+		}
+		var read struct {
+			Name string `json:"name"`
+		}
+		err = app.JSON(windlass.Request{Path: path, Query: url.Values{"q": {"ä &"}}}, &read)
+		return read, err
+	}})
+}
+
+func host() *windlasstest.Host { return windlasstest.New("app", "https://app.test/base") }
+
+func failure(t *testing.T, step *windlasstest.Step, host *windlasstest.Host) *windlass.Failure {
+	t.Helper()
+	_, err := step.Run(host)
+	var failure *windlass.Failure
+	if !errors.As(err, &failure) {
+		t.Fatalf("no failure: %v", err)
+	}
+	return failure
+}
+
+func same[T comparable](t *testing.T, got, expected T) {
+	t.Helper()
+	if got != expected {
+		t.Fatalf("%v is not %v", got, expected)
+	}
+}
+
+func TestTheManifestSaysWhatAnActionIsAndHas(t *testing.T) {
+	plugin := pluginOf(windlass.Action[input, any, any]{
+		Limits: windlass.Limits{CPU: 10 * time.Second},
+		Find:   func(*windlass.Context, input) (any, error) { return nil, nil },
+	})
+	var manifest struct {
+		Actions map[string]map[string]json.RawMessage `json:"actions"`
+	}
+	same(t, json.Unmarshal(plugin.Manifest(), &manifest), nil)
+	act := manifest.Actions["act"]
+	same(t, string(act["limits"]), `{"cpu_ms":10000}`)
+	same(t, string(act["find"])+string(act["cancel"]), "truefalse")
+	same(t, string(act["input"]), `{"additionalProperties":false,"properties":{`+
+		`"mode":{"description":"How.","enum":["fast","slow"]},"on":{"type":"boolean"},`+
+		`"parts":{"items":{"additionalProperties":false,"properties":{"count":{"default":1,"maximum":3,"minimum":0,"type":"integer"},`+
+		`"name":{"minLength":2,"type":"string"}},"required":[],"type":"object"},"maxItems":2,"type":"array"},`+
+		`"rate":{"default":0.5,"type":"number"},"tags":{"additionalProperties":{"type":"string"},"type":"object"}},`+
+		`"required":[],"type":"object"}`)
+}
+
+func TestWhatIsNotAsItsTypeSaysNamesThePlace(t *testing.T) {
+	plugin := pluginOf(windlass.Action[input, any, any]{})
+	for text, message := range map[string]string{
+		`7`:                          "7 is no object",
+		`{"mode":"medium"}`:          `mode: "medium" is none of fast,slow`,
+		`{"rate":"1"}`:               `rate: "1" is no number`,
+		`{"on":1}`:                   "on: 1 is no boolean",
+		`{"parts":[{"name":"ä"}]}`:   "parts[0].name: has less than 2 characters",
+		`{"parts":[{},{"count":4}]}`: "parts[1].count: is more than 3",
+		`{"parts":[{"count":1.5}]}`:  "parts[0].count: 1.5 is no integer",
+		`{"parts":[{},{},{}]}`:       "parts: has more than 2 items",
+		`{"tags":{"a":1}}`:           "tags.a: 1 is no string",
+		`{"mdoe":"fast"}`:            "there is no field `mdoe`",
+		`{"parts":[{"count":2.0}]}`:  "",
+		`{"parts":[{"name":null}]}`:  "",
+	} {
+		err := plugin.Check("act", []byte(text), nil)
+		if message == "" {
+			same(t, err, nil)
+		} else if err == nil || err.Error() != "the input: "+message {
+			t.Errorf("%s: %v is not %s", text, err, message)
+		}
+	}
+}
+
+func TestStatusesBecomeFailuresOfTheClassThatAPolicyCanActOn(t *testing.T) {
+	for status, class := range map[int]windlass.Class{
+		302: windlass.Internal, 400: windlass.Invalid, 401: windlass.Unauthenticated, 403: windlass.Forbidden,
+		404: windlass.NotFound, 405: windlass.Internal, 408: windlass.TimedOut, 409: windlass.Conflict, 422: windlass.Invalid,
+		423: windlass.Conflict, 429: windlass.RateLimited, 500: windlass.Transient, 501: windlass.Internal,
+		502: windlass.Transient, 503: windlass.Transient, 504: windlass.TimedOut, 599: windlass.Transient,
+	} {
+		same(t, failure(t, get("/a/b"), host().Reply("GET /a/b", windlasstest.Status(status))).Class, class)
+	}
+}
+
+func TestTheMessageIsWhatTheServerSaidNeverTheQuery(t *testing.T) {
+	for body, message := range map[string]string{
+		`{"error":{"message":"No record","detail":"gone"}}`: "No record – gone",
+		`{"message":"no"}`: "no",
+		`{"error":"invalid_client","error_description":"who?"}`: "invalid_client",
+		`{"errors":[{"message":"first"}]}`:                      "first",
+		"<html><style>x{}</style><h1>HTTP  403</h1>No crumb":    "HTTP 403 No crumb",
+		"plain\nwords": "plain words",
+	} {
+		failure := failure(t, get("/a/b"), host().Reply("GET /a/b", windlasstest.Text(404, body)))
+		same(t, failure.Message, "GET https://app.test/base/a/b was answered with 404: "+message)
+	}
+}
+
+func TestAServerThatAsksForTimeGetsIt(t *testing.T) {
+	dates := []string{"Date", "Sun, 06 Nov 1994 08:49:37 GMT", "Retry-After", "Sun, 06 Nov 1994 08:50:00 GMT"}
+	for _, it := range []struct {
+		headers []string
+		wait    time.Duration
+	}{
+		{[]string{"Retry-After", "7"}, 7 * time.Second},
+		{dates, 23 * time.Second},
+		{[]string{"Retry-After", "99999999999"}, 24 * time.Hour},
+		{[]string{"Retry-After", "soon"}, 0},
+	} {
+		same(t, failure(t, get("/a/b"), host().Reply("GET /a/b", windlasstest.Status(429, it.headers...))).Wait, it.wait)
+	}
+}
+
+func TestNoAnswerIsAFailureTooAndADenialIsNeverTriedAgain(t *testing.T) {
+	denied := failure(t, get("/elsewhere"), host())
+	same(t, denied.Code, "denied")
+	same(t, denied.Advice, windlass.Never)
+	same(t, failure(t, get("/a/b"), host().Reply("GET /a/b", windlasstest.Break("timed-out"))).Passes(), true)
+	same(t, failure(t, get("/a/b"), windlasstest.New()).Code, "connection-missing")
+	wrong := failure(t, get("/a/b"), host().Reply("GET /a/b", windlasstest.Text(200, `{"name":7}`)))
+	same(t, wrong.Message, "the answer to GET https://app.test/base/a/b is not what was expected: name: 7 is no string")
+}
+
+func TestRequestsAreAsWritten(t *testing.T) {
+	same(t, windlass.Path("a", "b/c d"), "/a/b%2Fc%20d")
+	host := host().Reply("GET /a/b", windlasstest.Text(200, `{"name":"x","more":1}`))
+	output, err := get("/a/b").Run(host)
+	same(t, err, nil)
+	same(t, output, `{"name":"x"}`)
+	same(t, host.Requests[0].Query.Get("q"), "ä &")
+}
+
+func TestACheckpointIsDoneOnceAndAnErrorIsNotRecorded(t *testing.T) {
+	times := 0
+	counted := doing(windlass.Action[input, any, any]{Start: func(ctx *windlass.Context, _ input) (any, error) {
+		return windlass.Checkpoint(ctx, "part", func() (int, error) {
+			times++
+			if times == 1 {
+				return 0, windlass.Fail(windlass.Transient, "lost", "the answer was lost")
+			}
+			return times, nil
+		})
+	}})
+	host := host()
+	same(t, failure(t, counted, host).Code, "lost")
+	for range 2 {
+		output, err := counted.Run(host)
+		same(t, err, nil)
+		same(t, output, "2")
+	}
+}
+
+func TestCancelAndRollbackMayWaitToo(t *testing.T) {
+	wait := windlass.Wait{After: time.Second, Status: "waits"}
+	patient := doing(windlass.Action[input, any, any]{
+		Start: func(*windlass.Context, input) (any, error) { return nil, windlass.Suspend("begun", wait) },
+		Cancel: func(ctx *windlass.Context, _ input, state *any) (any, error) {
+			return nil, windlass.Suspend([]any{"cancel", *state}, windlass.Wait{At: ctx.Now().Add(time.Hour), Status: "waits"})
+		},
+		ResumeCancel: func(ctx *windlass.Context, _ input, state any, _ windlass.Event) (any, error) {
+			return []any{state, ctx.Now().Hour()}, nil
+		},
+		Rollback: func(*windlass.Context, input, *any) (any, error) { return nil, windlass.Suspend("back", wait) },
+		ResumeRollback: func(_ *windlass.Context, _ input, output *any, state any, _ windlass.Event) (any, error) {
+			return []any{state, *output}, nil
+		},
+	})
+	host := host()
+	answer, err := patient.Start(host)
+	same(t, err, nil)
+	ended, err := patient.Cancel(host, answer.Suspended)
+	same(t, err, nil)
+	same(t, ended, `[["cancel","begun"],10]`)
+	ended, err = patient.Rollback(host, `"out"`)
+	same(t, err, nil)
+	same(t, ended, `["back","out"]`)
+	_, err = patient.Resume(host, answer.Suspended, windlass.Event{})
+	same(t, err.(*windlass.Failure).Code, "never-suspends")
+}
+
+func TestFaultsOfThePluginAreFailures(t *testing.T) {
+	for code, start := range map[string]func(*windlass.Context, input) (any, error){
+		"panic":      func(*windlass.Context, input) (any, error) { panic("oh") },
+		"error":      func(*windlass.Context, input) (any, error) { return nil, errors.New("oh") },
+		"no-wakes":   func(*windlass.Context, input) (any, error) { return nil, windlass.Suspend(nil, windlass.Wait{}) },
+		"unwritable": func(*windlass.Context, input) (any, error) { return func() {}, nil },
+		"state-too-large": func(*windlass.Context, input) (any, error) {
+			return nil, windlass.Suspend(strings.Repeat("x", 70_000), windlass.Wait{After: 1})
+		},
+	} {
+		same(t, failure(t, doing(windlass.Action[input, any, any]{Start: start}), host()).Code, code)
+	}
+}

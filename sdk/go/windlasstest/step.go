@@ -1,0 +1,178 @@
+package windlasstest
+
+import (
+	"encoding/json"
+	"fmt"
+	"time"
+
+	"windlass.dev/go"
+)
+
+// More wakes than any test needs: a step that goes on longer never ends.
+const wakesMax = 10_000
+
+var keys = map[windlass.Operation]string{
+	windlass.Start:    "0123456789abcdef0123456789abcdef",
+	windlass.Cancel:   "cccccccccccccccccccccccccccccccc",
+	windlass.Rollback: "bbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbb",
+}
+
+// Key is the idempotency key of an operation; another for each, as in the host.
+func Key(operation windlass.Operation) string { return keys[operation] }
+
+// Step is an action with its input, and the attempt that it is in.
+type Step struct {
+	plugin *windlass.Plugin
+	action string
+	input  []byte
+	// Attempt counts from 1.
+	Attempt uint32
+}
+
+// NewStep is a step's first attempt. It panics if the plugin has no such action, or if names or the input are wrong.
+func NewStep(plugin *windlass.Plugin, action string, input any) *Step {
+	if problems := plugin.Problems(); len(problems) > 0 {
+		panic(fmt.Sprint(problems))
+	}
+	if plugin.Action(action) == nil {
+		panic("the plugin has no action `" + action + "`")
+	}
+	written, err := json.Marshal(input)
+	if err == nil {
+		err = plugin.Check(action, written, nil)
+	}
+	if err != nil {
+		panic(err)
+	}
+	return &Step{plugin, action, written, 1}
+}
+
+// Start calls start. An error is a *windlass.Failure.
+func (s *Step) Start(host *Host) (windlass.Answer, error) {
+	answer, failure := s.plugin.Start(host, s.call(host, windlass.Start, nil))
+	return s.checked(answer, failure)
+}
+
+// Resume calls resume of the action itself.
+func (s *Step) Resume(host *Host, suspended *windlass.Suspension, event windlass.Event) (windlass.Answer, error) {
+	answer, failure := s.plugin.Resume(host, s.call(host, windlass.Start, nil), suspended.Encoded, event)
+	return s.checked(answer, failure)
+}
+
+// Run starts, and resumes at each timer with the clock moved there, until it ends: the output as JSON.
+func (s *Step) Run(host *Host) (string, error) {
+	answer, err := s.Start(host)
+	if err != nil {
+		return "", err
+	}
+	return s.follow(host, answer, windlass.Start, nil)
+}
+
+// Cancel cancels, and follows the cancel to its end.
+func (s *Step) Cancel(host *Host, suspended *windlass.Suspension) (string, error) {
+	var state []byte
+	if suspended != nil {
+		state = suspended.Encoded
+	}
+	answer, failure := s.plugin.Cancel(host, s.call(host, windlass.Cancel, nil), state)
+	if failure != nil {
+		return "", failure
+	}
+	return s.follow(host, answer, windlass.Cancel, nil)
+}
+
+// Rollback rolls back, and follows the rollback to its end; output is JSON, or empty.
+func (s *Step) Rollback(host *Host, output string) (string, error) {
+	var written []byte
+	if output != "" {
+		written = []byte(output)
+	}
+	answer, failure := s.plugin.Rollback(host, s.call(host, windlass.Rollback, written))
+	if failure != nil {
+		return "", failure
+	}
+	return s.follow(host, answer, windlass.Rollback, written)
+}
+
+// Find calls find; false if the effect never happened.
+func (s *Step) Find(host *Host) (windlass.Answer, bool, error) {
+	answer, found, failure := s.plugin.Find(host, s.call(host, windlass.Start, nil))
+	if failure != nil || !found {
+		if failure != nil {
+			return answer, false, failure
+		}
+		return answer, false, nil
+	}
+	answer, err := s.checked(answer, nil)
+	return answer, true, err
+}
+
+func (s *Step) follow(host *Host, answer windlass.Answer, operation windlass.Operation, output []byte) (string, error) {
+	for range wakesMax {
+		if answer.Suspended == nil {
+			return string(answer.Done), nil
+		}
+		host.Advance(waitOf(answer.Suspended, host.Now()))
+		next, failure := s.plugin.Resume(host, s.call(host, operation, output), answer.Suspended.Encoded, windlass.Event{})
+		if failure != nil {
+			return "", failure
+		}
+		if operation == windlass.Start {
+			if _, err := s.checked(next, nil); err != nil {
+				return "", err
+			}
+		}
+		answer = next
+	}
+	panic(fmt.Sprintf("`%s` was woken %d times and has not ended", s.action, wakesMax))
+}
+
+func (s *Step) call(host *Host, operation windlass.Operation, output []byte) *windlass.Call {
+	var manifest struct {
+		Actions map[string]struct {
+			Connections map[string]struct {
+				Requests []rule `json:"requests"`
+			} `json:"connections"`
+		} `json:"actions"`
+	}
+	if err := json.Unmarshal(s.plugin.Manifest(), &manifest); err != nil {
+		panic(err)
+	}
+	host.grants = map[string][]rule{}
+	for role, asked := range manifest.Actions[s.action].Connections {
+		host.grants[role] = asked.Requests
+	}
+	return &windlass.Call{
+		Action: s.action, Operation: operation, Release: "payments-1", Step: "step", Attempt: s.Attempt,
+		IdempotencyKey: keys[operation], Input: s.input, Output: output,
+	}
+}
+
+func (s *Step) checked(answer windlass.Answer, failure *windlass.Failure) (windlass.Answer, error) {
+	if failure != nil {
+		return answer, failure
+	}
+	if answer.Suspended == nil {
+		if err := s.plugin.Check(s.action, nil, answer.Done); err != nil {
+			panic(fmt.Sprintf("%v\n%s", err, answer.Done))
+		}
+	}
+	return answer, nil
+}
+
+func waitOf(suspended *windlass.Suspension, now time.Time) time.Duration {
+	wait := time.Duration(-1)
+	for _, wake := range suspended.Wakes {
+		until := wake.After
+		if !wake.At.IsZero() {
+			until = max(0, wake.At.Sub(now))
+		}
+		if wake.Callback == "" && (wait < 0 || until < wait) {
+			wait = until
+		}
+	}
+	if wait < 0 {
+		panic("`" + suspended.Status + "` is woken by no timer")
+	}
+	return wait
+}

@@ -1,0 +1,103 @@
+// What an operation has in hand: who it works for, and the host's capabilities.
+
+import { Failure } from './failure.js';
+import { Connection } from './http.js';
+
+const encoder = new TextEncoder();
+const decoder = new TextDecoder();
+
+/** One call, and what the host offers to it. */
+export class Context {
+  #host;
+  #call;
+
+  constructor(host, call) {
+    this.#host = host;
+    this.#call = call;
+    const line = (level) => (message, fields = {}) => host.log(level, String(message), pairs(fields));
+    /** Lines for the release's log. */
+    this.log = { trace: line('trace'), debug: line('debug'), info: line('info'), warn: line('warn'), error: line('error') };
+    /** What people see while a call runs; the last value of each stands. */
+    this.progress = {
+      status: (text) => host.status(String(text)),
+      percent: (value) => host.percent(Math.max(0, Math.min(100, Math.round(value)))),
+      link: (title, url) => host.link(String(title), String(url)),
+    };
+  }
+
+  get release() { return this.#call.release; }
+  get step() { return this.#call.step; }
+  get attempt() { return this.#call.attempt; }
+  get operation() { return this.#call.operation; }
+  get idempotencyKey() { return this.#call.idempotencyKey; }
+  get dryRun() { return this.#call.dryRun; }
+
+  /** When the host will stop this attempt, waits included. */
+  get deadline() { return this.#call.deadline === undefined ? undefined : new Date(this.#call.deadline); }
+
+  /** A value of the call's open list: `tenant`, `environment`, `actor`, `traceparent`. */
+  value(name) { return this.#call.context.find(([key]) => key === name)?.[1]; }
+
+  /** The time of day. */
+  now() { return new Date(this.#host.now()); }
+
+  /** The connection bound to a role; a failure that says what to do if there is none. */
+  connection(role) {
+    const connection = this.optionalConnection(role);
+    if (connection) return connection;
+    const message = `no connection is bound to the role \`${role}\`: name one in the step's \`connection\``;
+    throw Failure.invalid('connection-missing', message).never();
+  }
+
+  /** The connection bound to an optional role, or undefined. */
+  optionalConnection(role) {
+    const connection = this.#host.connection(role);
+    return connection && new Connection(this.#host, connection, this.#call.idempotencyKey);
+  }
+
+  /** Makes an address that wakes the step when the other side calls it. */
+  callback() { return this.#host.callback(); }
+
+  /**
+   * Does a part of the step once: what came back is recorded, and later attempts and operations of the step get it
+   * without doing it again. A failure is not recorded.
+   */
+  async checkpoint(name, part) {
+    const begun = this.#host.begin(name);
+    if (begun.recorded) return parse(name, begun.recorded);
+    try {
+      const value = await part();
+      begun.finish(encoder.encode(JSON.stringify(value ?? null)));
+      return value;
+    } finally {
+      begun.drop();
+    }
+  }
+
+  /** What a part of the step came to, or undefined if it was not done. */
+  recorded(name) {
+    const begun = this.#host.begin(name);
+    if (begun.recorded) return parse(name, begun.recorded);
+    begun.drop();
+    return undefined;
+  }
+}
+
+/** An address's URL; where there is none, a failure that says what the operator has to do, and pauses until then. */
+export function requiredUrl(callback) {
+  if (callback.url) return callback.url;
+  const message = 'this installation takes no callbacks from the network: `windlass serve --callbacks ADDRESS:PORT` does; then try the step again';
+  throw Failure.invalid('no-callback-url', message).pause();
+}
+
+function pairs(fields) {
+  return Object.entries(fields).map(([name, value]) => [name, typeof value === 'string' ? value : JSON.stringify(value) ?? String(value)]);
+}
+
+function parse(name, recorded) {
+  try {
+    return JSON.parse(decoder.decode(recorded));
+  } catch (error) {
+    throw Failure.internal('checkpoint', `the checkpoint \`${name}\`: ${error.message}`).never();
+  }
+}

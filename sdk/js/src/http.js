@@ -1,0 +1,176 @@
+// `fetch` to a connection: what comes back is a response, what goes wrong is a failure of the fitting class.
+
+import { milliseconds } from './duration.js';
+import { Failure } from './failure.js';
+
+const BODY_BYTES_SHOWN = 64 * 1024;
+/** The longest wait that a server can ask for and get. */
+const RETRY_AFTER_MAX = 86_400_000;
+
+/** Why no response came. */
+export class TransportError extends Error {
+  constructor(kind, message) {
+    super(message);
+    this.name = 'TransportError';
+    this.kind = kind;
+  }
+}
+
+const TRANSPORT = {
+  'denied': ['forbidden', 'denied'],
+  'not-connected': ['transient', 'not-connected'],
+  'untrusted': ['unauthenticated', 'untrusted'],
+  'interrupted': ['transient', 'interrupted'],
+  'timed-out': ['timed-out', 'timed-out'],
+  'too-large': ['internal', 'too-large'],
+  'bad-request': ['internal', 'bad-request'],
+  'other': ['transient', 'transport'],
+};
+
+/** A path of segments, each percent-encoded: ``path`/jobs/${id}` ``. */
+export function path(strings, ...segments) {
+  return strings.reduce((before, text, index) => before + encodeURIComponent(segments[index - 1]) + text);
+}
+
+/** An endpoint that the operator bound to a role. Credentials are added by the host, on the wire. */
+export class Connection {
+  #host;
+  #key;
+
+  constructor(host, { name, baseUrl, properties }, idempotencyKey) {
+    this.#host = host;
+    this.#key = idempotencyKey;
+    this.name = name;
+    this.baseUrl = baseUrl;
+    this.properties = properties;
+  }
+
+  /** The full address of a path, for example to show as a link. */
+  url(path) {
+    const slash = path === '' || path.startsWith('/') ? '' : '/';
+    return this.baseUrl.replace(/\/+$/, '') + slash + path;
+  }
+
+  /**
+   * `fetch` to a path below the base URL. Besides what `fetch` knows: `json` (a body), `query` (parameters),
+   * `idempotencyKey: true` (sends the operation's key), `accept` (statuses that are no failure; `true`: all),
+   * `timeout` (for the response to begin and for each next part).
+   */
+  async fetch(path, { json, query, idempotencyKey = false, accept = [], timeout = '30s', ...init } = {}) {
+    let url = this.url(path);
+    const parameters = new URLSearchParams(Object.entries(query ?? {}).map(([name, value]) => [name, String(value)])).toString();
+    if (parameters !== '') url += (url.includes('?') ? '&' : '?') + parameters;
+    const headers = new Headers(init.headers);
+    if (!headers.has('accept')) headers.set('accept', 'application/json, */*;q=0.5');
+    if (json !== undefined) {
+      init.body = JSON.stringify(json);
+      headers.set('content-type', 'application/json');
+    }
+    if (idempotencyKey) headers.set('idempotency-key', this.#key);
+    const method = (init.method ?? 'GET').toUpperCase();
+    let response;
+    try {
+      response = await this.#host.fetch(url, { ...init, method, headers, timeout: milliseconds(timeout) });
+    } catch (error) {
+      throw transportFailure(method, url, error);
+    }
+    if (response.ok || accept === true || (Array.isArray(accept) && accept.includes(response.status))) return response;
+    throw await statusFailure(method, url, response);
+  }
+
+  /** `fetch`, and the answer read as JSON of a type; the failure names the field that is not as expected. */
+  async json(path, type, init) {
+    const method = (init?.method ?? 'GET').toUpperCase();
+    const response = await this.fetch(path, init);
+    let text;
+    try {
+      text = await response.text();
+    } catch (error) {
+      throw transportFailure(method, this.url(path), error);
+    }
+    try {
+      const value = JSON.parse(text);
+      return type ? type.read(value) : value;
+    } catch (error) {
+      const message = `the answer to ${method} ${this.url(path)} is not what was expected: ${error.message}`;
+      throw Failure.internal('unexpected-response', message);
+    }
+  }
+}
+
+/** The failure that a missing response stands for. */
+export function transportFailure(method, url, error) {
+  const place = url.split('?')[0];
+  const [failureClass, code] = TRANSPORT[error.kind] ?? TRANSPORT.other;
+  if (code === 'denied') {
+    const why = "the plugin's manifest and the connection's grant do not both allow it";
+    return Failure.forbidden('denied', `the host denied ${method} ${place}: ${why}`).never();
+  }
+  const failure = new Failure(failureClass, code, `${method} ${place}: ${error.message}`);
+  return failureClass === 'internal' ? failure.never() : failure;
+}
+
+/** The failure that a status stands for, with what the body says. */
+export async function statusFailure(method, url, response) {
+  const { status } = response;
+  const place = url.split('?')[0];
+  let body = '';
+  try {
+    body = (await response.text()).slice(0, BODY_BYTES_SHOWN);
+  } catch {
+    // The status alone says enough.
+  }
+  const text = said(body);
+  const hint = status >= 300 && status < 400
+    ? " (redirects are not followed: is the connection's address right?)"
+    : status === 401 ? " (the connection's credential was not accepted)" : '';
+  const message = `${method} ${place} was answered with ${status}${hint}${text === '' ? '' : `: ${text}`}`;
+  const failure = new Failure(classOf(status), `http-${status}`, message).detail('status', status);
+  const wait = ['rate-limited', 'transient'].includes(failure.class) ? retryAfter(response.headers) : undefined;
+  return wait === undefined ? failure : failure.after(wait);
+}
+
+function classOf(status) {
+  switch (status) {
+    case 400: case 422: return 'invalid';
+    case 401: case 407: return 'unauthenticated';
+    case 403: return 'forbidden';
+    case 404: case 410: return 'not-found';
+    case 408: case 504: return 'timed-out';
+    case 409: case 412: case 423: case 425: return 'conflict';
+    case 429: return 'rate-limited';
+    case 501: case 505: return 'internal';
+    default: return status >= 500 ? 'transient' : 'internal';
+  }
+}
+
+/** `Retry-After` in milliseconds; a date asks for the wait between it and `Date`. */
+function retryAfter(headers) {
+  const value = headers.get('retry-after')?.trim();
+  if (!value) return undefined;
+  const wait = /^\d+$/.test(value) ? Number(value) * 1_000 : Date.parse(value) - Date.parse(headers.get('date') ?? '');
+  return Number.isNaN(wait) ? undefined : Math.min(Math.max(wait, 0), RETRY_AFTER_MAX);
+}
+
+/** What the body says, on one line: a JSON error's message, or text without markup. */
+function said(body) {
+  let text = body;
+  try {
+    const json = JSON.parse(body);
+    text = messageOf(json) ?? JSON.stringify(json);
+  } catch {
+    if (/^\s*</.test(body)) text = body.replace(/<(script|style)[\s\S]*?<\/\1>/gi, ' ').replace(/<[^>]*>?/g, ' ');
+  }
+  const line = text.trim().split(/\s+/).join(' ');
+  return line.length > 500 ? `${line.slice(0, 500)}…` : line;
+}
+
+function messageOf(json) {
+  const of = (value) => {
+    if (typeof value === 'string') return value || undefined;
+    if (typeof value !== 'object' || value === null) return undefined;
+    const parts = ['message', 'detail', 'error_description'].map((name) => value[name]).filter((it) => typeof it === 'string' && it !== '');
+    return parts.length > 0 ? parts.join(' – ') : undefined;
+  };
+  return of(json?.error) ?? (typeof json === 'object' ? of(json) : undefined) ?? of(json?.errors?.[0]);
+}

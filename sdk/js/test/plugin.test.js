@@ -1,0 +1,131 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+
+import { action, Failure, path, plugin, role, suspend, t } from '@windlass/sdk';
+import { MockHost, reply, TestStep } from '@windlass/sdk/testing';
+
+/** A plugin with one action that does this. */
+function doing(start, more = {}) {
+  const act = action({
+    name: 'act', description: 'Acts.', effect: 'read', input: t.object({}), output: t.any(),
+    connections: { app: role('The application.', ['GET,POST /a/**']) }, start, ...more,
+  });
+  return plugin({ name: 'test', version: '1.0.0', description: 'Tests.', actions: [act] });
+}
+
+const step = (start, more) => new TestStep(doing(start, more), 'act', {});
+const host = () => new MockHost({ connections: { app: 'https://app.test/base' } });
+
+test('the manifest says what an action is and has', () => {
+  const { actions } = doing(() => {}, { find: () => {}, limits: { cpu: '10s', memory_bytes: 1024 } }).manifest();
+  assert.deepEqual(actions.act.connections.app.requests, [{ methods: ['GET', 'POST'], path: '/a/**' }]);
+  assert.deepEqual([actions.act.cancel, actions.act.rollback, actions.act.find], [false, false, true]);
+  assert.deepEqual(actions.act.limits, { memory_bytes: 1024, cpu_ms: 10_000 });
+});
+
+test('a declaration that cannot be meant is refused', () => {
+  assert.throws(() => doing(() => {}, { resme: () => {} }), /there is no `resme`/);
+  assert.throws(() => doing(undefined), /no function `start`/);
+  assert.throws(() => doing(() => {}, { effect: 'writes' }), /`effect` is/);
+  assert.throws(() => role('x', ['/a']), /`\/a` is no request/);
+  assert.throws(() => suspend({ status: 'x' }), /what wakes the step/);
+  assert.throws(() => suspend({ after: '2 sec', status: 'x' }), /no length of time/);
+});
+
+test('statuses become failures of the class that a policy can act on', async () => {
+  for (const [status, expected] of Object.entries({
+    302: 'internal', 400: 'invalid', 401: 'unauthenticated', 403: 'forbidden', 404: 'not-found', 405: 'internal',
+    408: 'timed-out', 409: 'conflict', 422: 'invalid', 423: 'conflict', 429: 'rate-limited', 500: 'transient',
+    501: 'internal', 502: 'transient', 503: 'transient', 504: 'timed-out', 599: 'transient',
+  })) {
+    const mock = host().reply('GET /a/b', reply.status(Number(status)));
+    await assert.rejects(step((ctx) => ctx.connection('app').fetch('/a/b')).run(mock), { class: expected, code: `http-${status}` });
+  }
+});
+
+test('the message is what the server said, never the query', async () => {
+  for (const [body, message] of [
+    ['{"error":{"message":"No record","detail":"gone"}}', 'No record – gone'],
+    ['{"message":"no"}', 'no'],
+    ['{"error":"invalid_client","error_description":"who?"}', 'invalid_client'],
+    ['{"errors":[{"message":"first"}]}', 'first'],
+    ['<html><style>x{}</style><h1>HTTP  403</h1>No crumb', 'HTTP 403 No crumb'],
+    ['plain\nwords', 'plain words'],
+  ]) {
+    const mock = host().reply('GET /a/b', reply.text(404, body));
+    await assert.rejects(step((ctx) => ctx.connection('app').fetch('/a/b?q=1')).run(mock), {
+      message: `GET https://app.test/base/a/b was answered with 404: ${message}`,
+    });
+  }
+});
+
+test('a server that asks for time gets it', async () => {
+  for (const [headers, wait] of [
+    [{ 'retry-after': '7' }, 7_000],
+    [{ date: 'Sun, 06 Nov 1994 08:49:37 GMT', 'retry-after': 'Sun, 06 Nov 1994 08:50:00 GMT' }, 23_000],
+    [{ 'retry-after': '99999999999' }, 86_400_000],
+  ]) {
+    const mock = host().reply('GET /a/b', reply.status(429, headers));
+    await assert.rejects(step((ctx) => ctx.connection('app').fetch('/a/b')).run(mock), { retry: { advice: 'after', milliseconds: wait } });
+  }
+  const mock = host().reply('GET /a/b', reply.status(429, { 'retry-after': 'soon' }));
+  await assert.rejects(step((ctx) => ctx.connection('app').fetch('/a/b')).run(mock), { retry: { advice: 'by-policy' } });
+});
+
+test('no answer is a failure too, and a denial is never tried again', async () => {
+  const run = (mock, at = '/a/b') => step((ctx) => ctx.connection('app').fetch(at)).run(mock);
+  await assert.rejects(run(host(), '/elsewhere'), { class: 'forbidden', code: 'denied', retry: { advice: 'never' } });
+  await assert.rejects(run(host().reply('GET /a/b', reply.error('timed-out'))), { class: 'timed-out', passes: true });
+  await assert.rejects(run(host().reply('GET /a/b', reply.error('too-large'))), { class: 'internal', retry: { advice: 'never' } });
+  await assert.rejects(run(new MockHost()), { code: 'connection-missing' });
+});
+
+test('an answer of another shape names the field', async () => {
+  const mock = host().reply('GET /a/b', reply.json(200, { id: 7 }));
+  await assert.rejects(step((ctx) => ctx.connection('app').json('/a/b', t.open({ id: t.string() }))).run(mock), {
+    code: 'unexpected-response',
+    message: 'the answer to GET https://app.test/base/a/b is not what was expected: id: 7 is no string',
+  });
+});
+
+test('requests are as written', async () => {
+  const mock = host().reply('POST /a/b%2Fc', reply.json(200, 1));
+  await step(async (ctx) => {
+    const body = new URLSearchParams({ x: 'y z' });
+    return ctx.connection('app').json(path`/a/${'b/c'}`, undefined, { method: 'POST', body, query: { q: 'ä&' }, idempotencyKey: true });
+  }).run(mock);
+  const [request] = mock.requests;
+  assert.deepEqual([request.query.q, request.body], ['ä&', 'x=y+z']);
+  assert.equal(request.headers.get('idempotency-key'), TestStep.key('start'));
+});
+
+test('a checkpoint is done once, a failure is not recorded', async () => {
+  const mock = host();
+  let times = 0;
+  const counted = step((ctx) => ctx.checkpoint('part', () => {
+    times += 1;
+    if (times === 1) throw Failure.transient('lost', 'the answer was lost');
+    return { times };
+  }));
+  await assert.rejects(counted.run(mock), { code: 'lost' });
+  assert.deepEqual([await counted.run(mock), await counted.run(mock)], [{ times: 2 }, { times: 2 }]);
+});
+
+test('cancel and rollback may wait too', async () => {
+  const wait = (state) => suspend({ state, after: '1s', status: 'waits' });
+  const patient = step(() => wait({ n: 1 }), {
+    cancel: (ctx, input, state) => wait(['cancel', state]),
+    resumeCancel: (ctx, input, state) => state,
+    rollback: (ctx, input, output) => wait(['rollback']),
+    resumeRollback: (ctx, input, output, state) => [...state, output],
+  });
+  const { suspended } = await patient.start(host());
+  assert.deepEqual(await patient.cancel(host(), suspended), ['cancel', { n: 1 }]);
+  assert.deepEqual(await patient.rollback(host(), 'out'), ['rollback', 'out']);
+  await assert.rejects(patient.resume(host(), suspended), { code: 'never-suspends' });
+});
+
+test('a state that is too large is the plugin’s fault', async () => {
+  const large = step(() => suspend({ state: 'x'.repeat(70_000), after: 1, status: 'waits' }));
+  await assert.rejects(large.start(host()), { code: 'state-too-large', retry: { advice: 'never' } });
+});

@@ -1,0 +1,223 @@
+import unittest
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta, timezone
+from enum import Enum
+from typing import Annotated, Any, Literal, Optional
+
+from windlass_sdk import Action, Effect, Failure, FailureClass, Field, Limits, Mismatch, Plugin, Role, path, suspend
+from windlass_sdk.schema import decode, encode, schema_of
+from windlass_sdk.testing import MockHost, Reply, TestStep
+
+
+class Colour(Enum):
+    RED = "red"
+
+
+@dataclass
+class Part:
+    name: Optional[str]
+    colour: Colour = Colour.RED
+
+
+@dataclass
+class Build:
+    job: Annotated[str, Field("What.", min_length=1, pattern="^[a-z]+$")]
+    retries: Annotated[int, Field(minimum=0, maximum=3)] = 1
+    labels: dict[str, str] = field(default_factory=dict)
+    parts: Annotated[list[Part], Field(max_items=2)] = field(default_factory=list)
+    mode: Literal["fast", 1] = "fast"
+
+
+class Schemas(unittest.TestCase):
+    def test_a_dataclass_is_a_json_schema(self):
+        schema = schema_of(Build)
+        self.assertEqual(schema["required"], ["job"])
+        self.assertEqual(schema["additionalProperties"], False)
+        self.assertEqual(schema["properties"]["job"], {"type": "string", "description": "What.", "minLength": 1, "pattern": "^[a-z]+$"})
+        self.assertEqual(schema["properties"]["retries"], {"type": "integer", "minimum": 0, "maximum": 3, "default": 1})
+        self.assertEqual(schema["properties"]["parts"]["items"]["properties"]["colour"], {"enum": ["red"], "default": "red"})
+
+    def test_values_are_read_with_their_defaults_and_written_back(self):
+        build = decode(Build, {"job": "a", "parts": [{"name": None}]})
+        self.assertEqual(build, Build("a", 1, {}, [Part(None)]))
+        self.assertEqual(encode(build)["parts"], [{"name": None, "colour": "red"}])
+        self.assertEqual(decode(float, 1), 1.0)
+        self.assertEqual(decode(int, 2.0), 2)
+
+    def test_what_is_not_as_its_type_says_names_the_place(self):
+        for value, message in [
+            (7, "7 is no object"),
+            ({}, "the field `job` is missing"),
+            ({"job": ""}, "job: has fewer than 1 characters"),
+            ({"job": "A"}, "job: does not match ^[a-z]+$"),
+            ({"job": "a", "retries": True}, "retries: True is no integer"),
+            ({"job": "a", "retries": 4}, "retries: is more than 3"),
+            ({"job": "a", "labels": {"x": 1}}, "labels.x: 1 is no string"),
+            ({"job": "a", "parts": [{"name": "x"}, {"name": 1}]}, "parts[1].name: 1 is no string"),
+            ({"job": "a", "parts": [{"name": "x", "colour": "blue"}]}, "parts[0].colour: 'blue' is none of 'red'"),
+            ({"job": "a", "mode": True}, "mode: True is none of 'fast', 1"),
+            ({"job": "a", "jbo": 1}, "there is no field `jbo`"),
+        ]:
+            with self.subTest(value=value), self.assertRaises(Mismatch) as caught:
+                decode(Build, value)
+            self.assertEqual(str(caught.exception), message)
+        self.assertEqual(decode(Part, {"name": "x", "more": 1}, strict=False), Part("x"))
+
+
+@dataclass
+class Nothing:
+    pass
+
+
+def doing(start, **more):
+    """A plugin with one action that does this."""
+    operations = {name: staticmethod(it) if callable(it) else it for name, it in {"start": start, **more}.items()}
+
+    class Act(Action[Nothing, Any, Any]):
+        name = "act"
+        description = "Acts."
+        effect = Effect.READ
+        connections = {"app": Role("The application.", ["GET,POST /a/**"])}
+
+    for name, it in operations.items():
+        setattr(Act, name, (lambda function: lambda self, *given: function(*given))(it.__func__) if isinstance(it, staticmethod) else it)
+    return Plugin("test", "1.0.0", "Tests.", [Act])
+
+
+def step(start, **more):
+    return TestStep(doing(start, **more), "act", {})
+
+
+def host(**options):
+    return MockHost({"app": "https://app.test/base"}, **options)
+
+
+def get(at="/a/b"):
+    return step(lambda ctx, input: ctx.connection("app").get(at).json())
+
+
+class Plugins(unittest.TestCase):
+    def failure(self, step, mock):
+        with self.assertRaises(Failure) as caught:
+            step.run(mock)
+        return caught.exception
+
+    def test_the_manifest_says_what_an_action_is_and_has(self):
+        action = doing(lambda *_: None, find=lambda *_: None, limits=Limits(cpu=10, memory_bytes=1024)).manifest()["actions"]["act"]
+        self.assertEqual(action["connections"]["app"]["requests"], [{"methods": ["GET", "POST"], "path": "/a/**"}])
+        self.assertEqual((action["cancel"], action["rollback"], action["find"]), (False, False, True))
+        self.assertEqual(action["limits"], {"cpu_ms": 10_000, "memory_bytes": 1024})
+
+    def test_a_declaration_that_cannot_be_meant_is_refused(self):
+        with self.assertRaisesRegex(TypeError, "does not say its types"):
+            Plugin("test", "1.0.0", "Tests.", [type("Bare", (Action,), {})])
+        with self.assertRaisesRegex(TypeError, "is no name"):
+            Plugin("Test", "1.0.0", "Tests.", [])
+        with self.assertRaisesRegex(TypeError, "what wakes the step"):
+            suspend(status="x")
+        with self.assertRaisesRegex(TypeError, "is no request"):
+            Role("x", ["/a"]).manifest()
+
+    def test_statuses_become_failures_of_the_class_that_a_policy_can_act_on(self):
+        for status, expected in {
+            302: "internal", 400: "invalid", 401: "unauthenticated", 403: "forbidden", 404: "not-found", 405: "internal",
+            408: "timed-out", 409: "conflict", 422: "invalid", 423: "conflict", 429: "rate-limited", 500: "transient",
+            501: "internal", 502: "transient", 503: "transient", 504: "timed-out", 599: "transient",
+        }.items():
+            mock = host()
+            mock.reply("GET /a/b", Reply.status(status))
+            failure = self.failure(get(), mock)
+            self.assertEqual((failure.failure_class.value, failure.code), (expected, f"http-{status}"))
+
+    def test_the_message_is_what_the_server_said_never_the_query(self):
+        for body, message in [
+            ('{"error":{"message":"No record","detail":"gone"}}', "No record – gone"),
+            ('{"message":"no"}', "no"),
+            ('{"error":"invalid_client","error_description":"who?"}', "invalid_client"),
+            ('{"errors":[{"message":"first"}]}', "first"),
+            ("<html><style>x{}</style><h1>HTTP  403</h1>No crumb", "HTTP 403 No crumb"),
+            ("plain\nwords", "plain words"),
+        ]:
+            mock = host()
+            mock.reply("GET /a/b", Reply.text(404, body))
+            self.assertEqual(self.failure(get("/a/b?q=1"), mock).message, f"GET https://app.test/base/a/b was answered with 404: {message}")
+
+    def test_a_server_that_asks_for_time_gets_it(self):
+        dates = {"Date": "Sun, 06 Nov 1994 08:49:37 GMT", "Retry-After": "Sun, 06 Nov 1994 08:50:00 GMT"}
+        for headers, advice in [
+            ({"Retry-After": "7"}, timedelta(seconds=7)),
+            (dates, timedelta(seconds=23)),
+            ({"Retry-After": "99999999999"}, timedelta(days=1)),
+            ({"Retry-After": "soon"}, "by-policy"),
+        ]:
+            mock = host()
+            mock.reply("GET /a/b", Reply.status(429, headers))
+            self.assertEqual(self.failure(get(), mock).advice, advice)
+
+    def test_no_answer_is_a_failure_too_and_a_denial_is_never_tried_again(self):
+        denied = self.failure(get("/elsewhere"), host())
+        self.assertEqual((denied.failure_class, denied.code, denied.advice), (FailureClass.FORBIDDEN, "denied", "never"))
+        mock = host()
+        mock.reply("GET /a/b", Reply.error("timed-out"))
+        self.assertTrue(self.failure(get(), mock).passes)
+        self.assertEqual(self.failure(get(), MockHost()).code, "connection-missing")
+
+    def test_an_answer_of_another_shape_names_the_field(self):
+        mock = host()
+        mock.reply("GET /a/b", Reply.json(200, {"name": 7}))
+        wrong = step(lambda ctx, input: ctx.connection("app").get("/a/b").json(Part))
+        self.assertEqual(
+            self.failure(wrong, mock).message,
+            "the answer to GET https://app.test/base/a/b is not what was expected: name: 7 is no string",
+        )
+
+    def test_requests_are_as_written(self):
+        mock = host()
+        mock.reply("POST /a/b%2Fc", Reply.json(200, 1))
+        step(lambda ctx, input: ctx.connection("app").post(
+            path("a", "b/c"), data={"x": "y z"}, query={"q": "ä&", "n": 1}, idempotency_key=True).json()).run(mock)
+        request = mock.requests[0]
+        self.assertEqual((request.query, request.body), ({"q": "ä&", "n": "1"}, b"x=y+z"))
+        self.assertEqual(request.headers.get("idempotency-key"), TestStep.key("start"))
+
+    def test_a_checkpoint_is_done_once_and_a_failure_is_not_recorded(self):
+        times = []
+
+        def part():
+            times.append(1)
+            if len(times) == 1:
+                raise Failure.transient("lost", "the answer was lost")
+            return Part(str(len(times)))
+
+        mock = host()
+        counted = step(lambda ctx, input: ctx.checkpoint("part", part, Part))
+        self.assertEqual(self.failure(counted, mock).code, "lost")
+        self.assertEqual([counted.run(mock)["name"], counted.run(mock)["name"]], ["2", "2"])
+
+    def test_cancel_and_rollback_may_wait_too(self):
+        patient = step(
+            lambda ctx, input: suspend({"n": 1}, after=1, status="waits"),
+            cancel=lambda ctx, input, state: suspend(["cancel", state], at=ctx.now() + timedelta(hours=1), status="waits"),
+            resume_cancel=lambda ctx, input, state, event: [state, ctx.now().isoformat()],
+            rollback=lambda ctx, input, output: suspend(["rollback"], after=1, status="waits"),
+            resume_rollback=lambda ctx, input, output, state, event: [*state, output],
+        )
+        mock = host()
+        suspended = patient.start(mock).suspended
+        self.assertEqual(patient.cancel(mock, suspended), [["cancel", {"n": 1}], "2026-01-05T10:00:00+00:00"])
+        self.assertEqual(patient.rollback(mock, "out"), ["rollback", "out"])
+        with self.assertRaises(Failure) as caught:
+            patient.resume(mock, suspended)
+        self.assertEqual(caught.exception.code, "never-suspends")
+
+    def test_a_state_that_is_too_large_is_the_plugin_s_fault(self):
+        large = step(lambda ctx, input: suspend("x" * 70_000, after=1, status="waits"))
+        self.assertEqual(self.failure(large, host()).code, "state-too-large")
+
+    def test_the_clock_only_moves_with_a_wake(self):
+        now = step(lambda ctx, input: ctx.now().isoformat())
+        self.assertEqual(now.run(host()), datetime(2026, 1, 5, 9, tzinfo=timezone.utc).isoformat())
+
+
+if __name__ == "__main__":
+    unittest.main()

@@ -15,6 +15,7 @@ use std::time::{Duration, Instant};
 use ::sled::{Batch, Db, IVec};
 
 use super::commit_log::{CommitLog, NotLogged};
+use super::keys;
 use super::lists::Change;
 use super::watch::Watch;
 use crate::StoreError;
@@ -219,23 +220,32 @@ fn broken(error: ::sled::Error) -> Failed {
 
 /// Applies changes that are in the log, one by one: for each batch sled would write at once, with its pool of threads and
 /// a sync, and that half of them is on the disk does no harm.
-///
-/// A reader may see the first of them and not the last. So what is added comes first, from the lowest key on, and what
-/// is removed goes from the highest key on: a journal is never seen with a gap, nor gone from one place before it
-/// is in the other.
-fn apply(sled: &Db, mut changes: Vec<Change>) -> Result<(), ::sled::Error> {
-    changes.sort_unstable_by(|(one, _), (other, _)| one.cmp(other));
-    let mut removed = Vec::new();
-    for (key, value) in changes {
+fn apply(sled: &Db, changes: Vec<Change>) -> Result<(), ::sled::Error> {
+    for (key, value) in in_order(changes) {
         match value {
             Some(value) => drop(sled.insert(key, value)?),
-            None => removed.push(key),
+            None => drop(sled.remove(key)?),
         }
     }
-    for key in removed.into_iter().rev() {
-        sled.remove(key)?;
-    }
     Ok(())
+}
+
+/// The order in which changes are applied, since a reader may see the first of them and not the last.
+///
+/// What is added comes first, from the lowest key on; what is removed goes from the highest key on, records before where
+/// others of the journal are archived: a journal is never seen with a gap, nor gone from one place before it is in the
+/// other. An entry of a list is added after what it is about, and goes before it: who finds one that fits nothing takes
+/// it away.
+fn in_order(changes: Vec<Change>) -> Vec<Change> {
+    let (mut added, mut removed): (Vec<Change>, Vec<Change>) =
+        changes.into_iter().partition(|(_, value)| value.is_some());
+    added.sort_unstable_by(|(one, _), (other, _)| {
+        (keys::is_derived(one), one.as_slice()).cmp(&(keys::is_derived(other), other.as_slice()))
+    });
+    let rank = |key: &[u8]| (!keys::is_derived(key), key.first() != Some(&keys::JOURNAL));
+    removed.sort_unstable_by(|(one, _), (other, _)| rank(one).cmp(&rank(other)).then_with(|| other.cmp(one)));
+    added.append(&mut removed);
+    added
 }
 
 fn batch(changes: Vec<Change>) -> Batch {

@@ -80,6 +80,26 @@ fn whatever_was_committed_is_there_after_a_crash() {
     assert!(beginnings >= 4, "{beginnings}");
 }
 
+/// Archiving reads while releases end: it takes an entry for stale whose outline does not say yet that the release ended.
+#[test]
+fn who_reads_between_two_changes_finds_nothing_that_is_not_so() {
+    let release: windlass_model::name::ReleaseId = "payments-1".parse().expect("an id");
+    let at = windlass_model::time::Timestamp(7);
+    let add = |key: Vec<u8>| (key, Some(vec![1]));
+    let remove = |key: Vec<u8>| (key, None);
+    let (record, outline) = (|it| keys::record(&release, it), keys::outline(&release));
+    let (open, ended, created) = (keys::open(&release), keys::ended(at, &release), keys::created(at, &release));
+    let archived = keys::archived(&release);
+    let ends = vec![add(ended.clone()), remove(open.clone()), add(outline.clone()), add(record(2))];
+    assert_eq!(in_order(ends), [add(record(2)), add(outline.clone()), add(ended.clone()), remove(open)]);
+    let archives = vec![remove(record(0)), remove(record(1)), remove(ended.clone()), add(archived.clone())];
+    let expected = [add(archived.clone()), remove(ended), remove(record(1)), remove(record(0))];
+    assert_eq!(in_order(archives), expected);
+    let goes = [outline.clone(), record(3), created.clone(), record(4), archived.clone()].map(remove);
+    let expected = [created, record(4), record(3), archived, outline].map(remove);
+    assert_eq!(in_order(goes.to_vec()), expected);
+}
+
 #[test]
 fn a_commit_that_is_too_large_for_the_log_is_not_undone_by_it() {
     let folder = tempfile::tempdir().expect("a folder");

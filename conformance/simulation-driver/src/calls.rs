@@ -183,9 +183,12 @@ impl Shared {
 
     /// A call has ended by itself.
     fn land_call(&self, number: u64, comes_to_nothing: bool) {
+        let passed = self.clock.passed();
         let mut state = self.state();
         let Some(flight) = state.flights.remove(&number) else { return };
-        if comes_to_nothing && let Some(seen) = state.releases.get_mut(&flight.release) {
+        let Some(seen) = state.releases.get_mut(&flight.release) else { return };
+        seen.call_ended_at = passed;
+        if comes_to_nothing {
             seen.world.come_to_nothing(&flight.deed);
         }
     }

@@ -75,7 +75,8 @@ impl State {
             let is_ours = release.definition(it.step).uses.action().is_some();
             if is_ours { !made.contains(it) } else { nothing_moves }
         });
-        ensure(missing.is_none() || quiet < PATIENCE || !is_free, "what should be going on goes on", || {
+        let is_fresh = quiet.min(passed.saturating_sub(seen.call_ended_at)) < PATIENCE;
+        ensure(missing.is_none() || is_fresh || !is_free, "what should be going on goes on", || {
             format!("{id} is {attended:?}, and {missing:?} is not")
         })
     }

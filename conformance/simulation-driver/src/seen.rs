@@ -34,6 +34,8 @@ pub(crate) struct Seen {
     pub(crate) wanted_before: BTreeSet<CallId>,
     /// When its last record came, in milliseconds that had passed.
     pub(crate) landed_at: u64,
+    /// When the last of its calls ended: what follows from that takes its time, however long ago the last record was.
+    pub(crate) call_ended_at: u64,
     /// What people and the other side said, and how often it was recorded.
     pub(crate) said: BTreeMap<String, u32>,
     /// How often each step was taken back to its beginning.
@@ -60,6 +62,7 @@ impl Seen {
             begun: BTreeSet::new(),
             wanted_before: BTreeSet::new(),
             landed_at: 0,
+            call_ended_at: 0,
             said: BTreeMap::new(),
             runs: BTreeMap::new(),
             topics: BTreeMap::new(),

@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::Write;
 
+use windlass_model::text::one_line;
 use windlass_model::time::{Span, Timestamp};
 use windlass_server::rehearsal::RehearsedView;
 use windlass_server::view::{ReleaseView, RollbackView, StepView};
@@ -49,7 +50,9 @@ pub(crate) fn draw(view: &ReleaseView, now: Timestamp) -> String {
     }
     if let Some(rollback) = view.rollback.as_ref().filter(|_| view.ended) {
         match &rollback.cause {
-            Some(it) => lines.push(format!("cause ({}, by {}): {}", it.cause.category.name(), it.by, it.cause.cause)),
+            Some(it) => {
+                lines.push(one_line(&format!("cause ({}, by {}): {}", it.cause.category.name(), it.by, it.cause.cause)))
+            }
             None if rollback.review_open => {
                 lines.push(format!("{} the review of its rollback is open: why did it have to be?", styled(WAIT, "▸")));
                 let command = format!("windlass release cause {} --category … --cause …", view.release);

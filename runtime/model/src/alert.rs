@@ -9,6 +9,7 @@ use serde_json::{Map, Value};
 
 use crate::expression::Scope;
 use crate::template::Template;
+use crate::text::one_line;
 use crate::time::{Span, Timestamp};
 
 /// The label that holds an alert's name.
@@ -55,7 +56,7 @@ impl Alert {
         let labels = if labels.is_empty() { String::new() } else { format!(" ({})", labels.join(", ")) };
         let says = ["summary", "description", "message"].into_iter().find_map(|it| self.annotations.get(it));
         let says = says.map_or_else(String::new, |it| format!(": {it}"));
-        format!("alert {}{labels}{says}", self.name())
+        one_line(&format!("alert {}{labels}{says}", self.name()))
     }
 }
 

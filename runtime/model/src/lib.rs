@@ -31,5 +31,6 @@ pub mod problem;
 pub mod schedule;
 pub mod service;
 pub mod template;
+pub mod text;
 pub mod time;
 pub mod workflow;

@@ -123,7 +123,11 @@ pub fn prove(backup: &Path) -> Result<Proof, RuntimeError> {
     let store = SledStore::open(state.join(STORE))?;
     let checked = store.check()?;
     if !checked.is_sound() {
-        return Err(refused(format!("what it restores to is damaged: {:?}", checked.findings)));
+        const SHOWN_MAX: usize = 5;
+        let shown: Vec<String> = checked.findings.iter().take(SHOWN_MAX).map(ToString::to_string).collect();
+        let more = checked.findings.len().saturating_sub(SHOWN_MAX);
+        let more = if more == 0 { String::new() } else { format!(", and {more} more") };
+        return Err(refused(format!("what it restores to is damaged: {}{more}", shown.join("; "))));
     }
     let mut replayed = 0;
     for outline in store.outlines()? {

@@ -18,6 +18,7 @@ use windlass_model::failure::StepError;
 use windlass_model::graph::StepIndex;
 use windlass_model::name::StepName;
 use windlass_model::plan::Runs;
+use windlass_model::text::one_line;
 use windlass_model::time::Timestamp;
 
 use crate::admission::{QueueView, unusual};
@@ -414,7 +415,7 @@ pub fn story(records: &[Record]) -> Vec<StoryLine> {
     for record in records {
         for event in &record.events {
             let step = event.step().map(ToString::to_string);
-            lines.push(StoryLine { at: record.at, step, text: tell(event) });
+            lines.push(StoryLine { at: record.at, step, text: one_line(&tell(event)) });
         }
     }
     lines

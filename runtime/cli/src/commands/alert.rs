@@ -46,7 +46,7 @@ pub(crate) struct FireArgs {
     #[arg(long, value_name = "TIME", default_value = "now", value_parser = instant)]
     since: Timestamp,
     /// Do it as this person
-    #[arg(long = "as", value_name = "PERSON")]
+    #[arg(long = "as", value_name = "PERSON", value_parser = super::person)]
     on_behalf_of: Option<String>,
 }
 
@@ -55,7 +55,7 @@ pub(crate) struct SendArgs {
     /// A file with the body of the request; `-` reads it from standard input
     file: PathBuf,
     /// Do it as this person
-    #[arg(long = "as", value_name = "PERSON")]
+    #[arg(long = "as", value_name = "PERSON", value_parser = super::person)]
     on_behalf_of: Option<String>,
 }
 
@@ -92,7 +92,7 @@ pub(crate) struct SourceArgs {
     #[arg(long, value_name = "NAME", requires = "hmac")]
     header: Option<String>,
     /// Do it as this person
-    #[arg(long = "as", value_name = "PERSON")]
+    #[arg(long = "as", value_name = "PERSON", value_parser = super::person)]
     on_behalf_of: Option<String>,
 }
 

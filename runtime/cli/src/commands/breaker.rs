@@ -61,7 +61,7 @@ pub(crate) struct SetArgs {
     #[arg(long, value_name = "COUNT")]
     probes: Option<u32>,
     /// Do it as this person
-    #[arg(long = "as", value_name = "PERSON")]
+    #[arg(long = "as", value_name = "PERSON", value_parser = super::person)]
     on_behalf_of: Option<String>,
 }
 
@@ -73,7 +73,7 @@ pub(crate) struct ReasonArgs {
     #[arg(long)]
     reason: String,
     /// Do it as this person
-    #[arg(long = "as", value_name = "PERSON")]
+    #[arg(long = "as", value_name = "PERSON", value_parser = super::person)]
     on_behalf_of: Option<String>,
 }
 
@@ -88,7 +88,7 @@ pub(crate) struct TripArgs {
     #[arg(long)]
     dry_run: bool,
     /// Do it as this person
-    #[arg(long = "as", value_name = "PERSON")]
+    #[arg(long = "as", value_name = "PERSON", value_parser = super::person)]
     on_behalf_of: Option<String>,
 }
 

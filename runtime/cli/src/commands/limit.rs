@@ -40,7 +40,7 @@ pub(crate) struct SetArgs {
     #[arg(long, value_name = "COUNT")]
     waiting: Option<u32>,
     /// Do it as this person
-    #[arg(long = "as", value_name = "PERSON")]
+    #[arg(long = "as", value_name = "PERSON", value_parser = super::person)]
     on_behalf_of: Option<String>,
 }
 

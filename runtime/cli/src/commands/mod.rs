@@ -159,7 +159,17 @@ pub(crate) async fn run(arguments: Arguments, output: &Output) -> anyhow::Result
     }
 }
 
-/// Reads a workflow file.
+/// Whom a person says to act for: journals and screens name them.
+pub(crate) fn person(name: &str) -> Result<String, String> {
+    const BYTES_MAX: usize = 256;
+    let is_name = !name.trim().is_empty() && name.len() <= BYTES_MAX && windlass_model::text::one_line(name) == name;
+    if is_name {
+        Ok(name.to_owned())
+    } else {
+        Err(format!("a name on one line, of at most {BYTES_MAX} bytes, is wanted"))
+    }
+}
+
 /// A workflow file and those that it uses, by where they are from its folder. What is not there is left out: who
 /// checks the files says where it is missed.
 pub(crate) fn read_with_used(

@@ -34,7 +34,7 @@ pub(crate) struct RehearseArgs {
     parameters: Vec<String>,
 
     /// Start it as this person; the journal says who did
-    #[arg(long = "as", value_name = "PERSON")]
+    #[arg(long = "as", value_name = "PERSON", value_parser = super::person)]
     on_behalf_of: Option<String>,
 
     /// Do not watch it; needs a process that runs (`windlass serve`)

@@ -153,7 +153,7 @@ pub(crate) struct CauseArgs {
     #[arg(long)]
     runbook: Option<String>,
     /// Do it as this person
-    #[arg(long = "as", value_name = "PERSON")]
+    #[arg(long = "as", value_name = "PERSON", value_parser = super::person)]
     on_behalf_of: Option<String>,
 }
 
@@ -168,7 +168,7 @@ pub(crate) struct VoteArgs {
     #[arg(long, default_value = "")]
     comment: String,
     /// Answer for this person; the journal says who did
-    #[arg(long = "as", value_name = "PERSON")]
+    #[arg(long = "as", value_name = "PERSON", value_parser = super::person)]
     on_behalf_of: Option<String>,
 }
 
@@ -180,7 +180,7 @@ pub(crate) struct InterventionArgs {
     #[arg(long)]
     reason: String,
     /// Act for this person; the journal says who did
-    #[arg(long = "as", value_name = "PERSON")]
+    #[arg(long = "as", value_name = "PERSON", value_parser = super::person)]
     on_behalf_of: Option<String>,
 }
 

@@ -30,7 +30,7 @@ pub(crate) struct RunArgs {
     parameters: Vec<String>,
 
     /// Start it as this person; the journal says who did
-    #[arg(long = "as", value_name = "PERSON")]
+    #[arg(long = "as", value_name = "PERSON", value_parser = super::person)]
     on_behalf_of: Option<String>,
 
     /// Where releases wait for their turn: urgent ones go ahead of all others, low ones let them go first

@@ -89,7 +89,7 @@ pub(crate) struct SetArgs {
     #[arg(long, value_name = "TIME")]
     ends: Option<String>,
     /// Make it as this person, who then asks for its releases
-    #[arg(long = "as", value_name = "PERSON")]
+    #[arg(long = "as", value_name = "PERSON", value_parser = super::person)]
     on_behalf_of: Option<String>,
 }
 
@@ -120,7 +120,7 @@ pub(crate) struct ActArgs {
     /// Which
     name: String,
     /// Do it as this person
-    #[arg(long = "as", value_name = "PERSON")]
+    #[arg(long = "as", value_name = "PERSON", value_parser = super::person)]
     on_behalf_of: Option<String>,
 }
 

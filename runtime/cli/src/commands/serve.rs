@@ -77,7 +77,7 @@ pub(crate) async fn serve(args: ServeArgs, context: &Context<'_>) -> anyhow::Res
         state.root().display()
     ));
     if let Some(url) = callbacks {
-        context.output.note(format_args!("callbacks are taken at {url}/callbacks/…"));
+        context.output.note(format_args!("callbacks are taken at {url}/callbacks/…, alerts at {url}/alerts/SOURCE"));
         if url.is_readable_on_the_way() {
             context.output.note(
                 "without TLS, whoever sees such a request can make it: put a proxy before it and name its https address with --callback-url",

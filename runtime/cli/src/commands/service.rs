@@ -44,7 +44,7 @@ pub(crate) struct SetArgs {
     #[arg(long)]
     reason: String,
     /// Do it as this person
-    #[arg(long = "as", value_name = "PERSON")]
+    #[arg(long = "as", value_name = "PERSON", value_parser = super::person)]
     on_behalf_of: Option<String>,
 }
 
@@ -56,7 +56,7 @@ pub(crate) struct ForgetArgs {
     #[arg(long)]
     reason: String,
     /// Do it as this person
-    #[arg(long = "as", value_name = "PERSON")]
+    #[arg(long = "as", value_name = "PERSON", value_parser = super::person)]
     on_behalf_of: Option<String>,
 }
 

@@ -216,6 +216,14 @@ fn after_the_end_the_newest_release_that_is_not_stable_yet_is_rolled_back() {
     let taken = site.json(&["alert", "send", "webhook.json"]);
     assert_eq!(taken["taken"].as_array().map(Vec::len), Some(1), "{taken}");
     eventually("it is rolled back", || site.show("payments-2").filter(|it| it.state == "rolled back"));
+    // The same again, and another one from the same trouble: the release before is not rolled back, too.
+    let mut pod = alert("firing", "1.2.3", now());
+    pod["fingerprint"] = "another-pod".into();
+    site.write("both.json", &webhook(&[alert("firing", "1.2.3", now()), pod]));
+    for file in ["webhook.json", "both.json"] {
+        let again = site.json(&["alert", "send", file]);
+        assert_eq!(again["taken"], serde_json::json!([]), "{again}");
+    }
     assert_eq!(site.show("payments-1").expect("a release").state, "succeeded", "what it was built on stays");
     // Of the one that is there now it says what it did not say before: that it is wrong, too.
     let refused = site.run(&["alert", "send", "token"]);
@@ -285,6 +293,8 @@ fn a_rollback_stays_under_review_until_its_cause_is_given() {
     assert!(shown.contains("windlass release cause payments-1 --category"), "{shown}");
     let refused = site.run(&["release", "cause", "payments-1", "--category", "bad luck", "--cause", "x"]);
     assert!(refused.stderr.contains("configuration"), "it says what there is: {refused:?}");
+    let refused = site.run(&[&cause[..], &["--as", " "]].concat());
+    assert!(refused.code == Some(2) && refused.stderr.contains("a name on one line"), "{refused:?}");
     site.good(&[&cause[..], &["--risk", "medium", "--runbook", "https://wiki/pool", "--as", "ana"]].concat());
     serve.kill_9();
     let _serve = site.serve();

@@ -20,6 +20,7 @@ use windlass_model::actor::Actor;
 use windlass_model::alert::{Alert, UnresolvedAlert};
 use windlass_model::name::ReleaseId;
 
+use crate::clock::now;
 use crate::driver::NotTaken;
 use crate::runtime::{Runtime, RuntimeError};
 
@@ -89,7 +90,7 @@ pub(crate) fn by_person(actor: &Actor) -> String {
 impl Runtime {
     /// Takes what a monitoring system sent; durable when this returns.
     pub async fn take_alerts(&self, body: &[u8], source: &str) -> Result<AlertsTaken, RuntimeError> {
-        let Sent { alerts, .. } = payload::read(body, source)?;
+        let Sent { alerts, .. } = payload::read(body, source, now())?;
         let mut taken = AlertsTaken { firing: alerts.len(), ..AlertsTaken::default() };
         for alert in alerts {
             for release in self.concerned(&alert).await? {

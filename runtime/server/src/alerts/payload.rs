@@ -7,6 +7,7 @@ use std::collections::BTreeMap;
 use serde::Deserialize;
 use windlass_model::alert::Alert;
 use windlass_model::digest::Digest;
+use windlass_model::time::{Span, Timestamp};
 
 use super::AlertError;
 
@@ -60,8 +61,12 @@ pub(super) struct Sent {
     pub(super) resolved: usize,
 }
 
-/// Reads a body.
-pub(super) fn read(body: &[u8], source: &str) -> Result<Sent, AlertError> {
+/// How far ahead of this clock an alert's may be. One that fires later than now would count for releases that begin
+/// after it came.
+const AHEAD_MAX: Span = Span::seconds(60);
+
+/// Reads a body that came now.
+pub(super) fn read(body: &[u8], source: &str, now: Timestamp) -> Result<Sent, AlertError> {
     if body.len() > ALERT_BODY_BYTES_MAX {
         return Err(AlertError::TooLarge);
     }
@@ -81,7 +86,7 @@ pub(super) fn read(body: &[u8], source: &str) -> Result<Sent, AlertError> {
             sent.resolved += 1;
             continue;
         }
-        let alert = kept(alert, source).map_err(|why| AlertError::Shape(format!("alerts[{at}]: {why}")))?;
+        let alert = kept(alert, source, now).map_err(|why| AlertError::Shape(format!("alerts[{at}]: {why}")))?;
         if !sent.alerts.iter().any(|it| it.is_same(&alert)) {
             sent.alerts.push(alert);
         }
@@ -89,13 +94,16 @@ pub(super) fn read(body: &[u8], source: &str) -> Result<Sent, AlertError> {
     Ok(sent)
 }
 
-fn kept(alert: BodyAlert, source: &str) -> Result<Alert, String> {
+fn kept(alert: BodyAlert, source: &str, now: Timestamp) -> Result<Alert, String> {
     let BodyAlert { labels, annotations, starts_at, fingerprint, .. } = alert;
     let bytes: usize = labels.iter().map(|(name, value)| name.len() + value.len()).sum();
     if labels.is_empty() || labels.len() > LABELS_MAX || bytes > LABEL_BYTES_MAX {
         return Err(format!("an alert has 1 to {LABELS_MAX} labels of at most {LABEL_BYTES_MAX} bytes in all"));
     }
-    let starts_at = starts_at.parse().map_err(|error| format!("`startsAt`: {error}"))?;
+    let starts_at: Timestamp = starts_at.parse().map_err(|error| format!("`startsAt`: {error}"))?;
+    if starts_at > now + AHEAD_MAX {
+        return Err(format!("`startsAt` is {starts_at}, and it is {now} here: one of the two clocks is wrong"));
+    }
     let fingerprint = match fingerprint.as_str() {
         "" => {
             let text: String = labels.iter().map(|(name, value)| format!("{name}\0{value}\0")).collect();

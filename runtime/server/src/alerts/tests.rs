@@ -2,15 +2,21 @@
 
 use serde_json::{Value, json};
 
+use windlass_model::time::Timestamp;
+
 use super::AlertError;
 use super::payload::{ALERT_BODY_BYTES_MAX, ALERTS_PER_BODY_MAX, read};
+
+fn now() -> Timestamp {
+    "2026-03-01T12:00:10Z".parse().expect("an instant")
+}
 
 fn alert(labels: Value) -> Value {
     json!({ "status": "firing", "labels": labels, "startsAt": "2026-03-01T12:00:00Z", "fingerprint": "f1" })
 }
 
 fn read_all(alerts: &[Value]) -> Result<super::payload::Sent, AlertError> {
-    read(json!({ "version": "4", "alerts": alerts }).to_string().as_bytes(), "a test")
+    read(json!({ "version": "4", "alerts": alerts }).to_string().as_bytes(), "a test", now())
 }
 
 #[test]
@@ -53,6 +59,8 @@ fn anything_else_is_refused_with_what_is_wrong() {
     let labels: Value = (0..65).map(|it| (format!("l{it}"), Value::from("x"))).collect();
     let mut late = alert(json!({ "alertname": "Slow" }));
     late["startsAt"] = "yesterday".into();
+    let mut ahead = alert(json!({ "alertname": "Slow" }));
+    ahead["startsAt"] = "2026-03-01T12:01:11Z".into();
     let mut odd = alert(json!({ "alertname": "Slow" }));
     odd["fingerprint"] = "a\u{1b}[31m".into();
     for (alerts, says) in [
@@ -60,6 +68,7 @@ fn anything_else_is_refused_with_what_is_wrong() {
         (vec![alert(labels)], "1 to 64 labels"),
         (vec![alert(json!({ "alertname": "x".repeat(9000) }))], "at most 8192 bytes"),
         (vec![alert(json!({ "a": "b" })), late], "alerts[1]: `startsAt`: `yesterday` is no instant"),
+        (vec![ahead], "one of the two clocks is wrong"),
         (vec![odd], "no control characters"),
         (vec![json!({ "labels": {} })], "missing field `status`"),
         (vec![alert(json!({ "alertname": ["Slow"] }))], "invalid type"),
@@ -69,11 +78,11 @@ fn anything_else_is_refused_with_what_is_wrong() {
     }
     let many = vec![alert(json!({ "alertname": "Slow" })); ALERTS_PER_BODY_MAX + 1];
     assert!(matches!(read_all(&many), Err(AlertError::TooLarge)));
-    assert!(matches!(read(&vec![b' '; ALERT_BODY_BYTES_MAX + 1], "a test"), Err(AlertError::TooLarge)));
+    assert!(matches!(read(&vec![b' '; ALERT_BODY_BYTES_MAX + 1], "a test", now()), Err(AlertError::TooLarge)));
     for (bytes, is_json) in
         [(&b""[..], false), (b"{", false), (b"\xff", false), (b"[]", true), (b"{\"alerts\":[]}", true)]
     {
-        let error = read(bytes, "a test").expect_err("no alerts");
+        let error = read(bytes, "a test", now()).expect_err("no alerts");
         assert_eq!(matches!(error, AlertError::Shape(_)), is_json, "{error}");
     }
 }

@@ -4,8 +4,6 @@
 //! **Invariant:** the word is durable before the release is; it is taken away only when no alert can concern the release
 //! any more. What it says only narrows the choice: the release decides.
 
-use std::collections::BTreeSet;
-
 use serde::{Deserialize, Serialize};
 use windlass_model::alert::{Alert, AlertMatch};
 use windlass_model::event::Outcome;
@@ -96,18 +94,27 @@ fn find(store: &dyn Store, alert: &Alert, now: Timestamp) -> Result<Found, Store
             }
         }
     }
-    // What an alert says after several releases is said of the last one: rolling back those before it would undo
-    // what it was built on.
-    ended.sort_by_key(|it| std::cmp::Reverse(it.number()));
-    let mut seen: BTreeSet<_> = BTreeSet::new();
     for release in ended {
-        let is_newest = seen.insert(release.workflow().clone());
-        let is_followed = found.concerned.iter().any(|it| it.workflow() == release.workflow());
-        if is_newest && !is_followed {
+        if !is_followed(store, &release)? {
             found.concerned.push(release);
         }
     }
     Ok(found)
+}
+
+/// Whether another release of the workflow has begun since, whatever became of it. What an alert says then is said
+/// of that one: rolling back those before it would undo what it was built on, or, where it was rolled back itself, undo
+/// one more for the same reason.
+fn is_followed(store: &dyn Store, release: &ReleaseId) -> Result<bool, StoreError> {
+    let workflow = release.workflow();
+    for number in release.number() + 1..store.next_number(workflow)? {
+        let later = store.outline(&ReleaseId::new(workflow.clone(), number))?;
+        let has_begun = |it: &Outline| !it.rehearsal && it.standing.as_ref().is_none_or(|it| it.admitted);
+        if later.as_ref().is_some_and(has_begun) {
+            return Ok(true);
+        }
+    }
+    Ok(false)
 }
 
 impl Runtime {

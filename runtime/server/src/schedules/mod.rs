@@ -161,6 +161,15 @@ impl Runtime {
                 }
                 record.changed(by, now, "set");
             }
+            // One or the other would start what nobody asked for.
+            Some(before) if before.schedule.workflow.copies.is_some() != record.schedule.workflow.copies.is_some() => {
+                let is = if before.schedule.workflow.copies.is_some() { "a drill" } else { "a schedule of releases" };
+                let name = &record.schedule.name;
+                return Err(ScheduleError::NotNow(format!(
+                    "`{name}` is {is} already: take another name, or delete that one first (`windlass schedule delete {name}`)"
+                ))
+                .into());
+            }
             Some(before) => {
                 record.schedule.paused = before.schedule.paused;
                 record.pending.clone_from(&before.pending);

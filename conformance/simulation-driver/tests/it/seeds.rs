@@ -68,3 +68,9 @@ fn patient_after_a_clock_that_was_set_back() {
 fn parked_for_longer_by_a_clock_that_was_set_back() {
     breaks_no_rule(1123);
 }
+
+/// Somebody said something to a release between its creation being durable and its driver being told so.
+#[test]
+fn told_something_while_it_is_created() {
+    breaks_no_rule(12_213);
+}

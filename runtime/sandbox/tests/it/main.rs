@@ -1,5 +1,6 @@
 //! The sandbox against a plugin that does everything it must not.
 
+mod abi;
 mod cache;
 mod contract;
 mod credentials;

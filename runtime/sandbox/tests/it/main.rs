@@ -4,6 +4,7 @@ mod abi;
 mod cache;
 mod contract;
 mod credentials;
+mod exhaustion;
 mod http;
 mod isolation;
 mod limits;

@@ -82,19 +82,17 @@ pub(crate) fn link(sandbox: &Inner, bytes: &[u8]) -> Result<Linked, PrepareError
     // Also refuses core modules and texts, which wasmtime would take or explain badly.
     component::manifest_section(bytes)?;
     let component = Component::from_binary(&sandbox.engine, bytes)
-        .map_err(|error| PrepareError::Invalid(error.root_cause().to_string()))?;
-    let unknown: Vec<String> = component
-        .component_type()
-        .imports(&sandbox.engine)
-        .map(|(name, _)| name.to_owned())
-        .filter(|name| !is_known_import(name))
-        .collect();
-    if !unknown.is_empty() {
-        return Err(PrepareError::UnknownImports(unknown));
+        .map_err(|error| PrepareError::Invalid(cut(&error.root_cause().to_string())))?;
+    let of_component = component.component_type();
+    let mut unknown = of_component.imports(&sandbox.engine).map(|(name, _)| name).filter(|it| !is_known_import(it));
+    let mut named: Vec<String> = unknown.by_ref().take(UNKNOWN_IMPORTS_TOLD_MAX).map(cut).collect();
+    if !named.is_empty() {
+        named.extend(Some(unknown.count()).filter(|it| *it > 0).map(|more| format!("and {more} more")));
+        return Err(PrepareError::UnknownImports(named));
     }
     let contract = |error: wasmtime::Error| {
         let said: Vec<String> = error.chain().map(ToString::to_string).collect();
-        PrepareError::Contract(said.join(": "))
+        PrepareError::Contract(cut(&said.join(": ")))
     };
     let pre = sandbox.linker.instantiate_pre(&component).map_err(contract)?;
     let pre = PluginPre::new(pre).map_err(contract)?;
@@ -107,6 +105,19 @@ pub(crate) fn link(sandbox: &Inner, bytes: &[u8]) -> Result<Linked, PrepareError
         return Err(PrepareError::TooLarge { what: format!("more than {weight_max} memories or {tables} tables") });
     }
     Ok(Linked { pre, weight })
+}
+
+/// Imports that a message names.
+const UNKNOWN_IMPORTS_TOLD_MAX: usize = 20;
+
+/// What of a component's own words a message repeats.
+const WORDS_CHARS_MAX: usize = 400;
+
+fn cut(text: &str) -> String {
+    match text.char_indices().nth(WORDS_CHARS_MAX) {
+        Some((end, _)) => format!("{}…", &text[..end]),
+        None => text.to_owned(),
+    }
 }
 
 fn is_known_import(name: &str) -> bool {

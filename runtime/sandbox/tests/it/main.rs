@@ -2,6 +2,7 @@
 
 mod abi;
 mod cache;
+mod components;
 mod contract;
 mod credentials;
 mod exhaustion;
@@ -10,6 +11,7 @@ mod isolation;
 mod limits;
 mod load;
 mod oauth;
+mod servers;
 mod speed;
 mod support;
 mod tools;

@@ -112,3 +112,59 @@ pub(crate) async fn call_made(imports: &str, body: &str, given: Given) -> CallRe
     let plugin = plugin_in(sandbox, &component(imports, body)).await.expect("a plugin");
     sandbox.call(&plugin, request("act", given)).await
 }
+
+/// The component with `count` more instances of a core module at its end, which nothing uses.
+pub(crate) fn with_instances(component: &[u8], module: &str, count: u32) -> Vec<u8> {
+    let module = wat::parse_str(module).expect("a module");
+    let modules = sections(component).filter(|(id, _)| *id == CORE_MODULE).count();
+    let mut more = component.to_vec();
+    push_section(&mut more, CORE_MODULE, &module);
+    let mut instances = leb(count);
+    for _ in 0..count {
+        // Instantiate the module of this number with no arguments.
+        instances.push(0);
+        instances.extend(leb(u32::try_from(modules).expect("few")));
+        instances.push(0);
+    }
+    push_section(&mut more, CORE_INSTANCES, &instances);
+    more
+}
+
+const CORE_MODULE: u8 = 1;
+const CORE_INSTANCES: u8 = 2;
+
+/// Appends a section to a component.
+pub(crate) fn push_section(component: &mut Vec<u8>, id: u8, content: &[u8]) {
+    component.push(id);
+    component.extend(leb(u32::try_from(content.len()).expect("short")));
+    component.extend_from_slice(content);
+}
+
+/// The outermost sections of a component: what kind, and from where to where with its head.
+pub(crate) fn sections(component: &[u8]) -> impl Iterator<Item = (u8, std::ops::Range<usize>)> {
+    let mut at = 8;
+    std::iter::from_fn(move || {
+        let (start, id) = (at, *component.get(at)?);
+        let (mut size, mut shift) = (0_usize, 0);
+        loop {
+            at += 1;
+            size |= usize::from(component[at] & 0x7f) << shift;
+            shift += 7;
+            if component[at] < 0x80 {
+                break;
+            }
+        }
+        at += 1 + size;
+        Some((id, start..at))
+    })
+}
+
+fn leb(mut value: u32) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    while value >= 0x80 {
+        bytes.push((value & 0x7f) as u8 | 0x80);
+        value >>= 7;
+    }
+    bytes.push(value as u8);
+    bytes
+}

@@ -2,6 +2,7 @@
 
 pub(crate) mod guest;
 pub(crate) mod made;
+pub(crate) mod raw;
 pub(crate) mod recorder;
 pub(crate) mod server;
 

@@ -20,6 +20,9 @@ use crate::stop::{Limit, Stop, broken};
 /// The shortest wait: a shorter one counts as this, so that a plugin cannot spin by suspending.
 pub const WAKE_DELAY_MIN: Span = Span(100);
 
+/// What is kept of a suspension's status: it is a sentence for people, and each one is an entry of the journal.
+const STATUS_CHARS_MAX: usize = 1000;
+
 /// Wake-ups of one suspension.
 const WAKES_MAX: usize = 64;
 
@@ -120,7 +123,12 @@ fn suspended(suspension: wit::Suspension, shared: &Shared) -> Result<CallOutcome
             }
         })
         .collect::<Result<_, _>>()?;
-    Ok(CallOutcome::Suspended { state, wakes, status: shared.scrubber().text(status) })
+    let mut status = shared.scrubber().text(status);
+    if let Some((end, _)) = status.char_indices().nth(STATUS_CHARS_MAX) {
+        status.truncate(end);
+        status.push('…');
+    }
+    Ok(CallOutcome::Suspended { state, wakes, status })
 }
 
 fn now() -> Timestamp {

@@ -133,3 +133,22 @@ fn things_in(value: &Value) -> u64 {
         Value::Null | Value::Bool(_) | Value::Number(_) => 1,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    /// Neither is too large alone; together they would take minutes.
+    #[test]
+    fn a_large_value_is_not_held_against_a_large_schema() {
+        let parts: Vec<Value> = (0..5_000).map(|it| json!({"minimum": it})).collect();
+        let schema = Schema::new(&json!({"items": {"anyOf": parts}})).expect("a schema");
+        assert_eq!(schema.problems(&json!([1, 2, 3])), None);
+        let said = schema.problems(&Value::Array(vec![json!(-1); 20_000])).expect("refused");
+        assert!(said.contains("it holds 20001 values, too many"), "{said}");
+        let plain = Schema::new(&json!({"items": {"minimum": 0}})).expect("a schema");
+        assert_eq!(plain.problems(&Value::Array(vec![json!(1); 200_000])), None);
+    }
+}

@@ -270,3 +270,25 @@ impl Shared {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use windlass_model::grant::Missing;
+
+    use super::*;
+    use crate::load::store_for_tests;
+
+    #[tokio::test]
+    async fn of_many_denials_the_first_and_the_last_are_kept() {
+        let store = store_for_tests();
+        let shared = &store.data().shared;
+        for number in 0..3 * DENIALS_MAX {
+            let denial = Denial { asked: number.to_string(), missing: Missing::Tool, remedy: String::new() };
+            shared.deny("tool-denied", denial);
+        }
+        let (denials, denied_last) = shared.denials();
+        assert!(denied_last);
+        let asked: Vec<&str> = denials.iter().map(|(_, it)| it.asked.as_str()).collect();
+        assert_eq!((asked.len(), asked[0], asked[98], asked[99]), (100, "0", "98", "299"));
+    }
+}

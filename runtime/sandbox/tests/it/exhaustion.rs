@@ -2,7 +2,7 @@
 //!
 //! The loops end by themselves: a host without the limit that is tested says so with a wrong answer, not by falling.
 
-use windlass_sandbox::CallReport;
+use windlass_sandbox::{CallOutcome, CallReport, WAKE_DELAY_MIN, WakeUp};
 
 use crate::support::made::call_made;
 use crate::support::{Given, code, done, message, others_go_on};
@@ -152,4 +152,57 @@ async fn a_failure_of_many_empty_details_is_too_large() {
     assert_eq!(code(&report), "null", "{}", message(&report));
     let report = call_made("", &failure(20_000), Given::default()).await;
     assert_eq!(code(&report), "output-limit", "{}", message(&report));
+}
+
+#[tokio::test]
+async fn what_people_read_of_a_suspension_is_a_sentence() {
+    // suspended: state, wakes (one, `after`, at 1024), status of 200,000 letters at 131072.
+    let body = r#"(memory (export "memory") 40)
+        (data (i32.const 256) "\00\00\00\00\00\00\00\00\01\00\00\00\80\00\00\00\04\00\00\00\00\04\00\00\01\00\00\00\00\00\02\00\40\0d\03\00")
+        (func (export "start") (param i32) (result i32)
+          (memory.fill (i32.const 131072) (i32.const 65) (i32.const 200000)) (i32.const 256))"#;
+    let report = call_made("", body, Given::default()).await;
+    let Ok(CallOutcome::Suspended { state, wakes, status }) = report.result else { panic!("{report:?}") };
+    assert_eq!((state.as_slice(), wakes.as_slice()), (&b"null"[..], &[WakeUp::After(WAKE_DELAY_MIN)][..]));
+    assert_eq!(status, format!("{}…", "A".repeat(1000)));
+}
+
+#[tokio::test]
+async fn a_part_is_finished_once_in_a_call() {
+    let imports = r#"
+        (import "windlass:plugin/checkpoint@0.1.0" "begin" (func $begin (param i32 i32 i32)))
+        (import "windlass:plugin/checkpoint@0.1.0" "[static]slot.finish" (func $finish (param i32 i32 i32)))"#;
+    let begin = "(call $begin (i32.const 128) (i32.const 4) (i32.const 256))";
+    let finish = "(call $finish (i32.load (i32.const 260)) (i32.const 131072) (i32.const 3))";
+    // Begun twice before it is finished: the second end is not recorded over the first.
+    let given = Given::default();
+    let host = given.host.clone();
+    let body = format!(
+        r#"(memory (export "memory") 40) (func (export "start") (param i32) (result i32) (local i32)
+          {begin} (local.set 1 (i32.load (i32.const 260))) {begin} {finish}
+          (call $finish (local.get 1) (i32.const 128) (i32.const 4)) (i32.const 32))"#
+    );
+    let report = call_made(imports, &body, given).await;
+    assert_eq!(code(&report), "checkpoint-refused", "{}", message(&report));
+    assert!(message(&report).contains("finished before"), "{}", message(&report));
+    assert_eq!(host.checkpoints.lock().expect("not poisoned")["null"], [0, 0, 0]);
+    // Begun again after it was finished: it is recorded.
+    let again =
+        format!("{begin} (if (i32.eq (i32.load8_u (i32.const 256)) (i32.const (local.get 1))) (then unreachable))");
+    let way = again.replace("(i32.const (local.get 1))", "(i32.const 1)") + finish;
+    done(times(imports, 1, &way).await);
+    let report = times(imports, 2, &way).await;
+    assert_eq!(code(&report), "plugin-trapped", "{}", message(&report));
+    // Different ones, without end.
+    let next = "(i32.store (i32.const 131080) (i32.add (local.get 1) (i32.const 1111638594)))
+        (i32.store8 (i32.const 131080) (i32.add (i32.const 65) (i32.rem_u (local.get 1) (i32.const 40))))
+        (i32.store8 (i32.const 131081) (i32.add (i32.const 65) (i32.rem_u (i32.div_u (local.get 1) (i32.const 40)) (i32.const 40))))
+        (i32.store8 (i32.const 131082) (i32.const 65)) (i32.store8 (i32.const 131083) (i32.const 65))
+        (call $begin (i32.const 131080) (i32.const 4) (i32.const 256))";
+    for (count, bytes, expected) in [(1001, 0, "checkpoints-limit"), (65, 65_536, "checkpoints-limit")] {
+        let way = format!("{next} (call $finish (i32.load (i32.const 260)) (i32.const 200000) (i32.const {bytes}))");
+        done(times(imports, count - 1, &way).await);
+        let report = times(imports, count, &way).await;
+        assert_eq!(code(&report), expected, "{}", message(&report));
+    }
 }

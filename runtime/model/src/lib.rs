@@ -29,6 +29,7 @@ pub mod parse;
 pub mod plan;
 pub mod problem;
 pub mod schedule;
+pub mod schema_cost;
 pub mod service;
 pub mod template;
 pub mod text;

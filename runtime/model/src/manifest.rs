@@ -134,6 +134,11 @@ macro_rules! limits {
                 *self == Self::default()
             }
 
+            /// Every limit by name, with what is given and with `others`' value of it.
+            pub fn named(&self, others: &EffectiveLimits) -> Vec<(&'static str, Option<u64>, u64)> {
+                vec![$((stringify!($field), self.$field, others.$field),)*]
+            }
+
             /// The limits in force: what is given, else the default, at most the operator's bound.
             pub fn effective(&self, bound: &EffectiveLimits) -> EffectiveLimits {
                 EffectiveLimits { $($field: self.$field.unwrap_or(EffectiveLimits::DEFAULT.$field).min(bound.$field),)* }

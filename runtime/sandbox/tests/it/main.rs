@@ -3,6 +3,7 @@
 mod cache;
 mod contract;
 mod credentials;
+mod dry_run;
 mod http;
 mod isolation;
 mod limits;

@@ -254,15 +254,16 @@ pub fn outline(release: &Release) -> Outline {
         open: release.is_open() || release.is_untold(),
         rest: rest(release),
         review: release.has_open_review(),
-        promises: release.outcome().is_none() && release.plan().promises(),
+        promises: release.outcome().is_none() && !release.is_dry_run() && release.plan().promises(),
         standing: standing(release).map(Box::new),
         rehearsal: release.created().rehearsal,
+        dry_run: release.is_dry_run(),
     }
 }
 
 /// How an open release stands in its queues, where that is not how most do.
 fn standing(release: &Release) -> Option<Standing> {
-    if release.outcome().is_some() {
+    if release.outcome().is_some() || release.is_dry_run() {
         return None;
     }
     let (created, tenant) = (release.created(), release.plan().workflow().tenant.clone());

@@ -5,6 +5,7 @@ mod approval;
 mod breaker;
 mod callback;
 mod decision;
+mod dry_run;
 mod ending;
 mod fan_out;
 mod flow;

@@ -120,6 +120,13 @@ impl Gate {
         in_flight: &HashMap<CallId, AbortHandle>,
     ) -> Result<bool, AppendError> {
         let before = release.records();
+        // A dry run does no work that anything holds, and what it comes to says nothing of anybody.
+        if release.is_dry_run() {
+            for asked in self.asked.drain(..) {
+                let _ = asked.send(());
+            }
+            return Ok(false);
+        }
         if release.is_held() || !self.inner.breakers.is_quiet() || self.requires {
             // Recording takes its time, and what was let through before it may not be any more.
             while self.ask_once(release, in_flight).await? {
@@ -199,7 +206,7 @@ impl Gate {
     /// Tells the breakers how a call ended. What is asked again and again how far it is tells only when it fails.
     pub(crate) fn ended(&mut self, release: &Release, call: CallId, result: &Result<CallResult, StepError>) {
         let pass = self.passes.remove(&call);
-        if call.operation != Operation::Start || self.inner.breakers.is_quiet() {
+        if call.operation != Operation::Start || release.is_dry_run() || self.inner.breakers.is_quiet() {
             return;
         }
         let Some(order) = release.order(call) else { return };
@@ -214,7 +221,7 @@ impl Gate {
 
     /// Attempts that are over their time count as failures.
     pub(crate) fn timing_out(&mut self, release: &Release) {
-        if self.inner.breakers.is_quiet() {
+        if release.is_dry_run() || self.inner.breakers.is_quiet() {
             return;
         }
         for due in release.due(now()) {

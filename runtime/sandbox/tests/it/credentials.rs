@@ -59,9 +59,12 @@ async fn no_way_of_authenticating_gives_its_secret_away() {
             percent_encoding::utf8_percent_encode(secret, percent_encoding::NON_ALPHANUMERIC).to_string(),
             json!(secret).to_string().trim_matches('"').to_owned(),
         ];
+        let in_guest: String = output["backwards"].as_str().expect("a text").chars().rev().collect();
+        assert!(in_guest.contains("***") && in_guest.contains("/open/echo"), "{in_guest}");
         for form in forms {
             assert!(!text.contains(&form), "{kind}: {form} is in {text}");
             assert!(!output.to_string().contains(&form), "{kind}: {form}");
+            assert!(!in_guest.contains(&form), "{kind}: the guest itself saw {form}: {in_guest}");
         }
         // What the guest saw is what it logged, showed and printed.
         assert!(!host.messages().is_empty() && !host.statuses.lock().expect("not poisoned").is_empty());

@@ -64,15 +64,21 @@ pub(crate) fn manifest_section(component: &[u8]) -> Result<Option<&[u8]>, Compon
     Ok(None)
 }
 
-/// The component with `manifest` embedded in place of any earlier one.
-pub fn embed_manifest(component: &[u8], manifest: &str) -> Result<Vec<u8>, ComponentError> {
-    let mut embedded = component.get(..PREAMBLE_BYTES).ok_or(ComponentError::NoWebAssembly)?.to_vec();
+/// The component without an embedded manifest.
+pub(crate) fn without_manifest(component: &[u8]) -> Result<Vec<u8>, ComponentError> {
+    let mut without = component.get(..PREAMBLE_BYTES).ok_or(ComponentError::NoWebAssembly)?.to_vec();
     for section in sections(component)? {
         let section = section?;
         if section.manifest.is_none() {
-            embedded.extend_from_slice(section.whole);
+            without.extend_from_slice(section.whole);
         }
     }
+    Ok(without)
+}
+
+/// The component with `manifest` embedded in place of any earlier one.
+pub fn embed_manifest(component: &[u8], manifest: &str) -> Result<Vec<u8>, ComponentError> {
+    let mut embedded = without_manifest(component)?;
     let mut content = Vec::with_capacity(MANIFEST_SECTION.len() + manifest.len() + 1);
     write_u32(&mut content, MANIFEST_SECTION.len());
     content.extend_from_slice(MANIFEST_SECTION.as_bytes());

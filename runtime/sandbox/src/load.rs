@@ -80,8 +80,9 @@ pub(crate) struct Linked {
 /// Compiles and links; takes up to seconds where the cache has nothing.
 pub(crate) fn link(sandbox: &Inner, bytes: &[u8]) -> Result<Linked, PrepareError> {
     // Also refuses core modules and texts, which wasmtime would take or explain badly.
-    component::manifest_section(bytes)?;
-    let component = Component::from_binary(&sandbox.engine, bytes)
+    // Without its manifest it is the same code, compiled once: `describe` sees it before, `prepare` after embedding.
+    let bytes = component::without_manifest(bytes)?;
+    let component = Component::from_binary(&sandbox.engine, &bytes)
         .map_err(|error| PrepareError::Invalid(cut(&error.root_cause().to_string())))?;
     let of_component = component.component_type();
     let mut unknown = of_component.imports(&sandbox.engine).map(|(name, _)| name).filter(|it| !is_known_import(it));

@@ -8,7 +8,7 @@ use windlass_store::AppendError;
 
 use crate::admission::{Asked, Start};
 use crate::clock::{now, random_bytes};
-use crate::driver::{self, Beginning};
+use crate::driver;
 use crate::plans::KeptPlan;
 use crate::runtime::{Runtime, RuntimeError};
 
@@ -47,7 +47,7 @@ impl Runtime {
         asked: Asked,
     ) -> Result<(), RuntimeError> {
         let KeptPlan { plan, digest, components } = kept.clone();
-        if !asked.rehearsal {
+        if !asked.rehearsal && !asked.dry_run {
             self.watch_for_alerts(&plan, &release, &asked.parameters).await?;
         }
         let now = now();
@@ -58,17 +58,29 @@ impl Runtime {
             Start::Admitted(claim) => (Some(claim), Release::create_admitted),
             Start::Queued(claim) => (Some(claim), Release::create),
         };
-        let Asked { parameters, requested_by, parent, rehearsal, .. } = asked;
-        let created =
-            Created { release, plan: digest, components, parameters, requested_by, salt, parent, rehearsal, claim };
+        let Asked { parameters, requested_by, parent, rehearsal, dry_run, .. } = asked;
+        let created = Created {
+            release,
+            plan: digest,
+            components,
+            parameters,
+            requested_by,
+            salt,
+            parent,
+            rehearsal,
+            dry_run,
+            claim,
+        };
         let (release, record) = create(plan, created, now);
+        let desk = self.expect(release.id());
         match driver::append(&self.inner, &release, 0, record).await {
             Ok(()) => {
                 self.inner.services.expect(&self.inner, &release);
-                self.drive(release, Beginning::Fresh);
+                self.drive_expected(desk, release);
                 Ok(())
             }
             Err(error) => {
+                self.not_created(desk, release.id());
                 // It may be there all the same.
                 if let AppendError::Store(_) = error {
                     self.look_later(release.id());

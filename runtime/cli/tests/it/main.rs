@@ -5,6 +5,7 @@
 
 mod alerts;
 mod artifact;
+mod author;
 mod backup;
 mod breaker;
 mod callback;
@@ -12,6 +13,7 @@ mod circles;
 mod concurrency;
 mod crash;
 mod crash_helm;
+mod dry_run;
 mod ending;
 mod every_position;
 mod fan_out;

@@ -34,7 +34,7 @@ fn help_says_what_there_is() {
               serve        Go on with all open releases, fire schedules and answer other commands, until stopped
               release      Show releases and act on them
               schedule     Start releases at times: by cron expressions, or once
-              plugin       Build, install and look at plugins
+              plugin       Make, build, try and install plugins
               connection   Declare endpoints and how to authenticate there
               tool         Declare native tools that plugins may run
               breaker      Hold releases back when too much fails, or by hand
@@ -249,7 +249,7 @@ fn what_cannot_be_done_is_said_with_a_hint() {
         2,
         expect![[r#"
         (nothing is running; the store in STATE was opened)
-        error: `nothing` is neither a file nor an installed plugin
+        error: `nothing` is neither a file nor an installed plugin; `windlass plugin list` lists those
     "#]],
     );
     said(

@@ -7,10 +7,10 @@ use tokio::sync::oneshot;
 use tokio::task::AbortHandle;
 use windlass_engine::{Call, CallId, CallResult, Due, Input, Release};
 use windlass_model::breaker::BreakerKey;
-use windlass_model::event::{Operation, Outcome};
+use windlass_model::event::Operation;
 use windlass_model::failure::{FailureClass, StepError};
 use windlass_model::graph::StepIndex;
-use windlass_store::AppendError;
+use windlass_store::{AppendError, StoreError};
 
 use super::{Breakers, Refusal};
 use crate::clock::now;
@@ -74,31 +74,40 @@ pub(crate) struct Gate {
     passes: HashMap<CallId, Pass>,
     /// Calls that were let through and are asked about again before they are made.
     anew: HashSet<CallId>,
+    /// Calls that wait for their turn among all that are made.
+    queued: HashSet<CallId>,
     /// Whether a call was made here: then the release has begun, though its journal does not say so yet.
     has_begun: bool,
     asked: Vec<oneshot::Sender<()>>,
-    was_open: bool,
+    /// Those that were told how something ended.
+    told: Vec<BreakerKey>,
     /// Whether some step requires versions of services.
     requires: bool,
 }
 
 impl Gate {
     pub(crate) fn new(inner: Arc<Inner>, release: &Release) -> Self {
-        let was_open = release.outcome().is_none();
         let requires = release.plan().workflow().steps.iter().any(|it| !it.requires.is_empty());
         Self {
             inner,
             passes: HashMap::new(),
             anew: HashSet::new(),
+            queued: HashSet::new(),
             has_begun: false,
             asked: Vec::new(),
-            was_open,
+            told: Vec::new(),
             requires,
         }
     }
 
+    /// A call waits for its turn.
+    pub(crate) fn queued(&mut self, call: CallId) {
+        self.queued.insert(call);
+    }
+
     /// The turn of a call has come, for which it waited after it was let through.
     pub(crate) fn ask_anew(&mut self, call: CallId) {
+        self.queued.remove(&call);
         self.anew.insert(call);
     }
 
@@ -120,6 +129,13 @@ impl Gate {
         in_flight: &HashMap<CallId, AbortHandle>,
     ) -> Result<bool, AppendError> {
         let before = release.records();
+        // A dry run does no work that anything holds, and what it comes to says nothing of anybody.
+        if release.is_dry_run() {
+            for asked in self.asked.drain(..) {
+                let _ = asked.send(());
+            }
+            return Ok(false);
+        }
         if release.is_held() || !self.inner.breakers.is_quiet() || self.requires {
             // Recording takes its time, and what was let through before it may not be any more.
             while self.ask_once(release, in_flight).await? {
@@ -130,10 +146,6 @@ impl Gate {
         for asked in self.asked.drain(..) {
             let _ = asked.send(());
         }
-        if self.was_open && release.outcome().is_some() {
-            self.release_ended(release);
-        }
-        self.was_open = release.outcome().is_none();
         Ok(release.records() != before)
     }
 
@@ -194,12 +206,13 @@ impl Gate {
     /// Gives back what was let through and is not going on any more.
     pub(crate) fn forget(&mut self, release: &Release, in_flight: &HashMap<CallId, AbortHandle>) {
         self.passes.retain(|id, _| in_flight.contains_key(id) && release.order(*id).is_some());
+        self.queued.retain(|id| in_flight.contains_key(id));
     }
 
     /// Tells the breakers how a call ended. What is asked again and again how far it is tells only when it fails.
     pub(crate) fn ended(&mut self, release: &Release, call: CallId, result: &Result<CallResult, StepError>) {
         let pass = self.passes.remove(&call);
-        if call.operation != Operation::Start || self.inner.breakers.is_quiet() {
+        if call.operation != Operation::Start || release.is_dry_run() || self.inner.breakers.is_quiet() {
             return;
         }
         let Some(order) = release.order(call) else { return };
@@ -212,9 +225,10 @@ impl Gate {
         self.tell(release, call.step, pass, failure);
     }
 
-    /// Attempts that are over their time count as failures.
+    /// Attempts that are over their time count as failures, but those whose turn never came: the other side was not
+    /// asked.
     pub(crate) fn timing_out(&mut self, release: &Release) {
-        if self.inner.breakers.is_quiet() {
+        if release.is_dry_run() || self.inner.breakers.is_quiet() {
             return;
         }
         for due in release.due(now()) {
@@ -223,34 +237,27 @@ impl Gate {
             if state.activity().is_none_or(|it| it.operation != Operation::Start) {
                 continue;
             }
+            if self.queued.iter().any(|it| it.step == step) {
+                continue;
+            }
             let call = self.passes.keys().find(|it| it.step == step).copied();
             let pass = call.and_then(|it| self.passes.remove(&it));
             self.tell(release, step, pass, Some("timed-out (timed_out): the attempt took too long".to_owned()));
         }
     }
 
-    fn tell(&self, release: &Release, step: StepIndex, pass: Option<Pass>, failure: Option<String>) {
+    fn tell(&mut self, release: &Release, step: StepIndex, pass: Option<Pass>, failure: Option<String>) {
+        let keys = connections(release, step);
         match pass {
             Some(pass) => pass.conclude(failure),
-            None => self.inner.breakers.observe(&connections(release, step), &who(release, step), failure),
+            None => self.inner.breakers.observe(&keys, &who(release, step), failure),
         }
+        self.told.extend(keys);
     }
 
-    fn release_ended(&self, release: &Release) {
-        let keys = [BreakerKey::Workflow(release.id().workflow().clone())];
-        let who = release.id().to_string();
-        let breakers = &self.inner.breakers;
-        breakers.forget(release.id());
-        if release.created().rehearsal {
-            return breakers.abandon(&keys, &who);
-        }
-        match release.outcome() {
-            Some(Outcome::Succeeded) => breakers.observe(&keys, &who, None),
-            Some(outcome @ (Outcome::Failed | Outcome::RolledBack | Outcome::PartiallyRolledBack)) => {
-                breakers.observe(&keys, &who, Some(outcome.name().to_owned()));
-            }
-            Some(Outcome::Canceled) | None => breakers.abandon(&keys, &who),
-        }
+    /// Makes durable what breakers did because of what they were told.
+    pub(crate) async fn settle(&mut self) -> Result<(), StoreError> {
+        self.inner.breakers.settle(&std::mem::take(&mut self.told)).await
     }
 }
 

@@ -4,8 +4,8 @@
 //! back and asks anew: all of them when it closes; when it is half open one after the other, until one is the probe.
 //!
 //! **Invariant:** where nothing was set and nobody opened anything, nothing is counted and nothing asked.
-//! **Invariant:** what a person does is durable before it is acknowledged; what a breaker does by itself is written
-//! soon after. Samples are not written: after a restart a breaker that is closed counts anew.
+//! **Invariant:** what a person does is durable before it is acknowledged, and what a breaker does because something
+//! ended before that end is recorded; only what time alone does is written soon after. Samples are not written: after a restart a breaker that is closed counts anew.
 
 mod gate;
 mod reach;
@@ -24,7 +24,7 @@ use tokio::sync::Notify;
 use windlass_engine::{Admission, Breaker, BreakerPhase, Release};
 use windlass_model::actor::Actor;
 use windlass_model::breaker::{BreakerKey, BreakerSettings, InvalidBreakerKey, InvalidBreakerSettings, Written};
-use windlass_model::event::{HeldBy, Hold};
+use windlass_model::event::{HeldBy, Hold, Outcome};
 use windlass_model::name::ReleaseId;
 use windlass_model::time::Timestamp;
 use windlass_store::{DocumentKind, Store, StoreError};
@@ -191,6 +191,24 @@ impl Breakers {
         self.stir(&entries);
     }
 
+    /// A release is about to end: its workflow's breaker is told, and it waits for nothing any more. What that breaker did
+    /// then is durable when this returns.
+    pub(crate) async fn release_ended(&self, release: &Release) -> Result<(), StoreError> {
+        let keys = [BreakerKey::Workflow(release.id().workflow().clone())];
+        let who = release.id().to_string();
+        self.forget(release.id());
+        // How rehearsals and dry runs end says nothing of the workflow.
+        let says_something = !release.created().rehearsal && !release.is_dry_run();
+        match release.outcome().filter(|_| says_something) {
+            Some(Outcome::Succeeded) => self.observe(&keys, &who, None),
+            Some(outcome @ (Outcome::Failed | Outcome::RolledBack | Outcome::PartiallyRolledBack)) => {
+                self.observe(&keys, &who, Some(outcome.name().to_owned()));
+            }
+            Some(Outcome::Canceled) | None => self.abandon(&keys, &who),
+        }
+        self.settle(&keys).await
+    }
+
     /// A release that is over waits for nothing.
     fn forget(&self, release: &ReleaseId) {
         if !self.is_quiet() {
@@ -235,6 +253,17 @@ impl Breakers {
                 }
             }
         }
+    }
+
+    /// Writes those of them that have changed by themselves; durable when this returns.
+    async fn settle(&self, keys: &[BreakerKey]) -> Result<(), StoreError> {
+        for key in keys {
+            // Somebody else may have written it meanwhile.
+            if self.entries().get(key).is_some_and(|it| it.breaker.changed() != it.written) {
+                self.write(key).await?;
+            }
+        }
+        Ok(())
     }
 
     /// Writes a breaker as it stands; durable when this returns.

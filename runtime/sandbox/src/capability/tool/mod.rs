@@ -24,10 +24,12 @@ use wasmtime::component::Resource;
 use wasmtime_wasi::p2::DynInputStream;
 use windlass_bindings::windlass::plugin::tools;
 use windlass_model::connection::{Authentication, Connection};
+use windlass_model::grant::Missing;
 
 use self::program::Programs;
 use self::run::{Ended, Process};
 use self::stream::ToolStream;
+use crate::host::HostCall;
 use crate::shared::Shared;
 use crate::state::CallState;
 
@@ -58,6 +60,11 @@ impl tools::Host for CallState {
         let shared = Arc::clone(&self.shared);
         shared.target("tools.run")?;
         shared.spend_tool_call()?;
+        let scrubber = shared.scrubber();
+        shared.host.host_call(HostCall::Tool {
+            tool: scrubber.text(command.tool.clone()),
+            arguments: command.arguments.iter().map(|it| scrubber.text(it.clone())).collect(),
+        });
         match start(&shared, command).await? {
             Ok(process) => {
                 let process = self.table.push(process)?;
@@ -75,6 +82,10 @@ async fn start(shared: &Arc<Shared>, command: tools::Command) -> wasmtime::Resul
         Ok(granted) => granted,
         Err(denial) => {
             let text = shared.scrubber().text(denial.to_string());
+            if denial.missing == Missing::DryRun {
+                let line = format!("tool {} {}", command.tool, command.arguments.join(" "));
+                shared.would(line, &command.stdin, command.stdin.len() as u64);
+            }
             shared.deny("tool-denied", *denial);
             return Ok(Err(tools::ToolError::Denied(text)));
         }

@@ -38,7 +38,7 @@ const PLAIN: [&str; 31] = [
 ];
 
 /// Every action that makes requests.
-const FETCHING: [&str; 13] = [
+const FETCHING: [&str; 14] = [
     "ungranted-host",
     "ungranted-path",
     "ungranted-method",
@@ -49,6 +49,7 @@ const FETCHING: [&str; 13] = [
     "header-smuggling",
     "path-tricks",
     "credential-fishing",
+    "keep-credential",
     "slow-answer",
     "many-requests",
     "request",

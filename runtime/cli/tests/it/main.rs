@@ -18,6 +18,7 @@ mod ending;
 mod every_position;
 mod fan_out;
 mod first_plugin;
+mod fuzz;
 mod hostile;
 mod https;
 mod intervention;

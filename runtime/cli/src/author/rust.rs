@@ -31,7 +31,7 @@ fn cargo() -> PathBuf {
 }
 
 /// Makes sure that the compiler can build components; adds the target where it can.
-async fn ensure_target(directory: &Path, output: &Output) -> anyhow::Result<()> {
+pub(super) async fn ensure_target(directory: &Path, output: &Output) -> anyhow::Result<()> {
     let printed = Command::new("rustc")
         .args(["--print", "target-libdir", "--target", TARGET])
         .current_dir(directory)
@@ -156,6 +156,13 @@ pub(super) async fn build(
         built.push(finish(Language::Rust, &name, &bytes, &out, sandbox).await?);
     }
     Ok(built)
+}
+
+/// Runs the tests of the crate in a folder.
+pub(super) async fn test(folder: &Path, output: &Output) -> anyhow::Result<bool> {
+    let mut testing = Command::new(cargo());
+    testing.args(["test", "--package", &package_name(folder)?]).current_dir(folder);
+    super::tools::shown(&mut testing, "install Rust from https://rustup.rs", output).await
 }
 
 #[derive(Deserialize)]

@@ -1,5 +1,6 @@
 //! The tools of other languages: which versions are tested, and running them.
 
+use std::os::fd::AsFd as _;
 use std::path::Path;
 use std::process::Stdio;
 
@@ -42,9 +43,30 @@ pub(super) async fn run(command: &mut Command, missing: &str) -> anyhow::Result<
     let printed = String::from_utf8_lossy(&ran.stdout).into_owned();
     if !ran.status.success() {
         let said = [printed.as_str(), &String::from_utf8_lossy(&ran.stderr)].concat();
-        anyhow::bail!("{program} failed ({}):\n{}", ran.status, said.trim());
+        anyhow::bail!("{program} failed ({}):\n{}", ran.status, without_backtrace(&said).trim());
     }
     Ok(printed)
+}
+
+/// What a tool said without where in the tool's own source that was.
+fn without_backtrace(said: &str) -> &str {
+    let at = said.find("\nStack backtrace:").or_else(|| said.find("\nstack backtrace:"));
+    at.map_or(said, |it| &said[..it])
+}
+
+/// Runs a tool whose output people read as it comes: whether it ended well. `missing` says how to install it.
+pub(super) async fn shown(command: &mut Command, missing: &str, output: &Output) -> anyhow::Result<bool> {
+    let program = Path::new(command.as_std().get_program()).display().to_string();
+    // Standard output is for data.
+    let (out, err) = if output.is_json() {
+        (Stdio::null(), Stdio::null())
+    } else {
+        let stderr = std::io::stderr().as_fd().try_clone_to_owned().context("standard error")?;
+        (Stdio::from(stderr), Stdio::inherit())
+    };
+    command.stdin(Stdio::null()).stdout(out).stderr(err).kill_on_drop(true);
+    let ended = command.status().await.with_context(|| format!("{program} cannot be started; {missing}"))?;
+    Ok(ended.success())
 }
 
 #[cfg(test)]
@@ -64,6 +86,12 @@ mod tests {
         for (name, version) in of("javascript") {
             assert_eq!(package["devDependencies"][&name], version, "{name}");
         }
+    }
+
+    #[test]
+    fn a_tool_s_backtrace_is_not_the_author_s() {
+        assert_eq!(without_backtrace("wrong\n\nStack backtrace:\n   0: main"), "wrong\n");
+        assert_eq!(without_backtrace("wrong"), "wrong");
     }
 
     #[tokio::test]

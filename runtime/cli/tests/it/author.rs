@@ -121,7 +121,7 @@ impl Tried {
     }
 }
 
-const INPUT: [&str; 2] = ["--with", r#"{"title":"index"}"#];
+pub(crate) const INPUT: [&str; 2] = ["--with", r#"{"title":"index"}"#];
 
 fn happened<'v>(view: &'v Value, what: &str) -> Vec<&'v Value> {
     view["happened"].as_array().expect("a list").iter().filter(|it| it["happened"] == what).collect()

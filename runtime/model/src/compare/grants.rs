@@ -175,6 +175,7 @@ mod tests {
             ("/jobs/**", "/jobs/*/log", true),
             ("/jobs/**", "/jobs", true),
             ("/jobs/*", "/jobs/**", false),
+            ("/jobs", "/jobs/**", false),
             ("/jobs/*/**", "/jobs/**", false),
             ("/jobs/**", "/jobs/*/**", true),
             ("/**", "/a/**/b", true),

@@ -2,7 +2,9 @@
 
 mod check;
 mod diff;
+mod new;
 mod run;
+mod service;
 
 use std::path::PathBuf;
 
@@ -18,6 +20,29 @@ use crate::output::{DIM, STRONG, styled};
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum PluginCommand {
+    /// Make a plugin to begin with, in a folder that needs nothing beside it
+    #[command(
+        after_help = "It has an action with a typed input and output, a suspended wait, failures of its own, a rollback and tests, and a copy of its SDK; its README.md says how to go on.\n\nExamples:\n  windlass plugin new weather --lang rust\n  windlass plugin new ticket-desk --lang python --in plugins/ticket-desk"
+    )]
+    New(new::NewArgs),
+    /// Replace the copy of the SDK in a plugin's folder with the one of this program
+    Sdk {
+        /// The plugin's folder
+        #[arg(default_value = ".")]
+        folder: PathBuf,
+    },
+    /// Run a plugin's own tests: native, without a network
+    #[command(after_help = "Exit code 1: a test failed.\n\nExample:\n  windlass plugin test .")]
+    Test {
+        /// The plugin's folder
+        #[arg(default_value = ".")]
+        folder: PathBuf,
+        /// Install the language's tools first where they are missing
+        #[arg(long)]
+        install_tools: bool,
+    },
+    /// Be a simulated job service, which a new plugin can be tried with
+    Service(service::ServiceArgs),
     /// Build plugins and embed their manifests
     #[command(
         after_help = "The project file tells the language: Cargo.toml (Rust), package.json (JavaScript, TypeScript), pyproject.toml (Python), windlass.toml (C), go.mod (Go).\n\nExamples:\n  windlass plugin build plugins/jenkins plugins/helm\n  windlass plugin build sdk/js/example --out components"
@@ -29,6 +54,9 @@ pub(crate) enum PluginCommand {
         /// Where the components go; target/windlass of the workspace or folder unless given
         #[arg(long)]
         out: Option<PathBuf>,
+        /// Install the language's tools first where they are missing: into the plugin's folder, from npm or PyPI
+        #[arg(long)]
+        install_tools: bool,
     },
     /// Look a component over: contract, manifest, schemas, grants, sizes; no server is needed
     #[command(
@@ -63,7 +91,30 @@ pub(crate) enum PluginCommand {
 
 pub(crate) async fn plugin(command: PluginCommand, context: &Context<'_>) -> anyhow::Result<u8> {
     match command {
-        PluginCommand::Build { packages, out } => {
+        PluginCommand::New(args) => new::new(&args, context)?,
+        PluginCommand::Sdk { folder } => {
+            let language = author::sdk::replace(&folder)?;
+            context.output.data(&serde_json::json!({ "folder": folder, "language": language }), |_| {
+                format!("{} has the SDK for {} of this program\n", folder.display(), language.name())
+            });
+        }
+        PluginCommand::Test { folder, install_tools } => {
+            if install_tools {
+                author::install::install(&folder, context.output).await?;
+            }
+            let passed = author::test::test(&folder, context.output).await?;
+            context.output.data(&serde_json::json!({ "passed": passed }), |_| {
+                if passed { "all tests pass\n".to_owned() } else { "tests fail\n".to_owned() }
+            });
+            return Ok(u8::from(!passed));
+        }
+        PluginCommand::Service(args) => return service::service(&args, context).await,
+        PluginCommand::Build { packages, out, install_tools } => {
+            if install_tools {
+                for package in &packages {
+                    author::install::install(package, context.output).await?;
+                }
+            }
             let sandbox = author::check::sandbox()?;
             let built = author::build(&packages, out.as_deref(), &sandbox, context.output).await?;
             context.output.data(&built, |it| {

@@ -238,6 +238,7 @@ impl Release {
             event,
         })?;
         run.callbacks.take(event);
+        run.count(event);
         if !run.may_be_called_back() {
             run.callbacks.clear();
         }

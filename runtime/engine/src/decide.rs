@@ -145,8 +145,13 @@ impl Release {
             }
             Ok(CallResult::Suspended(suspension)) => {
                 let event = suspended(step, suspension, now);
-                self.record(&mut events, event, now);
-                self.wake_by_kept(&mut events, call.step, now, dice);
+                match self.steps[call.step.as_usize()].suspended_too_much(&event) {
+                    Some(error) => self.fail(&mut events, call.step, error, now, dice),
+                    None => {
+                        self.record(&mut events, event, now);
+                        self.wake_by_kept(&mut events, call.step, now, dice);
+                    }
+                }
             }
             Ok(CallResult::NotFound) if was_find => self.record(&mut events, Event::EffectNotFound { step }, now),
             Ok(CallResult::NotFound) => {
@@ -170,6 +175,7 @@ impl Release {
         now: Timestamp,
     ) -> Result<Vec<Event>, Rejected> {
         self.activity(call)?;
+        self.steps[call.step.as_usize()].has_room_for_checkpoint(&name, &value)?;
         let mut events = Vec::new();
         let step = self.name_of(call.step);
         self.record(&mut events, Event::CheckpointRecorded { step, name, value }, now);

@@ -31,6 +31,7 @@ pub mod plan;
 pub mod problem;
 pub mod review;
 pub mod schedule;
+pub mod schema_cost;
 pub mod service;
 pub mod template;
 pub mod text;

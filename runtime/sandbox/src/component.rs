@@ -10,6 +10,9 @@ use windlass_model::manifest::{InvalidManifest, Manifest};
 /// The custom section that holds a component's manifest.
 pub const MANIFEST_SECTION: &str = "windlass:manifest";
 
+/// The largest component. Whole interpreters have 20 to 40 MB.
+pub(crate) const COMPONENT_BYTES_MAX: usize = 128 * 1024 * 1024;
+
 const CUSTOM_SECTION: u8 = 0;
 const PREAMBLE_BYTES: usize = 8;
 
@@ -34,6 +37,9 @@ pub enum ComponentError {
     /// Sections that do not add up.
     #[error("the component is cut off or damaged at byte {0}")]
     Damaged(usize),
+    /// It would take the host too long to compile.
+    #[error("the component has {0} bytes; {COMPONENT_BYTES_MAX} are the most")]
+    TooLarge(usize),
     /// No manifest is embedded.
     #[error("the component has no section `{MANIFEST_SECTION}`: `windlass plugin build` embeds it")]
     NoManifest,
@@ -90,6 +96,9 @@ struct Section<'a> {
 
 fn sections(component: &[u8]) -> Result<impl Iterator<Item = Result<Section<'_>, ComponentError>>, ComponentError> {
     match component.get(..PREAMBLE_BYTES) {
+        Some(b"\0asm\x0d\0\x01\0") if component.len() > COMPONENT_BYTES_MAX => {
+            return Err(ComponentError::TooLarge(component.len()));
+        }
         Some(b"\0asm\x0d\0\x01\0") => {}
         Some(b"\0asm\x01\0\0\0") => return Err(ComponentError::CoreModule),
         _ => return Err(ComponentError::NoWebAssembly),

@@ -1,13 +1,17 @@
 //! The sandbox against a plugin that does everything it must not.
 
+mod abi;
 mod cache;
+mod components;
 mod contract;
 mod credentials;
+mod exhaustion;
 mod http;
 mod isolation;
 mod limits;
 mod load;
 mod oauth;
+mod servers;
 mod speed;
 mod support;
 mod tools;

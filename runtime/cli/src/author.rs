@@ -19,7 +19,7 @@ mod rust;
 pub(crate) mod scaffold;
 pub(crate) mod sdk;
 pub(crate) mod test;
-mod tools;
+pub(crate) mod tools;
 pub(crate) mod trial;
 
 use std::path::{Path, PathBuf};

@@ -16,7 +16,7 @@ pub(crate) async fn install(folder: &Path, output: &Output) -> anyhow::Result<()
     match language {
         Language::Rust => rust::ensure_target(&folder, output).await,
         Language::JavaScript => {
-            if javascript::installed_tools(&folder, output).is_ok() && javascript::has_sdk(&folder).is_ok() {
+            if javascript::installed_tools(&folder).is_ok() && javascript::has_sdk(&folder).is_ok() {
                 return Ok(());
             }
             npm_install(&folder, output).await

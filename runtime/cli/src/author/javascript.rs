@@ -13,7 +13,7 @@ use crate::output::Output;
 const LANGUAGE: &str = "javascript";
 const SDK: &str = "@windlass/sdk";
 const SCRIPT: &str = include_str!("componentize.mjs");
-const NODE: &str = "install Node.js 20 or newer from https://nodejs.org";
+pub(super) const NODE: &str = "install Node.js 20 or newer from https://nodejs.org";
 
 #[derive(Deserialize)]
 struct Package {
@@ -30,7 +30,10 @@ pub(super) async fn build(folder: &Path, out: &Path, sandbox: &Sandbox, output: 
         folder.join(&entry).is_file(),
         "package.json says `\"main\": \"{entry}\"`, and no such file is there"
     );
-    let installed = installed_tools(folder, output)?;
+    let installed = installed_tools(folder)?;
+    for (tool, version) in &installed {
+        tools::note_version(LANGUAGE, tool, version, output);
+    }
     has_sdk(folder)?;
     let work = tempfile::tempdir().context("a folder for temporary files")?;
     let work = work.path();
@@ -66,8 +69,14 @@ pub(super) async fn build(folder: &Path, out: &Path, sandbox: &Sandbox, output: 
     Ok(built)
 }
 
+/// The versions of the tools, in the order in which the tested ones are.
+pub(super) fn look(folder: &Path) -> anyhow::Result<String> {
+    let versions: Vec<String> = installed_tools(folder)?.into_iter().map(|(_, version)| version).collect();
+    Ok(versions.join(", "))
+}
+
 /// The tools in the plugin's node_modules, with their versions.
-pub(super) fn installed_tools(folder: &Path, output: &Output) -> anyhow::Result<Vec<(String, String)>> {
+pub(super) fn installed_tools(folder: &Path) -> anyhow::Result<Vec<(String, String)>> {
     let tested = tools::of(LANGUAGE);
     let mut installed = Vec::new();
     let mut missing = Vec::new();
@@ -75,7 +84,6 @@ pub(super) fn installed_tools(folder: &Path, output: &Output) -> anyhow::Result<
         match module(folder, name).map(|file| package(&file)).transpose()? {
             Some(found) => {
                 let found = found.version.unwrap_or_default();
-                tools::note_version(LANGUAGE, name, &found, output);
                 installed.push((name.clone(), found));
             }
             None => missing.push(format!("{name}@{version}")),

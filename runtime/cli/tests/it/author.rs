@@ -249,3 +249,73 @@ fn what_cannot_be_tried_says_what_could_be() {
         assert!(rejected.stderr.contains(expected), "{expected:?}: {rejected:?}");
     }
 }
+
+#[test]
+fn a_component_is_measured() {
+    let site = Site::empty();
+    let view = site.json(&["plugin", "bench", jobs(), "--calls", "3"]);
+    assert_eq!((&view["called"], &view["calls"]), (&json!("manifest"), &json!(3)));
+    assert_eq!(view["bytes"], std::fs::metadata(rust()).expect("the file").len());
+    for measured in ["compile_cpu_s", "load_cpu_ms", "first_call_cpu_ms", "memory_peak_bytes"] {
+        assert!(view[measured].as_f64().is_some_and(|it| it > 0.0), "{measured}: {view}");
+    }
+    let one = ["plugin", "bench", jobs(), "submit", "--rollback", "--calls", "1"];
+    let view = site.json(&[&one[..], &INPUT, &["--connection", "jobs=https://jobs.test"]].concat());
+    assert_eq!(view["called"], "submit: rollback");
+    // What fails is no measurement.
+    let failed =
+        site.run(&["plugin", "bench", jobs(), "submit", "--with", INPUT[1], "--connection", "jobs=http://127.0.0.1:1"]);
+    assert!(failed.code == Some(2) && failed.stderr.contains("not-connected"), "{failed:?}");
+}
+
+#[test]
+fn the_doctor_says_what_is_there_and_how_to_get_what_is_not() {
+    let site = Site::empty();
+    let health = |view: &Value, what: &str| -> Vec<String> {
+        let all = view.as_array().expect("a list").iter().filter(|it| it["what"] == what);
+        all.map(|it| it["health"].as_str().expect("a health").to_owned()).collect()
+    };
+    // Nothing but Windlass itself is needed, and nothing is made by looking.
+    let without_tools = |arguments: &[&str]| {
+        let mut command = site.command(arguments);
+        let ran = command.env("PATH", "/nowhere").env("HOME", "/nowhere").env_remove("KUBECONFIG").output();
+        let ran = ran.expect("windlass starts");
+        (ran.status.code(), serde_json::from_slice::<Value>(&ran.stdout).expect("JSON"))
+    };
+    let (code, view) = without_tools(&["--json", "doctor"]);
+    assert_eq!(code, Some(0), "{view}");
+    assert_eq!(health(&view, "Go: go"), ["aside"]);
+    assert_eq!((health(&view, "helm"), health(&view, "cluster")), (vec!["aside".to_owned()], vec!["aside".to_owned()]));
+    assert!(!site.state().exists());
+    // A language that is named is needed.
+    let (code, view) = without_tools(&["--json", "doctor", "--lang", "go", "--lang", "c"]);
+    assert_eq!(
+        (code, health(&view, "Go: go"), health(&view, "C: Zig")),
+        (Some(1), vec!["bad".to_owned()], vec!["bad".to_owned()])
+    );
+    let remedies = view.to_string();
+    assert!(remedies.contains("https://go.dev/dl") && remedies.contains("pip install ziglang=="), "{remedies}");
+    // So is that of a plugin in this folder.
+    site.write("go.mod", "module x");
+    let (code, _) = without_tools(&["--json", "doctor"]);
+    assert_eq!(code, Some(1));
+    std::fs::remove_file(site.path("go.mod")).expect("it was there");
+
+    // A state directory that others can look into is told, and who answers.
+    std::fs::create_dir(site.state()).expect("a folder");
+    std::fs::set_permissions(site.state(), std::os::unix::fs::PermissionsExt::from_mode(0o755)).expect("its mode");
+    let open = site.run(&["doctor"]);
+    assert!(open.code == Some(1) && open.stdout.contains("chmod 700 state"), "{open:?}");
+    std::fs::set_permissions(site.state(), std::os::unix::fs::PermissionsExt::from_mode(0o700)).expect("its mode");
+    let quiet = site.json(&["doctor"]);
+    assert_eq!(
+        (health(&quiet, "process"), health(&quiet, "state directory")),
+        (vec!["aside".to_owned()], vec!["good".to_owned()])
+    );
+    let _serving = site.serve();
+    let answered = site.good(&["doctor"]);
+    assert!(
+        answered.stdout.contains("the process that runs in") && answered.stdout.contains("is durable after"),
+        "{answered:?}"
+    );
+}

@@ -124,6 +124,7 @@ pub(crate) fn act(call: &Call) -> Result<Outcome, Failure> {
             headers: Vec::new(),
             body: Some(vec![b'x'; 200_000]),
         }),
+        "send" => send(&input),
         "run-tool" => return run_tool(&input),
         other => return Err(failure(&format!("no action {other}"))),
     };
@@ -332,4 +333,28 @@ fn run_tool(input: &Value) -> Result<Outcome, Failure> {
         runs.push(json!({"stdout": stdout, "stderr": stderr, "again": again, "end": format!("{:?}", process.wait())}));
     }
     Ok(Outcome::Done(json!(runs).to_string()))
+}
+
+/// Sends one request after the other, whatever comes of them, and follows redirects with the same request.
+pub(crate) fn send(input: &Value) -> Value {
+    let text = |value: &Value| value.as_str().map(str::to_owned);
+    let requests = input["requests"].as_array().cloned().unwrap_or_default();
+    let answers = requests.iter().map(|it| {
+        let headers = it["headers"].as_object().into_iter().flatten();
+        let headers: Vec<_> = headers.filter_map(|(name, value)| Some((name.clone(), text(value)?))).collect();
+        let mut url =
+            format!("{}{}", input["url"].as_str().unwrap_or_default(), it["path"].as_str().unwrap_or_default());
+        for _ in 0..3 {
+            let body = text(&it["body"]).map(String::into_bytes);
+            let method = it["method"].as_str().unwrap_or("GET");
+            let answer = fetch(Fetch { method, url: &url, headers: headers.clone(), body });
+            let named = answer["headers"].as_array().and_then(|it| it.iter().find(|it| it[0] == "location").cloned());
+            match named.and_then(|it| text(&it[1])) {
+                Some(location) => url = location,
+                None => return answer,
+            }
+        }
+        Value::Null
+    });
+    json!(answers.collect::<Vec<_>>())
 }

@@ -26,15 +26,24 @@ impl Guest for Hostile {
         act::act(&call)
     }
 
-    fn cancel(_call: Call, state: Option<Vec<u8>>) -> Result<Outcome, Failure> {
+    fn cancel(call: Call, state: Option<Vec<u8>>) -> Result<Outcome, Failure> {
+        if call.action == "send" {
+            return act::act(&call);
+        }
         Ok(Outcome::Done(serde_json::json!({"state_bytes": state.map(|it| it.len())}).to_string()))
     }
 
     fn rollback(call: Call) -> Result<Outcome, Failure> {
+        if call.action == "send" {
+            return act::act(&call);
+        }
         Ok(Outcome::Done(call.output.unwrap_or_else(|| "null".to_owned())))
     }
 
     fn find(call: Call) -> Result<Option<Outcome>, Failure> {
+        if call.action == "send" {
+            return act::act(&call).map(Some);
+        }
         Ok((call.attempt > 1).then(|| Outcome::Done("{}".to_owned())))
     }
 }

@@ -83,11 +83,17 @@ pub(crate) fn manifest() -> Value {
         "needs-connection".to_owned(),
         action(json!({"connections": {"target": {"description": "where to", "requests": []}}})),
     );
+    let methods = ["GET", "HEAD", "OPTIONS", "POST", "PUT", "PATCH", "DELETE", "PROPFIND"];
+    let all = json!([{"methods": methods, "path": "/open/**"}]);
+    actions.insert(
+        "send".to_owned(),
+        action(json!({"connections": {"target": {"description": "where to", "requests": all}}})),
+    );
     actions.insert(
         "run-tool".to_owned(),
         action(json!({
             "connections": {"cluster": {"description": "where to", "required": false}},
-            "tools": {"helm": {"description": "what to run", "subcommands": ["echo", "env", "hang", "flood", "leak", "cat", "fail", "children", "die"]}},
+            "tools": {"helm": {"description": "what to run", "subcommands": ["echo", "env", "hang", "flood", "leak", "cat", "fail", "children", "die"], "dry_run": ["echo --dry-run=server", "env", "fail"]}},
             "limits": {"tool_calls": 3}
         })),
     );

@@ -178,6 +178,7 @@ impl Simulation {
             parent: None,
             // One release in twelve only shows that it can be rolled back.
             rehearsal: Dice::new(seed, 5).permille(80),
+            dry_run: false,
             claim: claim(&mut turns),
         };
         Self {

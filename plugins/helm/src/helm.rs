@@ -27,9 +27,20 @@ pub(crate) fn cluster_role() -> Role {
     Role::required(CLUSTER, "The Kubernetes cluster; its kubeconfig goes to helm and nowhere else.")
 }
 
-/// The tool with the subcommands that an action runs.
+/// How an upgrade is rendered and not made. The flag comes first: behind another one it could be that one's value.
+const RENDERING: [&str; 2] = ["upgrade", "--dry-run=server"];
+
+/// The tool with the subcommands that an action runs, and the forms of them that change nothing.
 pub(crate) fn tool(subcommands: &[&'static str]) -> Tool {
-    Tool::new(TOOL, "Helm 3.13 or later of the 3 series.", subcommands)
+    let forms: Vec<&'static str> = subcommands
+        .iter()
+        .filter_map(|it| match *it {
+            "upgrade" => Some("upgrade --dry-run=server"),
+            "status" | "history" | "get" | "list" | "lint" => Some(*it),
+            _ => None,
+        })
+        .collect();
+    Tool::new(TOOL, "Helm 3.13 or later of the 3 series.", subcommands).dry_run(&forms)
 }
 
 /// The description of a revision that the step with this key made.
@@ -225,7 +236,8 @@ impl<'a> Helm<'a> {
     /// What an upgrade would make, as the API server sees it; nothing is written.
     pub(crate) fn render(&self, plan: &Plan) -> Result<Content, Failure> {
         let mut arguments = self.upgrade_arguments(plan);
-        arguments.extend(["--dry-run=server", "--output", "json"].map(str::to_owned));
+        arguments.splice(..1, RENDERING.map(str::to_owned));
+        arguments.extend(["--output", "json"].map(str::to_owned));
         let output = self.with_plan(arguments, plan).limit(RENDERED_BYTES_MAX).run()?;
         self.succeeded(output, "rendering the chart")?.json()
     }

@@ -36,12 +36,22 @@ pub(crate) fn draw(view: &ReleaseView, now: Timestamp) -> String {
         for (at, step) in steps.iter().enumerate() {
             let (branch, below) = if at + 1 == steps.len() { ("└─ ", "   ") } else { ("├─ ", "│  ") };
             lines.push(format!("{}{}", styled(DIM, format!("{trunk}{branch}")), line(step, wide, now)));
+            for told in dry_run(step) {
+                lines.push(styled(DIM, format!("{trunk}{below}  {told}")).to_string());
+            }
             let items: Vec<&StepView> = worth_showing(&step.items);
             for (at, item) in items.iter().enumerate() {
                 let branch = if at + 1 == items.len() { "└─ " } else { "├─ " };
                 lines.push(format!("{}{}", styled(DIM, format!("{trunk}{below}{branch}")), line(item, wide, now)));
+                let below_item = if at + 1 == items.len() { "   " } else { "│  " };
+                for told in dry_run(item) {
+                    lines.push(styled(DIM, format!("{trunk}{below}{below_item}  {told}")).to_string());
+                }
             }
         }
+    }
+    for left_out in &view.left_out {
+        lines.push(styled(DIM, left_out).to_string());
     }
     for wait in view.waits.iter().filter(|it| !it.command.is_empty()) {
         let who = if wait.step.is_empty() { &view.release } else { &wait.step };
@@ -82,6 +92,34 @@ fn rehearsal(RehearsedView { last, is_same, objective }: &RehearsedView, now: Ti
     format!("rollback rehearsed {ago} ago in {}{which}: {how}", last.release)
 }
 
+/// How much of a stopped request's body is drawn.
+const BODY_LETTERS_MAX: usize = 200;
+
+/// What a dry run tells of a step, a line each: `would POST https://ci.example/job/x/build {"ref":"main"}`.
+fn dry_run(step: &StepView) -> Vec<String> {
+    let Some(dry) = &step.dry_run else { return Vec::new() };
+    let mut lines = dry.left_out.clone();
+    for would in &dry.would {
+        let shown: String = one_line(&would.body).chars().take(BODY_LETTERS_MAX).collect();
+        let cut = if (shown.len() as u64) < would.body_bytes {
+            format!(" … {} bytes", would.body_bytes)
+        } else {
+            String::new()
+        };
+        lines.push(format!("would {} {shown}{cut}", one_line(&would.what)).trim_end().to_owned());
+    }
+    if dry.omitted > 0 {
+        lines.push(format!("would do {} things more", dry.omitted));
+    }
+    lines.extend(dry.note.as_deref().map(one_line));
+    lines.extend(dry.output_from.as_deref().and_then(|it| match it {
+        "plugin" => None,
+        "schema" => Some("output made of its schema".to_owned()),
+        release => Some(format!("output of {release}")),
+    }));
+    lines
+}
+
 /// How many items of a step are drawn.
 const ITEMS_MAX: usize = 12;
 
@@ -117,6 +155,9 @@ fn head(view: &ReleaseView, now: Timestamp) -> String {
     let mut marks = String::new();
     if view.rehearsal {
         marks.push_str(" · rehearsal");
+    }
+    if view.dry_run {
+        marks.push_str(" · dry run, nothing was written");
     }
     if let Some(priority) = &view.priority {
         marks.push_str(&format!(" · {priority}"));

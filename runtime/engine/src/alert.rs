@@ -88,6 +88,9 @@ impl Release {
         if self.created.rehearsal {
             return Err(not_concerned("it is a rehearsal"));
         }
+        if self.is_dry_run() {
+            return Err(not_concerned("it is a dry run"));
+        }
         if !self.steps.iter().any(|it| it.called) {
             return Err(not_concerned("nothing of it has begun"));
         }

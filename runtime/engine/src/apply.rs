@@ -206,6 +206,12 @@ impl Release {
             | Event::CallbackKept { .. }
             | Event::CallHeld { .. }
             | Event::CallLetThrough { .. } => self.apply_to_step(event, at)?,
+            Event::GatesLeftOut { .. } | Event::InputUnknown { .. } | Event::DryRunTold { .. } if self.is_dry_run() => {
+                self.apply_to_step(event, at)?;
+            }
+            Event::GatesLeftOut { .. } | Event::InputUnknown { .. } | Event::DryRunTold { .. } => {
+                return Err(self.illegal("what only a dry run has"));
+            }
         }
         Ok(())
     }
@@ -238,6 +244,8 @@ impl Release {
             event,
         })?;
         run.callbacks.take(event);
+        self.note_made_up(index, event);
+        let run = &mut self.steps[index.as_usize()];
         run.count(event);
         if !run.may_be_called_back() {
             run.callbacks.clear();

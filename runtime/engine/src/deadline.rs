@@ -109,6 +109,8 @@ impl Release {
         let Some(deadline) = deadline else { return };
         self.record(events, Event::DeadlinePassed { phase: name }, now);
         let rollback = match deadline.then {
+            // Nobody is asked.
+            _ if self.is_dry_run() => false,
             OnDeadline::Pause => return,
             OnDeadline::Fail => false,
             // Past the point of no return there is only forward: a person says how.
@@ -138,6 +140,7 @@ impl Release {
         let Some(deadline) = deadline else { return };
         let reason = format!("{what} took longer than its deadline of {}", deadline.within);
         let pauses = match deadline.then {
+            _ if self.is_dry_run() => false,
             OnDeadline::Pause => true,
             OnDeadline::Rollback => self.pivot_passed().is_some(),
             OnDeadline::Fail => false,

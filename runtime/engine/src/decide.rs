@@ -110,7 +110,8 @@ impl Release {
         for call in calls {
             let Ok(activity) = self.activity(call) else { continue };
             let pin = self.pin(call.step);
-            let next = if left_alone {
+            // What writes nothing can be repeated.
+            let next = if left_alone || self.is_dry_run() {
                 AfterInterruption::Repeat
             } else {
                 match (call.operation, &activity.stage, pin.effect) {
@@ -152,6 +153,19 @@ impl Release {
                         self.wake_by_kept(&mut events, call.step, now, dice);
                     }
                 }
+            }
+            Ok(CallResult::WouldDo { output, dry_run }) if self.is_dry_run() => {
+                self.tell_dry_run(&mut events, call.step, *dry_run, now);
+                self.record(&mut events, Event::AttemptSucceeded { step, output }, now);
+                self.after_cancel(&mut events, call.step, now, dice);
+            }
+            Ok(CallResult::WouldDo { .. }) => {
+                let error = StepError::engine(
+                    FailureClass::Internal,
+                    "contract-broken",
+                    "only in a dry run a call ends by what it would have done",
+                );
+                self.fail(&mut events, call.step, error, now, dice);
             }
             Ok(CallResult::NotFound) if was_find => self.record(&mut events, Event::EffectNotFound { step }, now),
             Ok(CallResult::NotFound) => {
@@ -204,6 +218,7 @@ impl Release {
             }
             other => other,
         };
+        let next = self.without_asking(next);
         let operation = activity.operation;
         let step = self.name_of(index);
         self.record(events, Event::AttemptFailed { step: step.clone(), error, next }, now);
@@ -227,13 +242,14 @@ impl Release {
             return;
         }
         if let Some((_, rollback)) = self.threshold_crossed(index) {
-            let rollback = rollback && self.pivot_passed().is_none();
+            let rollback = rollback && !self.is_dry_run() && self.pivot_passed().is_none();
             self.record(events, Event::FailingStarted { step: self.name_of(index), rollback }, now);
         }
     }
 
     pub(crate) fn begin_failing(&mut self, events: &mut Vec<Event>, index: StepIndex, now: Timestamp) {
-        let rollback = self.definition(index).on_failure == OnFailure::Rollback && self.pivot_passed().is_none();
+        let wants_rollback = self.definition(index).on_failure == OnFailure::Rollback;
+        let rollback = wants_rollback && !self.is_dry_run() && self.pivot_passed().is_none();
         let step = self.name_of(index);
         match &self.state {
             ReleaseState::Running => self.record(events, Event::FailingStarted { step, rollback }, now),
@@ -328,7 +344,8 @@ impl Release {
         };
         self.record(events, started, now);
         let pin = self.pin(index);
-        if before.operation == Operation::Start && !definite && pin.find && pin.effect == Effect::Write {
+        let may_have_had_it = !definite && !self.is_dry_run();
+        if before.operation == Operation::Start && may_have_had_it && pin.find && pin.effect == Effect::Write {
             self.record(events, Event::CallInterrupted { step, next: AfterInterruption::Find }, now);
         }
     }
@@ -340,7 +357,7 @@ impl Release {
             return;
         }
         self.record(events, Event::AttemptTimedOut { step: step.clone() }, now);
-        if activity.operation == Operation::Start && self.pin(index).cancel {
+        if activity.operation == Operation::Start && self.is_stopped_by_its_plugin(index) {
             let started = self.cancel(index, &activity);
             self.record(events, started, now);
         } else {

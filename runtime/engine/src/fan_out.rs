@@ -191,6 +191,7 @@ impl Release {
         if !(fan.waiting.is_empty() && fan.active.is_empty() && fan.paused.is_empty()) || self.has_canceled_item(fan) {
             return self.record(events, Event::StepCanceled { step }, now);
         }
+        let fan_is_made_up = fan.runs.iter().any(|it| self.is_made_up(*it));
         let output = match &for_each.reduce {
             None => Ok(None),
             Some(template) => {
@@ -204,6 +205,10 @@ impl Release {
         };
         match output {
             Ok(output) => self.record(events, Event::Joined { step, output }, now),
+            Err(error) if self.reads_made_up(index) || fan_is_made_up => {
+                self.record(events, Event::InputUnknown { step: step.clone(), problem: error.to_string() }, now);
+                self.record(events, Event::Joined { step, output: None }, now);
+            }
             Err(error) => {
                 let error = StepError::expression(error.to_string());
                 let next = match plan.step(index).on_failure {

@@ -38,10 +38,15 @@ impl Release {
         }
     }
 
-    /// What is wrong with what the release would give now. A rehearsal leaves steps out, and what they would give.
+    /// What is wrong with what the release would give now. A rehearsal leaves steps out, and what they would
+    /// give; of what is made up in a dry run nothing can be told.
     fn outputs_problem(&self) -> Option<String> {
         let workflow = self.plan.workflow();
-        workflow.output_types.iter().filter(|_| !self.created.rehearsal).find_map(|(name, declared)| {
+        let is_told = |name: &str| {
+            let is_made_up = workflow.outputs.get(name).is_some_and(|it| self.template_reads_made_up(it));
+            !self.created.rehearsal && !is_made_up
+        };
+        workflow.output_types.iter().filter(|(name, _)| is_told(name)).find_map(|(name, declared)| {
             match self.with_scope(|scope| workflow.outputs.get(name).map(|it| it.evaluate(scope)))? {
                 Ok(value) => {
                     let problem = declared.problems(&value).into_iter().next()?;
@@ -95,6 +100,9 @@ impl Release {
 
     /// The same, when what this step, or item, does now is known to come to nothing.
     pub(crate) fn pivot_passed_but_for(&self, settled: Option<StepIndex>) -> Option<StepIndex> {
+        if self.is_dry_run() {
+            return None;
+        }
         let stands = |it: StepIndex| {
             let run = &self.steps[it.as_usize()];
             run.stood || run.stands && settled != Some(it)

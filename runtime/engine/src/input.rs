@@ -6,12 +6,14 @@ use serde_json::Value;
 use windlass_model::actor::Actor;
 use windlass_model::alert::Alert;
 use windlass_model::cause::RollbackCause;
+use windlass_model::dry_run::DryRun;
 use windlass_model::event::{Hold, Intervention, Operation};
 use windlass_model::failure::StepError;
 use windlass_model::graph::StepIndex;
 use windlass_model::name::{ReleaseId, StepName};
 use windlass_model::time::{Span, Timestamp};
 
+use crate::dry_run::DryOrder;
 use crate::step::Call;
 
 /// Something happened.
@@ -130,6 +132,13 @@ pub struct TopicMaker {
 pub enum CallResult {
     /// The operation is complete.
     Done(Value),
+    /// The operation is over in a dry run, which stopped something of it or ended it.
+    WouldDo {
+        /// What stands for the step's output.
+        output: Value,
+        /// What would have been done, and where the output comes from.
+        dry_run: Box<DryRun>,
+    },
     /// It goes on outside.
     Suspended(Suspension),
     /// `find` found nothing.
@@ -186,6 +195,8 @@ pub struct CallOrder {
     pub input: Arc<Value>,
     /// The step's output, for `cancel` and `rollback`.
     pub output: Option<Arc<Value>>,
+    /// Of a dry run: what it is made with beside that.
+    pub dry_run: Option<DryOrder>,
 }
 
 /// What is due at a time.

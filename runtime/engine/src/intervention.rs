@@ -190,6 +190,10 @@ impl Release {
                 let pivot = self.pivot_passed().expect("just seen");
                 return Err(Rejected::PastPivot { step: self.name_of(pivot) });
             }
+            Intervention::Cancel { rollback: true } | Intervention::Rollback if self.is_dry_run() => {
+                let reason = "a dry run has done nothing that could be rolled back; it can be canceled without";
+                return Err(Rejected::WrongState { state: self.state.name(), reason });
+            }
             // Nothing of it has begun.
             Intervention::Cancel { .. } | Intervention::Rollback if self.is_queued() => {
                 self.record(&mut events, intervened, now);
@@ -262,7 +266,7 @@ impl Release {
             }
             let is_going_on = matches!(activity.stage, Stage::Calling(_) | Stage::Suspended { .. })
                 || self.is_cut_off(index, activity);
-            if is_going_on && self.pin(index).cancel {
+            if is_going_on && self.is_stopped_by_its_plugin(index) {
                 let started = self.cancel(index, activity);
                 self.record(events, started, now);
             } else {

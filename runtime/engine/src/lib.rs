@@ -21,6 +21,7 @@ mod callback;
 mod deadline;
 mod decide;
 mod decision;
+mod dry_run;
 mod fan_out;
 mod finally;
 mod hold;
@@ -44,6 +45,7 @@ pub use breaker::{
 };
 pub use callback::{KEPT_PER_RELEASE_MAX, KEPT_PER_STEP_MAX};
 pub use decision::{Decided, Question, Standing};
+pub use dry_run::{DryOrder, DryStep};
 pub use fan_out::RUNS_MAX;
 pub use input::{CallId, CallOrder, CallResult, Callback, Due, Input, Rejected, Suspension, TopicMaker, WakeCondition};
 pub use release::{Pause, Release, ReleaseState, ReplayError, RollbackRun};

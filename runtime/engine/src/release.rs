@@ -396,7 +396,8 @@ impl Release {
         if self.outcome().is_none() || self.parent_told {
             return false;
         }
-        self.created.parent.is_some() || self.created.rehearsal || !self.plan.delivering().is_empty()
+        let delivers = !self.created.dry_run && !self.plan.delivering().is_empty();
+        self.created.parent.is_some() || self.created.rehearsal || delivers
     }
 
     /// How many records its journal has; the next append expects as many.
@@ -429,6 +430,7 @@ impl Release {
             deadline: self.deadline(id.step, activity),
             input: run.input.clone().unwrap_or_default(),
             output: run.made.clone().filter(|_| id.operation != Operation::Start),
+            dry_run: self.dry_order(id.step),
         })
     }
 

@@ -10,6 +10,7 @@ use windlass_model::failure::StepError;
 use windlass_model::time::Timestamp;
 
 use crate::callback::Callbacks;
+use crate::dry_run::DryStep;
 
 /// A step and what is kept of it whatever its state.
 #[derive(Debug, Clone, PartialEq)]
@@ -50,6 +51,8 @@ pub struct StepRun {
     pub(crate) timing_out: bool,
     /// How many attempts to cancel were made, so that no two have one id.
     pub(crate) cancels: u32,
+    /// What a dry run keeps of it.
+    pub dry: Option<Box<DryStep>>,
     /// When it first stopped waiting for other steps.
     pub began_at: Option<Timestamp>,
     /// When it reached its present state, if that is an end.
@@ -238,9 +241,14 @@ impl StepRun {
             suspended_bytes: 0,
             timing_out: false,
             cancels: 0,
+            dry: None,
             began_at: None,
             ended_at: None,
         }
+    }
+
+    pub(crate) fn dry_mut(&mut self) -> &mut DryStep {
+        self.dry.get_or_insert_default()
     }
 
     /// Takes it back to its beginning. What it did stays done, and all that its rollback needs is still known.

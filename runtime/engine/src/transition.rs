@@ -4,6 +4,7 @@
 
 use std::sync::Arc;
 
+use windlass_model::dry_run::DryRun;
 use windlass_model::event::{AfterFailure, AfterInterruption, Event, Operation, SkipReason};
 use windlass_model::failure::{FailureClass, StepError};
 use windlass_model::time::Timestamp;
@@ -57,6 +58,20 @@ pub(crate) fn after(
         (RollbackBlocked { .. }, Event::RollbackSettled { done, .. }) => {
             run.ended_at = Some(at);
             Ok(if *done { RolledBack } else { LeftInPlace })
+        }
+
+        (Waiting, Event::GatesLeftOut { questions, delay, .. }) => {
+            let dry = run.dry_mut();
+            (dry.questions, dry.delay) = (questions.clone(), *delay);
+            Ok(Waiting)
+        }
+        (state @ (Waiting | FannedOut), Event::InputUnknown { problem, .. }) => {
+            run.dry_mut().unknown = Some(problem.clone());
+            Ok(state)
+        }
+        (Active(activity), Event::DryRunTold { dry_run, .. }) if activity.is_calling() => {
+            run.dry_mut().told = Some(DryRun::clone(dry_run));
+            Ok(Active(activity))
         }
 
         (state, Event::AttemptStarted { operation, attempt, round, input, .. }) => {
@@ -290,6 +305,9 @@ pub(crate) fn name_of(event: &Event) -> &'static str {
         Event::RollbackSettled { .. } => "the end of a blocked rollback",
         Event::AttemptStarted { .. } => "the start of an attempt",
         Event::CallbackKept { .. } => "a callback",
+        Event::GatesLeftOut { .. } => "leaving gates out",
+        Event::InputUnknown { .. } => "an unknown input",
+        Event::DryRunTold { .. } => "what a dry run came to",
         Event::CallHeld { .. } => "a hold",
         Event::CallLetThrough { .. } => "the end of a hold",
         Event::ReleaseCreated(_)

@@ -32,6 +32,10 @@ pub struct Connection {
     /// Requests that the operator allows; empty means all that a manifest asks for.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub allow: Vec<RequestRule>,
+    /// Requests that only read though their method does not say so, as `POST /search`: dry runs make them. Only the
+    /// operator says so, for a plugin that could would get round a dry run.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub reads: Vec<RequestRule>,
     /// Plugins that may use it; empty means all installed ones.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub plugins: Vec<PluginName>,
@@ -169,6 +173,10 @@ pub struct Tool {
     pub digest: Digest,
     /// Subcommands that the operator allows.
     pub subcommands: Vec<String>,
+    /// How commands begin that change nothing, `history`, `upgrade --dry-run=server`: dry runs run these, as far as
+    /// the plugin's manifest says the same.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub dry_run: Vec<String>,
     /// Connections whose credential it may receive.
     #[serde(default)]
     pub connections: Vec<ConnectionName>,

@@ -9,10 +9,11 @@ use crate::alert::{Alert, OnAlert};
 use crate::cause::RollbackCause;
 use crate::concurrency::Claim;
 use crate::digest::Digest;
+use crate::dry_run::DryRun;
 use crate::failure::StepError;
 use crate::name::{PhaseName, ReleaseId, StepName};
 use crate::plan::Pin;
-use crate::time::Timestamp;
+use crate::time::{Span, Timestamp};
 
 /// One append: facts that became true together.
 #[derive(Debug, Clone, PartialEq)]
@@ -291,6 +292,30 @@ pub enum Event {
         /// The step.
         step: StepName,
     },
+    /// In a dry run nobody is asked and nothing is waited for: the gates of a step are left out.
+    GatesLeftOut {
+        /// The step.
+        step: StepName,
+        /// What each approval gate would ask, in the order of the workflow; empty texts where it asks nothing.
+        questions: Vec<String>,
+        /// How long it would wait.
+        delay: Option<Span>,
+    },
+    /// In a dry run: an expression of a step has no value because something that it reads is made up, so that the
+    /// step's plugin is not called.
+    InputUnknown {
+        /// The step.
+        step: StepName,
+        /// What the expression says.
+        problem: String,
+    },
+    /// What came of an attempt in a dry run; its end follows.
+    DryRunTold {
+        /// The step.
+        step: StepName,
+        /// What would have been done, and where its output comes from.
+        dry_run: Box<DryRun>,
+    },
     /// A release that waited has what it needs, and begins.
     Admitted,
     /// Of those that wait in a group only the newest goes on, and it is not this one.
@@ -341,6 +366,8 @@ pub struct Created {
     pub parent: Option<Parent>,
     /// Whether it only shows that, and how fast, what it does can be rolled back.
     pub rehearsal: bool,
+    /// Whether it only shows what it would do: nothing that it runs writes anything.
+    pub dry_run: bool,
     /// What it needs before it begins; nothing of it starts until it is admitted. None where it begins at once and
     /// nobody waits for its place.
     pub claim: Option<Claim>,
@@ -550,6 +577,9 @@ impl Event {
             | Self::StepCanceled { step }
             | Self::CallbackKept { step, .. }
             | Self::CallHeld { step, .. }
+            | Self::GatesLeftOut { step, .. }
+            | Self::InputUnknown { step, .. }
+            | Self::DryRunTold { step, .. }
             | Self::CallLetThrough { step } => Some(step),
             Self::Intervened { intervention, .. } => intervention.step(),
             Self::ReleaseCreated(_)

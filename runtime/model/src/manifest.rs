@@ -117,6 +117,10 @@ pub struct ToolNeed {
     /// The subcommands it runs; anything else is denied.
     #[schemars(length(min = 1))]
     pub subcommands: Vec<String>,
+    /// How commands begin that it runs in a dry run and that change nothing: `history`, `upgrade --dry-run=server`.
+    /// The operator has to say the same; anything else is not run there.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub dry_run: Vec<String>,
 }
 
 macro_rules! limits {
@@ -203,6 +207,12 @@ impl Manifest {
         needs.flat_map(|it| it.subcommands.iter().cloned()).collect()
     }
 
+    /// How commands of a tool begin that any of its actions says to change nothing, each once and in order.
+    pub fn dry_runs_of(&self, tool: &ToolName) -> BTreeSet<String> {
+        let needs = self.actions.values().filter_map(|it| it.tools.get(tool));
+        needs.flat_map(|it| it.dry_run.iter().cloned()).collect()
+    }
+
     /// Reads and checks a manifest; all problems at once.
     pub fn parse(json: &[u8]) -> Result<Self, InvalidManifest> {
         if json.len() > MANIFEST_BYTES_MAX {
@@ -231,6 +241,16 @@ impl Action {
         for (which, schema) in [("input", &self.input), ("output", &self.output)] {
             if let Err(error) = compile_schema(schema) {
                 problems.push(format!("action `{name}`: the {which} schema: {error}"));
+            }
+        }
+        for (tool, need) in &self.tools {
+            for form in &need.dry_run {
+                let subcommand = form.split_whitespace().next().unwrap_or_default();
+                if !need.subcommands.iter().any(|it| it == subcommand) {
+                    problems.push(format!(
+                        "action `{name}`, tool `{tool}`: `dry_run` has `{form}`, which begins with none of its subcommands"
+                    ));
+                }
             }
         }
         for (role, need) in &self.connections {

@@ -162,20 +162,42 @@ impl Plan {
 
     /// The steps whose input, condition or gates use the output of `step`.
     pub fn users_of(&self, step: StepIndex) -> Vec<StepIndex> {
-        let name = self.step(step).name.as_str();
-        let uses = |expression: &Expression| {
-            expression.references().iter().any(|it| {
-                !it.presence && matches!(it.path.as_slice(), [root, of, what, ..] if root == "steps" && of == name && what == "output")
-            })
-        };
-        let users = self.graph.steps().filter(|it| {
-            let step = self.step(*it);
-            let messages = step.gates.iter().filter_map(|Gate::Approval(it)| it.message.as_ref());
-            let items = step.for_each.iter().flat_map(|it| it.templates().into_iter().chain(&it.reduce));
-            let templates = std::iter::once(&step.with).chain(messages).chain(items);
-            templates.flat_map(Template::expressions).chain(&step.when).any(uses)
-        });
+        let users = self
+            .graph
+            .steps()
+            .filter(|it| self.expressions_of(*it).any(|it| self.outputs_in(it, false).contains(&step)));
         users.collect()
+    }
+
+    /// The steps whose outputs a step looks at, be it for their presence only.
+    pub fn read_by(&self, step: StepIndex) -> BTreeSet<StepIndex> {
+        self.expressions_of(step).flat_map(|it| self.outputs_in(it, true)).collect()
+    }
+
+    /// The steps whose outputs a template looks at.
+    pub fn read_in(&self, template: &Template) -> BTreeSet<StepIndex> {
+        template.expressions().into_iter().flat_map(|it| self.outputs_in(it, true)).collect()
+    }
+
+    /// What a step's input, condition, items and gates are made of.
+    fn expressions_of(&self, step: StepIndex) -> impl Iterator<Item = &Expression> {
+        let step = self.step(step);
+        let messages = step.gates.iter().filter_map(|Gate::Approval(it)| it.message.as_ref());
+        let items = step.for_each.iter().flat_map(|it| it.templates().into_iter().chain(&it.reduce));
+        let templates = std::iter::once(&step.with).chain(messages).chain(items);
+        templates.flat_map(Template::expressions).chain(&step.when)
+    }
+
+    /// The steps whose outputs an expression uses, or also those for whose presence it only asks.
+    fn outputs_in(&self, expression: &Expression, presence: bool) -> Vec<StepIndex> {
+        let used = expression.references().into_iter().filter(|it| presence || !it.presence);
+        let steps = used.filter_map(|it| match it.path.as_slice() {
+            [root, of, what, ..] if root == "steps" && what == "output" => self.index_of(&of.parse().ok()?),
+            // `steps.build` as a whole has its output in it.
+            [root, of] if root == "steps" && presence => self.index_of(&of.parse().ok()?),
+            _ => None,
+        });
+        steps.collect()
     }
 
     /// Its written form, the same bytes for the same plan.

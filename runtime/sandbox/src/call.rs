@@ -10,6 +10,7 @@ use serde_json::Value;
 use wasmtime::{Store, UpdateDeadline};
 use windlass_bindings::windlass::plugin::step_types as wit;
 use windlass_model::connection::{Connection, Tool};
+use windlass_model::dry_run::Would;
 use windlass_model::event::{Operation, Wake};
 use windlass_model::failure::{FailureClass, StepError};
 use windlass_model::grant::Denial;
@@ -97,6 +98,10 @@ pub struct CallReport {
     pub usage: Usage,
     /// What it asked for and was denied.
     pub denials: Vec<Denial>,
+    /// What it would have written, in a dry run: the first [`WOULD_MAX`](windlass_model::dry_run::WOULD_MAX) of it.
+    pub would: Vec<Would>,
+    /// How much more of that there was.
+    pub omitted: u64,
 }
 
 /// What a call used.
@@ -123,7 +128,10 @@ pub struct Usage {
 pub(crate) async fn call(sandbox: &Arc<Inner>, plugin: &Arc<Plugin>, request: CallRequest) -> CallReport {
     let action = match ready(plugin, &request) {
         Ok(action) => action,
-        Err(error) => return CallReport { result: Err(error), usage: Usage::default(), denials: Vec::new() },
+        Err(error) => {
+            let (usage, denials, would) = (Usage::default(), Vec::new(), Vec::new());
+            return CallReport { result: Err(error), usage, denials, would, omitted: 0 };
+        }
     };
     let permit = sandbox.permits.acquire_many(plugin.weight.min(sandbox.instances_max)).await;
     let running = sandbox.ticker.run();
@@ -151,7 +159,8 @@ pub(crate) async fn call(sandbox: &Arc<Inner>, plugin: &Arc<Plugin>, request: Ca
     }
     .map_err(|error| outcome::blamed_on_denial(error, &shared));
     let denials = shared.denials().0.into_iter().map(|(_, denial)| denial).collect();
-    CallReport { result, usage: shared.usage(), denials }
+    let (would, omitted) = shared.take_would();
+    CallReport { result, usage: shared.usage(), denials, would, omitted }
 }
 
 /// The action, if the request makes sense.

@@ -11,6 +11,7 @@ use std::time::{Duration, Instant};
 
 use tokio::sync::Notify;
 use tokio::task::JoinHandle;
+use windlass_model::dry_run::{WOULD_BODY_BYTES_MAX, WOULD_LINE_BYTES_MAX, WOULD_MAX, Would, cut};
 use windlass_model::failure::{FailureClass, StepError};
 use windlass_model::grant::Denial;
 use windlass_model::manifest::{Action, EffectiveLimits};
@@ -56,6 +57,7 @@ pub(crate) struct Shared {
     pub(crate) ended: Notify,
     denials: Mutex<Vec<(&'static str, Denial)>>,
     denied_last: AtomicBool,
+    would: Mutex<(Vec<Would>, u64)>,
     stderr_tail: Mutex<String>,
     secrets: Mutex<Vec<Vec<u8>>>,
     scrubber: Mutex<Scrubber>,
@@ -95,6 +97,7 @@ impl Shared {
             ended: Notify::new(),
             denials: Mutex::default(),
             denied_last: AtomicBool::new(false),
+            would: Mutex::default(),
             stderr_tail: Mutex::default(),
             secrets: Mutex::default(),
             scrubber: Mutex::default(),
@@ -196,6 +199,27 @@ impl Shared {
     /// Takes note of something that was allowed.
     pub(crate) fn allow(&self) {
         self.denied_last.store(false, Ordering::Relaxed);
+    }
+
+    /// Takes note of what a dry run stopped; credentials are removed here.
+    pub(crate) fn would(&self, what: String, body: &[u8], body_bytes: u64) {
+        let scrubber = self.scrubber();
+        // What is cut off may be the rest of a credential: scrubbed first, cut then.
+        let mut body = String::from_utf8_lossy(&scrubber.bytes(body)).into_owned();
+        let mut what = scrubber.text(what);
+        cut(&mut what, WOULD_LINE_BYTES_MAX);
+        cut(&mut body, WOULD_BODY_BYTES_MAX);
+        let (kept, omitted) = &mut *lock(&self.would);
+        if kept.len() < WOULD_MAX {
+            kept.push(Would { what, body, body_bytes });
+        } else {
+            *omitted += 1;
+        }
+    }
+
+    /// What a dry run stopped, and how much more of it there was.
+    pub(crate) fn take_would(&self) -> (Vec<Would>, u64) {
+        std::mem::take(&mut lock(&self.would))
     }
 
     /// All denials, and whether the last thing that the guest asked for was denied.

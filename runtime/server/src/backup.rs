@@ -203,6 +203,7 @@ mod tests {
             salt: [0; 16],
             parent: None,
             rehearsal: false,
+            dry_run: false,
             claim: None,
         };
         let record = Record { at: Timestamp(1), events: vec![Event::ReleaseCreated(Box::new(created))] };
@@ -219,6 +220,7 @@ mod tests {
             promises: false,
             standing: None,
             rehearsal: false,
+            dry_run: false,
             review: false,
         };
         store.append(Append { release, expected: 0, record, outline: Some(outline) }).await.expect("appended");

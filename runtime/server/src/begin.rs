@@ -47,7 +47,7 @@ impl Runtime {
         asked: Asked,
     ) -> Result<(), RuntimeError> {
         let KeptPlan { plan, digest, components } = kept.clone();
-        if !asked.rehearsal {
+        if !asked.rehearsal && !asked.dry_run {
             self.watch_for_alerts(&plan, &release, &asked.parameters).await?;
         }
         let now = now();
@@ -58,9 +58,19 @@ impl Runtime {
             Start::Admitted(claim) => (Some(claim), Release::create_admitted),
             Start::Queued(claim) => (Some(claim), Release::create),
         };
-        let Asked { parameters, requested_by, parent, rehearsal, .. } = asked;
-        let created =
-            Created { release, plan: digest, components, parameters, requested_by, salt, parent, rehearsal, claim };
+        let Asked { parameters, requested_by, parent, rehearsal, dry_run, .. } = asked;
+        let created = Created {
+            release,
+            plan: digest,
+            components,
+            parameters,
+            requested_by,
+            salt,
+            parent,
+            rehearsal,
+            dry_run,
+            claim,
+        };
         let (release, record) = create(plan, created, now);
         let desk = self.expect(release.id());
         match driver::append(&self.inner, &release, 0, record).await {

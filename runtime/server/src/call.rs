@@ -18,6 +18,7 @@ use windlass_sandbox::{Access, CallKind, CallOutcome, CallRequest, Plugin, WakeU
 
 use crate::components::{ComponentCall, Components};
 use crate::driver::Message;
+use crate::dry_run::{self, Place, Shape};
 use crate::nested::{self, Began, NestedCall};
 use crate::runtime::{Inner, Runtime, lock};
 use crate::step_host::CallHost;
@@ -81,6 +82,7 @@ pub(crate) fn make_call(
     let index = order.id.step;
     let (at, step) = (release.definition_index(index), release.name_of(index));
     let checkpoints = release.step(index).checkpoints.clone();
+    let uses = release.definition(index).uses.clone();
     if let Runs::Plan(plan) = release.pin(index).runs {
         let call = NestedCall {
             runtime: Runtime { inner },
@@ -89,6 +91,7 @@ pub(crate) fn make_call(
             plan,
             requested_by: release.created().requested_by.clone(),
             rehearsal: release.created().rehearsal,
+            place: Place { release: release.id().clone(), step: release.name_of(index), uses },
             began: checkpoints.get(nested::CHECKPOINT).and_then(|it| Began::read(it)),
             order,
             inbox,
@@ -117,6 +120,13 @@ pub(crate) fn make_call(
         let (definition, pin) = (plan.step(at), plan.pin(at));
         let uses = definition.uses.action().expect("what runs a component is an action");
         let plugin = inner.plugin(pin.runs.digest()).await?;
+        let dry_run = order.dry_run.clone();
+        let place = Place { release: id.clone(), step: step.clone(), uses: definition.uses.clone() };
+        let shape = || Shape::Action(plugin.clone(), uses.action.to_string());
+        if let Some(problem) = dry_run.as_ref().and_then(|it| it.unknown.as_ref()) {
+            let note = format!("its plugin was not called: {problem}");
+            return Ok(dry_run::stand_in(&inner, place, shape(), Vec::new(), 0, Some(note)).await);
+        }
         let access = inner.access(definition, &uses.action, pin, &plugin)?;
         let kind = match order.call {
             Call::Find => CallKind::Find,
@@ -136,7 +146,7 @@ pub(crate) fn make_call(
             attempt: order.id.attempt,
             idempotency_key: order.idempotency_key,
             deadline: order.deadline,
-            dry_run: false,
+            dry_run: dry_run.is_some(),
             input: order.input,
             output: order.output,
             context,
@@ -144,7 +154,13 @@ pub(crate) fn make_call(
             host: Arc::new(host),
         };
         let report = sandbox.call(&plugin, request).await;
-        let result = report.result.map(|outcome| match outcome {
+        let result = match &dry_run {
+            Some(dry_run) => {
+                return dry_run::settle(&inner, place, shape(), dry_run, report).await.map_err(without_topics);
+            }
+            None => report.result,
+        };
+        let result = result.map(|outcome| match outcome {
             CallOutcome::Done(value) => CallResult::Done(value),
             CallOutcome::NotFound => CallResult::NotFound,
             CallOutcome::Suspended { state, wakes, status } => CallResult::Suspended(Suspension {
@@ -160,11 +176,15 @@ pub(crate) fn make_call(
                     .collect(),
             }),
         });
-        result.map_err(|error| StepError {
-            message: redacted(error.message),
-            details: error.details.into_iter().map(|(name, value)| (name, redacted(value))).collect(),
-            ..error
-        })
+        result.map_err(without_topics)
     }
     .boxed()
+}
+
+fn without_topics(error: StepError) -> StepError {
+    StepError {
+        message: redacted(error.message),
+        details: error.details.into_iter().map(|(name, value)| (name, redacted(value))).collect(),
+        ..error
+    }
 }

@@ -175,7 +175,7 @@ pub(crate) async fn drive(
         };
         // What it did to breakers is durable before it is recorded: the next process must not find a failure that opened
         // one, and the breaker closed.
-        let taken = match inner.breakers.settle().await {
+        let taken = match gate.settle().await {
             Ok(()) => take(inner, release, input).await,
             Err(error) => Err(error.into()),
         };
@@ -232,8 +232,7 @@ async fn record_all(
     record: Record,
 ) -> Result<(), AppendError> {
     if !was_over && release.outcome().is_some() {
-        inner.breakers.release_ended(release);
-        inner.breakers.settle().await?;
+        inner.breakers.release_ended(release).await?;
     }
     append(inner, release, before, record).await
 }
@@ -269,15 +268,16 @@ pub fn outline(release: &Release) -> Outline {
         open: release.is_open() || release.is_untold(),
         rest: rest(release),
         review: release.has_open_review(),
-        promises: release.outcome().is_none() && release.plan().promises(),
+        promises: release.outcome().is_none() && !release.is_dry_run() && release.plan().promises(),
         standing: standing(release).map(Box::new),
         rehearsal: release.created().rehearsal,
+        dry_run: release.is_dry_run(),
     }
 }
 
 /// How an open release stands in its queues, where that is not how most do.
 fn standing(release: &Release) -> Option<Standing> {
-    if release.outcome().is_some() {
+    if release.outcome().is_some() || release.is_dry_run() {
         return None;
     }
     let (created, tenant) = (release.created(), release.plan().workflow().tenant.clone());

@@ -36,6 +36,7 @@ pub mod view;
 mod attendance;
 mod begin;
 mod call;
+mod dry_run;
 mod nested;
 mod parking;
 mod topic;

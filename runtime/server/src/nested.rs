@@ -30,6 +30,7 @@ use windlass_store::AppendError;
 
 use crate::admission::Asked;
 use crate::driver::{Message, NotTaken};
+use crate::dry_run::{self, Place};
 use crate::plans::KeptPlan;
 use crate::runtime::{Runtime, RuntimeError, lock};
 
@@ -57,6 +58,8 @@ pub(crate) struct NestedCall {
     pub(crate) requested_by: Actor,
     /// Whether the outer release is a rehearsal.
     pub(crate) rehearsal: bool,
+    /// Which step it is, and what it runs.
+    pub(crate) place: Place,
     /// What the step's checkpoint says.
     pub(crate) began: Option<Began>,
     pub(crate) order: CallOrder,
@@ -84,9 +87,16 @@ impl Began {
 impl NestedCall {
     /// Makes it. What the store cannot do is no failure of the step: it would be over, and its release perhaps not.
     pub(crate) async fn make(mut self) -> Result<CallResult, StepError> {
+        let dry_run = self.order.dry_run.clone();
+        if let Some(problem) = dry_run.as_ref().and_then(|it| it.unknown.as_ref()) {
+            return self.stand_in(format!("no release was begun: {problem}")).await;
+        }
         let mut pause = TRIED_AGAIN_AFTER;
         loop {
             match self.attempt().await {
+                Err(error) if error.code != UNREACHABLE && dry_run.as_ref().is_some_and(|it| it.reads_made_up) => {
+                    return self.stand_in(format!("it failed, with values that are made up: {error}")).await;
+                }
                 Err(error) if error.code == UNREACHABLE => {
                     tracing::warn!(release = %self.outer, step = %self.step, %error, "it is tried again");
                     tokio::time::sleep(pause).await;
@@ -95,6 +105,13 @@ impl NestedCall {
                 other => return other,
             }
         }
+    }
+
+    /// Ends it in a dry run without what it would give.
+    async fn stand_in(&self, note: String) -> Result<CallResult, StepError> {
+        let inner = &self.runtime.inner;
+        let shape = inner.shape_of_plan(self.plan)?;
+        Ok(dry_run::stand_in(inner, self.place.clone(), shape, Vec::new(), 0, Some(note)).await)
     }
 
     async fn attempt(&mut self) -> Result<CallResult, StepError> {
@@ -164,6 +181,7 @@ impl NestedCall {
             self.began = Some(began);
             let asked = Asked {
                 rehearsal: self.rehearsal,
+                dry_run: self.order.dry_run.is_some(),
                 ..Asked::within(parameters.clone(), self.requested_by.clone(), Some(self.parent()))
             };
             match begin_to_the_end(&self.runtime, kept.clone(), release.clone(), asked).await {

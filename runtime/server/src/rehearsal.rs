@@ -148,7 +148,7 @@ impl Runtime {
     /// The last rehearsal, as a release shows it.
     pub(crate) fn rehearsed(&self, release: &Release) -> Result<Option<RehearsedView>, RuntimeError> {
         let plan = release.plan();
-        if release.created().rehearsal || release.created().parent.is_some() {
+        if release.created().rehearsal || release.is_dry_run() || release.created().parent.is_some() {
             return Ok(None);
         }
         let Some(last) = self.rehearsals(&plan.workflow().name)?.pop() else { return Ok(None) };

@@ -280,6 +280,7 @@ mod tests {
                 review: false,
                 standing: None,
                 rehearsal: false,
+                dry_run: false,
             };
             let record = Record { at: Timestamp(number), events: vec![event] };
             let append = Append { release, expected: 0, record, outline: Some(outline) };

@@ -1,6 +1,7 @@
 //! A release as people and programs see it: one type for the terminal, the API and later the console.
 
 mod card;
+mod dry_run;
 mod rollback;
 
 use std::collections::BTreeMap;
@@ -27,6 +28,7 @@ use crate::rehearsal::RehearsedView;
 use crate::step_log::Progress;
 
 pub use self::card::{AskedView, CardView, CriterionView, DecidedView, OwnerView};
+pub use self::dry_run::DryStepView;
 pub use self::rollback::{AlertView, CauseView, RollbackView};
 
 /// A release.
@@ -71,6 +73,12 @@ pub struct ReleaseView {
     /// Whether it is a rehearsal of its rollback, on copies.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub rehearsal: bool,
+    /// Whether it is a dry run: nothing that it runs writes anything.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub dry_run: bool,
+    /// Of a dry run: what it leaves out as a whole, a sentence each.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub left_out: Vec<String>,
     /// How urgent it is, where that is not as usual.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub priority: Option<String>,
@@ -162,6 +170,9 @@ pub struct StepView {
     /// Answers to its approval gates.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub votes: Vec<VoteView>,
+    /// Of a dry run: what would have been done.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub dry_run: Option<DryStepView>,
     /// Of an item: what the step runs for here.
     #[serde(default, skip_serializing_if = "Value::is_null")]
     pub item: Value,
@@ -248,6 +259,8 @@ impl ReleaseView {
             rollback: release.rollback().map(|it| RollbackView::of(release, it)),
             alerts: release.alerts().iter().map(AlertView::of).collect(),
             rehearsal: release.created().rehearsal,
+            dry_run: release.is_dry_run(),
+            left_out: dry_run::left_out(release),
             priority: release.created().claim.as_ref().and_then(|it| unusual(it.priority)),
             rehearsed: None,
             phases: workflow.phases.iter().map(ToString::to_string).collect(),
@@ -384,6 +397,7 @@ fn step_view(release: &Release, index: StepIndex, waits: &[Wait], progress: &BTr
                 at: it.at,
             })
             .collect(),
+        dry_run: DryStepView::of(release, index),
         item: Value::Null,
         items,
     }
@@ -431,8 +445,9 @@ fn tell(event: &Event) -> String {
     match event {
         Event::ReleaseCreated(created) => {
             let components: Vec<String> = created.components.iter().map(pinned).collect();
+            let dry_run = if created.dry_run { "a dry run, " } else { "" };
             format!(
-                "{} asked for {} with {}; plan {}, pinned {}",
+                "{} asked for {dry_run}{} with {}; plan {}, pinned {}",
                 created.requested_by,
                 created.release,
                 created.parameters,
@@ -474,6 +489,9 @@ fn tell(event: &Event) -> String {
         },
         Event::CallLetThrough { .. } => "is not held any more".to_owned(),
         Event::Admitted => "its turn has come".to_owned(),
+        Event::GatesLeftOut { .. } | Event::InputUnknown { .. } | Event::DryRunTold { .. } => {
+            dry_run::tell(event).unwrap_or_default()
+        }
         Event::Superseded { by } => {
             format!("{by} is newer, and of those that wait in its group only the newest goes on")
         }

@@ -162,6 +162,7 @@ async fn release(store: &SledStore, number: u64, steps: u64, stays_open: bool) -
             review: false,
             standing: None,
             rehearsal: false,
+            dry_run: false,
         };
         let record = Record { at, events: vec![event(number, expected, last)] };
         store.append(Append { release: release.clone(), expected, record, outline: Some(outline) }).await?;

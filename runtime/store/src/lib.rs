@@ -162,6 +162,8 @@ pub struct Outline {
     pub standing: Option<Box<Standing>>,
     /// Whether it is a rehearsal, on copies.
     pub rehearsal: bool,
+    /// Whether it is a dry run.
+    pub dry_run: bool,
 }
 
 /// What ends the wait of a release in which nothing is going on.

@@ -100,6 +100,7 @@ fn small_append(release: &ReleaseId, expected: u64) -> Append {
             review: false,
             standing: None,
             rehearsal: false,
+            dry_run: false,
         }),
     }
 }

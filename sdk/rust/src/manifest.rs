@@ -67,16 +67,28 @@ pub struct Tool {
     name: &'static str,
     description: &'static str,
     subcommands: Vec<&'static str>,
+    dry_run: Vec<&'static str>,
 }
 
 impl Tool {
     /// A tool by the name that the operator declares it with, and the subcommands used.
     pub fn new(name: &'static str, description: &'static str, subcommands: &[&'static str]) -> Self {
-        Self { name, description, subcommands: subcommands.to_vec() }
+        Self { name, description, subcommands: subcommands.to_vec(), dry_run: Vec::new() }
+    }
+
+    /// How commands begin that change nothing, `status`, `upgrade --dry-run=server`: the only ones that run in a dry
+    /// run, and only where the operator says the same. Their words come first in the command, in this order.
+    pub fn dry_run(mut self, forms: &[&'static str]) -> Self {
+        self.dry_run = forms.to_vec();
+        self
     }
 
     fn json(&self) -> Value {
-        json!({ "description": self.description, "subcommands": self.subcommands })
+        let mut tool = json!({ "description": self.description, "subcommands": self.subcommands });
+        if !self.dry_run.is_empty() {
+            tool["dry_run"] = json!(self.dry_run);
+        }
+        tool
     }
 }
 

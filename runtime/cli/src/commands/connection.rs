@@ -86,6 +86,9 @@ pub(crate) struct AddArgs {
     /// Requests to allow, for example 'GET,POST /job/**'; without this, all that a plugin's manifest asks for
     #[arg(long = "allow", value_name = "METHODS PATH")]
     allow: Vec<String>,
+    /// Requests that only read though their method does not say so, for example 'POST /search': dry runs make them
+    #[arg(long = "reads", value_name = "METHODS PATH")]
+    reads: Vec<String>,
     /// A plugin that may use it; without this, every plugin
     #[arg(long = "plugin")]
     plugins: Vec<PluginName>,
@@ -127,15 +130,16 @@ pub(crate) async fn connection(command: ConnectionCommand, context: &Context<'_>
 }
 
 fn line(it: &Connection) -> String {
-    let allow = if it.allow.is_empty() {
-        "all that a manifest asks for".to_owned()
-    } else {
-        it.allow.iter().map(|it| format!("{} {}", it.methods.join(","), it.path)).collect::<Vec<_>>().join("; ")
-    };
+    let allow = if it.allow.is_empty() { "all that a manifest asks for".to_owned() } else { rules(&it.allow) };
     let network = if it.private_network { ", private network" } else { "" };
     let needs = if it.needs_rollback_trigger { ", needs a rollback trigger" } else { "" };
     let url = it.base_url.as_deref().unwrap_or("(no address)");
-    format!("{}  {url} ({}{network}{needs})\n  allows {allow}\n", it.name, it.authentication.kind())
+    let reads = if it.reads.is_empty() { String::new() } else { format!("  dry runs read {}\n", rules(&it.reads)) };
+    format!("{}  {url} ({}{network}{needs})\n  allows {allow}\n{reads}", it.name, it.authentication.kind())
+}
+
+fn rules(rules: &[RequestRule]) -> String {
+    rules.iter().map(|it| format!("{} {}", it.methods.join(","), it.path)).collect::<Vec<_>>().join("; ")
 }
 
 fn declared(args: AddArgs) -> anyhow::Result<Connection> {
@@ -170,7 +174,8 @@ fn declared(args: AddArgs) -> anyhow::Result<Connection> {
         base_url: args.url.map(|it| it.trim_end_matches('/').to_owned()),
         authentication,
         properties: super::run::arguments(&args.properties)?.into_iter().collect::<BTreeMap<_, _>>(),
-        allow: args.allow.iter().map(|it| rule(it)).collect::<anyhow::Result<_>>()?,
+        allow: args.allow.iter().map(|it| rule("--allow", it)).collect::<anyhow::Result<_>>()?,
+        reads: args.reads.iter().map(|it| rule("--reads", it)).collect::<anyhow::Result<_>>()?,
         plugins: args.plugins,
         private_network: args.private_network,
         needs_rollback_trigger: args.needs_rollback_trigger,
@@ -178,8 +183,8 @@ fn declared(args: AddArgs) -> anyhow::Result<Connection> {
 }
 
 /// `GET,POST /job/**`
-fn rule(text: &str) -> anyhow::Result<RequestRule> {
-    let refuse = || format!("`--allow {text}` is no rule: write methods and a path, for example 'GET,POST /job/**'");
+fn rule(flag: &str, text: &str) -> anyhow::Result<RequestRule> {
+    let refuse = || format!("`{flag} {text}` is no rule: write methods and a path, for example 'GET,POST /job/**'");
     let (methods, path) = text.trim().split_once(' ').with_context(refuse)?;
     let methods: Vec<String> = methods.split(',').map(ToOwned::to_owned).collect();
     let good = methods.iter().all(|it| !it.is_empty() && it.bytes().all(|it| it.is_ascii_uppercase()));

@@ -69,7 +69,8 @@ fn table(releases: &[OutlineView]) -> String {
     let wide = releases.iter().map(|it| it.release.len()).max().unwrap_or(0);
     let lines = releases.iter().map(|it| {
         let says = if it.open { Some(it.headline.as_str()) } else { it.failure.as_deref() };
-        let marks = it.rehearsal.then_some("rehearsal").into_iter().chain(it.priority.as_deref());
+        let kinds = [it.rehearsal.then_some("rehearsal"), it.dry_run.then_some("dry run")];
+        let marks = kinds.into_iter().flatten().chain(it.priority.as_deref());
         let rest: Vec<&str> = marks.chain(says).collect();
         let line = format!(
             "{:wide$}  {:22} {}  {:10} {}",

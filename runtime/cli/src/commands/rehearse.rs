@@ -59,7 +59,8 @@ pub(super) fn copies(given: &[String]) -> anyhow::Result<Copies> {
 pub(crate) async fn rehearse(args: RehearseArgs, context: &Context<'_>) -> anyhow::Result<u8> {
     let RehearseArgs { file, parameters, on_behalf_of, detach, .. } = args;
     let rehearsal = Some(copies(&args.copies)?);
-    let beginning = Beginning { file, parameters, on_behalf_of, rehearsal, priority: Priority::default(), detach };
+    let priority = Priority::default();
+    let beginning = Beginning { file, parameters, on_behalf_of, rehearsal, dry_run: false, priority, detach };
     Ok(match start_and_watch(beginning, context).await? {
         Seen::Problems => 1,
         Seen::Detached => 0,

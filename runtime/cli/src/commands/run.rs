@@ -19,7 +19,7 @@ use crate::tree::draw;
 /// answers other `windlass` commands until it ends.
 #[derive(Debug, clap::Args)]
 #[command(
-    after_help = "Examples:\n  windlass run workflows/payments-release.yaml --param version=2.4.1\n  windlass run release.yaml --param version=2.4.1 --detach\n  windlass run hotfix.yaml --priority urgent"
+    after_help = "Examples:\n  windlass run workflows/payments-release.yaml --param version=2.4.1\n  windlass run release.yaml --param version=2.4.1 --detach\n  windlass run hotfix.yaml --priority urgent\n  windlass run release.yaml --param version=2.4.1 --dry-run"
 )]
 pub(crate) struct RunArgs {
     /// The workflow file
@@ -36,6 +36,11 @@ pub(crate) struct RunArgs {
     /// Where releases wait for their turn: urgent ones go ahead of all others, low ones let them go first
     #[arg(long, value_name = "PRIORITY", default_value = "normal", value_parser = ["urgent", "normal", "low"])]
     priority: String,
+
+    /// Only show what it would do: requests that read are made, all others are stopped by the host and listed, tools run
+    /// only in a form that both sides declared to change nothing, and nobody is asked
+    #[arg(long, conflicts_with = "priority")]
+    dry_run: bool,
 
     /// Do not watch it; needs a process that runs (`windlass serve`)
     #[arg(long)]
@@ -60,6 +65,7 @@ pub(crate) struct Beginning {
     pub(crate) on_behalf_of: Option<String>,
     /// Of a rehearsal: which connections lead to copies.
     pub(crate) rehearsal: Option<Copies>,
+    pub(crate) dry_run: bool,
     pub(crate) priority: Priority,
     pub(crate) detach: bool,
 }
@@ -79,9 +85,9 @@ fn priority(word: &str) -> Priority {
 }
 
 pub(crate) async fn run(args: RunArgs, context: &Context<'_>) -> anyhow::Result<u8> {
-    let RunArgs { file, parameters, on_behalf_of, priority: word, detach } = args;
+    let RunArgs { file, parameters, on_behalf_of, priority: word, dry_run, detach } = args;
     let priority = priority(&word);
-    let beginning = Beginning { file, parameters, on_behalf_of, rehearsal: None, priority, detach };
+    let beginning = Beginning { file, parameters, on_behalf_of, rehearsal: None, dry_run, priority, detach };
     Ok(match start_and_watch(beginning, context).await? {
         Seen::Problems => 1,
         Seen::Detached => 0,
@@ -97,6 +103,7 @@ pub(crate) async fn start_and_watch(beginning: Beginning, context: &Context<'_>)
     body.arguments = arguments(&beginning.parameters)?;
     body.on_behalf_of = beginning.on_behalf_of;
     body.rehearsal = beginning.rehearsal;
+    body.dry_run = beginning.dry_run;
     body.priority = beginning.priority;
     body.color = context.output.has_color();
     let state = context.state()?;
@@ -125,6 +132,9 @@ pub(crate) async fn start_and_watch(beginning: Beginning, context: &Context<'_>)
     for wait in &started.waits {
         context.output.note(wait);
     }
+    for refusal in &started.refusals {
+        context.output.note(format_args!("a run would be refused: {refusal}"));
+    }
     if beginning.detach {
         context.output.data(&started, |it| {
             format!("{} started; `windlass release show {}` tells how it stands", it.release, it.release)
@@ -134,6 +144,9 @@ pub(crate) async fn start_and_watch(beginning: Beginning, context: &Context<'_>)
     let view = watch::watch(&client, &started.release, context, watch::Approvals::Wait).await?;
     if context.output.is_json() {
         context.output.data(&view, |it| draw(it, watch::now()));
+    } else if view.dry_run && !context.output.is_live() {
+        // Told line by line so far, which leaves out what matters most.
+        context.output.text(draw(&view, watch::now()).trim_end());
     }
     drop(serving);
     Ok(Seen::Ended(Box::new(view)))

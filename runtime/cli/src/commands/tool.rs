@@ -37,6 +37,9 @@ pub(crate) struct AddArgs {
     /// A subcommand that plugins may run
     #[arg(long = "subcommand", required = true)]
     subcommands: Vec<String>,
+    /// How commands begin that change nothing, for example history or 'upgrade --dry-run=server': what dry runs may run
+    #[arg(long = "dry-run", value_name = "COMMAND")]
+    dry_run: Vec<String>,
     /// A connection whose credential it may receive
     #[arg(long = "connection")]
     connections: Vec<ConnectionName>,
@@ -62,6 +65,7 @@ pub(crate) async fn tool(command: ToolCommand, context: &Context<'_>) -> anyhow:
                 name: args.name,
                 digest: Digest::of(&program),
                 path,
+                dry_run: forms(&args.subcommands, args.dry_run)?,
                 subcommands: args.subcommands,
                 connections: args.connections,
                 plugins: args.plugins,
@@ -79,8 +83,12 @@ pub(crate) async fn tool(command: ToolCommand, context: &Context<'_>) -> anyhow:
     context.output.data(&tools, |it| {
         let lines = it.iter().map(|it| {
             let connections: Vec<&str> = it.connections.iter().map(ConnectionName::as_str).collect();
+            let dry_run = match it.dry_run.as_slice() {
+                [] => String::new(),
+                forms => format!("  dry runs run {}\n", forms.join("; ")),
+            };
             format!(
-                "{}  {} ({})\n  {}; credentials of: {}\n",
+                "{}  {} ({})\n  {}; credentials of: {}\n{dry_run}",
                 it.name,
                 it.path.display(),
                 it.digest.short(),
@@ -91,4 +99,19 @@ pub(crate) async fn tool(command: ToolCommand, context: &Context<'_>) -> anyhow:
         lines.collect()
     });
     Ok(0)
+}
+
+/// The forms, each with its words one space apart; each begins with an allowed subcommand.
+fn forms(subcommands: &[String], given: Vec<String>) -> anyhow::Result<Vec<String>> {
+    let forms = given.into_iter().map(|it| {
+        let words: Vec<&str> = it.split_whitespace().collect();
+        let is_allowed = words.first().is_some_and(|first| subcommands.iter().any(|it| it == first));
+        anyhow::ensure!(
+            is_allowed,
+            "`--dry-run {it}` begins with none of the subcommands ({}): write the command as it begins, for example 'upgrade --dry-run=server'",
+            subcommands.join(", ")
+        );
+        Ok(words.join(" "))
+    });
+    forms.collect()
 }

@@ -14,6 +14,7 @@ mod circles;
 mod concurrency;
 mod crash;
 mod crash_helm;
+mod dry_run;
 mod ending;
 mod every_position;
 mod fan_out;

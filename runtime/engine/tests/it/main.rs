@@ -6,6 +6,7 @@ mod bounds;
 mod breaker;
 mod callback;
 mod decision;
+mod dry_run;
 mod ending;
 mod fan_out;
 mod flow;

@@ -13,6 +13,7 @@ use windlass_engine::{
 use windlass_model::actor::Actor;
 use windlass_model::concurrency::Claim;
 use windlass_model::digest::Digest;
+use windlass_model::dry_run::{DryRun, Origin, Would};
 use windlass_model::event::{Created, Intervention, Operation, Record};
 use windlass_model::failure::{FailureClass, FailureOrigin, RetryAdvice, StepError};
 use windlass_model::manifest::Effect;
@@ -38,6 +39,8 @@ pub(crate) enum Does {
     Waits(&'static [&'static str]),
     /// Suspends with so many bytes to keep, and wants to go on at once.
     Hoards(usize),
+    /// In a dry run: it was stopped, and this stands for its output.
+    WouldDo(Value),
 }
 
 pub(crate) fn fails(class: FailureClass) -> Vec<Does> {
@@ -144,6 +147,13 @@ pub(crate) struct World {
     in_flight: BTreeMap<CallId, Does>,
 }
 
+/// Which kind of release it is.
+enum Kind {
+    Usual(Option<Claim>),
+    Rehearsal,
+    DryRun,
+}
+
 /// Which pins the steps have.
 #[derive(Clone, Copy)]
 pub(crate) struct Pins {
@@ -177,13 +187,19 @@ impl World {
 
     /// Of a plan that was made elsewhere.
     pub(crate) fn of(plan: Arc<Plan>, parameters: Value, script: &[(&str, Vec<Does>)]) -> Self {
-        Self::created(plan, parameters, (false, None), script)
+        Self::created(plan, parameters, Kind::Usual(None), script)
     }
 
     /// As [`Self::new`], of a rehearsal.
     pub(crate) fn rehearsal(workflow: Workflow, script: &[(&str, Vec<Does>)]) -> Self {
         let usual = Self::new(workflow, Pins::default(), &[]);
-        Self::created(usual.plan, json!({}), (true, None), script)
+        Self::created(usual.plan, json!({}), Kind::Rehearsal, script)
+    }
+
+    /// As [`Self::new`], of a dry run.
+    pub(crate) fn dry_run(workflow: Workflow, pins: Pins, script: &[(&str, Vec<Does>)]) -> Self {
+        let usual = Self::new(workflow, pins, &[]);
+        Self::created(usual.plan, json!({"version": "1.0.0", "dangerous": false}), Kind::DryRun, script)
     }
 
     /// Of a release that has to be admitted.
@@ -193,15 +209,10 @@ impl World {
         script: &[(&str, Vec<Does>)],
         claim: Option<Claim>,
     ) -> Self {
-        Self::created(plan, parameters, (false, claim), script)
+        Self::created(plan, parameters, Kind::Usual(claim), script)
     }
 
-    fn created(
-        plan: Arc<Plan>,
-        parameters: Value,
-        (rehearsal, claim): (bool, Option<Claim>),
-        script: &[(&str, Vec<Does>)],
-    ) -> Self {
+    fn created(plan: Arc<Plan>, parameters: Value, kind: Kind, script: &[(&str, Vec<Does>)]) -> Self {
         let created = Created {
             release: "w-1".parse::<ReleaseId>().expect("an id"),
             plan: Digest::of(&plan.to_json()),
@@ -210,8 +221,9 @@ impl World {
             requested_by: actor("rita", &[]),
             salt: [1; 16],
             parent: None,
-            rehearsal,
-            claim,
+            rehearsal: matches!(kind, Kind::Rehearsal),
+            dry_run: matches!(kind, Kind::DryRun),
+            claim: if let Kind::Usual(claim) = kind { claim } else { None },
         };
         let now = Timestamp(1_000_000);
         let (release, record) = Release::create(plan.clone(), created, now);
@@ -333,6 +345,7 @@ impl World {
             Does::LosesItsAnswer => ": loses its answer".to_owned(),
             Does::Hangs => ": hangs".to_owned(),
             Does::NotFound => ": nothing".to_owned(),
+            Does::WouldDo(_) => ": would".to_owned(),
             Does::Done(_) => String::new(),
         };
         self.log.push(format!("{verb} {name}{end}"));
@@ -421,6 +434,11 @@ fn answer(does: Does) -> Result<CallResult, StepError> {
     };
     match does {
         Does::Done(value) => Ok(CallResult::Done(value)),
+        Does::WouldDo(output) => {
+            let would = vec![Would { what: "POST https://ci/".to_owned(), body: String::new(), body_bytes: 0 }];
+            let dry_run = DryRun { would, omitted: 0, origin: Origin::Schema, note: None };
+            Ok(CallResult::WouldDo { output, dry_run: Box::new(dry_run) })
+        }
         Does::Suspends(seconds) => Ok(CallResult::Suspended(Suspension {
             state: vec![1, 2, 3],
             wakes: vec![WakeCondition::After(Span::seconds(seconds))],

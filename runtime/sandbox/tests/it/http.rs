@@ -194,21 +194,6 @@ async fn headers_of_the_host_are_not_the_plugins_to_set() {
 }
 
 #[tokio::test]
-async fn a_dry_run_reads_and_does_not_write() {
-    let server = Server::start().await;
-    let given = |path: &str| Given {
-        input: json!({"url": format!("{}{path}", server.url())}),
-        access: target(&server.url(), json!({})),
-        dry_run: true,
-        ..Given::default()
-    };
-    assert_eq!(done(call("request", given("/open/hello")).await)["body"], "hello");
-    let report = call("big-request", given("")).await;
-    assert_eq!(report.denials.iter().map(|it| it.missing).collect::<Vec<_>>(), [Missing::DryRun]);
-    assert_eq!(server.seen().len(), 1);
-}
-
-#[tokio::test]
 async fn instances_share_connections_to_a_server() {
     let server = Server::start().await;
     for _ in 0..20 {

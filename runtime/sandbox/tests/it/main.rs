@@ -5,6 +5,7 @@ mod cache;
 mod components;
 mod contract;
 mod credentials;
+mod dry_run;
 mod exhaustion;
 mod http;
 mod isolation;

@@ -38,7 +38,7 @@ fn program() -> &'static (tempfile::TempDir, PathBuf) {
     })
 }
 
-fn tool(more: Value) -> Tool {
+pub(crate) fn tool(more: Value) -> Tool {
     let mut tool = json!({
         "name": "helm", "path": program().1, "digest": Digest::of(SCRIPT.as_bytes()).to_string(),
         "subcommands": ["echo", "env", "hang", "flood", "leak", "cat", "fail", "children", "die"],
@@ -54,7 +54,7 @@ async fn run(tool: Tool, input: Value) -> CallReport {
     run_given(tool, Given { input, ..Given::default() }).await
 }
 
-async fn run_given(tool: Tool, mut given: Given) -> CallReport {
+pub(crate) async fn run_given(tool: Tool, mut given: Given) -> CallReport {
     let kubeconfig = json!({"authentication": {"type": "kubeconfig", "kubeconfig": "env:KUBECONFIG_TEST"}});
     world().await.secrets.set("KUBECONFIG_TEST", "users:\n- name: robot\n  user:\n    token: kub3-s3cret-token\n");
     let mut connection = connection("", kubeconfig);

@@ -105,6 +105,8 @@ pub(crate) struct Asked {
     pub(crate) parent: Option<Parent>,
     /// Whether it only shows that, and how fast, it can be rolled back.
     pub(crate) rehearsal: bool,
+    /// Whether it only shows what it would do. It takes no place, and waits for none.
+    pub(crate) dry_run: bool,
     pub(crate) priority: Priority,
     /// Whether it is refused when too many wait. What a schedule or a step starts is bounded by them.
     pub(crate) may_be_refused: bool,
@@ -120,7 +122,7 @@ impl Asked {
     /// As a schedule or a step asks.
     pub(crate) fn within(parameters: serde_json::Value, requested_by: Actor, parent: Option<Parent>) -> Self {
         let priority = Priority::default();
-        Self { parameters, requested_by, parent, rehearsal: false, priority, may_be_refused: false }
+        Self { parameters, requested_by, parent, rehearsal: false, dry_run: false, priority, may_be_refused: false }
     }
 }
 
@@ -182,6 +184,9 @@ impl Admission {
 
     /// Whether a release takes a place that somebody may wait for.
     fn concerns(&self, release: &Release) -> bool {
+        if release.is_dry_run() {
+            return false;
+        }
         let (claim, is_limited) = (&release.created().claim, self.is_limited());
         if claim.as_ref().is_some_and(|it| it.group.is_some()) || is_limited && release.created().parent.is_none() {
             return true;
@@ -222,7 +227,7 @@ fn limits_of(kept: &BTreeMap<LimitScope, Limit>) -> Limits {
 /// Takes an open release in as its outline tells of it. One that has ended is open, too, while it owes its end to the
 /// release that it is a part of.
 fn restore(queue: &mut Queue, outline: &Outline, is_admitted: bool) {
-    if Outcome::ALL.iter().any(|(_, name)| *name == outline.state) {
+    if outline.dry_run || Outcome::ALL.iter().any(|(_, name)| *name == outline.state) {
         return;
     }
     let (claim, counted) = match outline.standing.as_deref() {
@@ -273,6 +278,9 @@ impl Runtime {
             true => Group { name: format!("rehearsals of {}", it.name), ..it },
             false => it,
         });
+        if asked.dry_run {
+            return Ok(Start::Free);
+        }
         let counted = asked.parent.is_none();
         let is_plain = group.is_none() && asked.priority == Priority::default();
         if is_plain && !(counted && admission.is_limited()) {

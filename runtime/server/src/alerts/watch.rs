@@ -109,7 +109,8 @@ fn is_followed(store: &dyn Store, release: &ReleaseId) -> Result<bool, StoreErro
     let workflow = release.workflow();
     for number in release.number() + 1..store.next_number(workflow)? {
         let later = store.outline(&ReleaseId::new(workflow.clone(), number))?;
-        let has_begun = |it: &Outline| !it.rehearsal && it.standing.as_ref().is_none_or(|it| it.admitted);
+        let has_begun =
+            |it: &Outline| !it.rehearsal && !it.dry_run && it.standing.as_ref().is_none_or(|it| it.admitted);
         if later.as_ref().is_some_and(has_begun) {
             return Ok(true);
         }

@@ -46,6 +46,9 @@ pub struct OutlineView {
     /// Whether it is a rehearsal, on copies.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub rehearsal: bool,
+    /// Whether it is a dry run.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub dry_run: bool,
     /// How urgent it is, where that is not as usual and it is not over.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub priority: Option<String>,
@@ -150,6 +153,7 @@ fn view(outline: Outline) -> OutlineView {
     let failure = says_why.then(|| why.to_owned());
     OutlineView {
         rehearsal: outline.rehearsal,
+        dry_run: outline.dry_run,
         priority: outline.standing.as_ref().and_then(|it| unusual(it.claim.priority)),
         failure,
         release: outline.release.to_string(),

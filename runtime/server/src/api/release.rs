@@ -49,6 +49,9 @@ pub struct StartBody {
     /// Of a rehearsal: which connections lead to copies of those that the files name.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub rehearsal: Option<Copies>,
+    /// Whether it only shows what it would do: reads are made, writes are stopped and listed.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub dry_run: bool,
     /// Whether problems are to be rendered in colours.
     #[serde(default)]
     pub color: bool,
@@ -100,6 +103,7 @@ impl StartBody {
             arguments: BTreeMap::new(),
             on_behalf_of: None,
             rehearsal: None,
+            dry_run: false,
             color: false,
             priority: Priority::default(),
         }
@@ -133,6 +137,9 @@ pub struct Started {
     /// Which versions of services it will wait for, in words.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub waits: Vec<String>,
+    /// Of a dry run: why a run would be refused as things are.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub refusals: Vec<String>,
 }
 
 /// What was found of a workflow.
@@ -218,6 +225,10 @@ pub(super) async fn start(
 ) -> Answer<Started> {
     let (nested, warnings) = planned(&runtime, &body)?;
     let parameters = checked(&body, &nested.plan)?;
+    if body.rehearsal.is_some() && body.dry_run {
+        let error = "a rehearsal does what it does, on copies, and a dry run does nothing: ask for one of them";
+        return Err(ApiError::new(StatusCode::BAD_REQUEST, error));
+    }
     if let Some(copies) = &body.rehearsal {
         let problems = check_copies(&nested.plan, &nested.inner, copies);
         if !problems.is_empty() {
@@ -227,16 +238,27 @@ pub(super) async fn start(
     let actor = caller.actor(&runtime, body.on_behalf_of.as_deref());
     let plan = runtime.keep_nested(nested).await?;
     let rehearsal = body.rehearsal.is_some();
-    let mut waits = Vec::new();
-    if !rehearsal {
+    let (mut waits, mut refusals) = (Vec::new(), Vec::new());
+    if body.dry_run {
+        let mut told =
+            |refused: Result<(), crate::RuntimeError>| refusals.extend(refused.err().map(|it| it.to_string()));
+        told(runtime.check_triggers(&plan));
+        told(runtime.check_rehearsed(&plan));
+        told(runtime.check_circle(&plan, &parameters).await);
+        match runtime.check_services(&plan, &parameters) {
+            Ok(needed) => waits = in_words(needed),
+            Err(error) => told(Err(error)),
+        }
+    } else if !rehearsal {
         runtime.check_triggers(&plan)?;
         runtime.check_rehearsed(&plan)?;
         waits = in_words(runtime.check_services(&plan, &parameters)?);
         runtime.check_circle(&plan, &parameters).await?;
     }
-    let asked = Asked { parameters, rehearsal, priority: body.priority, ..Asked::by(actor) };
+    let (dry_run, priority) = (body.dry_run, body.priority);
+    let asked = Asked { parameters, rehearsal, dry_run, priority, ..Asked::by(actor) };
     let release = runtime.begin_asked(&plan, asked).await?;
-    Ok(Json(Started { release: release.to_string(), warnings, waits }))
+    Ok(Json(Started { release: release.to_string(), warnings, waits, refusals }))
 }
 
 pub(super) async fn show(State(runtime): State<Runtime>, Path(release): Path<String>) -> Answer<ReleaseView> {

@@ -116,6 +116,7 @@ pub(super) async fn set(
     let overlap = body.overlap.as_deref().map(str::parse).transpose().map_err(wrong)?.unwrap_or(Overlap::Skip);
     let start = StartBody {
         rehearsal: body.copies.clone(),
+        dry_run: false,
         file: body.file.clone(),
         workflow: body.workflow.clone(),
         files: body.files.clone(),

@@ -10,7 +10,7 @@ use windlass_model::breaker::BreakerKey;
 use windlass_model::event::Operation;
 use windlass_model::failure::{FailureClass, StepError};
 use windlass_model::graph::StepIndex;
-use windlass_store::AppendError;
+use windlass_store::{AppendError, StoreError};
 
 use super::{Breakers, Refusal};
 use crate::clock::now;
@@ -79,6 +79,8 @@ pub(crate) struct Gate {
     /// Whether a call was made here: then the release has begun, though its journal does not say so yet.
     has_begun: bool,
     asked: Vec<oneshot::Sender<()>>,
+    /// Those that were told how something ended.
+    told: Vec<BreakerKey>,
     /// Whether some step requires versions of services.
     requires: bool,
 }
@@ -93,6 +95,7 @@ impl Gate {
             queued: HashSet::new(),
             has_begun: false,
             asked: Vec::new(),
+            told: Vec::new(),
             requires,
         }
     }
@@ -126,6 +129,13 @@ impl Gate {
         in_flight: &HashMap<CallId, AbortHandle>,
     ) -> Result<bool, AppendError> {
         let before = release.records();
+        // A dry run does no work that anything holds, and what it comes to says nothing of anybody.
+        if release.is_dry_run() {
+            for asked in self.asked.drain(..) {
+                let _ = asked.send(());
+            }
+            return Ok(false);
+        }
         if release.is_held() || !self.inner.breakers.is_quiet() || self.requires {
             // Recording takes its time, and what was let through before it may not be any more.
             while self.ask_once(release, in_flight).await? {
@@ -202,7 +212,7 @@ impl Gate {
     /// Tells the breakers how a call ended. What is asked again and again how far it is tells only when it fails.
     pub(crate) fn ended(&mut self, release: &Release, call: CallId, result: &Result<CallResult, StepError>) {
         let pass = self.passes.remove(&call);
-        if call.operation != Operation::Start || self.inner.breakers.is_quiet() {
+        if call.operation != Operation::Start || release.is_dry_run() || self.inner.breakers.is_quiet() {
             return;
         }
         let Some(order) = release.order(call) else { return };
@@ -218,7 +228,7 @@ impl Gate {
     /// Attempts that are over their time count as failures, but those whose turn never came: the other side was not
     /// asked.
     pub(crate) fn timing_out(&mut self, release: &Release) {
-        if self.inner.breakers.is_quiet() {
+        if release.is_dry_run() || self.inner.breakers.is_quiet() {
             return;
         }
         for due in release.due(now()) {
@@ -236,11 +246,18 @@ impl Gate {
         }
     }
 
-    fn tell(&self, release: &Release, step: StepIndex, pass: Option<Pass>, failure: Option<String>) {
+    fn tell(&mut self, release: &Release, step: StepIndex, pass: Option<Pass>, failure: Option<String>) {
+        let keys = connections(release, step);
         match pass {
             Some(pass) => pass.conclude(failure),
-            None => self.inner.breakers.observe(&connections(release, step), &who(release, step), failure),
+            None => self.inner.breakers.observe(&keys, &who(release, step), failure),
         }
+        self.told.extend(keys);
+    }
+
+    /// Makes durable what breakers did because of what they were told.
+    pub(crate) async fn settle(&mut self) -> Result<(), StoreError> {
+        self.inner.breakers.settle(&std::mem::take(&mut self.told)).await
     }
 }
 

@@ -69,7 +69,8 @@ fn is_to_begin(release: &Release, step: StepIndex) -> bool {
 }
 
 fn touched(release: &Release, key: &BreakerKey) -> Touched {
-    let goes_forward = matches!(release.state(), ReleaseState::Queued | ReleaseState::Running);
+    // A dry run asks no breaker.
+    let goes_forward = !release.is_dry_run() && matches!(release.state(), ReleaseState::Queued | ReleaseState::Running);
     // Its workflow's breaker holds only what has not begun, and no rehearsal.
     let is_concerned = match key {
         BreakerKey::Global | BreakerKey::Connection { .. } => true,

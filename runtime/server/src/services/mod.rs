@@ -88,6 +88,12 @@ impl State {
     }
 }
 
+/// Whether what a release does is no matter of services: what a rehearsal runs against is no place where they are live,
+/// and a dry run delivers nothing.
+fn is_apart(release: &Release) -> bool {
+    release.created().rehearsal || release.is_dry_run()
+}
+
 impl Services {
     /// Reads what is live. A record that cannot be read is left out, and said: it must not keep the others away.
     pub(crate) fn load(store: Arc<dyn Store>) -> Result<Self, StoreError> {
@@ -109,7 +115,7 @@ impl Services {
 
     /// Takes in what an open release will need and deliver.
     pub(crate) fn expect(&self, inner: &Inner, release: &Release) {
-        if release.outcome().is_some() || release.created().rehearsal || !release.plan().promises() {
+        if release.outcome().is_some() || is_apart(release) || !release.plan().promises() {
             return;
         }
         // What is no version fails where it is needed.
@@ -146,10 +152,10 @@ impl Services {
     }
 
     /// Asks whether a step may begin: all versions that it requires are live. One that may not is told when to ask
-    /// again. What a rehearsal runs against is no place where services are live.
+    /// again.
     pub(crate) fn admit(&self, release: &Release, step: StepIndex) -> Result<(), Hold> {
         let requires = &release.definition(step).requires;
-        if requires.is_empty() || release.created().rehearsal {
+        if requires.is_empty() || is_apart(release) {
             return Ok(());
         }
         let mut state = self.state();
@@ -266,7 +272,7 @@ impl Services {
 
     /// Writes what a release has delivered, and what of that it has rolled back. Once it returns, that is durable.
     pub(crate) async fn note(&self, inner: &Arc<Inner>, release: &Release) -> Result<(), StoreError> {
-        if release.created().rehearsal || !release.plan().promises() {
+        if is_apart(release) || !release.plan().promises() {
             return Ok(());
         }
         for index in release.plan().delivering() {

@@ -285,6 +285,7 @@ fn outline(release: &ReleaseId, sequence: u64) -> Outline {
         review: false,
         standing: None,
         rehearsal: false,
+        dry_run: false,
     }
 }
 

@@ -17,6 +17,7 @@ use windlass_model::time::{Span, Timestamp};
 
 use super::alert::{from_alert, from_on_alert, to_alert, to_on_alert};
 use super::claim::{from_claim, from_standing, to_claim, to_standing};
+use super::dry_run::{from_dry_run, to_dry_run};
 use super::{Garbled, v1};
 use crate::{Outline, Rest};
 
@@ -117,6 +118,11 @@ fn from_event(event: &Event) -> v1::Event<'_> {
         Event::AlertTaken { alert, then } => W::AlertTaken { alert: from_alert(alert), then: from_on_alert(*then) },
         Event::OutputsRefused { problem } => W::OutputsRefused { problem },
         Event::Admitted => W::Admitted,
+        Event::GatesLeftOut { step, questions, delay } => {
+            W::GatesLeftOut { step: step.as_str(), questions: texts(questions), delay: delay.map(|it| it.0) }
+        }
+        Event::InputUnknown { step, problem } => W::InputUnknown { step: step.as_str(), problem },
+        Event::DryRunTold { step, dry_run } => W::DryRunTold { step: step.as_str(), dry_run: from_dry_run(dry_run) },
         Event::Superseded { by } => W::Superseded { workflow: by.workflow().as_str(), number: by.number() },
     }
 }
@@ -217,6 +223,13 @@ fn to_event(event: v1::Event<'_>) -> Result<Event, Garbled> {
         W::OutputsRefused { problem } => Event::OutputsRefused { problem: problem.to_owned() },
         W::CallLetThrough { step } => Event::CallLetThrough { step: to_name(step)? },
         W::Admitted => Event::Admitted,
+        W::GatesLeftOut { step, questions, delay } => {
+            Event::GatesLeftOut { step: to_name(step)?, questions: owned(questions), delay: delay.map(Span) }
+        }
+        W::InputUnknown { step, problem } => Event::InputUnknown { step: to_name(step)?, problem: problem.to_owned() },
+        W::DryRunTold { step, dry_run } => {
+            Event::DryRunTold { step: to_name(step)?, dry_run: Box::new(to_dry_run(dry_run)?) }
+        }
         W::Superseded { workflow, number } => Event::Superseded { by: ReleaseId::new(to_name(workflow)?, number) },
         W::CallbackKept { step, topic, headers, body } => Event::CallbackKept {
             step: to_name(step)?,
@@ -246,6 +259,7 @@ fn from_created(created: &Created) -> v1::Created<'_> {
             step: it.step.as_str(),
         }),
         rehearsal: created.rehearsal.then_some(true),
+        dry_run: created.dry_run.then_some(true),
         claim: created.claim.as_ref().map(from_claim),
     }
 }
@@ -269,6 +283,7 @@ fn to_created(created: v1::Created<'_>) -> Result<Created, Garbled> {
             }
         },
         rehearsal: created.rehearsal.unwrap_or_default(),
+        dry_run: created.dry_run.unwrap_or_default(),
         claim: created.claim.map(to_claim).transpose()?,
     })
 }
@@ -466,6 +481,7 @@ pub(super) fn from_outline(outline: &Outline) -> v1::Outline<'_> {
         review: outline.review.then_some(true),
         standing: outline.standing.as_deref().map(from_standing),
         rehearsal: outline.rehearsal.then_some(true),
+        dry_run: outline.dry_run.then_some(true),
     }
 }
 
@@ -488,6 +504,7 @@ pub(super) fn to_outline(outline: v1::Outline<'_>) -> Result<Outline, Garbled> {
         review: outline.review.unwrap_or_default(),
         standing: outline.standing.map(to_standing).transpose()?.map(Box::new),
         rehearsal: outline.rehearsal.unwrap_or_default(),
+        dry_run: outline.dry_run.unwrap_or_default(),
     })
 }
 

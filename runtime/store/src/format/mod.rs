@@ -17,6 +17,7 @@
 mod alert;
 mod claim;
 mod convert;
+mod dry_run;
 pub mod v1;
 
 use serde_json::Value;
@@ -179,6 +180,9 @@ pub fn is_shallow(event: &Event) -> bool {
         | Event::CallbackKept { .. }
         | Event::CallHeld { .. }
         | Event::CallLetThrough { .. }
+        | Event::GatesLeftOut { .. }
+        | Event::InputUnknown { .. }
+        | Event::DryRunTold { .. }
         | Event::Admitted
         | Event::Superseded { .. } => true,
     }

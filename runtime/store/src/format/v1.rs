@@ -10,6 +10,7 @@
 
 mod alert;
 mod claim;
+mod dry_run;
 mod failure;
 mod outline;
 
@@ -20,6 +21,7 @@ use minicbor::{Decode, Encode};
 
 pub use alert::{Alert, OnAlert};
 pub use claim::{Claim, Group, Priority, QueueOrder, Standing};
+pub use dry_run::{DryRun, Origin, Would};
 pub use failure::{FailureClass, FailureOrigin, RetryAdvice, StepError};
 pub use outline::{Outline, Rest};
 
@@ -294,6 +296,29 @@ pub enum Event<'a> {
         #[b(4)]
         runbook: Option<&'a str>,
     },
+    #[n(60)]
+    GatesLeftOut {
+        #[b(0)]
+        step: &'a str,
+        #[b(1)]
+        questions: Vec<&'a str>,
+        #[n(2)]
+        delay: Option<u64>,
+    },
+    #[n(61)]
+    InputUnknown {
+        #[b(0)]
+        step: &'a str,
+        #[b(1)]
+        problem: &'a str,
+    },
+    #[n(62)]
+    DryRunTold {
+        #[b(0)]
+        step: &'a str,
+        #[b(1)]
+        dry_run: DryRun<'a>,
+    },
     #[n(33)]
     Admitted,
     #[n(34)]
@@ -337,6 +362,8 @@ pub struct Created<'a> {
     pub claim: Option<Claim<'a>>,
     #[n(9)]
     pub rehearsal: Option<bool>,
+    #[n(10)]
+    pub dry_run: Option<bool>,
 }
 
 #[derive(Debug, Encode, Decode)]

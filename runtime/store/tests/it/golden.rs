@@ -80,6 +80,10 @@ fn outlines_references_and_numbers_are_written_as_ever() {
     check("outline-of-rehearsal", &format::encode_outline(&rehearsal));
     let golden = read("outline-of-rehearsal");
     assert_eq!(format::decode_outline(format::open_here(&golden).expect("in place")), Ok(rehearsal));
+    let dry_run = Outline { dry_run: true, ..outline.clone() };
+    check("outline-of-dry-run", &format::encode_outline(&dry_run));
+    let golden = read("outline-of-dry-run");
+    assert_eq!(format::decode_outline(format::open_here(&golden).expect("in place")), Ok(dry_run));
     let golden = read("outline");
     assert_eq!(format::decode_outline(format::open_here(&golden).expect("in place")), Ok(outline));
 
@@ -135,6 +139,7 @@ fn no_golden_file_is_forgotten() {
             "outline-rests-for-breaker",
             "outline-promises",
             "outline-review",
+            "outline-of-dry-run",
             "outline-of-rehearsal",
             "outline-queued",
             "outline-counted-elsewhere",

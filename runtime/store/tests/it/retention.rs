@@ -43,6 +43,7 @@ async fn fill_inside(
         salt: [0; 16],
         parent: outer.map(|it| Parent { release: release(it), step: "deploy".parse().expect("a name") }),
         rehearsal: false,
+        dry_run: false,
         claim: None,
     };
     let first = Record { at: Timestamp(at), events: vec![Event::ReleaseCreated(Box::new(created))] };

@@ -8,6 +8,7 @@ use windlass_model::alert::{Alert, OnAlert};
 use windlass_model::cause::{CauseCategory, RollbackCause};
 use windlass_model::concurrency::{Claim, Group, Priority, QueueOrder};
 use windlass_model::digest::Digest;
+use windlass_model::dry_run::{DryRun, Origin, Would};
 use windlass_model::event::{
     AfterFailure, AfterInterruption, Created, Event, HeldBy, Hold, Intervention, Operation, Outcome, Record,
     SkipReason, Wake,
@@ -63,6 +64,7 @@ pub(crate) fn outline(release: &ReleaseId, created_at: u64, open: bool) -> Outli
         review: false,
         standing: None,
         rehearsal: false,
+        dry_run: false,
     }
 }
 
@@ -83,7 +85,7 @@ pub(crate) fn alert() -> Alert {
 }
 
 /// The number of variants of [`Event`].
-const EVENTS: usize = 39;
+const EVENTS: usize = 42;
 
 /// Which variant it is. A new one does not compile until it is here, and then fails until it is in [`one_of_each`].
 fn variant(event: &Event) -> usize {
@@ -126,6 +128,9 @@ fn variant(event: &Event) -> usize {
         Event::AlertTaken { .. } => 36,
         Event::Escalated { .. } => 37,
         Event::CauseGiven { .. } => 38,
+        Event::GatesLeftOut { .. } => 39,
+        Event::InputUnknown { .. } => 40,
+        Event::DryRunTold { .. } => 41,
         Event::ReleaseEnded { .. } => 18,
     }
 }
@@ -165,6 +170,7 @@ pub(crate) fn one_of_each() -> Vec<(String, Event)> {
                 salt: [7; 16],
                 parent: None,
                 rehearsal: false,
+                dry_run: false,
                 claim: None,
             })),
         ),
@@ -179,8 +185,62 @@ pub(crate) fn one_of_each() -> Vec<(String, Event)> {
                 salt: [7; 16],
                 parent: None,
                 rehearsal: true,
+                dry_run: false,
                 claim: None,
             })),
+        ),
+        (
+            "release-created-dry-run".to_owned(),
+            Event::ReleaseCreated(Box::new(Created {
+                release: release("payments-20"),
+                plan: Digest::of(b"plan"),
+                components: Vec::new(),
+                parameters: json!({}),
+                requested_by: ana.clone(),
+                salt: [7; 16],
+                parent: None,
+                rehearsal: false,
+                dry_run: true,
+                claim: None,
+            })),
+        ),
+        (
+            "gates-left-out".to_owned(),
+            Event::GatesLeftOut {
+                step: build(),
+                questions: vec![String::new(), "Ready?".to_owned()],
+                delay: Some(Span::seconds(60)),
+            },
+        ),
+        ("input-unknown".to_owned(), Event::InputUnknown { step: build(), problem: "no such key".to_owned() }),
+        (
+            "dry-run-told".to_owned(),
+            Event::DryRunTold {
+                step: build(),
+                dry_run: Box::new(DryRun {
+                    would: vec![
+                        Would { what: "POST https://ci/job".to_owned(), body: "{\"a\":1}".to_owned(), body_bytes: 7 },
+                        Would { what: "tool helm upgrade".to_owned(), body: String::new(), body_bytes: 0 },
+                    ],
+                    omitted: 3,
+                    origin: Origin::Release(release("payments-7")),
+                    note: Some("it would wait: in the queue".to_owned()),
+                }),
+            },
+        ),
+        (
+            "dry-run-told-of-plugin".to_owned(),
+            Event::DryRunTold {
+                step: build(),
+                dry_run: Box::new(DryRun { would: Vec::new(), omitted: 0, origin: Origin::Plugin, note: None }),
+            },
+        ),
+        (
+            "dry-run-told-of-schema".to_owned(),
+            Event::DryRunTold {
+                step: build(),
+                dry_run: Box::new(DryRun { would: Vec::new(), omitted: 0, origin: Origin::Schema, note: None }),
+            },
         ),
         ("skipped-in-rehearsal".to_owned(), Event::StepSkipped { step: build(), reason: SkipReason::Rehearsal }),
         (
@@ -197,6 +257,7 @@ pub(crate) fn one_of_each() -> Vec<(String, Event)> {
                     step: "deploy.2".parse().expect("a name"),
                 }),
                 rehearsal: false,
+                dry_run: false,
                 claim: None,
             })),
         ),
@@ -211,6 +272,7 @@ pub(crate) fn one_of_each() -> Vec<(String, Event)> {
                 salt: [7; 16],
                 parent: None,
                 rehearsal: false,
+                dry_run: false,
                 claim: Some(claim()),
             })),
         ),

@@ -232,6 +232,7 @@ async fn a_check_misses_the_blobs_a_release_needs() {
             salt: [0; 16],
             parent: None,
             rehearsal: false,
+            dry_run: false,
             claim: None,
         };
         let first = Record { at: Timestamp(0), events: vec![Event::ReleaseCreated(Box::new(created))] };

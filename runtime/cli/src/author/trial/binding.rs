@@ -90,6 +90,7 @@ fn connection(role: &RoleName, what: &str, private_network: bool) -> anyhow::Res
         authentication: Authentication::None,
         properties: BTreeMap::new(),
         allow: Vec::new(),
+        reads: Vec::new(),
         plugins: Vec::new(),
         // Who writes an address in a private network down means it.
         private_network: private_network || is_plainly_local(&url),
@@ -152,6 +153,7 @@ fn tool(name: &str, path: &Path, action: &Action, access: &Access) -> anyhow::Re
         digest: Digest::of(&program),
         path,
         subcommands: need.subcommands.clone(),
+        dry_run: need.dry_run.clone(),
         connections: access.connections.values().map(|it| it.name.clone()).collect(),
         plugins: Vec::new(),
         wall_ms: Tool::default_wall_ms(),

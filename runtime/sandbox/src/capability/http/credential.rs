@@ -82,7 +82,7 @@ impl Credential {
     }
 }
 
-fn resolve(shared: &Shared, reference: &SecretReference) -> Result<Secret, CredentialError> {
+pub(super) fn resolve(shared: &Shared, reference: &SecretReference) -> Result<Secret, CredentialError> {
     let secret = shared.sandbox.secrets.resolve(reference)?;
     if secret.expose().len() < crate::secret::SECRET_BYTES_MIN {
         return Err(SecretError::TooShort { reference: reference.to_string() }.into());

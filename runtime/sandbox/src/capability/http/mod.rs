@@ -7,6 +7,7 @@ mod address;
 mod body;
 mod connect;
 mod credential;
+mod dry_run;
 mod explain;
 mod probe;
 pub(crate) mod request;

@@ -53,7 +53,6 @@ pub(crate) struct Asking<'a> {
     pub(crate) plugin: &'a PluginName,
     pub(crate) name: &'a ActionName,
     pub(crate) action: &'a Action,
-    pub(crate) dry_run: bool,
 }
 
 /// The connections of a step that requests can be for; those with a broken address are left out.
@@ -74,7 +73,7 @@ pub(crate) fn routes(access: &Access) -> Vec<Route> {
 
 impl Route {
     /// The path below the connection's address, if it is below it.
-    fn below<'a>(&self, path: &'a str) -> Option<&'a str> {
+    pub(super) fn below<'a>(&self, path: &'a str) -> Option<&'a str> {
         let rest = path.strip_prefix(self.prefix.as_str())?;
         match rest {
             "" => Some("/"),
@@ -146,7 +145,7 @@ fn granted(
     asking: &Asking<'_>,
 ) -> Result<(), (Missing, String)> {
     let Route { role, connection, .. } = route;
-    let Asking { plugin, name, action, dry_run } = asking;
+    let Asking { plugin, name, action } = asking;
     let line = RequestLine { method: method.as_str(), path };
     // These two make a proxy or an echo of the server; no grant is meant to say that.
     if *method == Method::CONNECT || *method == Method::TRACE {
@@ -184,9 +183,6 @@ fn granted(
                 "leave the header `{header}` out: the host sets it with the credential of connection `{connection_name}`"
             ),
         ));
-    }
-    if *dry_run && !matches!(*method, Method::GET | Method::HEAD | Method::OPTIONS) {
-        return Err((Missing::DryRun, "run the release without `--dry-run`".to_owned()));
     }
     Ok(())
 }

@@ -1,6 +1,7 @@
 //! The choke point: every request of every plugin goes through [`send`].
 //!
-//! Grant check → dry run → credential → send → scrub → trace, in this order and nowhere else.
+//! Grant check → dry run → credential → send → scrub → trace, in this order and nowhere else. A redirect is an answer:
+//! where a guest follows it, that is another request.
 
 use std::sync::Arc;
 
@@ -20,6 +21,7 @@ use super::address::Reach;
 use super::body::{CountedBody, ScrubbedBody, Trace};
 use super::connect::ConnectError;
 use super::credential::{Credential, CredentialError, credential};
+use super::dry_run::{self, Looked};
 use super::explain;
 use super::route::{Asking, Route, decide, shown};
 use crate::scrub::Scrubber;
@@ -38,11 +40,19 @@ pub(crate) async fn send(
     let (plugin, name, action) = shared.target("wasi:http").map_err(stopped)?;
     shared.spend_http_request().map_err(stopped)?;
     let mut trace = Trace::new(Arc::clone(&shared), request.method().to_string(), url(&request));
-    let asking = Asking { plugin, name, action, dry_run: shared.dry_run };
+    let asking = Asking { plugin, name, action };
     let route = decide(&routes, &request, &asking).map_err(|denial| deny(&shared, &mut trace, *denial))?;
     shared.allow();
     trace.exchange().connection = Some(route.connection.name.clone());
     let asked = shown(&request);
+    let request = if shared.dry_run {
+        match dry_run::look(&shared, route, request).await? {
+            Looked::Read(request) => request,
+            Looked::Write(denial) => return Err(deny(&shared, &mut trace, denial)),
+        }
+    } else {
+        request
+    };
     let answered = exchange(&shared, route, request, options, &mut trace).await;
     match answered {
         Ok((response, scrubs)) => answer(&shared, response, scrubs, options, trace),
@@ -63,7 +73,7 @@ pub(crate) async fn send(
     }
 }
 
-fn url<B>(request: &Request<B>) -> String {
+pub(super) fn url<B>(request: &Request<B>) -> String {
     let uri = request.uri();
     let authority = uri.authority().map_or("", |it| it.as_str().rsplit('@').next().unwrap_or_default());
     let path = uri.path_and_query().map_or("/", |it| it.as_str());
@@ -137,7 +147,7 @@ async fn exchange(
     }
 }
 
-fn whole(body: Bytes) -> WasiBody {
+pub(super) fn whole(body: Bytes) -> WasiBody {
     Full::new(body).map_err(|never| match never {}).boxed_unsync()
 }
 

@@ -5,8 +5,9 @@
 
 use windlass_bindings::windlass::plugin::tools::Command;
 use windlass_model::connection::{Authentication, Connection, Tool};
+use windlass_model::dry_run::is_in_form;
 use windlass_model::grant::{Denial, Missing};
-use windlass_model::manifest::Action;
+use windlass_model::manifest::{Action, ToolNeed};
 use windlass_model::name::{ActionName, PluginName};
 
 use crate::call::Access;
@@ -74,12 +75,58 @@ pub(super) fn decide<'a>(command: &Command, asking: &Asking<'a>) -> Result<Grant
     if !tool.plugins.is_empty() && !tool.plugins.contains(plugin) {
         return deny(Missing::Tool, format!("allow the plugin: `windlass tool add {tool_name} --plugin {plugin}`"));
     }
+    let connection = match role {
+        None => None,
+        Some(role) => Some(credential_of(role, tool, arguments, asking).map_err(|it| refused(asked.clone(), it))?),
+    };
+    // Last, so that what a real run would be refused for is told first.
     if *dry_run {
-        return deny(Missing::DryRun, "run the release without `--dry-run`".to_owned());
+        changes_nothing(arguments, tool, need, asking).map_err(|it| refused(asked, it))?;
     }
-    let Some(role) = role else { return Ok(Granted { tool, connection: None }) };
-    let connection = match access.connections.get(role.as_str()) {
-        Some(connection) if action.connections.contains_key(role.as_str()) => connection,
+    Ok(Granted { tool, connection })
+}
+
+fn refused(asked: String, (missing, remedy): (Missing, String)) -> Box<Denial> {
+    Box::new(Denial { asked, missing, remedy })
+}
+
+/// Both sides must have declared that a command changes nothing.
+fn changes_nothing(
+    arguments: &[String],
+    tool: &Tool,
+    need: &ToolNeed,
+    asking: &Asking<'_>,
+) -> Result<(), (Missing, String)> {
+    let name = &tool.name;
+    let form = need.dry_run.iter().find(|it| is_in_form(it, arguments));
+    let Some(form) = form else {
+        let forms = need.dry_run.iter().map(|it| format!("`{it}`")).collect::<Vec<_>>().join(", ");
+        let has = if forms.is_empty() { "it has none".to_owned() } else { format!("it has {forms}") };
+        let remedy = format!(
+            "it would be run in a form of `actions.{}.tools.{name}.dry_run` in the manifest of `{}`; {has}",
+            asking.name, asking.plugin
+        );
+        return Err((Missing::DryRun, remedy));
+    };
+    if tool.dry_run.iter().any(|it| is_in_form(it, arguments)) {
+        return Ok(());
+    }
+    let remedy = format!("if that changes nothing: `windlass tool add {name} --dry-run '{form}'`");
+    Err((Missing::DryRun, remedy))
+}
+
+/// The connection whose credential the tool is to have.
+fn credential_of<'a>(
+    role: &str,
+    tool: &Tool,
+    arguments: &[String],
+    asking: &Asking<'a>,
+) -> Result<&'a Connection, (Missing, String)> {
+    let Asking { plugin, name, action, access, .. } = asking;
+    let tool_name = &tool.name;
+    let deny = |missing: Missing, remedy: String| Err((missing, remedy));
+    let connection = match access.connections.get(role) {
+        Some(connection) if action.connections.contains_key(role) => connection,
         _ => return deny(Missing::Connection, format!("bind a connection to the role `{role}` of action `{name}`")),
     };
     let connection_name = &connection.name;
@@ -108,7 +155,7 @@ pub(super) fn decide<'a>(command: &Command, asking: &Asking<'a>) -> Result<Grant
             format!("leave `{flag}` out: the credential and the cluster are those of connection `{connection_name}`"),
         );
     }
-    Ok(Granted { tool, connection: Some(connection) })
+    Ok(connection)
 }
 
 /// The flag of an argument, if it is a refused one.
@@ -154,7 +201,10 @@ mod tests {
             "actions": {"upgrade": {
                 "description": "d", "input": {}, "output": {}, "effect": "write",
                 "connections": {"cluster": {"description": "d"}, "ci": {"description": "d"}},
-                "tools": {"helm": {"description": "d", "subcommands": ["upgrade", "status"]}}
+                "tools": {"helm": {
+                    "description": "d", "subcommands": ["upgrade", "status"],
+                    "dry_run": ["upgrade --dry-run=server", "status"]
+                }}
             }}
         });
         let manifest = Manifest::parse(manifest.to_string().as_bytes()).expect("a manifest");
@@ -185,6 +235,10 @@ mod tests {
             Ok(Some("prod".to_owned()))
         );
         assert_eq!(check(helm(), &["upgrade", "--kube-token=x"], None, false), Ok(None));
+        let mut tool = helm();
+        tool["dry_run"] = json!(["upgrade --dry-run=server"]);
+        let command = ["upgrade", "--dry-run=server", "app"];
+        assert_eq!(check(tool, &command, Some("cluster"), true), Ok(Some("prod".to_owned())));
     }
 
     #[test]
@@ -213,7 +267,17 @@ mod tests {
             ),
             (helm(), &["upgrade", "--kubeconfig", "x"], Some("cluster"), false, "leave `--kubeconfig` out"),
             (helm(), &["upgrade", "--post-renderer", "sh"], Some("cluster"), false, "leave `--post-renderer` out"),
-            (helm(), &["upgrade"], None, true, "without `--dry-run`"),
+            (helm(), &["upgrade", "app"], None, true, "it has `upgrade --dry-run=server`, `status`"),
+            (helm(), &["upgrade", "app", "--dry-run=server"], None, true, "in a form of"),
+            (
+                helm(),
+                &["upgrade", "--dry-run=server", "app"],
+                None,
+                true,
+                "add helm --dry-run 'upgrade --dry-run=server'",
+            ),
+            (with("dry_run", json!(["upgrade"])), &["upgrade", "app"], None, true, "in a form of"),
+            (with("plugins", json!(["other"])), &["upgrade"], None, true, "--plugin helm"),
         ] {
             let remedy = check(tool, arguments, role, dry_run).expect_err(expected);
             assert!(remedy.contains(expected), "{arguments:?}: {remedy}");

@@ -24,6 +24,7 @@ use wasmtime::component::Resource;
 use wasmtime_wasi::p2::DynInputStream;
 use windlass_bindings::windlass::plugin::tools;
 use windlass_model::connection::{Authentication, Connection};
+use windlass_model::grant::Missing;
 
 use self::program::Programs;
 use self::run::{Ended, Process};
@@ -81,6 +82,10 @@ async fn start(shared: &Arc<Shared>, command: tools::Command) -> wasmtime::Resul
         Ok(granted) => granted,
         Err(denial) => {
             let text = shared.scrubber().text(denial.to_string());
+            if denial.missing == Missing::DryRun {
+                let line = format!("tool {} {}", command.tool, command.arguments.join(" "));
+                shared.would(line, &command.stdin, command.stdin.len() as u64);
+            }
             shared.deny("tool-denied", *denial);
             return Ok(Err(tools::ToolError::Denied(text)));
         }

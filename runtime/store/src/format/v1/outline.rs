@@ -34,6 +34,8 @@ pub struct Outline<'a> {
     pub rehearsal: Option<bool>,
     #[n(14)]
     pub review: Option<bool>,
+    #[n(15)]
+    pub dry_run: Option<bool>,
 }
 
 #[derive(Debug, Clone, Copy, Encode, Decode)]

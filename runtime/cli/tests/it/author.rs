@@ -211,6 +211,10 @@ fn a_dry_run_and_a_credential_are_as_in_a_release() {
     let tried = Tried::new();
     let dry = tried.run(&[&INPUT[..], &["--dry-run"]].concat());
     assert_eq!(dry.code, Some(1), "{dry:?}");
+    assert!(
+        dry.stderr.contains("would POST http") && dry.stderr.contains(r#"{"priority":"normal","title":"index"}"#),
+        "{dry:?}"
+    );
     assert!(dry.stderr.contains("dry run") && tried.jobs.seen("POST /v1/jobs").is_empty(), "{dry:?}");
 
     let secret = "swordfish-1234";
@@ -230,7 +234,7 @@ fn what_cannot_be_tried_says_what_could_be() {
         (&["submitt"][..], "no action `submitt`; it has `submit`"),
         (&["--with", "{"], "`--with` gives is no JSON"),
         (&["--with", "@none.json"], "none.json cannot be read"),
-        (&["--with", "{}"], r#"--with '{"title":"…"}'"#),
+        (&["--with", "{}"], r#""title":"dry-run"}'"#),
         (&["--with", r#"{"title":"a","titel":1}"#], "titel"),
         (&["--resume", "none.json"], "none.json cannot be read"),
         (&["--connection", "job=http://a"], "no role `job`; it has `jobs`"),

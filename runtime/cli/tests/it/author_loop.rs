@@ -83,18 +83,18 @@ fn long_json(site: &Site, arguments: &[&str]) -> Value {
     serde_json::from_str(&printed).expect("JSON")
 }
 
-fn the_whole_loop(language: &str, tools: Tools) {
-    let site = Site::empty();
-    let Some(folder) = scaffolded(&site, language, tools) else { return };
+/// The plugin's folder, and what its source was before it was broken at the end.
+fn the_whole_loop(site: &Site, language: &str, tools: Tools) -> Option<(PathBuf, String)> {
+    let folder = scaffolded(site, language, tools)?;
     let plugin = folder.to_str().expect("UTF-8");
-    let (code, tested, said) = long(&site, &["plugin", "test", plugin]);
+    let (code, tested, said) = long(site, &["plugin", "test", plugin]);
     assert!(code == Some(0) && tested.contains("all tests pass"), "{tested}{said}");
-    let built = long_json(&site, &["plugin", "build", plugin]);
+    let built = long_json(site, &["plugin", "build", plugin]);
     let component = built[0]["file"].as_str().expect("a file").to_owned();
-    let checked = long_json(&site, &["plugin", "check", &component]);
+    let checked = long_json(site, &["plugin", "check", &component]);
     assert_eq!(checked[0]["findings"], json!([]), "{checked}");
     // The same source is the same component.
-    let again = long_json(&site, &["plugin", "build", plugin]);
+    let again = long_json(site, &["plugin", "build", plugin]);
     assert_eq!(again[0]["digest"], built[0]["digest"]);
 
     // Against a service that is there.
@@ -109,7 +109,7 @@ fn the_whole_loop(language: &str, tools: Tools) {
     assert_eq!(jobs.seen("DELETE /v1/jobs/j-1").len(), 1);
 
     // In a release.
-    let _ = long_json(&site, &["plugin", "install", &component]);
+    let _ = long_json(site, &["plugin", "install", &component]);
     site.good(&["connection", "add", "jobs", "--url", &base_url, "--private-network"]);
     let release = folder.join("release.yaml");
     let ran = site.json(&["run", release.to_str().expect("UTF-8")]);
@@ -130,33 +130,40 @@ fn the_whole_loop(language: &str, tools: Tools) {
     };
     assert_ne!(broken, text);
     std::fs::write(folder.join(source), broken).expect("the source");
-    let (code, tested, said) = long(&site, &["plugin", "test", plugin]);
+    let (code, tested, said) = long(site, &["plugin", "test", plugin]);
     assert!(code == Some(1) && tested.contains("tests fail"), "{tested}{said}");
+    Some((folder, text))
 }
 
 #[test]
 fn the_loop_in_rust() {
-    the_whole_loop("rust", Tools::Cargo);
+    the_whole_loop(&Site::empty(), "rust", Tools::Cargo);
 }
 
 #[test]
 fn the_loop_in_javascript() {
-    the_whole_loop("js", Tools::NodeModules);
+    the_whole_loop(&Site::empty(), "js", Tools::NodeModules);
 }
 
 #[test]
 fn the_loop_in_python() {
-    the_whole_loop("python", Tools::Environment);
+    let site = Site::empty();
+    let Some((folder, source)) = the_whole_loop(&site, "python", Tools::Environment) else { return };
+    // What is installed on the machine is none of the plugin's, and a failure is told in Python's words alone.
+    std::fs::write(folder.join("src/plugin.py"), format!("import pip\n{source}")).expect("the source");
+    let (code, _, said) = long(&site, &["plugin", "build", folder.to_str().expect("UTF-8")]);
+    assert!(code == Some(2) && said.contains("No module named 'pip'"), "{said}");
+    assert!(!said.to_lowercase().contains("stack backtrace"), "{said}");
 }
 
 #[test]
 fn the_loop_in_c() {
-    the_whole_loop("c", Tools::Environment);
+    the_whole_loop(&Site::empty(), "c", Tools::Environment);
 }
 
 #[test]
 fn the_loop_in_go() {
-    the_whole_loop("go", Tools::Environment);
+    the_whole_loop(&Site::empty(), "go", Tools::Environment);
 }
 
 #[test]

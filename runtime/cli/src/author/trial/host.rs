@@ -65,6 +65,12 @@ pub(crate) enum Happening {
         topic: String,
         url: Option<String>,
     },
+    /// What a dry run stopped.
+    Stopped {
+        what: String,
+        body: String,
+        body_bytes: u64,
+    },
     Suspended(Waiting),
     Done {
         output: Value,
@@ -155,6 +161,11 @@ pub(crate) fn line(happening: &Happening) -> String {
         Happening::CallbackMade { topic, url } => {
             let where_to = url.as_deref().unwrap_or("no address; `--callbacks` gives one");
             format!("  {} {topic}: {where_to}", styled(DIM, "callback"))
+        }
+        Happening::Stopped { what, body, body_bytes } => {
+            let body =
+                if body.is_empty() { String::new() } else { format!("\n    {} ({body_bytes} bytes)", cut(body)) };
+            format!("  {} {what}{body}", styled(WAIT, "would"))
         }
         Happening::Suspended(Waiting { status, wakes, state, .. }) => format!(
             "{} {status}; wakes {}\n  {} {}",

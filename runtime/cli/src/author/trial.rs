@@ -150,7 +150,7 @@ impl Trial {
             kind,
         };
         let report = self.sandbox.call(&self.plugin, request).await;
-        host.into_session(session);
+        host.hand_over(session);
         report
     }
 

@@ -163,13 +163,21 @@ fn what_is_suspended_is_kept_and_another_command_goes_on_and_rolls_back() {
     let view = tried.json(&[&INPUT[..], &["--no-wait", "--save", "step.json"]].concat());
     assert_eq!((&view["ended"], &view["session"]["checkpoints"]["job"]), (&json!("suspended"), &json!("\"j-1\"")));
     assert_eq!(view["session"]["waiting"]["wakes"], json!(["after 2s"]));
+    // Another attempt finds what was recorded, and so does a rollback of what never ended.
+    std::fs::copy(tried.site.path("step.json"), tried.site.path("cut-off.json")).expect("a copy");
+    let view = tried.json(&["--resume", "cut-off.json", "--rollback"]);
+    assert_eq!(
+        (&view["output"], &happened(&view, "checkpoint")[0]["earlier"]),
+        (&json!({ "withdrawn": true }), &json!(true))
+    );
+    tried.json(&[&INPUT[..], &["--no-wait", "--save", "step.json"]].concat());
     tried.jobs.will_be("j-1", json!({ "state": "done", "artifact": "a", "seconds": 4 }));
     let view = tried.json(&["--resume", "step.json", "--save", "step.json"]);
     assert_eq!((&view["ended"], &view["output"]["seconds"]), (&json!("done"), &json!(4)));
     assert_eq!(happened(&view, "called")[0]["function"], "resume, by its timer");
     let view = tried.json(&["--resume", "step.json", "--rollback"]);
     assert_eq!(view["output"], json!({ "withdrawn": true }), "{view}");
-    assert_eq!(tried.jobs.seen("DELETE /v1/jobs/j-1").len(), 1);
+    assert_eq!(tried.jobs.seen("DELETE /v1/jobs/j-1").len(), 2);
     // The keys of both operations differ, and the first is what `find` looks for.
     let view = tried.json(&["--resume", "step.json", "--find"]);
     assert_eq!(view["ended"], "not_found");

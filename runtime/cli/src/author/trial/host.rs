@@ -216,7 +216,7 @@ impl TrialHost {
     }
 
     /// Hands over what is remembered now.
-    pub(super) fn into_session(&self, session: &mut Session) {
+    pub(super) fn hand_over(&self, session: &mut Session) {
         let Remembered { checkpoints, topics } = &*lock(&self.remembered);
         session.checkpoints = checkpoints.clone();
         session.topics = topics.clone();

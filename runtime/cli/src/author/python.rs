@@ -95,11 +95,23 @@ pub(super) async fn build(folder: &Path, out: &Path, sandbox: &Sandbox, output: 
         .env("VIRTUAL_ENV", &environment)
         .envs([("RUST_BACKTRACE", "0"), ("RUST_LIB_BACKTRACE", "0")])
         .current_dir(work);
-    tools::run(&mut componentizing, &missing).await?;
+    tools::run(&mut componentizing, &missing).await.map_err(|error| in_the_plugin_s_words(&error))?;
     let bytes = std::fs::read(&component).with_context(|| format!("{} cannot be read", component.display()))?;
     let built = finish(Language::Python, &module, &bytes, out, sandbox).await?;
     kept::remember(&built, input)?;
     Ok(built)
+}
+
+/// The plugin's own traceback, without that of the tool in which it came up.
+fn in_the_plugin_s_words(error: &anyhow::Error) -> anyhow::Error {
+    let said = error.to_string();
+    match said.split_once("AssertionError: Traceback") {
+        Some((_, own)) => {
+            let own = own.split("\n\nCaused by:").next().unwrap_or(own);
+            anyhow::anyhow!("the plugin's module fails when it is imported:\nTraceback{}", own.trim_end())
+        }
+        None => anyhow::anyhow!(said),
+    }
 }
 
 fn missing(folder: &Path) -> String {
@@ -216,6 +228,15 @@ mod tests {
             modules.iter().map(|(name, bytes)| (name.as_str(), bytes.as_slice())).collect();
         assert_eq!(modules, [("jobs.py", &b"own"[..]), ("windlass_sdk/__init__.py", b"sdk")]);
         assert_eq!(std::fs::read(to.join("windlass_sdk/__init__.py")).expect("it was copied"), b"sdk");
+    }
+
+    #[test]
+    fn a_plugin_s_failure_is_told_without_the_tool_s() {
+        let said = "componentize-py failed (exit status: 1):\nTraceback (most recent call last):\n  File \"componentize-py\"\nAssertionError: Traceback (most recent call last):\n  File \"/0/plugin.py\"\nTypeError: no\n\n\nCaused by:\n    TypeError: no";
+        let told = in_the_plugin_s_words(&anyhow::anyhow!(said)).to_string();
+        assert!(told.contains("plugin.py") && told.ends_with("TypeError: no"), "{told}");
+        assert!(!told.contains("componentize-py") && !told.contains("Caused by"), "{told}");
+        assert_eq!(in_the_plugin_s_words(&anyhow::anyhow!("other")).to_string(), "other");
     }
 
     #[test]

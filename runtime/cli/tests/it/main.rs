@@ -6,6 +6,7 @@
 mod alerts;
 mod artifact;
 mod author;
+mod author_loop;
 mod backup;
 mod breaker;
 mod callback;

@@ -17,6 +17,7 @@ use futures::future::BoxFuture;
 use serde_json::json;
 use windlass_model::connection::Connection;
 use windlass_model::event::Operation;
+use windlass_sandbox::cassette::Tape;
 use windlass_sandbox::measure::instantiate_call_drop;
 use windlass_sandbox::{
     Access, CallKind, CallRequest, Callback, Exchange, LogLine, Plugin, Sandbox, SandboxOptions, StepHost,
@@ -80,6 +81,7 @@ fn request() -> CallRequest {
         idempotency_key: "0123456789abcdef0123456789abcdef".to_owned(),
         deadline: None,
         dry_run: false,
+        tape: Tape::Off,
         input: Arc::new(json!({ "title": "index" })),
         output: None,
         context: Vec::new(),

@@ -17,6 +17,7 @@
 
 mod call;
 pub mod capability;
+pub mod cassette;
 mod component;
 mod engine;
 mod host;

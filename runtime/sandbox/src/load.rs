@@ -131,6 +131,7 @@ pub(crate) async fn describe(sandbox: &Arc<Inner>, linked: &Linked) -> Result<St
         EffectiveLimits::DEFAULT,
         None,
         false,
+        crate::cassette::Deck::None,
     ));
     let manifest = until_the_end(&shared, async {
         let mut store = open_store(&shared);
@@ -214,5 +215,6 @@ pub(crate) fn store_for_tests() -> wasmtime::Store<CallState> {
         EffectiveLimits::DEFAULT,
         None,
         false,
+        crate::cassette::Deck::None,
     )))
 }

@@ -14,6 +14,7 @@ use windlass_model::graph::StepIndex;
 use windlass_model::name::ActionName;
 use windlass_model::plan::{Pin, Runs};
 use windlass_model::workflow::Step;
+use windlass_sandbox::cassette::Tape;
 use windlass_sandbox::{Access, CallKind, CallOutcome, CallRequest, Plugin, WakeUp};
 
 use crate::components::{ComponentCall, Components};
@@ -152,6 +153,7 @@ pub(crate) fn make_call(
             context,
             access: Arc::new(access),
             host: Arc::new(host),
+            tape: Tape::Off,
         };
         let report = sandbox.call(&plugin, request).await;
         let result = match &dry_run {

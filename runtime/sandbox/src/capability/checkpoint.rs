@@ -4,6 +4,7 @@ use wasmtime::component::Resource;
 use windlass_bindings::windlass::plugin::{callbacks, checkpoint};
 use windlass_model::failure::{FailureClass, StepError};
 
+use crate::cassette::{Content, Exchanged};
 use crate::state::CallState;
 use crate::stop::broken;
 
@@ -33,6 +34,9 @@ impl checkpoint::Host for CallState {
             return Err(self.shared.stop(broken("checkpoint-refused", message)).into());
         }
         if let Some(value) = self.shared.host.checkpoint(&name) {
+            if let Some(recorder) = self.shared.recorder() {
+                recorder.other(Exchanged::Known { checkpoint: name, value: Content::of(&value) });
+            }
             return Ok(checkpoint::Begun::Recorded(value));
         }
         if self.table.iter_mut().filter(|it| it.is::<Part>()).count() >= SLOTS_MAX {
@@ -54,6 +58,9 @@ impl checkpoint::HostSlot for CallState {
         if self.shared.scrubber().finds(&value) {
             let message = format!("the answer of checkpoint `{name}` holds a credential, which must not be kept");
             return Err(self.shared.stop(broken("credential-in-checkpoint", message)).into());
+        }
+        if let Some(recorder) = self.shared.recorder() {
+            recorder.other(Exchanged::Checkpoint { checkpoint: name.clone(), value: Content::of(&value) });
         }
         self.shared.host.record_checkpoint(name, value).await.map_err(|why| {
             let message = format!("a checkpoint could not be recorded: {why}");
@@ -79,7 +86,14 @@ impl callbacks::Host for CallState {
             return Err(self.shared.stop(broken("callbacks-limit", message)).into());
         }
         match self.shared.host.create_callback().await {
-            Ok(callback) => Ok(callbacks::Callback { topic: callback.topic, url: callback.url }),
+            Ok(callback) => {
+                if let Some(recorder) = self.shared.recorder() {
+                    let hide = |text: &String| self.shared.host.hide(text.clone());
+                    let url = callback.url.as_ref().map(hide);
+                    recorder.other(Exchanged::Callback { topic: hide(&callback.topic), url });
+                }
+                Ok(callbacks::Callback { topic: callback.topic, url: callback.url })
+            }
             Err(why) => {
                 let message = format!("a callback could not be made: {why}");
                 Err(self.shared.stop(StepError::host(FailureClass::Transient, "callback-not-made", message)).into())

@@ -1,6 +1,7 @@
 //! The sandbox against a plugin that does everything it must not.
 
 mod cache;
+mod cassette;
 mod contract;
 mod credentials;
 mod dry_run;

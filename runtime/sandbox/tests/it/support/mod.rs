@@ -11,6 +11,7 @@ use serde_json::{Value, json};
 use tokio::sync::OnceCell;
 use windlass_model::connection::{Connection, SecretReference, Tool};
 use windlass_model::event::Operation;
+use windlass_sandbox::cassette::Tape;
 use windlass_sandbox::{
     Access, CallKind, CallOutcome, CallReport, CallRequest, Plugin, Sandbox, SandboxOptions, Secret, SecretError,
     SecretSource,
@@ -69,6 +70,7 @@ pub(crate) struct Given {
     pub(crate) output: Option<Value>,
     pub(crate) dry_run: bool,
     pub(crate) access: Access,
+    pub(crate) tape: Tape,
     pub(crate) host: Arc<Recorder>,
 }
 
@@ -82,6 +84,7 @@ impl Default for Given {
             output: None,
             dry_run: false,
             access: Access::default(),
+            tape: Tape::Off,
             host: Arc::default(),
         }
     }
@@ -103,6 +106,7 @@ pub(crate) fn request(action: &str, given: Given) -> CallRequest {
         context: vec![("tenant".to_owned(), "acme".to_owned())],
         access: Arc::new(given.access),
         host: given.host,
+        tape: given.tape,
     }
 }
 

@@ -101,6 +101,7 @@ async fn make(shared: Arc<Shared>, call: ComponentCall) -> Result<CallResult, St
     }
     shared.land_call(number, fate.comes_to_nothing);
     drop(airborne);
+    shared.will_answer(&call, &answer);
     if fate.twice {
         // An answer cannot come twice here; but a part that it has done can come after it.
         shared.count("call: a checkpoint came after its end");

@@ -9,6 +9,7 @@ pub const EXPECTED: &[&str] = &[
     "attempt: the host panicked",
     "attempt: timed out",
     "breaker: a call was held",
+    "breaker: a failure was recorded, and it had opened",
     "breaker: a held call was let through",
     "breaker: a connection was probed",
     "breaker: closed by somebody",

@@ -7,6 +7,7 @@
 //! **Invariant:** nothing here asks the machine for the time or for chance; the order of nothing depends on addresses
 //! or on other threads.
 
+mod breaking;
 mod calls;
 mod clock;
 pub mod expected;

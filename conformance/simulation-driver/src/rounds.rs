@@ -92,7 +92,8 @@ fn parked(release: &Release, until: Option<Timestamp>, wall: Timestamp, quiet: u
     let in_time = match (release.wake_at(), until) {
         (None, _) => true,
         (Some(_), None) => false,
-        (Some(at), Some(until)) => until <= at || until.since(at).0 <= RETRY_PATIENCE || soon,
+        // What waited for a store that failed waits longer where the clock was set back meanwhile.
+        (Some(at), Some(until)) => until <= at || until.since(at).0 <= RETRY_PATIENCE || soon || quiet == 0,
     };
     ensure(in_time, "what is parked is woken in time", || {
         format!("{id} is to wake at {:?}, and parked until {until:?}", release.wake_at())

@@ -118,6 +118,7 @@ fn lives(shared: &Arc<Shared>, place: &Place, to_begin: ToBegin) -> Result<(), V
         let runtime = runtime.map_err(|it| Violation { rule: "a process starts", what: it.to_string() })?;
         {
             let mut state = shared.state();
+            state.failed.clear();
             state.dead = state.violation.is_some();
             let most = state.profile.life;
             let ends = state.profile.crashes && !state.healed;

@@ -210,6 +210,7 @@ impl State {
         let Some(seen) = self.releases.get_mut(&append.release) else { return Ok(()) };
         seen.read(append, now)?;
         self.has_place(&append.release, &append.record)?;
+        self.has_opened(disk, &append.release, &append.record)?;
         let Some(seen) = self.releases.get_mut(&append.release) else { return Ok(()) };
         if seen.release.outcome().is_none() {
             return Ok(());

@@ -16,6 +16,7 @@ use windlass_simulation::dice::Dice;
 use windlass_simulation::violation::Violation;
 use windlass_store::{Append, MemoryStore};
 
+use crate::breaking::Failed;
 use crate::clock::Clock;
 use crate::profile::Profile;
 use crate::seen::Seen;
@@ -61,6 +62,7 @@ pub(crate) struct State {
     /// Appends on their way to the disk, in their order.
     pub(crate) on_the_way: BTreeMap<u64, Append>,
     pub(crate) flights: BTreeMap<u64, crate::calls::Flight>,
+    pub(crate) failed: Failed,
     pub(crate) number: u64,
     /// When something last happened after which things take a while: in milliseconds that have passed.
     pub(crate) troubled_at: u64,
@@ -90,6 +92,7 @@ impl Shared {
             plans: BTreeMap::new(),
             on_the_way: BTreeMap::new(),
             flights: BTreeMap::new(),
+            failed: Failed::default(),
             number: 0,
             troubled_at: 0,
             tripped: None,

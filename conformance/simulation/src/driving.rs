@@ -192,6 +192,7 @@ impl Simulation {
                 | Rejected::NoReview
                 | Rejected::NoCause
                 | Rejected::AlertRepeated
+                | Rejected::TooManyCheckpoints
                 | Rejected::UnknownStep { .. } => "input: refused",
             });
         }

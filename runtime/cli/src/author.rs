@@ -7,6 +7,7 @@
 //! installs the version which Windlass is tested with.
 
 mod c;
+pub(crate) mod check;
 mod contract;
 mod core_module;
 mod go;
@@ -15,6 +16,7 @@ mod kept;
 mod python;
 mod rust;
 mod tools;
+pub(crate) mod trial;
 
 use std::path::{Path, PathBuf};
 
@@ -22,6 +24,7 @@ use anyhow::Context;
 use serde::Serialize;
 use windlass_model::digest::Digest;
 use windlass_model::manifest::Manifest;
+use windlass_model::review::{Severity, review};
 use windlass_sandbox::Sandbox;
 
 use crate::output::Output;
@@ -132,6 +135,12 @@ async fn finish(
 ) -> anyhow::Result<Built> {
     let json = sandbox.describe(component).await.with_context(|| format!("{name} cannot say what it is"))?;
     let manifest = Manifest::parse(json.as_bytes()).with_context(|| name.to_owned())?;
+    let wrong: Vec<String> = review(&manifest)
+        .into_iter()
+        .filter(|it| it.severity == Severity::Problem)
+        .map(|it| format!("{}: {}", it.place, it.message))
+        .collect();
+    anyhow::ensure!(wrong.is_empty(), "{name} can never work as it is written: {}", wrong.join("; "));
     let bytes = windlass_sandbox::embed_manifest(component, &json).with_context(|| name.to_owned())?;
     std::fs::create_dir_all(out).with_context(|| format!("{} cannot be made", out.display()))?;
     let file = out.join(format!("{}-{}.wasm", manifest.name, manifest.version));

@@ -246,6 +246,7 @@ impl Release {
         run.callbacks.take(event);
         self.note_made_up(index, event);
         let run = &mut self.steps[index.as_usize()];
+        run.count(event);
         if !run.may_be_called_back() {
             run.callbacks.clear();
         }

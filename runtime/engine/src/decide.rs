@@ -146,8 +146,13 @@ impl Release {
             }
             Ok(CallResult::Suspended(suspension)) => {
                 let event = suspended(step, suspension, now);
-                self.record(&mut events, event, now);
-                self.wake_by_kept(&mut events, call.step, now, dice);
+                match self.steps[call.step.as_usize()].suspended_too_much(&event) {
+                    Some(error) => self.fail(&mut events, call.step, error, now, dice),
+                    None => {
+                        self.record(&mut events, event, now);
+                        self.wake_by_kept(&mut events, call.step, now, dice);
+                    }
+                }
             }
             Ok(CallResult::WouldDo { output, dry_run }) if self.is_dry_run() => {
                 self.tell_dry_run(&mut events, call.step, *dry_run, now);
@@ -184,6 +189,7 @@ impl Release {
         now: Timestamp,
     ) -> Result<Vec<Event>, Rejected> {
         self.activity(call)?;
+        self.steps[call.step.as_usize()].has_room_for_checkpoint(&name, &value)?;
         let mut events = Vec::new();
         let step = self.name_of(call.step);
         self.record(&mut events, Event::CheckpointRecorded { step, name, value }, now);

@@ -383,6 +383,13 @@ pub enum Rejected {
         crate::callback::KEPT_PER_RELEASE_MAX
     )]
     TooManyCallbacks,
+    /// There is no room to remember it.
+    #[error(
+        "a step remembers at most {} parts of {} bytes together",
+        crate::bounds::CHECKPOINTS_MAX,
+        crate::bounds::CHECKPOINT_BYTES_MAX
+    )]
+    TooManyCheckpoints,
 }
 
 fn used_by(step: &StepName, users: &[String]) -> String {

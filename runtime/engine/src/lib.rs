@@ -15,6 +15,7 @@
 mod alert;
 mod apply;
 mod approval;
+mod bounds;
 mod breaker;
 mod callback;
 mod deadline;
@@ -38,6 +39,7 @@ mod wait;
 
 pub use alert::{ALERTS_MAX, TakenAlert};
 pub use apply::IllegalEvent;
+pub use bounds::{CHECKPOINT_BYTES_MAX, CHECKPOINTS_MAX, SUSPENDED_BYTES_MAX};
 pub use breaker::{
     Admission, Breaker, BreakerPhase, CHANGES_KEPT, Change, Opening, Probe, SAMPLES_KEPT, Sample, Snapshot,
 };

@@ -45,6 +45,8 @@ pub struct StepRun {
     pub(crate) attempts_before: u32,
     /// What it was called back with, while an operation is in progress.
     pub(crate) callbacks: Callbacks,
+    /// What the suspensions of its attempt have put into the journal.
+    pub(crate) suspended_bytes: u64,
     /// Whether its attempt is over its time and about to be stopped.
     pub(crate) timing_out: bool,
     /// How many attempts to cancel were made, so that no two have one id.
@@ -236,6 +238,7 @@ impl StepRun {
             stood: false,
             attempts_before: 0,
             callbacks: Callbacks::default(),
+            suspended_bytes: 0,
             timing_out: false,
             cancels: 0,
             dry: None,

@@ -9,6 +9,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::name::{ActionName, PluginName, RoleName, ToolName};
+use crate::schema_cost;
 
 /// A plugin's description of itself.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -137,6 +138,11 @@ macro_rules! limits {
                 *self == Self::default()
             }
 
+            /// Every limit by name, with what is given and with `others`' value of it.
+            pub fn named(&self, others: &EffectiveLimits) -> Vec<(&'static str, Option<u64>, u64)> {
+                vec![$((stringify!($field), self.$field, others.$field),)*]
+            }
+
             /// The limits in force: what is given, else the default, at most the operator's bound.
             pub fn effective(&self, bound: &EffectiveLimits) -> EffectiveLimits {
                 EffectiveLimits { $($field: self.$field.unwrap_or(EffectiveLimits::DEFAULT.$field).min(bound.$field),)* }
@@ -188,6 +194,9 @@ limits! {
 #[error("the manifest is not acceptable: {}", .0.join("; "))]
 pub struct InvalidManifest(pub Vec<String>);
 
+/// The largest manifest.
+pub const MANIFEST_BYTES_MAX: usize = 1024 * 1024;
+
 /// The contract version this host speaks.
 pub const CONTRACT: &str = "0.1";
 
@@ -206,6 +215,12 @@ impl Manifest {
 
     /// Reads and checks a manifest; all problems at once.
     pub fn parse(json: &[u8]) -> Result<Self, InvalidManifest> {
+        if json.len() > MANIFEST_BYTES_MAX {
+            return Err(InvalidManifest(vec![format!(
+                "it has {} bytes; {MANIFEST_BYTES_MAX} are the most",
+                json.len()
+            )]));
+        }
         let manifest: Self = serde_json::from_slice(json).map_err(|error| InvalidManifest(vec![error.to_string()]))?;
         let mut problems = Vec::new();
         if manifest.contract != CONTRACT {
@@ -259,18 +274,32 @@ impl Action {
     }
 }
 
-/// Compiles a JSON Schema without ever fetching a reference.
+/// Compiles a JSON Schema without ever fetching a reference. One that could take for ever to check is refused, see
+/// [`schema_cost`].
 pub fn compile_schema(schema: &serde_json::Value) -> Result<jsonschema::Validator, String> {
+    schema_cost::cost(schema)?;
     jsonschema::options().with_draft(jsonschema::Draft::Draft202012).build(schema).map_err(|error| error.to_string())
 }
 
-/// Every way in which `value` breaks `schema`, each with its place: `/parameters/VERSION: …`.
+/// Ways in which a value breaks a schema that are told.
+pub const SCHEMA_PROBLEMS_MAX: usize = 100;
+
+/// What of one is told: it repeats what it is about.
+const SCHEMA_PROBLEM_CHARS_MAX: usize = 500;
+
+/// In which ways `value` breaks `schema`, each with its place: `/parameters/VERSION: …`. The first
+/// [`SCHEMA_PROBLEMS_MAX`], and none longer than a person reads.
 pub fn schema_problems(schema: &jsonschema::Validator, value: &serde_json::Value) -> Vec<String> {
     schema
         .iter_errors(value)
+        .take(SCHEMA_PROBLEMS_MAX)
         .map(|error| {
             let place = error.instance_path().to_string();
-            if place.is_empty() { error.to_string() } else { format!("`{place}`: {error}") }
+            let said = if place.is_empty() { error.to_string() } else { format!("`{place}`: {error}") };
+            match said.char_indices().nth(SCHEMA_PROBLEM_CHARS_MAX) {
+                Some((end, _)) => format!("{} …", &said[..end]),
+                None => said,
+            }
         })
         .collect()
 }

@@ -10,6 +10,9 @@ use windlass_model::manifest::{InvalidManifest, Manifest};
 /// The custom section that holds a component's manifest.
 pub const MANIFEST_SECTION: &str = "windlass:manifest";
 
+/// The largest component. Whole interpreters have 20 to 40 MB.
+pub(crate) const COMPONENT_BYTES_MAX: usize = 128 * 1024 * 1024;
+
 const CUSTOM_SECTION: u8 = 0;
 const PREAMBLE_BYTES: usize = 8;
 
@@ -34,6 +37,9 @@ pub enum ComponentError {
     /// Sections that do not add up.
     #[error("the component is cut off or damaged at byte {0}")]
     Damaged(usize),
+    /// It would take the host too long to compile.
+    #[error("the component has {0} bytes; {COMPONENT_BYTES_MAX} are the most")]
+    TooLarge(usize),
     /// No manifest is embedded.
     #[error("the component has no section `{MANIFEST_SECTION}`: `windlass plugin build` embeds it")]
     NoManifest,
@@ -58,15 +64,21 @@ pub(crate) fn manifest_section(component: &[u8]) -> Result<Option<&[u8]>, Compon
     Ok(None)
 }
 
-/// The component with `manifest` embedded in place of any earlier one.
-pub fn embed_manifest(component: &[u8], manifest: &str) -> Result<Vec<u8>, ComponentError> {
-    let mut embedded = component.get(..PREAMBLE_BYTES).ok_or(ComponentError::NoWebAssembly)?.to_vec();
+/// The component without an embedded manifest.
+pub(crate) fn without_manifest(component: &[u8]) -> Result<Vec<u8>, ComponentError> {
+    let mut without = component.get(..PREAMBLE_BYTES).ok_or(ComponentError::NoWebAssembly)?.to_vec();
     for section in sections(component)? {
         let section = section?;
         if section.manifest.is_none() {
-            embedded.extend_from_slice(section.whole);
+            without.extend_from_slice(section.whole);
         }
     }
+    Ok(without)
+}
+
+/// The component with `manifest` embedded in place of any earlier one.
+pub fn embed_manifest(component: &[u8], manifest: &str) -> Result<Vec<u8>, ComponentError> {
+    let mut embedded = without_manifest(component)?;
     let mut content = Vec::with_capacity(MANIFEST_SECTION.len() + manifest.len() + 1);
     write_u32(&mut content, MANIFEST_SECTION.len());
     content.extend_from_slice(MANIFEST_SECTION.as_bytes());
@@ -84,6 +96,9 @@ struct Section<'a> {
 
 fn sections(component: &[u8]) -> Result<impl Iterator<Item = Result<Section<'_>, ComponentError>>, ComponentError> {
     match component.get(..PREAMBLE_BYTES) {
+        Some(b"\0asm\x0d\0\x01\0") if component.len() > COMPONENT_BYTES_MAX => {
+            return Err(ComponentError::TooLarge(component.len()));
+        }
         Some(b"\0asm\x0d\0\x01\0") => {}
         Some(b"\0asm\x01\0\0\0") => return Err(ComponentError::CoreModule),
         _ => return Err(ComponentError::NoWebAssembly),

@@ -82,13 +82,20 @@ fn config(allocation: Allocation, instances_max: u32, cache_dir: Option<&Path>) 
     Ok(config)
 }
 
+/// Core instances of one component: the modules that its compiler put together.
+pub(crate) const INSTANCES_MAX: usize = 64;
+
+/// Memories of one component; each takes what an instance of another component takes of the pool.
+pub(crate) const MEMORIES_MAX: u32 = 16;
+
 /// Tables in the pool per instance; [`crate::plugin::Plugin`] counts one with more as several.
 pub(crate) const TABLES_PER_INSTANCE: u32 = 4;
 
 fn pool(instances_max: u32) -> PoolingAllocationConfig {
     let mut pool = PoolingAllocationConfig::new();
     pool.total_component_instances(instances_max)
-        .total_core_instances(instances_max.saturating_mul(16))
+        .total_core_instances(instances_max.saturating_mul(INSTANCES_MAX as u32))
+        .max_core_instances_per_component(INSTANCES_MAX as u32)
         .total_memories(instances_max)
         .total_tables(instances_max.saturating_mul(TABLES_PER_INSTANCE))
         .total_stacks(instances_max)

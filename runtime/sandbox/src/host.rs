@@ -67,6 +67,25 @@ pub struct Exchange {
     pub error: Option<String>,
 }
 
+/// Something that a plugin asked of the host and that leaves no other mark on a [`StepHost`], credentials removed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum HostCall {
+    /// It looked at what is bound to a role.
+    Connection {
+        /// The role.
+        role: String,
+        /// What is bound to it.
+        connection: Option<ConnectionName>,
+    },
+    /// It asked for a native tool to be run; whether that is granted is not told.
+    Tool {
+        /// The tool.
+        tool: String,
+        /// Its arguments.
+        arguments: Vec<String>,
+    },
+}
+
 /// An address that wakes a suspended step.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Callback {
@@ -103,4 +122,6 @@ pub trait StepHost: Send + Sync {
     fn hide(&self, text: String) -> String {
         text
     }
+    /// Takes what else the plugin asked for; for whoever watches each call, so most do nothing.
+    fn host_call(&self, _call: HostCall) {}
 }

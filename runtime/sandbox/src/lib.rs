@@ -15,6 +15,7 @@
 //! answer that the guest sees.
 //! **Invariant:** an instance serves one call.
 
+mod anatomy;
 mod call;
 pub mod capability;
 pub mod cassette;
@@ -33,11 +34,12 @@ mod state;
 mod stdio;
 mod stop;
 
+pub use anatomy::{Anatomy, anatomy};
 pub use call::{Access, CallKind, CallReport, CallRequest, Usage};
 pub use capability::http::Probe;
 pub use component::{ComponentError, Inspection, MANIFEST_SECTION, embed_manifest, inspect};
 pub use engine::Allocation;
-pub use host::{Callback, Exchange, LogLevel, LogLine, LogSource, StepHost};
+pub use host::{Callback, Exchange, HostCall, LogLevel, LogLine, LogSource, StepHost};
 pub use load::PrepareError;
 pub use outcome::{CallOutcome, WAKE_DELAY_MIN, WakeUp};
 pub use plugin::Plugin;

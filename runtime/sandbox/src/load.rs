@@ -11,11 +11,11 @@ use windlass_bindings::PluginPre;
 use windlass_bindings::windlass::plugin;
 use windlass_model::digest::Digest;
 use windlass_model::failure::StepError;
-use windlass_model::manifest::{EffectiveLimits, InvalidManifest, Manifest};
+use windlass_model::manifest::{InvalidManifest, Limits, Manifest};
 
 use crate::call::{Access, open_store, until_the_end};
 use crate::component::{self, ComponentError};
-use crate::engine::TABLES_PER_INSTANCE;
+use crate::engine::{MEMORIES_MAX, TABLES_PER_INSTANCE};
 use crate::host::{Callback, Exchange, LogLine, StepHost};
 use crate::outcome;
 use crate::plugin::{Plugin, ReadyAction};
@@ -49,8 +49,8 @@ pub enum PrepareError {
         "the embedded manifest is not what the component's function `manifest` gives{0}: build it again with `windlass plugin build`"
     )]
     ManifestDiffers(String),
-    /// It needs more of the pools than there is.
-    #[error("the component has {what}, more than this host has room for")]
+    /// It needs more of the pools than one may have.
+    #[error("the component has {what}, which is more than one plugin may take of this host")]
     TooLarge {
         /// What it has.
         what: String,
@@ -61,6 +61,7 @@ pub(crate) fn linker(engine: &Engine) -> wasmtime::Result<Linker<CallState>> {
     let mut linker = Linker::new(engine);
     wasmtime_wasi::p2::add_to_linker_async(&mut linker)?;
     wasmtime_wasi_http::p2::add_only_http_to_linker_async(&mut linker)?;
+    crate::capability::http::request::bound(&mut linker)?;
     plugin::log::add_to_linker::<_, HasSelf<_>>(&mut linker, |state: &mut CallState| state)?;
     plugin::progress::add_to_linker::<_, HasSelf<_>>(&mut linker, |state: &mut CallState| state)?;
     plugin::connections::add_to_linker::<_, HasSelf<_>>(&mut linker, |state: &mut CallState| state)?;
@@ -79,31 +80,45 @@ pub(crate) struct Linked {
 /// Compiles and links; takes up to seconds where the cache has nothing.
 pub(crate) fn link(sandbox: &Inner, bytes: &[u8]) -> Result<Linked, PrepareError> {
     // Also refuses core modules and texts, which wasmtime would take or explain badly.
-    component::manifest_section(bytes)?;
-    let component = Component::from_binary(&sandbox.engine, bytes)
-        .map_err(|error| PrepareError::Invalid(error.root_cause().to_string()))?;
-    let unknown: Vec<String> = component
-        .component_type()
-        .imports(&sandbox.engine)
-        .map(|(name, _)| name.to_owned())
-        .filter(|name| !is_known_import(name))
-        .collect();
-    if !unknown.is_empty() {
-        return Err(PrepareError::UnknownImports(unknown));
+    // Without its manifest it is the same code, compiled once: `describe` sees it before, `prepare` after embedding.
+    let bytes = component::without_manifest(bytes)?;
+    let component = Component::from_binary(&sandbox.engine, &bytes)
+        .map_err(|error| PrepareError::Invalid(cut(&error.root_cause().to_string())))?;
+    let of_component = component.component_type();
+    let mut unknown = of_component.imports(&sandbox.engine).map(|(name, _)| name).filter(|it| !is_known_import(it));
+    let mut named: Vec<String> = unknown.by_ref().take(UNKNOWN_IMPORTS_TOLD_MAX).map(cut).collect();
+    if !named.is_empty() {
+        named.extend(Some(unknown.count()).filter(|it| *it > 0).map(|more| format!("and {more} more")));
+        return Err(PrepareError::UnknownImports(named));
     }
     let contract = |error: wasmtime::Error| {
         let said: Vec<String> = error.chain().map(ToString::to_string).collect();
-        PrepareError::Contract(said.join(": "))
+        PrepareError::Contract(cut(&said.join(": ")))
     };
     let pre = sandbox.linker.instantiate_pre(&component).map_err(contract)?;
     let pre = PluginPre::new(pre).map_err(contract)?;
     let weight = component
         .resources_required()
         .map_or(1, |it| it.num_memories.max(it.num_tables.div_ceil(TABLES_PER_INSTANCE)).max(1));
-    if weight > sandbox.instances_max {
-        return Err(PrepareError::TooLarge { what: format!("memories and tables for {weight} instances") });
+    let weight_max = MEMORIES_MAX.min(sandbox.instances_max);
+    if weight > weight_max {
+        let tables = weight_max * TABLES_PER_INSTANCE;
+        return Err(PrepareError::TooLarge { what: format!("more than {weight_max} memories or {tables} tables") });
     }
     Ok(Linked { pre, weight })
+}
+
+/// Imports that a message names.
+const UNKNOWN_IMPORTS_TOLD_MAX: usize = 20;
+
+/// What of a component's own words a message repeats.
+const WORDS_CHARS_MAX: usize = 400;
+
+fn cut(text: &str) -> String {
+    match text.char_indices().nth(WORDS_CHARS_MAX) {
+        Some((end, _)) => format!("{}…", &text[..end]),
+        None => text.to_owned(),
+    }
 }
 
 fn is_known_import(name: &str) -> bool {
@@ -128,7 +143,7 @@ pub(crate) async fn describe(sandbox: &Arc<Inner>, linked: &Linked) -> Result<St
         Arc::clone(sandbox),
         Arc::new(Nobody),
         Arc::new(Access::default()),
-        EffectiveLimits::DEFAULT,
+        Limits::default().effective(&sandbox.bound),
         None,
         false,
         crate::cassette::Deck::None,
@@ -212,7 +227,7 @@ pub(crate) fn store_for_tests() -> wasmtime::Store<CallState> {
         sandbox.inner(),
         Arc::new(Nobody),
         Arc::default(),
-        EffectiveLimits::DEFAULT,
+        windlass_model::manifest::EffectiveLimits::DEFAULT,
         None,
         false,
         crate::cassette::Deck::None,

@@ -3,6 +3,7 @@
 //! **Invariant:** what is in a [`CallOutcome`] was checked: sizes, the schema, the wake-ups.
 
 use serde_json::Value;
+use wasmtime::component::ResourceTableError;
 use wasmtime::{Trap, WasmBacktrace};
 use wasmtime_wasi::I32Exit;
 use windlass_bindings::windlass::plugin::step_types as wit;
@@ -12,11 +13,15 @@ use windlass_model::time::{Span, Timestamp};
 
 use crate::engine::BACKTRACE_FRAMES_MAX;
 use crate::plugin::ReadyAction;
-use crate::shared::Shared;
+use crate::shared::{ENTRY_BYTES, Shared};
+use crate::state::RESOURCES_MAX;
 use crate::stop::{Limit, Stop, broken};
 
 /// The shortest wait: a shorter one counts as this, so that a plugin cannot spin by suspending.
 pub const WAKE_DELAY_MIN: Span = Span(100);
+
+/// What is kept of a suspension's status: it is a sentence for people, and each one is an entry of the journal.
+const STATUS_CHARS_MAX: usize = 1000;
 
 /// Wake-ups of one suspension.
 const WAKES_MAX: usize = 64;
@@ -118,7 +123,12 @@ fn suspended(suspension: wit::Suspension, shared: &Shared) -> Result<CallOutcome
             }
         })
         .collect::<Result<_, _>>()?;
-    Ok(CallOutcome::Suspended { state, wakes, status: shared.scrubber().text(status) })
+    let mut status = shared.scrubber().text(status);
+    if let Some((end, _)) = status.char_indices().nth(STATUS_CHARS_MAX) {
+        status.truncate(end);
+        status.push('…');
+    }
+    Ok(CallOutcome::Suspended { state, wakes, status })
 }
 
 fn now() -> Timestamp {
@@ -132,8 +142,9 @@ fn fits(limit: Limit, bytes: usize, shared: &Shared) -> Result<(), StepError> {
 
 fn declared(failure: wit::Failure, shared: &Shared) -> StepError {
     let wit::Failure { class, code, message, retry, details } = failure;
-    let bytes =
-        code.len() + message.len() + details.iter().map(|(name, value)| name.len() + value.len()).sum::<usize>();
+    let bytes = code.len()
+        + message.len()
+        + details.iter().map(|(name, value)| name.len() + value.len() + ENTRY_BYTES).sum::<usize>();
     if let Err(error) = fits(Limit::Output, bytes, shared) {
         return error;
     }
@@ -183,6 +194,12 @@ pub(crate) fn fallen(error: &wasmtime::Error, shared: &Shared) -> StepError {
             "plugin-exited",
             format!("the plugin ended its process with code {} instead of answering", exit.0),
         );
+    }
+    if matches!(error.downcast_ref::<ResourceTableError>(), Some(ResourceTableError::Full)) {
+        let message = format!(
+            "the plugin holds more than {RESOURCES_MAX} of the host's things at once (requests, headers, bodies, streams, timers, checkpoints): drop those that are done with"
+        );
+        return broken("too-many-resources", message);
     }
     if error.is::<wasmtime::PoolConcurrencyLimitError>() {
         return StepError::host(FailureClass::Transient, "sandbox-full", "no room for another instance; try again");

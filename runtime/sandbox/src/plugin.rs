@@ -7,6 +7,7 @@ use windlass_bindings::PluginPre;
 use windlass_model::digest::Digest;
 use windlass_model::manifest::{Action, EffectiveLimits, Manifest, compile_schema, schema_problems};
 use windlass_model::name::ActionName;
+use windlass_model::schema_cost;
 
 use crate::state::CallState;
 
@@ -77,12 +78,15 @@ impl ReadyAction {
 pub(crate) enum Schema {
     /// One that everything satisfies; nothing is checked.
     Anything,
-    /// Any other.
-    Checked(Box<jsonschema::Validator>),
+    /// Any other, with what it can cost for each thing in a value.
+    Checked(Box<jsonschema::Validator>, u64),
 }
 
 /// Places that a message names.
 const PROBLEMS_MAX: usize = 10;
+
+/// What holding one value against a schema may cost: some seconds.
+const CHECK_COST_MAX: u64 = 50_000_000;
 
 impl Schema {
     fn new(schema: &Value) -> Result<Self, String> {
@@ -96,23 +100,55 @@ impl Schema {
         if trivial {
             return Ok(Self::Anything);
         }
-        compile_schema(schema).map(|it| Self::Checked(Box::new(it)))
+        Ok(Self::Checked(Box::new(compile_schema(schema)?), schema_cost::cost(schema)?))
     }
 
     /// How `value` breaks it, with the places; none if it does not.
     pub(crate) fn problems(&self, value: &Value) -> Option<String> {
         match self {
             Self::Anything => None,
-            Self::Checked(schema) if schema.is_valid(value) => None,
-            Self::Checked(schema) => {
+            Self::Checked(_, cost) if cost.saturating_mul(things_in(value)) > CHECK_COST_MAX => {
+                Some(format!("it holds {} values, too many to check each against so large a schema", things_in(value)))
+            }
+            Self::Checked(schema, _) if schema.is_valid(value) => None,
+            Self::Checked(schema, _) => {
                 let mut problems = schema_problems(schema, value);
-                let more = problems.len().saturating_sub(PROBLEMS_MAX);
-                problems.truncate(PROBLEMS_MAX);
-                if more > 0 {
-                    problems.push(format!("and {more} more"));
+                if problems.len() > PROBLEMS_MAX {
+                    problems.truncate(PROBLEMS_MAX);
+                    problems.push("and more".to_owned());
                 }
                 Some(problems.join("; "))
             }
         }
+    }
+}
+
+/// How many values there are in a value, itself included. What JSON is read into is not deep.
+fn things_in(value: &Value) -> u64 {
+    match value {
+        Value::Array(items) => items.iter().map(things_in).sum::<u64>() + 1,
+        Value::Object(members) => members.values().map(things_in).sum::<u64>() + 1,
+        // Long texts take longer to match.
+        Value::String(text) => 1 + text.len() as u64 / 1024,
+        Value::Null | Value::Bool(_) | Value::Number(_) => 1,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    /// Neither is too large alone; together they would take minutes.
+    #[test]
+    fn a_large_value_is_not_held_against_a_large_schema() {
+        let parts: Vec<Value> = (0..5_000).map(|it| json!({"minimum": it})).collect();
+        let schema = Schema::new(&json!({"items": {"anyOf": parts}})).expect("a schema");
+        assert_eq!(schema.problems(&json!([1, 2, 3])), None);
+        let said = schema.problems(&Value::Array(vec![json!(-1); 20_000])).expect("refused");
+        assert!(said.contains("it holds 20001 values, too many"), "{said}");
+        let plain = Schema::new(&json!({"items": {"minimum": 0}})).expect("a schema");
+        assert_eq!(plain.problems(&Value::Array(vec![json!(1); 200_000])), None);
     }
 }

@@ -28,6 +28,12 @@ use crate::stop::{Limit, Stop, limit_hit};
 /// Standard error that is kept for the message of a panic.
 const STDERR_TAIL_BYTES: usize = 4 * 1024;
 
+/// Denials of one call that are kept.
+const DENIALS_MAX: usize = 100;
+
+/// What an entry of a list costs beside its texts, so that a million empty ones are not free.
+pub(crate) const ENTRY_BYTES: usize = 64;
+
 /// How much of a line is taken at once; a longer one is cut.
 pub(crate) const LINE_BYTES_MAX: usize = 8 * 1024;
 
@@ -168,8 +174,9 @@ impl Shared {
         self.spend(Limit::ToolCalls, &self.tool_calls, 1)
     }
 
-    pub(crate) fn spend_log_bytes(&self, bytes: usize) -> Result<(), Stop> {
-        self.spend(Limit::Log, &self.log_bytes, bytes as u64)
+    /// Counts entries of the log, with what is kept of each beside its text: when it came, from whom.
+    pub(crate) fn spend_log(&self, entries: usize, bytes: usize) -> Result<(), Stop> {
+        self.spend(Limit::Log, &self.log_bytes, bytes.saturating_add(entries.saturating_mul(ENTRY_BYTES)) as u64)
     }
 
     /// Runs `poll` and counts its time as processor time. Between two polls the guest waits for the
@@ -195,7 +202,11 @@ impl Shared {
 
     /// Takes note of a denial; a call that fails right after it fails because of it.
     pub(crate) fn deny(&self, code: &'static str, denial: Denial) {
-        lock(&self.denials).push((code, denial));
+        let mut denials = lock(&self.denials);
+        // The first ones and the last one tell the story.
+        denials.truncate(DENIALS_MAX - 1);
+        denials.push((code, denial));
+        drop(denials);
         self.denied_last.store(true, Ordering::Relaxed);
     }
 
@@ -295,5 +306,27 @@ impl Shared {
             response_bytes: of(&self.response_bytes),
             tool_calls: of(&self.tool_calls),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use windlass_model::grant::Missing;
+
+    use super::*;
+    use crate::load::store_for_tests;
+
+    #[tokio::test]
+    async fn of_many_denials_the_first_and_the_last_are_kept() {
+        let store = store_for_tests();
+        let shared = &store.data().shared;
+        for number in 0..3 * DENIALS_MAX {
+            let denial = Denial { asked: number.to_string(), missing: Missing::Tool, remedy: String::new() };
+            shared.deny("tool-denied", denial);
+        }
+        let (denials, denied_last) = shared.denials();
+        assert!(denied_last);
+        let asked: Vec<&str> = denials.iter().map(|(_, it)| it.asked.as_str()).collect();
+        assert_eq!((asked.len(), asked[0], asked[98], asked[99]), (100, "0", "98", "299"));
     }
 }

@@ -1,5 +1,6 @@
 //! The data of a store: what wasmtime asks for while a guest runs.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
@@ -12,6 +13,7 @@ use wasmtime_wasi_http::{WasiHttpCtx, WasiHttpCtxView, WasiHttpView};
 
 use crate::capability::http::Hooks;
 use crate::cassette::{PlayedClock, PlayedMonotonic, RecordedClock, RecordedMonotonic, Seeded};
+use crate::engine::{INSTANCES_MAX, MEMORIES_MAX, TABLES_PER_INSTANCE};
 use crate::host::LogSource;
 use crate::shared::Shared;
 use crate::stdio::CapturedOutput;
@@ -23,20 +25,37 @@ pub(crate) struct CallState {
     pub(crate) memory: MemoryUse,
     /// Callbacks made so far.
     pub(crate) callbacks: u32,
+    /// Checkpoints finished so far.
+    pub(crate) finished: BTreeMap<String, Vec<u8>>,
     /// Made when it is first asked for: most calls never do.
     wasi: Option<WasiCtx>,
     http: WasiHttpCtx,
     hooks: Hooks,
 }
 
+/// What of the host's a guest can hold at once: requests, headers, bodies, streams, timers, checkpoints. With what one
+/// of them may hold at most, it is what a guest can make the host remember beside its own memory.
+pub(crate) const RESOURCES_MAX: usize = 1024;
+
+/// Names and values of one set of headers that a guest makes.
+const HEADER_BYTES_MAX: usize = 64 * 1024;
+
+/// Bytes of randomness at once.
+const RANDOM_BYTES_MAX: u64 = 1024 * 1024;
+
 impl CallState {
     pub(crate) fn new(shared: Arc<Shared>) -> Self {
+        let mut table = ResourceTable::new();
+        table.set_max_capacity(RESOURCES_MAX);
+        let mut http = WasiHttpCtx::new();
+        http.set_field_size_limit(HEADER_BYTES_MAX);
         Self {
-            table: ResourceTable::new(),
+            table,
             memory: MemoryUse { shared: Arc::clone(&shared), used: 0, last: 0 },
             callbacks: 0,
+            finished: BTreeMap::new(),
             wasi: None,
-            http: WasiHttpCtx::new(),
+            http,
             hooks: Hooks::new(Arc::clone(&shared)),
             shared,
         }
@@ -51,7 +70,8 @@ fn empty_wasi(shared: &Arc<Shared>) -> WasiCtx {
         .stderr(CapturedOutput::new(Arc::clone(shared), LogSource::Stderr))
         .allow_tcp(false)
         .allow_udp(false)
-        .allow_ip_name_lookup(false);
+        .allow_ip_name_lookup(false)
+        .max_random_size(RANDOM_BYTES_MAX);
     if let Some(recorder) = shared.recorder() {
         let seed = recorder.seed();
         seeded(&mut builder, &seed)
@@ -146,6 +166,18 @@ impl MemoryUse {
 impl ResourceLimiter for MemoryUse {
     fn memory_growing(&mut self, current: usize, desired: usize, maximum: Option<usize>) -> wasmtime::Result<bool> {
         self.grow(current, desired, maximum, 1)
+    }
+
+    fn instances(&self) -> usize {
+        INSTANCES_MAX
+    }
+
+    fn memories(&self) -> usize {
+        MEMORIES_MAX as usize
+    }
+
+    fn tables(&self) -> usize {
+        MEMORIES_MAX as usize * TABLES_PER_INSTANCE as usize
     }
 
     fn memory_grow_failed(&mut self, _error: wasmtime::Error) -> wasmtime::Result<()> {

@@ -73,7 +73,8 @@ impl Pollable for CapturedOutput {
 #[async_trait]
 impl OutputStream for CapturedOutput {
     fn write(&mut self, bytes: Bytes) -> StreamResult<()> {
-        self.shared.spend_log_bytes(bytes.len()).map_err(|stop| StreamError::Trap(stop.into()))?;
+        let entries = bytes.iter().filter(|it| **it == b'\n').count();
+        self.shared.spend_log(entries, bytes.len()).map_err(|stop| StreamError::Trap(stop.into()))?;
         let mut lines = Vec::new();
         self.lines.lock().unwrap_or_else(PoisonError::into_inner).push(&bytes, |line| lines.push(line));
         for line in lines {

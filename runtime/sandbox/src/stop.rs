@@ -5,6 +5,8 @@
 use windlass_model::failure::{FailureClass, StepError};
 use windlass_model::manifest::EffectiveLimits;
 
+use crate::shared::ENTRY_BYTES;
+
 /// An error of the host on its way through wasmtime.
 #[derive(Debug, Clone, thiserror::Error)]
 #[error("{0}")]
@@ -79,7 +81,9 @@ impl Limit {
             Self::Memory => format!("the plugin asked for more than {value} bytes of memory and tables"),
             Self::Output => format!("the plugin's answer is larger than {value} bytes"),
             Self::Log => {
-                format!("the plugin wrote more than {value} bytes of log, progress and standard output and error")
+                format!(
+                    "the plugin wrote more than {value} bytes of log, progress and standard output and error, {ENTRY_BYTES} of them for each line"
+                )
             }
             Self::State => format!("the suspension's state is larger than {value} bytes"),
             Self::HttpRequests => format!("the plugin made more than {value} HTTP requests in one call"),

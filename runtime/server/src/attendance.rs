@@ -68,10 +68,19 @@ impl Handle {
 }
 
 /// What a new driver needs beside its release.
-struct Desk {
+pub(crate) struct Desk {
     inbox: mpsc::UnboundedSender<Message>,
     messages: mpsc::UnboundedReceiver<Message>,
     change: watch::Sender<u64>,
+}
+
+impl Attendance {
+    /// Nobody sits at this desk any more. Whoever has taken its place stays.
+    fn clear(&mut self, id: &ReleaseId, desk: &Desk) {
+        if self.driven.get(id).is_some_and(|it| it.inbox.same_channel(&desk.inbox)) {
+            self.driven.remove(id);
+        }
+    }
 }
 
 fn desk() -> (Handle, Desk) {
@@ -152,15 +161,49 @@ impl Runtime {
             return;
         }
         let (handle, desk) = desk();
-        desk.change.send_replace(release.records());
-        let id = release.id().clone();
         {
             let mut attendance = lock(&self.inner.attendance);
-            attendance.parked.take(&id);
-            attendance.driven.insert(id, handle);
+            attendance.parked.take(release.id());
+            attendance.driven.insert(release.id().clone(), handle);
         }
+        self.drive_from(desk, release, beginning);
+    }
+
+    fn drive_from(&self, desk: Desk, release: Release, beginning: Beginning) {
+        desk.change.send_replace(release.records());
         let runtime = self.clone();
         tokio::spawn(async move { runtime.attend(release, desk, beginning).await });
+    }
+
+    /// A release is about to be created. What is said to it from the moment on at which it is durable waits until its
+    /// driver is told so: whoever brought it back from its journal meanwhile would be a second one. None where nothing
+    /// is driven, or somebody is there already.
+    pub(crate) fn expect(&self, id: &ReleaseId) -> Option<Desk> {
+        let mut attendance = lock(&self.inner.attendance);
+        if !self.inner.options.drive || attendance.driven.get(id).is_some_and(Handle::is_attended) {
+            return None;
+        }
+        let (handle, desk) = desk();
+        attendance.driven.insert(id.clone(), handle);
+        Some(desk)
+    }
+
+    /// What was expected was created.
+    pub(crate) fn drive_expected(&self, desk: Option<Desk>, release: Release) {
+        match desk {
+            Some(desk) => {
+                lock(&self.inner.attendance).parked.take(release.id());
+                self.drive_from(desk, release, Beginning::Fresh);
+            }
+            None => self.drive(release, Beginning::Fresh),
+        }
+    }
+
+    /// What was expected was not created, as far as anybody knows. Who has said something to it asks again.
+    pub(crate) fn not_created(&self, desk: Option<Desk>, id: &ReleaseId) {
+        if let Some(desk) = desk {
+            lock(&self.inner.attendance).clear(id, &desk);
+        }
     }
 
     /// Drives a release until it ends or rests.
@@ -177,7 +220,7 @@ impl Runtime {
                 // What it was doing is dropped; from the journal it goes on when it can be written again.
                 Err(error) => {
                     let mut attendance = lock(&self.inner.attendance);
-                    attendance.driven.remove(&id);
+                    attendance.clear(&id, &desk);
                     attendance.parked.put(id.clone(), Some(now() + span(STORE_RETRY)));
                     self.inner.timer.notify_one();
                     break Err(error);
@@ -203,7 +246,7 @@ impl Runtime {
             attendance.parked.put(id.clone(), rest.until());
             self.inner.timer.notify_one();
         }
-        attendance.driven.remove(id);
+        attendance.clear(id, desk);
         true
     }
 
@@ -246,7 +289,7 @@ impl Runtime {
                 }
                 {
                     let mut attendance = lock(&self.inner.attendance);
-                    attendance.driven.remove(&id);
+                    attendance.clear(&id, &desk);
                     if passes(&error) {
                         attendance.parked.put(id.clone(), Some(now() + span(STORE_RETRY)));
                         self.inner.timer.notify_one();

@@ -8,7 +8,7 @@ use windlass_store::AppendError;
 
 use crate::admission::{Asked, Start};
 use crate::clock::{now, random_bytes};
-use crate::driver::{self, Beginning};
+use crate::driver;
 use crate::plans::KeptPlan;
 use crate::runtime::{Runtime, RuntimeError};
 
@@ -72,13 +72,15 @@ impl Runtime {
             claim,
         };
         let (release, record) = create(plan, created, now);
+        let desk = self.expect(release.id());
         match driver::append(&self.inner, &release, 0, record).await {
             Ok(()) => {
                 self.inner.services.expect(&self.inner, &release);
-                self.drive(release, Beginning::Fresh);
+                self.drive_expected(desk, release);
                 Ok(())
             }
             Err(error) => {
+                self.not_created(desk, release.id());
                 // It may be there all the same.
                 if let AppendError::Store(_) = error {
                     self.look_later(release.id());

@@ -103,9 +103,7 @@ pub(crate) async fn drive(
         if gate.ask(release, &in_flight).await? || began {
             changed.send_replace(release.records());
         }
-        if match_up(inner, release, sender, &mut calls, &mut in_flight, &mut turns) {
-            gate.has_begun();
-        }
+        match_up(inner, release, sender, &mut calls, &mut in_flight, &mut turns, &mut gate);
         gate.forget(release, &in_flight);
         if release.is_untold() && telling.is_none() {
             let runtime = Runtime { inner: inner.clone() };
@@ -175,7 +173,12 @@ pub(crate) async fn drive(
                 Input::Tick { dice: dice() }
             }
         };
-        let taken = take(inner, release, input).await;
+        // What it did to breakers is durable before it is recorded: the next process must not find a failure that opened
+        // one, and the breaker closed.
+        let taken = match inner.breakers.settle().await {
+            Ok(()) => take(inner, release, input).await,
+            Err(error) => Err(error.into()),
+        };
         let answer = match &taken {
             Ok(Ok(())) => Ok(()),
             Ok(Err(rejected)) => Err(NotTaken::Rejected(rejected.clone())),
@@ -195,17 +198,14 @@ pub(crate) async fn take(
     release: &mut Release,
     input: Input,
 ) -> Result<Result<(), Rejected>, AppendError> {
-    let before = release.records();
+    let (before, was_over) = (release.records(), release.outcome().is_some());
     match release.decide(input, now()) {
         Err(rejected) => {
             tracing::debug!(release = %release.id(), %rejected, "an input was refused");
             Ok(Err(rejected))
         }
         Ok(None) => Ok(Ok(())),
-        Ok(Some(record)) => {
-            append(inner, release, before, record).await?;
-            Ok(Ok(()))
-        }
+        Ok(Some(record)) => record_all(inner, release, (before, was_over), record).await.map(Ok),
     }
 }
 
@@ -215,12 +215,27 @@ pub(crate) async fn take_unattended(
     release: &mut Release,
     input: Input,
 ) -> Result<Result<(), Rejected>, AppendError> {
-    let before = release.records();
+    let (before, was_over) = (release.records(), release.outcome().is_some());
     match release.decide_unattended(input, now()) {
         Err(rejected) => Ok(Err(rejected)),
         Ok(None) => Ok(Ok(())),
-        Ok(Some(record)) => append(inner, release, before, record).await.map(Ok),
+        Ok(Some(record)) => record_all(inner, release, (before, was_over), record).await.map(Ok),
     }
+}
+
+/// Records what was decided, after what it means for breakers. One whose record then cannot be written ends for a
+/// second time, and counts twice.
+async fn record_all(
+    inner: &Inner,
+    release: &Release,
+    (before, was_over): (u64, bool),
+    record: Record,
+) -> Result<(), AppendError> {
+    if !was_over && release.outcome().is_some() {
+        inner.breakers.release_ended(release);
+        inner.breakers.settle().await?;
+    }
+    append(inner, release, before, record).await
 }
 
 /// Records what happened, with the outline that follows from it.
@@ -279,7 +294,7 @@ fn standing(release: &Release) -> Option<Standing> {
 }
 
 /// Starts the calls that are missing and stops the rest. One that cannot be made at once waits for its turn, and
-/// breakers are asked again before it is made. Tells whether any was made.
+/// breakers are asked again before it is made.
 fn match_up(
     inner: &Arc<Inner>,
     release: &Release,
@@ -287,8 +302,8 @@ fn match_up(
     calls: &mut JoinSet<Came>,
     in_flight: &mut HashMap<CallId, AbortHandle>,
     turns: &mut Turns,
-) -> bool {
-    let mut begun = false;
+    gate: &mut Gate,
+) {
     in_flight.retain(|id, handle| {
         let wanted = release.order(*id).is_some();
         if !wanted {
@@ -306,9 +321,10 @@ fn match_up(
         let turn = if takes_turns { turns.remove(&id).or_else(permit) } else { None };
         let task = if takes_turns && turn.is_none() {
             let turn = inner.permits.clone().acquire_owned();
+            gate.queued(id);
             calls.spawn(async move { Came::Turn(id, turn.await.expect("permits are never closed")) })
         } else {
-            begun = true;
+            gate.has_begun();
             let call = make_call(inner.clone(), release, order, turn, sender.clone());
             calls.spawn(async move { Came::End(id, call.await) })
         };
@@ -316,7 +332,6 @@ fn match_up(
     }
     // What is held or not wanted any more lets others have their turns.
     turns.clear();
-    begun
 }
 
 /// What it means for a release that the host panicked in the task of a call.

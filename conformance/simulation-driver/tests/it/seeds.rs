@@ -56,3 +56,21 @@ fn let_through_and_then_held_while_it_waits_for_its_turn() {
 fn held_when_a_process_ends() {
     breaks_no_rule(1276);
 }
+
+/// A clock was set back, and what waited for the store waited longer.
+#[test]
+fn patient_after_a_clock_that_was_set_back() {
+    breaks_no_rule(175);
+}
+
+/// The same, while it was parked.
+#[test]
+fn parked_for_longer_by_a_clock_that_was_set_back() {
+    breaks_no_rule(1123);
+}
+
+/// Somebody said something to a release between its creation being durable and its driver being told so.
+#[test]
+fn told_something_while_it_is_created() {
+    breaks_no_rule(12_213);
+}

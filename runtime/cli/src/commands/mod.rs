@@ -70,7 +70,7 @@ enum Command {
     /// Start releases at times: by cron expressions, or once
     #[command(subcommand)]
     Schedule(schedule::ScheduleCommand),
-    /// Build, install and look at plugins
+    /// Make, build, try and install plugins
     #[command(subcommand)]
     Plugin(plugin::PluginCommand),
     /// Declare endpoints and how to authenticate there

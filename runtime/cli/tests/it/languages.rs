@@ -4,7 +4,7 @@
 //! failure.
 
 mod host;
-mod service;
+pub(crate) mod service;
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
@@ -61,7 +61,7 @@ fn component(language: &str, tools: Result<(), String>) -> Option<PathBuf> {
 }
 
 /// What the Rust example says of itself, which the others say as well.
-fn rust() -> &'static Path {
+pub(crate) fn rust() -> &'static Path {
     static RUST: OnceLock<PathBuf> = OnceLock::new();
     RUST.get_or_init(|| component("rust", Ok(())).expect("Rust is here"))
 }

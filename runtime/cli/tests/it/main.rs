@@ -5,6 +5,7 @@
 
 mod alerts;
 mod artifact;
+mod author;
 mod backup;
 mod breaker;
 mod callback;

@@ -34,7 +34,7 @@ fn help_says_what_there_is() {
               serve        Go on with all open releases, fire schedules and answer other commands, until stopped
               release      Show releases and act on them
               schedule     Start releases at times: by cron expressions, or once
-              plugin       Build, install and look at plugins
+              plugin       Make, build, try and install plugins
               connection   Declare endpoints and how to authenticate there
               tool         Declare native tools that plugins may run
               breaker      Hold releases back when too much fails, or by hand

@@ -2,6 +2,7 @@
 
 mod alert;
 mod approval;
+mod bounds;
 mod breaker;
 mod callback;
 mod decision;

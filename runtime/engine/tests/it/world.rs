@@ -39,6 +39,8 @@ pub(crate) enum Does {
     Waits(&'static [&'static str]),
     /// In a dry run: it was stopped, and this stands for its output.
     WouldDo(Value),
+    /// Suspends with so many bytes to keep, and wants to go on at once.
+    Hoards(usize),
 }
 
 pub(crate) fn fails(class: FailureClass) -> Vec<Does> {
@@ -339,7 +341,7 @@ impl World {
         }
         let end = match &does {
             Does::Fails(class) | Does::FailsFor(class, _) => format!(": fails ({class})"),
-            Does::Suspends(_) | Does::Waits(_) => ": suspends".to_owned(),
+            Does::Suspends(_) | Does::Waits(_) | Does::Hoards(_) => ": suspends".to_owned(),
             Does::LosesItsAnswer => ": loses its answer".to_owned(),
             Does::Hangs => ": hangs".to_owned(),
             Does::NotFound => ": nothing".to_owned(),
@@ -446,6 +448,11 @@ fn answer(does: Does) -> Result<CallResult, StepError> {
             state: vec![4],
             wakes: topics.iter().map(|it| WakeCondition::Callback((*it).to_owned())).collect(),
             status: "to be called back".to_owned(),
+        })),
+        Does::Hoards(bytes) => Ok(CallResult::Suspended(Suspension {
+            state: vec![5; bytes],
+            wakes: vec![WakeCondition::After(Span(0))],
+            status: String::new(),
         })),
         Does::NotFound => Ok(CallResult::NotFound),
         Does::Fails(class) => Err(error(class, RetryAdvice::ByPolicy)),

@@ -10,7 +10,7 @@ use serde_json::Value;
 use crate::artifact;
 use crate::expression::kind_of;
 use crate::parse::one_of;
-use crate::problem::listed;
+use crate::problem::{PROBLEMS_MAX, listed};
 
 /// A set of kinds of values.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -275,7 +275,7 @@ pub(crate) fn kinds_of_all(schemas: &[Schema<'_>]) -> Kinds {
 
 /// What breaks a schema: of a value of the wrong type only that.
 pub(crate) fn breaches<'v>(validator: &'v jsonschema::Validator, value: &'v Value) -> Vec<ValidationError<'v>> {
-    let mut errors: Vec<_> = validator.iter_errors(value).collect();
+    let mut errors: Vec<_> = validator.iter_errors(value).take(PROBLEMS_MAX).collect();
     let mistyped: Vec<String> = errors
         .iter()
         .filter(|it| matches!(it.kind(), ValidationErrorKind::Type { .. }))

@@ -234,3 +234,47 @@ fn manifests_that_are_read_fit_the_schema() {
         assert!(!schema.is_valid(&wrong) && Manifest::parse(wrong.to_string().as_bytes()).is_err());
     }
 }
+
+/// What a plugin says of its inputs and outputs is checked by the host: a schema must not occupy it.
+#[test]
+fn schemas_that_would_occupy_the_host_are_refused() {
+    let mut nested = serde_json::json!({"unevaluatedProperties": false, "properties": {"a": {}}});
+    for _ in 0..40 {
+        nested = serde_json::json!({"unevaluatedProperties": false, "allOf": [nested]});
+    }
+    for (schema, expected) in [
+        (nested, "more than 100000 steps"),
+        (serde_json::json!({"$ref": "http://127.0.0.1:1/schema.json"}), "only those within the schema"),
+        (serde_json::json!({"$ref": "file:///etc/passwd"}), "only those within the schema"),
+        (serde_json::json!({"$ref": "#"}), "leads back to itself"),
+        (serde_json::json!({"pattern": "((\\w{100}){100}){100}"}), "is not a \"regex\""),
+        (serde_json::json!({"type": "nonsense"}), "nonsense"),
+    ] {
+        let manifest = serde_json::json!({
+            "name": "x", "version": "0.1.0", "contract": "0.1", "description": "d",
+            "actions": {"a": {"description": "d", "input": schema, "output": {}, "effect": "read"}}
+        });
+        let error = Manifest::parse(manifest.to_string().as_bytes()).expect_err(expected);
+        assert!(error.to_string().contains("action `a`: the input schema: "), "{error}");
+        assert!(error.to_string().contains(expected), "{error}");
+    }
+}
+
+/// A regular expression that others run for ever is matched in linear time, or given up.
+#[test]
+fn patterns_do_not_run_away() {
+    for pattern in ["^(a+)+$", r"^(?=a)(a+)+\\1$", "(a*)*b", "(x+x+)+y"] {
+        let schema = compile_schema(&serde_json::json!({"pattern": pattern})).expect(pattern);
+        let value = Value::from("a".repeat(100_000) + "!");
+        assert_eq!(schema_problems(&schema, &value).len(), 1, "{pattern}");
+    }
+}
+
+#[test]
+fn of_many_problems_some_are_told_and_none_at_length() {
+    let parts = vec![serde_json::json!({"type": "object"}); 10_000];
+    let schema = compile_schema(&serde_json::json!({"allOf": parts})).expect("a schema");
+    let problems = schema_problems(&schema, &Value::from("x".repeat(1024 * 1024)));
+    assert_eq!(problems.len(), 100);
+    assert!(problems.iter().all(|it| it.chars().count() < 510), "{}", problems[0].len());
+}

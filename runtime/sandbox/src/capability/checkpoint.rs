@@ -15,7 +15,11 @@ const VALUE_BYTES_MAX: usize = 64 * 1024;
 const NAME_BYTES_MAX: usize = 256;
 
 /// Slots at once.
-const SLOTS_MAX: usize = 1024;
+const SLOTS_MAX: usize = 256;
+
+/// Parts that one call may finish, and their bytes; each is an entry of the journal.
+const CHECKPOINTS_MAX: usize = 1000;
+const CHECKPOINT_BYTES_MAX: usize = 4 * 1024 * 1024;
 
 /// A part that has begun.
 struct Part {
@@ -32,6 +36,9 @@ impl checkpoint::Host for CallState {
         if name.len() > NAME_BYTES_MAX {
             let message = format!("the name of a checkpoint is longer than {NAME_BYTES_MAX} bytes");
             return Err(self.shared.stop(broken("checkpoint-refused", message)).into());
+        }
+        if let Some(value) = self.finished.get(&name).cloned() {
+            return Ok(checkpoint::Begun::Recorded(value));
         }
         if let Some(value) = self.shared.host.checkpoint(&name) {
             if let Some(recorder) = self.shared.recorder() {
@@ -59,6 +66,19 @@ impl checkpoint::HostSlot for CallState {
             let message = format!("the answer of checkpoint `{name}` holds a credential, which must not be kept");
             return Err(self.shared.stop(broken("credential-in-checkpoint", message)).into());
         }
+        // A part can have begun twice before it was finished; what was recorded first is what happened.
+        if self.finished.contains_key(&name) {
+            let message = format!("checkpoint `{name}` was finished before");
+            return Err(self.shared.stop(broken("checkpoint-refused", message)).into());
+        }
+        let bytes: usize = self.finished.values().map(Vec::len).sum::<usize>() + value.len();
+        if self.finished.len() >= CHECKPOINTS_MAX || bytes > CHECKPOINT_BYTES_MAX {
+            let message = format!(
+                "the plugin finished more than {CHECKPOINTS_MAX} checkpoints, or {CHECKPOINT_BYTES_MAX} bytes of them, in one call"
+            );
+            return Err(self.shared.stop(broken("checkpoints-limit", message)).into());
+        }
+        self.finished.insert(name.clone(), value.clone());
         if let Some(recorder) = self.shared.recorder() {
             recorder.other(Exchanged::Checkpoint { checkpoint: name.clone(), value: Content::of(&value) });
         }

@@ -224,3 +224,14 @@ async fn a_name_that_leads_home_is_judged_by_its_address() {
     let report = call("request", given).await;
     assert!(message(&report).contains("no connection may lead to"), "{}", message(&report));
 }
+
+#[tokio::test]
+async fn a_denial_does_not_repeat_a_path_without_end() {
+    let server = Server::start().await;
+    for (path, more) in [("secret", json!({})), ("asked-for", json!({"allow": [{"methods": ["GET"], "path": "/x"}]}))] {
+        let report = fetch("request", &server, &format!("/{path}/{}", "x".repeat(20_000)), more).await;
+        assert_eq!(code(&report), "request-denied");
+        assert!(message(&report).len() < 5_000, "{}", message(&report).len());
+        assert!(message(&report).contains("xxx…"), "{}", message(&report));
+    }
+}

@@ -1,15 +1,19 @@
 //! The sandbox against a plugin that does everything it must not.
 
+mod abi;
 mod cache;
 mod cassette;
+mod components;
 mod contract;
 mod credentials;
 mod dry_run;
+mod exhaustion;
 mod http;
 mod isolation;
 mod limits;
 mod load;
 mod oauth;
+mod servers;
 mod speed;
 mod support;
 mod tools;

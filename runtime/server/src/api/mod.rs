@@ -49,6 +49,9 @@ use crate::runtime::{Runtime, RuntimeError};
 use crate::schedules::ScheduleError;
 use crate::services::ServiceError;
 
+/// The largest component that is taken, and the largest body of any other request.
+pub const COMPONENT_BYTES_MAX: usize = 64 * 1024 * 1024;
+
 /// Who is at the other end of the socket.
 #[derive(Debug, Clone, Copy)]
 pub struct Peer {
@@ -203,7 +206,7 @@ pub fn router(runtime: Runtime) -> axum::Router {
         .route("/v1/store/expire", post(upkeep::expire))
         .route("/v1/backup", post(declare::back_up))
         .fallback(async || ApiError::new(StatusCode::NOT_FOUND, "there is nothing at this path"))
-        .layer(axum::extract::DefaultBodyLimit::max(64 * 1024 * 1024))
+        .layer(axum::extract::DefaultBodyLimit::max(COMPONENT_BYTES_MAX))
         .layer(axum::middleware::from_fn(to_its_end))
         .with_state(runtime)
 }

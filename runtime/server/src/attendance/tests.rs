@@ -32,6 +32,8 @@ struct Failing {
     loses_admissions: AtomicBool,
     /// Whether it writes and says that it did not.
     lies: AtomicBool,
+    /// Whether no breaker can be written.
+    forgets_breakers: AtomicBool,
 }
 
 fn full() -> StoreError {
@@ -74,6 +76,9 @@ impl Store for Failing {
         self.store.next_number(workflow)
     }
     fn put_document(&self, kind: DocumentKind, name: &str, bytes: Vec<u8>) -> BoxFuture<'_, Result<(), StoreError>> {
+        if kind == DocumentKind::Breaker && self.forgets_breakers.load(Ordering::SeqCst) {
+            return async { Err(full()) }.boxed();
+        }
         self.store.put_document(kind, name, bytes)
     }
     fn document(&self, kind: DocumentKind, name: &str) -> Result<Option<Vec<u8>>, StoreError> {
@@ -98,6 +103,11 @@ impl Store for Failing {
 
 /// One step that two people have to approve.
 fn plan(concurrency: serde_json::Value) -> Plan {
+    plan_that(concurrency, "pause")
+}
+
+/// The same, and what it does when the step has failed.
+fn plan_that(concurrency: serde_json::Value, on_failure: &str) -> Plan {
     let approval = ApprovalGate {
         from: vec![Approver::User("ana".to_owned()), Approver::User("ben".to_owned())],
         min: 2,
@@ -110,7 +120,7 @@ fn plan(concurrency: serde_json::Value) -> Plan {
         "steps": [{
             "name": "deploy", "phase": null, "needs": [], "connections": "unbound", "with": {}, "when": null,
             "uses": { "plugin": "helm", "action": "upgrade", "version": "*" }, "retry": RetryPolicy::default(),
-            "timeout": null, "gates": [Gate::Approval(approval)], "on_failure": "pause", "rollback": "automatic",
+            "timeout": null, "gates": [Gate::Approval(approval)], "on_failure": on_failure, "rollback": "automatic",
         }],
     });
     let workflow: Workflow = serde_json::from_value(workflow).expect("a workflow");
@@ -190,6 +200,33 @@ async fn a_release_that_was_begun_though_the_store_failed_is_looked_after() {
     runtime.begin(&plan, json!({}), person("zoe")).await.expect_err("the store says that it failed");
     let id = store.open_releases().expect("readable").pop().expect("it was begun all the same");
     assert!(matches!(runtime.attends(&id), Attended::Parked(Some(_))), "{:?}", runtime.attends(&id));
+}
+
+/// A release is not over before the breaker that its end opens is durably open.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_end_of_a_release_is_recorded_after_what_it_does_to_its_workflow_s_breaker() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let state = StateDirectory::open(folder.path()).expect("a state directory");
+    let store = Arc::new(Failing::default());
+    let runtime = Runtime::with_store(state, store.clone(), RuntimeOptions::default()).await.expect("a runtime");
+    let once = windlass_model::breaker::Written { consecutive: Some(1), ..Default::default() };
+    runtime.set_breaker("workflow:held", once, person("ops")).await.expect("set");
+    let plan = runtime.keep_plan(plan_that(json!(null), "fail")).await.expect("kept");
+    let id = runtime.begin(&plan, json!({}), person("zoe")).await.expect("begun");
+    until(&runtime, (0, 1)).await;
+    let step = "deploy".parse().expect("a name");
+    let vote = Input::Vote { step, actor: person("ana"), approved: false, comment: "no".to_owned() };
+
+    store.forgets_breakers.store(true, Ordering::SeqCst);
+    let refused = runtime.tell(&id, vote.clone()).await.expect_err("its breaker cannot be written");
+    assert!(matches!(refused, RuntimeError::NotTaken(NotTaken::NotRecorded(_))), "{refused:?}");
+    assert!(store.outline(&id).expect("readable").expect("there").open);
+
+    store.forgets_breakers.store(false, Ordering::SeqCst);
+    runtime.tell(&id, vote).await.expect("recorded");
+    let read = store.document(DocumentKind::Breaker, "workflow:held").expect("readable").expect("written");
+    let read: serde_json::Value = serde_json::from_slice(&read).expect("JSON");
+    assert_eq!((&read["phase"], &read["why"]), (&json!("open"), &json!("1 failed in a row; the last: failed")));
 }
 
 /// Who calls back while nothing can be recorded is told to come again, and is not taken for somebody who has.

@@ -7,7 +7,7 @@ use tokio::sync::oneshot;
 use tokio::task::AbortHandle;
 use windlass_engine::{Call, CallId, CallResult, Due, Input, Release};
 use windlass_model::breaker::BreakerKey;
-use windlass_model::event::{Operation, Outcome};
+use windlass_model::event::Operation;
 use windlass_model::failure::{FailureClass, StepError};
 use windlass_model::graph::StepIndex;
 use windlass_store::AppendError;
@@ -74,31 +74,37 @@ pub(crate) struct Gate {
     passes: HashMap<CallId, Pass>,
     /// Calls that were let through and are asked about again before they are made.
     anew: HashSet<CallId>,
+    /// Calls that wait for their turn among all that are made.
+    queued: HashSet<CallId>,
     /// Whether a call was made here: then the release has begun, though its journal does not say so yet.
     has_begun: bool,
     asked: Vec<oneshot::Sender<()>>,
-    was_open: bool,
     /// Whether some step requires versions of services.
     requires: bool,
 }
 
 impl Gate {
     pub(crate) fn new(inner: Arc<Inner>, release: &Release) -> Self {
-        let was_open = release.outcome().is_none();
         let requires = release.plan().workflow().steps.iter().any(|it| !it.requires.is_empty());
         Self {
             inner,
             passes: HashMap::new(),
             anew: HashSet::new(),
+            queued: HashSet::new(),
             has_begun: false,
             asked: Vec::new(),
-            was_open,
             requires,
         }
     }
 
+    /// A call waits for its turn.
+    pub(crate) fn queued(&mut self, call: CallId) {
+        self.queued.insert(call);
+    }
+
     /// The turn of a call has come, for which it waited after it was let through.
     pub(crate) fn ask_anew(&mut self, call: CallId) {
+        self.queued.remove(&call);
         self.anew.insert(call);
     }
 
@@ -137,10 +143,6 @@ impl Gate {
         for asked in self.asked.drain(..) {
             let _ = asked.send(());
         }
-        if self.was_open && release.outcome().is_some() {
-            self.release_ended(release);
-        }
-        self.was_open = release.outcome().is_none();
         Ok(release.records() != before)
     }
 
@@ -201,6 +203,7 @@ impl Gate {
     /// Gives back what was let through and is not going on any more.
     pub(crate) fn forget(&mut self, release: &Release, in_flight: &HashMap<CallId, AbortHandle>) {
         self.passes.retain(|id, _| in_flight.contains_key(id) && release.order(*id).is_some());
+        self.queued.retain(|id| in_flight.contains_key(id));
     }
 
     /// Tells the breakers how a call ended. What is asked again and again how far it is tells only when it fails.
@@ -219,7 +222,8 @@ impl Gate {
         self.tell(release, call.step, pass, failure);
     }
 
-    /// Attempts that are over their time count as failures.
+    /// Attempts that are over their time count as failures, but those whose turn never came: the other side was not
+    /// asked.
     pub(crate) fn timing_out(&mut self, release: &Release) {
         if release.is_dry_run() || self.inner.breakers.is_quiet() {
             return;
@@ -228,6 +232,9 @@ impl Gate {
             let Due::Deadline(step) = due else { continue };
             let state = &release.step(step).state;
             if state.activity().is_none_or(|it| it.operation != Operation::Start) {
+                continue;
+            }
+            if self.queued.iter().any(|it| it.step == step) {
                 continue;
             }
             let call = self.passes.keys().find(|it| it.step == step).copied();
@@ -240,23 +247,6 @@ impl Gate {
         match pass {
             Some(pass) => pass.conclude(failure),
             None => self.inner.breakers.observe(&connections(release, step), &who(release, step), failure),
-        }
-    }
-
-    fn release_ended(&self, release: &Release) {
-        let keys = [BreakerKey::Workflow(release.id().workflow().clone())];
-        let who = release.id().to_string();
-        let breakers = &self.inner.breakers;
-        breakers.forget(release.id());
-        if release.created().rehearsal {
-            return breakers.abandon(&keys, &who);
-        }
-        match release.outcome() {
-            Some(Outcome::Succeeded) => breakers.observe(&keys, &who, None),
-            Some(outcome @ (Outcome::Failed | Outcome::RolledBack | Outcome::PartiallyRolledBack)) => {
-                breakers.observe(&keys, &who, Some(outcome.name().to_owned()));
-            }
-            Some(Outcome::Canceled) | None => breakers.abandon(&keys, &who),
         }
     }
 }

@@ -4,8 +4,8 @@
 //! back and asks anew: all of them when it closes; when it is half open one after the other, until one is the probe.
 //!
 //! **Invariant:** where nothing was set and nobody opened anything, nothing is counted and nothing asked.
-//! **Invariant:** what a person does is durable before it is acknowledged; what a breaker does by itself is written
-//! soon after. Samples are not written: after a restart a breaker that is closed counts anew.
+//! **Invariant:** what a person does is durable before it is acknowledged, and what a breaker does because something
+//! ended before that end is recorded; only what time alone does is written soon after. Samples are not written: after a restart a breaker that is closed counts anew.
 
 mod gate;
 mod reach;
@@ -24,7 +24,7 @@ use tokio::sync::Notify;
 use windlass_engine::{Admission, Breaker, BreakerPhase, Release};
 use windlass_model::actor::Actor;
 use windlass_model::breaker::{BreakerKey, BreakerSettings, InvalidBreakerKey, InvalidBreakerSettings, Written};
-use windlass_model::event::{HeldBy, Hold};
+use windlass_model::event::{HeldBy, Hold, Outcome};
 use windlass_model::name::ReleaseId;
 use windlass_model::time::Timestamp;
 use windlass_store::{DocumentKind, Store, StoreError};
@@ -191,6 +191,24 @@ impl Breakers {
         self.stir(&entries);
     }
 
+    /// A release is about to end: its workflow's breaker is told, and it waits for nothing any more.
+    pub(crate) fn release_ended(&self, release: &Release) {
+        let keys = [BreakerKey::Workflow(release.id().workflow().clone())];
+        let who = release.id().to_string();
+        self.forget(release.id());
+        // How releases of a workflow end says nothing of rehearsals, nor do these say anything of it.
+        if release.created().rehearsal {
+            return self.abandon(&keys, &who);
+        }
+        match release.outcome() {
+            Some(Outcome::Succeeded) => self.observe(&keys, &who, None),
+            Some(outcome @ (Outcome::Failed | Outcome::RolledBack | Outcome::PartiallyRolledBack)) => {
+                self.observe(&keys, &who, Some(outcome.name().to_owned()));
+            }
+            Some(Outcome::Canceled) | None => self.abandon(&keys, &who),
+        }
+    }
+
     /// A release that is over waits for nothing.
     fn forget(&self, release: &ReleaseId) {
         if !self.is_quiet() {
@@ -235,6 +253,23 @@ impl Breakers {
                 }
             }
         }
+    }
+
+    /// Writes those that have changed by themselves; durable when this returns.
+    pub(crate) async fn settle(&self) -> Result<(), StoreError> {
+        if self.is_quiet() {
+            return Ok(());
+        }
+        let is_unwritten = |entry: &Entry| entry.breaker.changed() != entry.written;
+        let unwritten: Vec<BreakerKey> =
+            self.entries().iter().filter(|(_, it)| is_unwritten(it)).map(|(key, _)| key.clone()).collect();
+        for key in unwritten {
+            // Somebody else may have written it meanwhile.
+            if self.entries().get(&key).is_some_and(is_unwritten) {
+                self.write(&key).await?;
+            }
+        }
+        Ok(())
     }
 
     /// Writes a breaker as it stands; durable when this returns.

@@ -2,11 +2,23 @@
 
 use std::collections::BTreeMap;
 
+use std::rc::Rc;
+
 use futures::FutureExt as _;
+use futures::future::BoxFuture;
+use serde_json::json;
+use windlass_engine::{CallResult, StepState};
+use windlass_model::digest::Digest;
+use windlass_model::failure::StepError;
+use windlass_model::plan::{Pin, Plan, Runs};
 use windlass_model::time::Span;
 use windlass_store::MemoryStore;
 
 use super::*;
+use crate::clock::{Machine, simulate};
+use crate::components::{Calls, ComponentCall};
+use crate::runtime::RuntimeOptions;
+use crate::state_directory::StateDirectory;
 
 fn key(text: &str) -> BreakerKey {
     text.parse().expect("a key")
@@ -94,4 +106,81 @@ fn what_was_written_is_read_back_and_what_cannot_be_read_keeps_nothing_from_work
         ("ana", "ana opened it: incident", None)
     );
     assert_eq!(again.entries().len(), 1);
+}
+
+/// Time as tokio tells it.
+struct Paused(tokio::time::Instant);
+
+impl Machine for Paused {
+    fn now(&self) -> Timestamp {
+        Timestamp(u64::try_from(self.0.elapsed().as_millis()).expect("short"))
+    }
+    fn draw(&self) -> u64 {
+        7
+    }
+}
+
+/// A sandbox in which calls never end.
+struct Hanging;
+
+impl Calls for Hanging {
+    fn call(&self, _call: ComponentCall) -> BoxFuture<'static, Result<CallResult, StepError>> {
+        std::future::pending().boxed()
+    }
+}
+
+/// An attempt whose time is over before its turn came says nothing of a system that was never asked.
+#[tokio::test(start_paused = true)]
+async fn who_waited_for_a_turn_in_vain_does_not_count() {
+    let _machine = simulate(Rc::new(Paused(tokio::time::Instant::now())));
+    let steps = ["first", "second"].map(|name| {
+        json!({
+            "name": name, "phase": null, "needs": [], "connections": { "only": name }, "with": {},
+            "when": null, "uses": { "plugin": "http", "action": "get", "version": "*" },
+            "retry": windlass_model::workflow::RetryPolicy::default(), "timeout": "10s", "gates": [],
+            "on_failure": "pause", "rollback": "automatic",
+        })
+    });
+    let workflow =
+        json!({ "name": "w", "description": null, "parameters": {}, "phases": [], "outputs": {}, "steps": steps });
+    let workflow = serde_json::from_value(workflow).expect("a workflow");
+    let pin = |connection: &str| Pin {
+        runs: Runs::Component(Digest::of(b"http")),
+        version: semver::Version::new(0, 1, 0),
+        effect: windlass_model::manifest::Effect::Read,
+        cancel: false,
+        rollback: false,
+        find: false,
+        connections: [("api".parse().expect("a name"), connection.parse().expect("a name"))].into(),
+    };
+    let plan = Plan::new(workflow, vec![pin("first"), pin("second")]).expect("a plan");
+    let folder = tempfile::tempdir().expect("a folder");
+    let state = StateDirectory::open(folder.path()).expect("a state directory");
+    let options = RuntimeOptions { calls_max: 1, ..RuntimeOptions::default() };
+    let store = Arc::new(MemoryStore::default());
+    let runtime = Runtime::with_calls(state, store, Arc::new(Hanging), options).expect("a runtime");
+    let keys = [key("connection:http/first"), key("connection:http/second")];
+    for key in &keys {
+        let written = Written { consecutive: Some(1), cooldown: Span::seconds(3600), ..Written::default() };
+        let rule: BreakerSettings = written.try_into().expect("good");
+        let set = |entries: &mut BTreeMap<BreakerKey, Entry>| {
+            entries.insert(key.clone(), Entry { breaker: Breaker::new(Some(rule), now()), ..Entry::new() });
+            Ok(())
+        };
+        runtime.inner.breakers.change(key, set).await.expect("written");
+    }
+    let kept = runtime.keep_plan(plan).await.expect("kept");
+    let id = runtime.begin(&kept, json!({}), ana()).await.expect("begun");
+    let mut changes = runtime.changes(&id).expect("it is open");
+    loop {
+        let release = runtime.release(&id).await.expect("there");
+        let all_paused =
+            kept.plan().graph().steps().all(|it| matches!(release.step(it).state, StepState::Paused { .. }));
+        if all_paused {
+            break;
+        }
+        changes.changed().await.expect("it goes on");
+    }
+    let phases = keys.map(|it| runtime.inner.breakers.entries()[&it].breaker.phase());
+    assert_eq!(phases, [BreakerPhase::Open, BreakerPhase::Closed], "only the first was called, in vain");
 }

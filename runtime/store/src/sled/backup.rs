@@ -7,13 +7,12 @@ use std::io::ErrorKind;
 use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 
-use ::sled::Batch;
 use rustix::fs::FlockOperation;
 use windlass_model::name::ReleaseId;
 
 use super::layout::{Layout, failed, sync_folder};
 use super::writer::Write;
-use super::{GROUP_BYTES_MAX, Shared, SledStore, VALUE_IN_PLACE_BYTES_MAX, audit, database, keys};
+use super::{Shared, SledStore, VALUE_IN_PLACE_BYTES_MAX, audit, database, keys};
 use crate::backup::{self, BackupReport, Counts, Frame};
 use crate::{DOCUMENT_NAME_BYTES_MAX, StoreError};
 
@@ -82,7 +81,6 @@ fn write(shared: &Shared, folder: &Path) -> Result<BackupReport, StoreError> {
 fn fill(from: &Path, new: &Path) -> Result<BackupReport, StoreError> {
     let database = database::open_sled(&new.join("sled"))?;
     let restoring = |it| StoreError::database("restore the database", it);
-    let (mut batch, mut bytes) = (Batch::default(), 0);
     let blobs = new.join("blobs");
     let report = backup::read(from, |frame| {
         match frame {
@@ -93,12 +91,8 @@ fn fill(from: &Path, new: &Path) -> Result<BackupReport, StoreError> {
                         what: format!("it holds an entry of {} and {} bytes", key.len(), value.len()),
                     });
                 }
-                bytes += key.len() + value.len();
-                batch.insert(key, value);
-                if bytes >= GROUP_BYTES_MAX {
-                    bytes = 0;
-                    database.apply_batch(std::mem::take(&mut batch)).map_err(restoring)?;
-                }
+                // Not in batches: sled writes and syncs each of them at once. All of it is flushed at the end.
+                database.insert(key, value).map_err(restoring)?;
             }
             Frame::Blob(digest, bytes) => {
                 // Whoever called syncs all files before the store gets its name.
@@ -111,7 +105,6 @@ fn fill(from: &Path, new: &Path) -> Result<BackupReport, StoreError> {
         }
         Ok(())
     })?;
-    database.apply_batch(batch).map_err(restoring)?;
     database.flush().map_err(restoring)?;
     Ok(report)
 }

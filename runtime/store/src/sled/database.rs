@@ -271,17 +271,11 @@ pub(super) fn create(path: &Path) -> Result<(), StoreError> {
 pub(super) fn copy(from: &Paths, to: &Path) -> Result<(), StoreError> {
     let failed = |it| StoreError::database("compact the database", it);
     let (from, to) = (Opened::open(from)?.sled, open_sled(to)?);
-    let (mut batch, mut bytes) = (Batch::default(), 0);
+    // Not in batches: sled writes and syncs each of them at once. All of it is flushed at the end.
     for pair in from.iter() {
         let (key, value) = pair.map_err(failed)?;
-        bytes += key.len() + value.len();
-        batch.insert(key, value);
-        if bytes >= super::GROUP_BYTES_MAX {
-            bytes = 0;
-            to.apply_batch(std::mem::take(&mut batch)).map_err(failed)?;
-        }
+        to.insert(key, value).map_err(failed)?;
     }
-    to.apply_batch(batch).map_err(failed)?;
     to.flush().map_err(failed)?;
     Ok(())
 }

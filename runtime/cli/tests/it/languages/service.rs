@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 
 /// A request as it came.
 #[derive(Debug, Clone, Default)]
-pub(super) struct Seen {
+pub(crate) struct Seen {
     line: String,
     query: String,
     headers: Vec<(String, String)>,
@@ -16,11 +16,11 @@ pub(super) struct Seen {
 }
 
 impl Seen {
-    pub(super) fn header(&self, name: &str) -> Option<&str> {
+    pub(crate) fn header(&self, name: &str) -> Option<&str> {
         self.headers.iter().find(|(it, _)| it.eq_ignore_ascii_case(name)).map(|(_, value)| value.as_str())
     }
 
-    pub(super) fn json(&self) -> Value {
+    pub(crate) fn json(&self) -> Value {
         serde_json::from_slice(&self.body).expect("the body is JSON")
     }
 }
@@ -31,6 +31,9 @@ struct State {
     /// A job's key and what it is.
     jobs: Vec<(String, Value)>,
     next: Option<Next>,
+    /// What every job becomes at once.
+    end: Option<Value>,
+    calls_back: bool,
 }
 
 enum Next {
@@ -39,13 +42,13 @@ enum Next {
 }
 
 /// Listens until the test ends.
-pub(super) struct Jobs {
-    pub(super) url: String,
+pub(crate) struct Jobs {
+    pub(crate) url: String,
     state: Arc<Mutex<State>>,
 }
 
 impl Jobs {
-    pub(super) fn start() -> Self {
+    pub(crate) fn start() -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
         let url = format!("http://{}", listener.local_addr().expect("its address"));
         let state = Arc::<Mutex<State>>::default();
@@ -60,26 +63,36 @@ impl Jobs {
     }
 
     /// The requests of a method to a path, without their queries.
-    pub(super) fn seen(&self, line: &str) -> Vec<Seen> {
+    pub(crate) fn seen(&self, line: &str) -> Vec<Seen> {
         let state = self.state.lock().expect("not poisoned");
         state.seen.iter().filter(|it| it.line == line).cloned().collect()
     }
 
     /// From now on.
-    pub(super) fn will_be(&self, id: &str, fields: Value) {
+    pub(crate) fn will_be(&self, id: &str, fields: Value) {
         let mut state = self.state.lock().expect("not poisoned");
         let Value::Object(fields) = fields else { panic!("fields of a job") };
         let job = state.jobs.iter_mut().find(|(_, job)| job["id"] == id).expect("a job");
         job.1.as_object_mut().expect("a job").extend(fields);
     }
 
+    /// From now on, every job that is submitted has ended like this when it is looked at.
+    pub(crate) fn will_end(&self, fields: Value) {
+        self.state.lock().expect("not poisoned").end = Some(fields);
+    }
+
+    /// From now on, whoever submits a job and says where is called back.
+    pub(crate) fn will_call_back(&self) {
+        self.state.lock().expect("not poisoned").calls_back = true;
+    }
+
     /// Answers the next request with this status.
-    pub(super) fn will_answer(&self, status: u16) {
+    pub(crate) fn will_answer(&self, status: u16) {
         self.state.lock().expect("not poisoned").next = Some(Next::Answer(status));
     }
 
     /// Breaks the connection of the next request in the middle of its answer.
-    pub(super) fn will_break(&self) {
+    pub(crate) fn will_break(&self) {
         self.state.lock().expect("not poisoned").next = Some(Next::Break);
     }
 }
@@ -106,6 +119,17 @@ fn serve(stream: TcpStream, state: &Mutex<State>) -> std::io::Result<()> {
         write!(stream, "content-length: {length}\r\n")?;
     }
     write!(stream, "\r\n{body}")
+}
+
+/// Tells whoever listens there, and waits for the answer.
+fn call_back(address: &str) {
+    let (host, path) = address.strip_prefix("http://").and_then(|it| it.split_once('/')).expect("an address");
+    let mut stream = TcpStream::connect(host).expect("somebody listens");
+    let head = format!("POST /{path} HTTP/1.1\r\nhost: {host}\r\ncontent-length: 2\r\nconnection: close\r\n\r\n{{}}");
+    stream.write_all(head.as_bytes()).expect("it is sent");
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).expect("an answer");
+    assert!(answer.starts_with("HTTP/1.1 202"), "{answer}");
 }
 
 fn read(stream: &TcpStream) -> std::io::Result<Seen> {
@@ -164,7 +188,14 @@ fn answer(seen: &Seen, state: &mut State) -> (u16, Value) {
             }
             let key = seen.header("idempotency-key").unwrap_or_default().to_owned();
             let job = json!({ "id": format!("j-{}", state.jobs.len() + 1), "state": "queued" });
-            state.jobs.push((key, job.clone()));
+            let mut kept = job.clone();
+            if let (Some(Value::Object(end)), Some(kept)) = (&state.end, kept.as_object_mut()) {
+                kept.extend(end.clone());
+            }
+            state.jobs.push((key, kept));
+            if let Some(address) = seen.json()["notify"].as_str().filter(|_| state.calls_back) {
+                call_back(address);
+            }
             (201, job)
         }
         "GET /v1/jobs" => {

@@ -16,7 +16,7 @@ pub(crate) use counterparts::{Counterparts, PASSWORD, job};
 pub(crate) use process::Process;
 pub(crate) use scrub::scrubbed;
 pub(crate) use service::Service;
-pub(crate) use site::{Site, WINDLASS};
+pub(crate) use site::{Ran, Site, WINDLASS};
 
 /// How long anything may take before a test gives up on it.
 pub(crate) const DEADLINE: Duration = Duration::from_secs(60);

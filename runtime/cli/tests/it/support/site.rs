@@ -55,6 +55,11 @@ impl Site {
         self.folder.path().join("state")
     }
 
+    /// A file next to the state directory, where commands run.
+    pub(crate) fn path(&self, name: &str) -> PathBuf {
+        self.folder.path().join(name)
+    }
+
     /// Writes a file next to the state directory, where commands run.
     pub(crate) fn write(&self, name: &str, text: &str) {
         let file = self.folder.path().join(name);

@@ -121,14 +121,19 @@ impl tower_service::Service<Uri> for JudgingConnector {
     }
 
     fn call(&mut self, uri: Uri) -> Self::Future {
-        Box::pin(connect(uri, self.private_network))
+        Box::pin(connect(uri, self.private_network, resolve))
     }
 }
 
-async fn connect(uri: Uri, private_network: bool) -> Result<TokioIo<TcpStream>, ConnectError> {
+/// `resolve` is asked once: what it says the next time cannot undo the judgement.
+async fn connect<F: Future<Output = Result<Vec<SocketAddr>, ConnectError>>>(
+    uri: Uri,
+    private_network: bool,
+    resolve: impl FnOnce(String, u16) -> F,
+) -> Result<TokioIo<TcpStream>, ConnectError> {
     let host = uri.host().unwrap_or_default().trim_start_matches('[').trim_end_matches(']').to_owned();
     let port = uri.port_u16().unwrap_or(if uri.scheme_str() == Some("https") { 443 } else { 80 });
-    let addresses = resolve(&host, port).await?;
+    let addresses = resolve(host.clone(), port).await?;
     let granted = judged(&host, &addresses, private_network)?;
     let connecting = async {
         let mut last = None;
@@ -153,14 +158,14 @@ async fn connect(uri: Uri, private_network: bool) -> Result<TokioIo<TcpStream>, 
     }
 }
 
-async fn resolve(host: &str, port: u16) -> Result<Vec<SocketAddr>, ConnectError> {
+async fn resolve(host: String, port: u16) -> Result<Vec<SocketAddr>, ConnectError> {
     if let Ok(address) = host.parse::<IpAddr>() {
         return Ok(vec![SocketAddr::new(address, port)]);
     }
-    match tokio::time::timeout(RESOLVE_TIME_MAX, tokio::net::lookup_host((host, port))).await {
+    match tokio::time::timeout(RESOLVE_TIME_MAX, tokio::net::lookup_host((host.clone(), port))).await {
         Ok(Ok(addresses)) => Ok(addresses.collect()),
-        Ok(Err(error)) => Err(ConnectError::Resolving { host: host.to_owned(), error }),
-        Err(_) => Err(ConnectError::ResolvingTooLong(host.to_owned())),
+        Ok(Err(error)) => Err(ConnectError::Resolving { host, error }),
+        Err(_) => Err(ConnectError::ResolvingTooLong(host)),
     }
 }
 
@@ -203,5 +208,32 @@ mod tests {
             Err(ConnectError::Forbidden { reach: Reach::Never, .. })
         ));
         assert!(matches!(judged("x", &[], true), Err(ConnectError::NoAddress(_))));
+    }
+
+    /// A name whose owner lets it lead elsewhere each time it is asked for.
+    #[tokio::test]
+    async fn a_name_that_changes_its_mind_does_not_lead_inside() {
+        let inside = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("a port");
+        let inside_address = inside.local_addr().expect("an address");
+        let uri: Uri = format!("http://rebinding.example:{}/", inside_address.port()).parse().expect("an address");
+        // Public when it is judged, private from then on: whoever asks twice is led inside.
+        let asked = std::sync::atomic::AtomicUsize::new(0);
+        let resolver = |_: String, port: u16| {
+            let first = asked.fetch_add(1, std::sync::atomic::Ordering::SeqCst) == 0;
+            // Nobody listens at the first; it stands for an address that may be connected to.
+            let address = if first {
+                SocketAddr::new([127, 0, 0, 2].into(), 1)
+            } else {
+                SocketAddr::new([127, 0, 0, 1].into(), port)
+            };
+            std::future::ready(Ok(vec![address]))
+        };
+        let refused = connect(uri.clone(), true, resolver).await.expect_err("nobody listens there");
+        assert!(matches!(refused, ConnectError::Refused { .. }), "{refused}");
+        assert_eq!(asked.load(std::sync::atomic::Ordering::SeqCst), 1, "asked once for one connection");
+        let denied = connect(uri, false, resolver).await.expect_err("it leads inside now");
+        assert!(matches!(denied, ConnectError::Forbidden { reach: Reach::Private, .. }), "{denied}");
+        let nobody = std::future::poll_fn(|context| Poll::Ready(inside.poll_accept(context).is_pending())).await;
+        assert!(nobody, "no connection was made inside");
     }
 }

@@ -11,6 +11,7 @@ mod dry_run;
 mod explain;
 mod play;
 mod probe;
+pub(crate) mod request;
 mod route;
 mod send;
 
@@ -47,6 +48,11 @@ type Sent<T> = Box<dyn Future<Output = Result<T, Error>> + Send>;
 impl WasiHttpHooks for Hooks {
     fn forbidden_header_filter(&mut self) -> ForbiddenHeaderFilter {
         Arc::clone(&FORBIDDEN_HEADERS)
+    }
+
+    /// What a body holds that nobody sends; see [`crate::state::RESOURCES_MAX`].
+    fn p2_outgoing_body_chunk_size(&mut self) -> usize {
+        64 * 1024
     }
 
     fn send_request(

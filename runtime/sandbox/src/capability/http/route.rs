@@ -83,12 +83,23 @@ impl Route {
     }
 }
 
+/// What is shown of a path.
+const PATH_CHARS_SHOWN_MAX: usize = 1000;
+
 /// What a request looks like in messages: without its query, which may hold anything.
 pub(crate) fn shown<B>(request: &Request<B>) -> String {
     let uri = request.uri();
     let (scheme, host) = (uri.scheme_str().unwrap_or("?"), uri.host().unwrap_or("?"));
     let port = uri.port().map(|it| format!(":{it}")).unwrap_or_default();
-    format!("{} {scheme}://{host}{port}{}", request.method(), uri.path())
+    format!("{} {scheme}://{host}{port}{}", request.method(), cut(uri.path()))
+}
+
+/// As much of a path as a person reads.
+fn cut(path: &str) -> String {
+    match path.char_indices().nth(PATH_CHARS_SHOWN_MAX) {
+        Some((end, _)) => format!("{}…", &path[..end]),
+        None => path.to_owned(),
+    }
 }
 
 /// Decides whether a request may be sent, and with which connection's credential.
@@ -141,7 +152,7 @@ fn granted(
         return Err((Missing::Manifest, format!("`{method}` requests are never sent")));
     }
     if !action.connections.get(role).is_some_and(|it| allows(&it.requests, line)) {
-        let rule = serde_json::json!({"methods": [method.as_str()], "path": path});
+        let rule = serde_json::json!({"methods": [method.as_str()], "path": cut(path)});
         return Err((
             Missing::Manifest,
             format!("add to `actions.{name}.connections.{role}.requests` in the manifest of `{plugin}`: {rule}"),
@@ -158,7 +169,8 @@ fn granted(
         return Err((
             Missing::ConnectionGrant,
             format!(
-                "add the request to the connection: `windlass connection add {connection_name} --allow '{method} {path}'`"
+                "add the request to the connection: `windlass connection add {connection_name} --allow '{method} {}'`",
+                cut(path)
             ),
         ));
     }

@@ -6,7 +6,9 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use http::header::{ACCEPT_ENCODING, AUTHORIZATION, CONTENT_ENCODING, CONTENT_LENGTH, EXPECT, HOST, TE, TRAILER};
+use http::header::{
+    ACCEPT_ENCODING, AUTHORIZATION, CONTENT_ENCODING, CONTENT_LENGTH, EXPECT, HOST, TE, TRAILER, TRANSFER_ENCODING,
+};
 use http::{HeaderMap, HeaderValue, Request, Response, StatusCode};
 use http_body::Body as _;
 use http_body_util::{BodyExt as _, Full};
@@ -221,8 +223,7 @@ fn answer(
     if parts.status == StatusCode::SWITCHING_PROTOCOLS {
         return fail(Error::HttpUpgradeFailed);
     }
-    let encoding = parts.headers.get(CONTENT_ENCODING).filter(|it| !it.as_bytes().eq_ignore_ascii_case(b"identity"));
-    if let Some(encoding) = encoding
+    if let Some(encoding) = unreadable_encoding(&parts.headers)
         && authenticated
     {
         // It was not asked for, and what is compressed cannot be scrubbed.
@@ -244,6 +245,17 @@ fn answer(
     *answer.status_mut() = parts.status;
     *answer.headers_mut() = headers;
     Ok(answer)
+}
+
+/// What a body is encoded in, if it is not what it looks like.
+fn unreadable_encoding(headers: &HeaderMap) -> Option<&HeaderValue> {
+    let is_plain = |value: &HeaderValue, plain: &str| {
+        let mut names = value.as_bytes().split(|it| *it == b',').map(<[u8]>::trim_ascii);
+        names.all(|it| it.is_empty() || it.eq_ignore_ascii_case(plain.as_bytes()))
+    };
+    let contents = headers.get_all(CONTENT_ENCODING).iter().filter(|it| !is_plain(it, "identity"));
+    let transfers = headers.get_all(TRANSFER_ENCODING).iter().filter(|it| !is_plain(it, "chunked"));
+    contents.chain(transfers).next()
 }
 
 fn scrubbed(headers: &HeaderMap, scrubber: &Scrubber) -> HeaderMap {

@@ -31,6 +31,7 @@ use self::program::Programs;
 use self::run::{Ended, Process};
 use self::stream::ToolStream;
 use crate::cassette::{Content, ToolCommand, ToolRan};
+use crate::host::HostCall;
 use crate::shared::Shared;
 use crate::state::CallState;
 
@@ -61,6 +62,11 @@ impl tools::Host for CallState {
         let shared = Arc::clone(&self.shared);
         shared.target("tools.run")?;
         shared.spend_tool_call()?;
+        let scrubber = shared.scrubber();
+        shared.host.host_call(HostCall::Tool {
+            tool: scrubber.text(command.tool.clone()),
+            arguments: command.arguments.iter().map(|it| scrubber.text(it.clone())).collect(),
+        });
         match start(&shared, command).await? {
             Ok(process) => {
                 let process = self.table.push(process)?;

@@ -1,6 +1,8 @@
 //! What the tests share: the hostile guest, one sandbox, a host that records, a server.
 
 pub(crate) mod guest;
+pub(crate) mod made;
+pub(crate) mod raw;
 pub(crate) mod recorder;
 pub(crate) mod server;
 

@@ -1,11 +1,15 @@
 //! `windlass plugin`
 
+mod check;
+mod diff;
+mod run;
+
 use std::path::PathBuf;
 
 use anyhow::Context as _;
 use clap::Subcommand;
 use windlass_model::manifest::{Effect, Manifest};
-use windlass_sandbox::{Sandbox, SandboxOptions};
+use windlass_sandbox::Sandbox;
 use windlass_server::api::PluginView;
 
 use super::Context;
@@ -26,6 +30,21 @@ pub(crate) enum PluginCommand {
         #[arg(long)]
         out: Option<PathBuf>,
     },
+    /// Look a component over: contract, manifest, schemas, grants, sizes; no server is needed
+    #[command(
+        after_help = "Exit code 1: something can never work, or no host would take it. Advice does not change the exit code.\n\nExamples:\n  windlass plugin check .\n  windlass plugin check target/windlass/jenkins-0.1.0.wasm"
+    )]
+    Check(check::CheckArgs),
+    /// Compare two versions of a plugin: what breaks workflows, what asks for more
+    #[command(
+        after_help = "Exit code 1: something breaks workflows, or it can reach, change or use more than before.\n\nExamples:\n  windlass plugin diff jenkins target/windlass/jenkins-0.2.0.wasm\n  windlass plugin diff old.wasm new.wasm --json"
+    )]
+    Diff(diff::DiffArgs),
+    /// Try one action against given connections; every call of the host is shown as it happens
+    #[command(
+        after_help = "Nothing is installed and nothing is recorded; suspensions are sat out, and what a release would remember is kept in a file where --save says so. The output goes to standard output, the rest to standard error. Exit code 1: the action failed.\n\nExamples:\n  windlass plugin run . submit --with '{\"title\": \"index\"}' --connection jobs=http://127.0.0.1:8000\n  windlass plugin run jobs.wasm --with @input.json --connection jobs=https://jobs.example.com --credential jobs=bearer:env:JOBS_TOKEN --then-rollback\n  windlass plugin run jobs.wasm --with @input.json --connection jobs=http://127.0.0.1:8000 --no-wait --save step.json\n  windlass plugin run jobs.wasm --resume step.json --connection jobs=http://127.0.0.1:8000"
+    )]
+    Run(Box<run::RunArgs>),
     /// Install components
     #[command(after_help = "Example:\n  windlass plugin install target/windlass/jenkins-0.1.0.wasm")]
     Install {
@@ -45,7 +64,7 @@ pub(crate) enum PluginCommand {
 pub(crate) async fn plugin(command: PluginCommand, context: &Context<'_>) -> anyhow::Result<u8> {
     match command {
         PluginCommand::Build { packages, out } => {
-            let sandbox = Sandbox::new(SandboxOptions::default()).context("the sandbox")?;
+            let sandbox = author::check::sandbox()?;
             let built = author::build(&packages, out.as_deref(), &sandbox, context.output).await?;
             context.output.data(&built, |it| {
                 let lines = it.iter().map(|it| {
@@ -62,6 +81,9 @@ pub(crate) async fn plugin(command: PluginCommand, context: &Context<'_>) -> any
                 lines.collect()
             });
         }
+        PluginCommand::Check(args) => return check::check(&args, context).await,
+        PluginCommand::Diff(args) => return diff::diff(&args, context).await,
+        PluginCommand::Run(args) => return run::run(*args, context).await,
         PluginCommand::Install { components } => {
             let client = context.client().await?;
             let mut installed: Vec<PluginView> = Vec::new();
@@ -83,16 +105,37 @@ pub(crate) async fn plugin(command: PluginCommand, context: &Context<'_>) -> any
                 let inspection = Sandbox::inspect(&bytes).with_context(|| plugin.clone())?;
                 (inspection.digest.to_string(), inspection.manifest)
             } else {
-                let plugins: Vec<PluginView> = context.client().await?.get("/v1/plugins").await?;
-                let found = plugins.into_iter().rfind(|it| it.manifest.name.as_str() == plugin);
-                let found = found.with_context(|| format!("`{plugin}` is neither a file nor an installed plugin"))?;
-                (found.component, found.manifest)
+                installed(&plugin, context).await?
             };
             let view = serde_json::json!({ "component": digest, "manifest": manifest });
             context.output.data(&view, |_| describe(&digest, &manifest));
         }
     }
     Ok(0)
+}
+
+/// An installed plugin by `NAME` or `NAME@VERSION`: its digest and what it says of itself.
+async fn installed(what: &str, context: &Context<'_>) -> anyhow::Result<(String, Manifest)> {
+    let missing = || format!("`{what}` is neither a file nor an installed plugin; `windlass plugin list` lists those");
+    // What looks like a file's name is none of a plugin, and asks nobody.
+    anyhow::ensure!(!what.contains('/') && !what.ends_with(".wasm"), "there is no file {what}");
+    anyhow::ensure!(context.existing_state()?.is_some(), missing());
+    let plugins: Vec<PluginView> = context.client().await?.get("/v1/plugins").await?;
+    let found = plugins.into_iter().rfind(|it| {
+        let name = it.manifest.name.as_str();
+        name == what || format!("{name}@{}", it.manifest.version) == what
+    });
+    let found = found.with_context(missing)?;
+    Ok((found.component, found.manifest))
+}
+
+/// Bytes as people read them.
+fn kib(bytes: u64) -> String {
+    match bytes {
+        0..10_240 => format!("{bytes} B"),
+        10_240..10_485_760 => format!("{} KiB", bytes / 1024),
+        _ => format!("{:.1} MiB", bytes as f64 / 1_048_576.0),
+    }
 }
 
 fn line(it: &PluginView) -> String {

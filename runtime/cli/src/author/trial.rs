@@ -1,0 +1,197 @@
+//! One action of a component, tried out in this process: no server, no state directory, no journal.
+//!
+//! A [`Session`] is what a release would remember of the step: checkpoints, the suspension, the output. It can be kept in
+//! a file, and another command goes on from there.
+//!
+//! **Invariant:** the calls are those that a host makes; only who remembers is another.
+
+pub(crate) mod binding;
+mod callbacks;
+mod host;
+mod session;
+
+use std::sync::Arc;
+
+use anyhow::Context as _;
+use serde_json::Value;
+use windlass_model::event::{Operation, Wake};
+use windlass_model::failure::StepError;
+use windlass_model::time::Timestamp;
+use windlass_sandbox::cassette::Tape;
+use windlass_sandbox::{Access, CallKind, CallOutcome, CallReport, CallRequest, Plugin, Sandbox, Usage, WakeUp};
+
+pub(crate) use self::callbacks::Listener;
+pub(crate) use self::host::{Happening, Shown, line};
+pub(crate) use self::session::{Session, Waiting};
+
+/// What is tried out, and how.
+pub(crate) struct Trial {
+    pub(crate) sandbox: Sandbox,
+    pub(crate) plugin: Arc<Plugin>,
+    pub(crate) access: Arc<Access>,
+    pub(crate) dry_run: bool,
+    /// Whether suspensions are sat out.
+    pub(crate) wait: bool,
+    /// Where callbacks come in, if anywhere.
+    pub(crate) listener: Option<Listener>,
+    pub(crate) shown: Shown,
+}
+
+/// How an operation ended.
+#[derive(Debug)]
+pub(crate) enum Ended {
+    Done(Value),
+    NotFound,
+    /// It waits, and nobody was to wait for it.
+    Suspended,
+    Failed(StepError),
+}
+
+/// What all calls used together.
+#[derive(Debug, Default, Clone, Copy)]
+pub(crate) struct Used {
+    pub(crate) calls: u32,
+    pub(crate) usage: Usage,
+}
+
+impl Used {
+    fn add(&mut self, one: &Usage) {
+        self.calls += 1;
+        self.usage.wall += one.wall;
+        self.usage.cpu += one.cpu;
+        self.usage.memory_peak_bytes = self.usage.memory_peak_bytes.max(one.memory_peak_bytes);
+        self.usage.http_requests += one.http_requests;
+        self.usage.request_bytes += one.request_bytes;
+        self.usage.response_bytes += one.response_bytes;
+        self.usage.tool_calls += one.tool_calls;
+        self.usage.log_bytes += one.log_bytes;
+    }
+}
+
+impl Trial {
+    /// Makes an operation's first call, or goes on with the suspended one, and follows it to its end. `save` is called
+    /// after each call.
+    pub(crate) async fn go(
+        &mut self,
+        session: &mut Session,
+        first: CallKind,
+        used: &mut Used,
+        mut save: impl FnMut(&Session) -> anyhow::Result<()>,
+    ) -> anyhow::Result<Ended> {
+        let mut kind = first;
+        loop {
+            let report = self.call(session, kind).await;
+            used.add(&report.usage);
+            match report.result {
+                Ok(CallOutcome::Done(value)) => {
+                    session.ended(&value);
+                    save(session)?;
+                    self.shown.add(Happening::Done { output: value.clone() });
+                    return Ok(Ended::Done(value));
+                }
+                Ok(CallOutcome::NotFound) => {
+                    session.waiting = None;
+                    save(session)?;
+                    self.shown.add(Happening::NotFound {});
+                    return Ok(Ended::NotFound);
+                }
+                Ok(CallOutcome::Suspended { state, wakes, status }) => {
+                    let waiting = Waiting::new(state, &wakes, status);
+                    self.shown.add(Happening::Suspended(waiting.clone()));
+                    session.waiting = Some(waiting);
+                    save(session)?;
+                    if !self.wait {
+                        return Ok(Ended::Suspended);
+                    }
+                    let wake = self.sit_out(&wakes).await?;
+                    kind = session.resume(wake)?;
+                }
+                Err(error) => {
+                    save(session)?;
+                    self.shown.add(Happening::Failed {
+                        error: error.clone(),
+                        denials: report.denials.iter().map(ToString::to_string).collect(),
+                    });
+                    return Ok(Ended::Failed(error));
+                }
+            }
+        }
+    }
+
+    async fn call(&self, session: &mut Session, kind: CallKind) -> CallReport {
+        let function = match &kind {
+            CallKind::Start => "start",
+            CallKind::Resume { wake: Wake::Timer, .. } => "resume, by its timer",
+            CallKind::Resume { wake: Wake::Callback { .. }, .. } => "resume, by a callback",
+            CallKind::Cancel { .. } => "cancel",
+            CallKind::Rollback => "rollback",
+            CallKind::Find => "find",
+        };
+        self.shown.add(Happening::Called { function: function.to_owned(), action: session.action.to_string() });
+        let host = host::TrialHost::new(self.shown.clone(), session, self.listener.as_ref().map(Listener::url));
+        let host = Arc::new(host);
+        let request = CallRequest {
+            operation: session.operation,
+            action: session.action.clone(),
+            release: session.release.clone(),
+            step: session.action.to_string(),
+            attempt: 1,
+            idempotency_key: session.key(),
+            deadline: None,
+            dry_run: self.dry_run,
+            input: Arc::new(session.input.clone()),
+            output: session.output.clone().filter(|_| session.operation != Operation::Start).map(Arc::new),
+            context: vec![("actor".to_owned(), "windlass plugin run".to_owned())],
+            access: Arc::clone(&self.access),
+            host: host.clone(),
+            tape: Tape::Off,
+            kind,
+        };
+        let report = self.sandbox.call(&self.plugin, request).await;
+        host.into_session(session);
+        report
+    }
+
+    /// Waits for the first of the wake-ups.
+    async fn sit_out(&self, wakes: &[WakeUp]) -> anyhow::Result<Wake> {
+        let now = now();
+        let first = wakes
+            .iter()
+            .filter_map(|it| match it {
+                WakeUp::After(span) => Some(*span),
+                WakeUp::At(at) => Some(at.since(now)),
+                WakeUp::Callback(_) => None,
+            })
+            .min();
+        let topics: Vec<&str> = wakes
+            .iter()
+            .filter_map(|it| if let WakeUp::Callback(topic) = it { Some(topic.as_str()) } else { None })
+            .collect();
+        let nobody_calls = first.is_none() && self.listener.is_none();
+        anyhow::ensure!(
+            !nobody_calls,
+            "it waits for a callback and for nothing else, and nobody takes callbacks here: say `--callbacks 127.0.0.1:8087` to listen there, or `--no-wait --save FILE` and go on with `--resume FILE --callback BODY`"
+        );
+        let timer = async {
+            match first {
+                Some(span) => tokio::time::sleep(span.into()).await,
+                None => std::future::pending().await,
+            }
+        };
+        let called = async {
+            match &self.listener {
+                Some(listener) => listener.wait_for(&topics).await,
+                None => std::future::pending().await,
+            }
+        };
+        tokio::select! {
+            () = timer => Ok(Wake::Timer),
+            wake = called => wake.context("callbacks are not taken any more"),
+        }
+    }
+}
+
+fn now() -> Timestamp {
+    let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
+    Timestamp(u64::try_from(since.as_millis()).unwrap_or(u64::MAX))
+}

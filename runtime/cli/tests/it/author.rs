@@ -1,0 +1,251 @@
+//! The author's loop on one component: looking it over, comparing, trying out. The component is the SDKs' example.
+
+use serde_json::{Value, json};
+use windlass_sandbox::{embed_manifest, inspect};
+
+use crate::languages::rust;
+use crate::languages::service::Jobs;
+use crate::support::{Ran, Site};
+
+/// The example's component with another manifest embedded, beside a site's state directory.
+fn changed(site: &Site, name: &str, change: impl FnOnce(&mut Value)) {
+    let bytes = std::fs::read(rust()).expect("the component");
+    let manifest = inspect(&bytes).expect("a manifest").manifest;
+    let mut manifest = serde_json::to_value(&manifest).expect("JSON");
+    change(&mut manifest);
+    let changed = embed_manifest(&bytes, &manifest.to_string()).expect("a component");
+    std::fs::write(site.path(name), changed).expect("the file");
+}
+
+fn jobs() -> &'static str {
+    rust().to_str().expect("a path in UTF-8")
+}
+
+#[test]
+fn a_component_is_looked_over_without_a_server() {
+    let site = Site::empty();
+    let good = site.json(&["plugin", "check", jobs()]);
+    assert_eq!(good[0]["findings"], json!([]), "{good}");
+    assert!(good[0]["anatomy"]["imports"].to_string().contains("windlass:plugin/checkpoint@0.1"), "{good}");
+    assert!(!site.state().exists(), "it made a state directory");
+
+    // What the component itself says is another thing.
+    changed(&site, "other.wasm", |it| it["actions"]["submit"]["effect"] = json!("read"));
+    let bad = site.run(&["plugin", "check", "other.wasm"]);
+    assert_eq!(bad.code, Some(1), "{bad:?}");
+    assert!(bad.stdout.contains("problem") && bad.stdout.contains("at `/actions/submit/effect`"), "{bad:?}");
+
+    changed(&site, "never.wasm", |it| {
+        it["actions"]["submit"]["input"]["properties"]["notify"]["default"] = json!("no");
+        it["actions"]["submit"]["connections"]["jobs"]["requests"][0]["methods"] = json!(["TRACE", "GTE"]);
+    });
+    let bad = site.run(&["plugin", "check", "never.wasm", jobs()]);
+    assert_eq!(bad.code, Some(1), "{bad:?}");
+    for expected in
+        ["the default \"no\" of `notify`", "`TRACE` requests are never sent", "did you mean `GET`", "3 to mend"]
+    {
+        assert!(bad.stdout.contains(expected), "{expected:?} is not in {bad:?}");
+    }
+
+    site.write("text.wasm", "text");
+    let bad = site.run(&["plugin", "check", "text.wasm"]);
+    assert!(bad.code == Some(1) && bad.stdout.contains("no WebAssembly component"), "{bad:?}");
+    let missing = site.run(&["plugin", "check", "missing.wasm"]);
+    assert!(missing.code == Some(2) && missing.stderr.contains("missing.wasm cannot be read"), "{missing:?}");
+}
+
+#[test]
+fn two_versions_are_compared() {
+    let site = Site::empty();
+    let same = site.good(&["plugin", "diff", jobs(), jobs()]);
+    assert!(same.stdout.contains("the same component"), "{same:?}");
+
+    changed(&site, "newer.wasm", |it| {
+        it["version"] = json!("0.1.1");
+        it["actions"]["submit"]["output"]["properties"]["log"] = json!({ "type": "string" });
+    });
+    let newer = site.good(&["plugin", "diff", jobs(), "newer.wasm"]);
+    assert!(
+        newer.stdout.contains("output: `log` is new") && newer.stdout.contains("can take the place of 0.1.0"),
+        "{newer:?}"
+    );
+
+    changed(&site, "wider.wasm", |it| {
+        it["version"] = json!("0.1.1");
+        let role = &mut it["actions"]["submit"]["connections"]["jobs"]["requests"];
+        role.as_array_mut().expect("rules").push(json!({ "methods": ["PUT"], "path": "/jobs/*" }));
+    });
+    let wider = site.run(&["plugin", "diff", jobs(), "wider.wasm"]);
+    assert_eq!(wider.code, Some(1), "{wider:?}");
+    assert!(wider.stdout.contains("it makes `PUT /jobs/*` as well") && !wider.stdout.contains("promises"), "{wider:?}");
+
+    changed(&site, "breaking.wasm", |it| {
+        it["version"] = json!("0.1.1");
+        it["actions"]["submit"]["rollback"] = json!(false);
+    });
+    let breaking = site.run(&["--json", "plugin", "diff", jobs(), "breaking.wasm"]);
+    assert_eq!(breaking.code, Some(1), "{breaking:?}");
+    let view = breaking.json();
+    assert_eq!(view["differences"][0]["impact"], "breaking", "{view}");
+    assert!(view["broken_promise"].as_str().expect("a promise").ends_with("0.2.0"), "{view}");
+
+    let unknown = site.run(&["plugin", "diff", "jobs", jobs()]);
+    assert!(
+        unknown.code == Some(2) && unknown.stderr.contains("neither a file nor an installed plugin"),
+        "{unknown:?}"
+    );
+    site.good(&["plugin", "install", jobs()]);
+    let installed = site.good(&["plugin", "diff", "jobs@0.1.0", "newer.wasm"]);
+    assert!(installed.stdout.contains("was not compared"), "{installed:?}");
+}
+
+struct Tried {
+    site: Site,
+    jobs: Jobs,
+    connection: String,
+}
+
+impl Tried {
+    fn new() -> Self {
+        let jobs = Jobs::start();
+        let connection = format!("jobs={}/v1", jobs.url);
+        Self { site: Site::empty(), jobs, connection }
+    }
+
+    fn run(&self, more: &[&str]) -> Ran {
+        self.site.run(&[&["plugin", "run", jobs(), "--connection", &self.connection], more].concat())
+    }
+
+    fn json(&self, more: &[&str]) -> Value {
+        self.run(&[&["--json"], more].concat()).json()
+    }
+}
+
+const INPUT: [&str; 2] = ["--with", r#"{"title":"index"}"#];
+
+fn happened<'v>(view: &'v Value, what: &str) -> Vec<&'v Value> {
+    view["happened"].as_array().expect("a list").iter().filter(|it| it["happened"] == what).collect()
+}
+
+#[test]
+fn an_action_is_tried_out_and_each_call_of_the_host_is_shown() {
+    let tried = Tried::new();
+    tried.jobs.will_end(json!({ "state": "done", "artifact": "https://jobs.test/a", "seconds": 4 }));
+    let ran = tried.run(&INPUT);
+    assert_eq!(ran.code, Some(0), "{ran:?}");
+    let output: Value = serde_json::from_str(&ran.stdout).expect("the output is JSON alone");
+    assert_eq!(output, json!({ "id": "j-1", "artifact": "https://jobs.test/a", "seconds": 4 }));
+    let expected = [
+        "submit: start",
+        "connection jobs is jobs",
+        "/v1/jobs  201",
+        "checkpoint job recorded: \"j-1\"",
+        "info submitted  job=j-1",
+        "link job: http",
+        "suspended: job j-1 is in the queue; wakes after 2s",
+        "submit: resume, by its timer",
+        "/v1/jobs/j-1  200",
+        "progress 100 %",
+        "done",
+        "2 calls",
+    ];
+    let mut rest = ran.stderr.as_str();
+    for part in expected {
+        let at = rest.find(part).unwrap_or_else(|| panic!("{part:?} does not come in its place: {}", ran.stderr));
+        rest = &rest[at + part.len()..];
+    }
+    assert!(!tried.site.state().exists(), "it made a state directory");
+}
+
+#[test]
+fn what_is_suspended_is_kept_and_another_command_goes_on_and_rolls_back() {
+    let tried = Tried::new();
+    let view = tried.json(&[&INPUT[..], &["--no-wait", "--save", "step.json"]].concat());
+    assert_eq!((&view["ended"], &view["session"]["checkpoints"]["job"]), (&json!("suspended"), &json!("\"j-1\"")));
+    assert_eq!(view["session"]["waiting"]["wakes"], json!(["after 2s"]));
+    tried.jobs.will_be("j-1", json!({ "state": "done", "artifact": "a", "seconds": 4 }));
+    let view = tried.json(&["--resume", "step.json", "--save", "step.json"]);
+    assert_eq!((&view["ended"], &view["output"]["seconds"]), (&json!("done"), &json!(4)));
+    assert_eq!(happened(&view, "called")[0]["function"], "resume, by its timer");
+    let view = tried.json(&["--resume", "step.json", "--rollback"]);
+    assert_eq!(view["output"], json!({ "withdrawn": true }), "{view}");
+    assert_eq!(tried.jobs.seen("DELETE /v1/jobs/j-1").len(), 1);
+    // The keys of both operations differ, and the first is what `find` looks for.
+    let view = tried.json(&["--resume", "step.json", "--find"]);
+    assert_eq!(view["ended"], "not_found");
+
+    let over = tried.run(&["--resume", "step.json"]);
+    assert!(over.code == Some(2) && over.stderr.contains("waits for nothing"), "{over:?}");
+    let other = tried.run(&["--resume", "step.json", "--cancel"]);
+    assert!(other.code == Some(2) && other.stderr.contains("has no `cancel`"), "{other:?}");
+}
+
+#[test]
+fn it_is_rolled_back_at_once_where_that_is_asked_for() {
+    let tried = Tried::new();
+    tried.jobs.will_end(json!({ "state": "done", "artifact": "a", "seconds": 4 }));
+    let view = tried.json(&[&INPUT[..], &["--then-rollback"]].concat());
+    assert_eq!(view["output"], json!({ "withdrawn": true }), "{view}");
+    assert_eq!(view["usage"]["calls"], 3);
+}
+
+#[test]
+fn the_service_calls_back() {
+    let tried = Tried::new();
+    let input = ["--with", r#"{"title":"index","notify":true}"#];
+    tried.jobs.will_end(json!({ "state": "done", "artifact": "a", "seconds": 4 }));
+    tried.jobs.will_call_back();
+    let view = tried.json(&[&input[..], &["--callbacks", "127.0.0.1:0"]].concat());
+    assert_eq!(view["ended"], "done", "{view}");
+    assert_eq!(happened(&view, "called")[1]["function"], "resume, by a callback");
+    assert!(happened(&view, "callback_made")[0]["url"].as_str().expect("an address").ends_with("/callbacks/topic-1"));
+
+    // Without a place where callbacks are taken, the plugin says so itself.
+    let none = tried.run(&input);
+    assert!(none.code == Some(1) && none.stderr.contains("no-callback-url"), "{none:?}");
+    assert!(none.stderr.contains("a person has to look first"), "{none:?}");
+}
+
+#[test]
+fn a_dry_run_and_a_credential_are_as_in_a_release() {
+    let tried = Tried::new();
+    let dry = tried.run(&[&INPUT[..], &["--dry-run"]].concat());
+    assert_eq!(dry.code, Some(1), "{dry:?}");
+    assert!(dry.stderr.contains("dry run") && tried.jobs.seen("POST /v1/jobs").is_empty(), "{dry:?}");
+
+    let secret = "swordfish-1234";
+    let mut command = tried.site.command(&["plugin", "run", jobs(), "--connection", &tried.connection]);
+    command.args(INPUT).args(["--no-wait", "--save", "step.json", "--credential", "jobs=bearer:env:JOBS_TOKEN"]);
+    let ran = command.env("JOBS_TOKEN", secret).output().expect("windlass starts");
+    assert!(ran.status.success(), "{ran:?}");
+    assert_eq!(tried.jobs.seen("POST /v1/jobs")[0].header("authorization"), Some("Bearer swordfish-1234"));
+    let said = [ran.stdout, ran.stderr, std::fs::read(tried.site.path("step.json")).expect("it was kept")].concat();
+    assert!(!String::from_utf8_lossy(&said).contains(secret));
+}
+
+#[test]
+fn what_cannot_be_tried_says_what_could_be() {
+    let tried = Tried::new();
+    for (arguments, expected) in [
+        (&["submitt"][..], "no action `submitt`; it has `submit`"),
+        (&["--with", "{"], "`--with` gives is no JSON"),
+        (&["--with", "@none.json"], "none.json cannot be read"),
+        (&["--with", "{}"], r#"--with '{"title":"…"}'"#),
+        (&["--with", r#"{"title":"a","titel":1}"#], "titel"),
+        (&["--resume", "none.json"], "none.json cannot be read"),
+        (&["--connection", "job=http://a"], "no role `job`; it has `jobs`"),
+    ] {
+        let ran = tried.run(&[&INPUT[..usize::from(!arguments.contains(&"--with")) * 2], arguments].concat());
+        assert!(ran.code == Some(2) && ran.stderr.contains(expected), "{expected:?}: {ran:?}");
+    }
+    let unbound = tried.site.run(&["plugin", "run", jobs(), "--with", INPUT[1]]);
+    assert!(unbound.code == Some(2) && unbound.stderr.contains("--connection jobs=URL"), "{unbound:?}");
+    let none = tried.site.run(&["plugin", "run", "none.wasm"]);
+    assert!(none.code == Some(2) && none.stderr.contains("there is no file or folder none.wasm"), "{none:?}");
+
+    let rejected = tried.run(&["--with", r#"{"title":"bad"}"#]);
+    assert_eq!(rejected.code, Some(1), "{rejected:?}");
+    for expected in ["job-rejected (rejected)", "trying it again is of no use", "title: bad"] {
+        assert!(rejected.stderr.contains(expected), "{expected:?}: {rejected:?}");
+    }
+}

@@ -179,6 +179,7 @@ impl Simulation {
             // One release in twelve only shows that it can be rolled back.
             rehearsal: Dice::new(seed, 5).permille(80),
             dry_run: false,
+            recorded: false,
             claim: claim(&mut turns),
         };
         Self {

@@ -92,6 +92,7 @@ pub(crate) fn make_call(
             plan,
             requested_by: release.created().requested_by.clone(),
             rehearsal: release.created().rehearsal,
+            recorded: release.created().recorded,
             place: Place { release: release.id().clone(), step: release.name_of(index), uses },
             began: checkpoints.get(nested::CHECKPOINT).and_then(|it| Began::read(it)),
             order,
@@ -99,6 +100,7 @@ pub(crate) fn make_call(
         };
         return call.make().boxed();
     }
+    let is_recorded = release.created().recorded;
     let context = vec![("actor".to_owned(), release.created().requested_by.name.clone())];
     async move {
         let _turn = turn;
@@ -153,9 +155,12 @@ pub(crate) fn make_call(
             context,
             access: Arc::new(access),
             host: Arc::new(host),
-            tape: Tape::Off,
+            tape: if is_recorded { Tape::Record } else { Tape::Off },
         };
-        let report = sandbox.call(&plugin, request).await;
+        let mut report = sandbox.call(&plugin, request).await;
+        if let Some(recorded) = report.recorded.take() {
+            inner.keep_recording(&id, &step, &plugin, &uses.action, *recorded).await;
+        }
         let result = match &dry_run {
             Some(dry_run) => {
                 return dry_run::settle(&inner, place, shape(), dry_run, report).await.map_err(without_topics);

@@ -90,6 +90,9 @@ pub enum RuntimeError {
     /// What is declared cannot be read.
     #[error(transparent)]
     Catalog(#[from] CatalogError),
+    /// Recorded attempts cannot be read.
+    #[error("what was recorded cannot be read: {0}")]
+    Recordings(String),
     /// The sandbox failed.
     #[error("the sandbox: {0}")]
     Sandbox(String),

@@ -9,6 +9,7 @@ mod author;
 mod backup;
 mod breaker;
 mod callback;
+mod cassette;
 mod circles;
 mod concurrency;
 mod crash;

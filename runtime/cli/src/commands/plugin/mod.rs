@@ -2,6 +2,7 @@
 
 mod check;
 mod diff;
+mod replay;
 mod run;
 
 use std::path::PathBuf;
@@ -45,6 +46,19 @@ pub(crate) enum PluginCommand {
         after_help = "Nothing is installed and nothing is recorded; suspensions are sat out, and what a release would remember is kept in a file where --save says so. The output goes to standard output, the rest to standard error. Exit code 1: the action failed.\n\nExamples:\n  windlass plugin run . submit --with '{\"title\": \"index\"}' --connection jobs=http://127.0.0.1:8000\n  windlass plugin run jobs.wasm --with @input.json --connection jobs=https://jobs.example.com --credential jobs=bearer:env:JOBS_TOKEN --then-rollback\n  windlass plugin run jobs.wasm --with @input.json --connection jobs=http://127.0.0.1:8000 --no-wait --save step.json\n  windlass plugin run jobs.wasm --resume step.json --connection jobs=http://127.0.0.1:8000"
     )]
     Run(Box<run::RunArgs>),
+    /// Make a test of a real attempt: what it asked for and got, in a file that can be played again offline
+    #[command(
+        after_help = "Example:\n  windlass plugin test --from-release payments-17 --step build --out tests/build.cassette.json"
+    )]
+    Test {
+        #[command(flatten)]
+        from: replay::FromReleaseArgs,
+    },
+    /// Play recorded attempts again without the world, and show what differs
+    #[command(
+        after_help = "A call runs in the sandbox as in a release; what it asks for is answered from the recording, and from nowhere else. Exit code 1: something differs.\n\nExamples:\n  windlass plugin replay tests/build.cassette.json target/windlass/jenkins-0.1.0.wasm\n  windlass plugin replay --old jenkins@0.1.0 --new target/windlass/jenkins-0.2.0.wasm"
+    )]
+    Replay(replay::ReplayArgs),
     /// Install components
     #[command(after_help = "Example:\n  windlass plugin install target/windlass/jenkins-0.1.0.wasm")]
     Install {
@@ -83,6 +97,11 @@ pub(crate) async fn plugin(command: PluginCommand, context: &Context<'_>) -> any
         }
         PluginCommand::Check(args) => return check::check(&args, context).await,
         PluginCommand::Diff(args) => return diff::diff(&args, context).await,
+        PluginCommand::Test { from } => {
+            let release = from.from_release.as_deref().context("say of which release: `--from-release RELEASE`")?;
+            return replay::write(&from, release, context).await;
+        }
+        PluginCommand::Replay(args) => return replay::play(args, context).await,
         PluginCommand::Run(args) => return run::run(*args, context).await,
         PluginCommand::Install { components } => {
             let client = context.client().await?;

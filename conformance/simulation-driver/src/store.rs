@@ -69,6 +69,8 @@ impl Shaky {
     /// Does something that changes the disk; what is dropped before it is done is not done.
     async fn written<T>(&self, write: BoxFuture<'_, Result<T, StoreError>>) -> Result<T, StoreError> {
         let fate = self.0.state().disk();
+        // What waits for it waits for so long.
+        self.0.troubled_for(fate.before);
         tokio::time::sleep(Duration::from_millis(fate.before)).await;
         if self.0.is_dead() {
             return std::future::pending().await;

@@ -175,7 +175,7 @@ pub(crate) async fn drive(
         };
         // What it did to breakers is durable before it is recorded: the next process must not find a failure that opened
         // one, and the breaker closed.
-        let taken = match inner.breakers.settle().await {
+        let taken = match gate.settle().await {
             Ok(()) => take(inner, release, input).await,
             Err(error) => Err(error.into()),
         };
@@ -232,8 +232,7 @@ async fn record_all(
     record: Record,
 ) -> Result<(), AppendError> {
     if !was_over && release.outcome().is_some() {
-        inner.breakers.release_ended(release);
-        inner.breakers.settle().await?;
+        inner.breakers.release_ended(release).await?;
     }
     append(inner, release, before, record).await
 }

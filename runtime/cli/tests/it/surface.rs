@@ -249,7 +249,7 @@ fn what_cannot_be_done_is_said_with_a_hint() {
         2,
         expect![[r#"
         (nothing is running; the store in STATE was opened)
-        error: `nothing` is neither a file nor an installed plugin
+        error: `nothing` is neither a file nor an installed plugin; `windlass plugin list` lists those
     "#]],
     );
     said(

@@ -37,10 +37,10 @@ pub(crate) enum Does {
     NotFound,
     /// Until one of these topics is called.
     Waits(&'static [&'static str]),
-    /// In a dry run: it was stopped, and this stands for its output.
-    WouldDo(Value),
     /// Suspends with so many bytes to keep, and wants to go on at once.
     Hoards(usize),
+    /// In a dry run: it was stopped, and this stands for its output.
+    WouldDo(Value),
 }
 
 pub(crate) fn fails(class: FailureClass) -> Vec<Does> {

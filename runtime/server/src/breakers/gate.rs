@@ -10,7 +10,7 @@ use windlass_model::breaker::BreakerKey;
 use windlass_model::event::Operation;
 use windlass_model::failure::{FailureClass, StepError};
 use windlass_model::graph::StepIndex;
-use windlass_store::AppendError;
+use windlass_store::{AppendError, StoreError};
 
 use super::{Breakers, Refusal};
 use crate::clock::now;
@@ -79,6 +79,8 @@ pub(crate) struct Gate {
     /// Whether a call was made here: then the release has begun, though its journal does not say so yet.
     has_begun: bool,
     asked: Vec<oneshot::Sender<()>>,
+    /// Those that were told how something ended.
+    told: Vec<BreakerKey>,
     /// Whether some step requires versions of services.
     requires: bool,
 }
@@ -93,6 +95,7 @@ impl Gate {
             queued: HashSet::new(),
             has_begun: false,
             asked: Vec::new(),
+            told: Vec::new(),
             requires,
         }
     }
@@ -243,11 +246,18 @@ impl Gate {
         }
     }
 
-    fn tell(&self, release: &Release, step: StepIndex, pass: Option<Pass>, failure: Option<String>) {
+    fn tell(&mut self, release: &Release, step: StepIndex, pass: Option<Pass>, failure: Option<String>) {
+        let keys = connections(release, step);
         match pass {
             Some(pass) => pass.conclude(failure),
-            None => self.inner.breakers.observe(&connections(release, step), &who(release, step), failure),
+            None => self.inner.breakers.observe(&keys, &who(release, step), failure),
         }
+        self.told.extend(keys);
+    }
+
+    /// Makes durable what breakers did because of what they were told.
+    pub(crate) async fn settle(&mut self) -> Result<(), StoreError> {
+        self.inner.breakers.settle(&std::mem::take(&mut self.told)).await
     }
 }
 

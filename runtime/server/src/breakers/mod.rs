@@ -191,22 +191,22 @@ impl Breakers {
         self.stir(&entries);
     }
 
-    /// A release is about to end: its workflow's breaker is told, and it waits for nothing any more.
-    pub(crate) fn release_ended(&self, release: &Release) {
+    /// A release is about to end: its workflow's breaker is told, and it waits for nothing any more. What that breaker did
+    /// then is durable when this returns.
+    pub(crate) async fn release_ended(&self, release: &Release) -> Result<(), StoreError> {
         let keys = [BreakerKey::Workflow(release.id().workflow().clone())];
         let who = release.id().to_string();
         self.forget(release.id());
-        // How releases of a workflow end says nothing of rehearsals, nor do these say anything of it.
-        if release.created().rehearsal {
-            return self.abandon(&keys, &who);
-        }
-        match release.outcome() {
+        // How rehearsals and dry runs end says nothing of the workflow.
+        let says_something = !release.created().rehearsal && !release.is_dry_run();
+        match release.outcome().filter(|_| says_something) {
             Some(Outcome::Succeeded) => self.observe(&keys, &who, None),
             Some(outcome @ (Outcome::Failed | Outcome::RolledBack | Outcome::PartiallyRolledBack)) => {
                 self.observe(&keys, &who, Some(outcome.name().to_owned()));
             }
             Some(Outcome::Canceled) | None => self.abandon(&keys, &who),
         }
+        self.settle(&keys).await
     }
 
     /// A release that is over waits for nothing.
@@ -255,18 +255,12 @@ impl Breakers {
         }
     }
 
-    /// Writes those that have changed by themselves; durable when this returns.
-    pub(crate) async fn settle(&self) -> Result<(), StoreError> {
-        if self.is_quiet() {
-            return Ok(());
-        }
-        let is_unwritten = |entry: &Entry| entry.breaker.changed() != entry.written;
-        let unwritten: Vec<BreakerKey> =
-            self.entries().iter().filter(|(_, it)| is_unwritten(it)).map(|(key, _)| key.clone()).collect();
-        for key in unwritten {
+    /// Writes those of them that have changed by themselves; durable when this returns.
+    async fn settle(&self, keys: &[BreakerKey]) -> Result<(), StoreError> {
+        for key in keys {
             // Somebody else may have written it meanwhile.
-            if self.entries().get(&key).is_some_and(is_unwritten) {
-                self.write(&key).await?;
+            if self.entries().get(key).is_some_and(|it| it.breaker.changed() != it.written) {
+                self.write(key).await?;
             }
         }
         Ok(())

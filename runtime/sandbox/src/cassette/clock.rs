@@ -74,18 +74,18 @@ impl HostMonotonicClock for RecordedMonotonic {
 
 /// Readings one after the other, and then on from the last.
 struct Readings {
-    left: std::vec::IntoIter<u64>,
+    left: std::collections::VecDeque<u64>,
     last: u64,
 }
 
 impl Readings {
     fn new(readings: &[u64], first: u64) -> Mutex<Self> {
-        Mutex::new(Self { left: readings.to_vec().into_iter(), last: first })
+        Mutex::new(Self { left: readings.iter().copied().collect(), last: first })
     }
 
     fn next(readings: &Mutex<Self>) -> u64 {
         let mut readings = readings.lock().unwrap_or_else(PoisonError::into_inner);
-        readings.last = readings.left.next().unwrap_or(readings.last.saturating_add(nanos(STEP)));
+        readings.last = readings.left.pop_front().unwrap_or(readings.last.saturating_add(nanos(STEP)));
         readings.last
     }
 }

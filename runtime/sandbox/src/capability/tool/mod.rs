@@ -28,7 +28,7 @@ use windlass_model::connection::{Authentication, Connection};
 use windlass_model::grant::Missing;
 
 use self::program::Programs;
-use self::run::{Ended, Process};
+use self::run::{Ended, Process, Ready};
 use self::stream::ToolStream;
 use crate::cassette::{Content, ToolCommand, ToolRan};
 use crate::host::HostCall;
@@ -128,7 +128,8 @@ async fn start(shared: &Arc<Shared>, command: tools::Command) -> wasmtime::Resul
         Ok(program) => program,
         Err(why) => return not_started(why),
     };
-    match run::start(shared, granted.tool, program, arguments, stdin, folders, permit, slot).await {
+    let ready = Ready { program, arguments, stdin, folders, permit, slot };
+    match run::start(shared, granted.tool, ready).await {
         Ok(process) => Ok(Ok(process)),
         Err(why) => not_started(why),
     }

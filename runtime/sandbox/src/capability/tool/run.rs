@@ -62,16 +62,19 @@ pub(super) struct Process {
     pub(super) _alive: oneshot::Sender<()>,
 }
 
-pub(super) async fn start(
-    shared: &Arc<Shared>,
-    tool: &Tool,
-    program: PathBuf,
-    arguments: Vec<String>,
-    stdin: Vec<u8>,
-    folders: Folders,
-    permit: OwnedSemaphorePermit,
-    slot: Option<Slot>,
-) -> Result<Process, String> {
+/// What is to be started, and what goes with it.
+pub(super) struct Ready {
+    pub(super) program: PathBuf,
+    pub(super) arguments: Vec<String>,
+    pub(super) stdin: Vec<u8>,
+    pub(super) folders: Folders,
+    pub(super) permit: OwnedSemaphorePermit,
+    /// Where it is written down, if it is.
+    pub(super) slot: Option<Slot>,
+}
+
+pub(super) async fn start(shared: &Arc<Shared>, tool: &Tool, ready: Ready) -> Result<Process, String> {
+    let Ready { program, arguments, stdin, folders, permit, slot } = ready;
     if arguments.iter().any(|it| it.contains('\0')) {
         return Err("an argument holds a NUL character".to_owned());
     }

@@ -17,7 +17,7 @@ use windlass_model::grant::Denial;
 use windlass_model::name::{ActionName, RoleName, ToolName};
 use windlass_model::time::Timestamp;
 
-use crate::cassette::{Arguments, Deck, Differences, Player, RecordedCall, Recorder, Seeded, Tape, outcome_of};
+use crate::cassette::{Arguments, Deck, Player, RecordedCall, Recorder, Seeded, Tape, outcome_of};
 use crate::host::StepHost;
 use crate::outcome::{self, Answer, CallOutcome};
 use crate::plugin::{Plugin, ReadyAction};
@@ -156,7 +156,7 @@ pub(crate) async fn call(
         match (&request.tape, player) {
             (_, Some(player)) => Deck::Player(player),
             (Tape::Record, None) => Deck::Recorder(Arc::new(Recorder::new(Seeded::seed()))),
-            (Tape::Play(recorded), None) => Deck::Player(Arc::new(Player::new(recorded.clone(), Differences::End))),
+            (Tape::StandIn(recorded), None) => Deck::Player(Arc::new(Player::stand_in(recorded.clone()))),
             (Tape::Off, None) => Deck::None,
         },
     ));

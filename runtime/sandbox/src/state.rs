@@ -78,7 +78,7 @@ fn empty_wasi(shared: &Arc<Shared>) -> WasiCtx {
             .wall_clock(RecordedClock(Arc::clone(recorder)))
             .monotonic_clock(RecordedMonotonic(Arc::clone(recorder), shared.started));
     }
-    if let Some(player) = shared.player() {
+    if let Some(player) = shared.player().filter(|it| it.plays_clocks()) {
         let recorded = player.recorded();
         // One that is no hex is as good a seed as any.
         let seed = hex::decode(&recorded.seed).unwrap_or_else(|_| recorded.seed.clone().into_bytes());

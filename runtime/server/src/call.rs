@@ -155,7 +155,11 @@ pub(crate) fn make_call(
             context,
             access: Arc::new(access),
             host: Arc::new(host),
-            tape: if is_recorded { Tape::Record } else { Tape::Off },
+            tape: match &inner.options.recordings {
+                Some(library) => Tape::StandIn(library.of(&plugin, &uses.action)),
+                None if is_recorded => Tape::Record,
+                None => Tape::Off,
+            },
         };
         let mut report = sandbox.call(&plugin, request).await;
         if let Some(recorded) = report.recorded.take() {

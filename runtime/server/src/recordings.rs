@@ -11,6 +11,8 @@ use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use std::collections::BTreeMap;
+
 use serde::{Deserialize, Serialize};
 use windlass_model::name::{ActionName, ReleaseId, StepName};
 use windlass_sandbox::Plugin;
@@ -130,5 +132,60 @@ impl Runtime {
         all.truncate(ATTEMPTS_MAX);
         all.reverse();
         Ok((all, more))
+    }
+}
+
+/// Recordings that stand in for the systems they are of.
+#[derive(Debug, Default, Clone)]
+pub struct Library {
+    /// All that was recorded of an action, by `plugin/action`.
+    actions: BTreeMap<String, Arc<RecordedCall>>,
+    cassettes: usize,
+}
+
+impl Library {
+    /// Reads all cassettes (`*.json`) of a folder. One that is none is an error that names it.
+    pub fn open(folder: &Path) -> Result<Self, String> {
+        let unreadable = |path: &Path, error: &dyn std::fmt::Display| format!("{}: {error}", path.display());
+        let entries = std::fs::read_dir(folder).map_err(|error| unreadable(folder, &error))?;
+        let mut files: Vec<PathBuf> = entries.flatten().map(|it| it.path()).collect();
+        files.retain(|it| it.extension().is_some_and(|it| it == "json"));
+        files.sort();
+        let mut library = Self::default();
+        for file in files {
+            let text = std::fs::read(&file).map_err(|error| unreadable(&file, &error))?;
+            let cassette = Cassette::parse(&text).map_err(|error| unreadable(&file, &error))?;
+            library.add(cassette);
+        }
+        if library.cassettes == 0 {
+            return Err(format!(
+                "{} holds no cassettes (`*.json`, as `windlass plugin test --from-release` writes them)",
+                folder.display()
+            ));
+        }
+        Ok(library)
+    }
+
+    /// How many cassettes there are.
+    pub fn cassettes(&self) -> usize {
+        self.cassettes
+    }
+
+    fn add(&mut self, cassette: Cassette) {
+        self.cassettes += 1;
+        let plugin = cassette.plugin.split('@').next().unwrap_or_default();
+        let key = format!("{plugin}/{}", cassette.action);
+        for call in cassette.calls {
+            match self.actions.get_mut(&key) {
+                Some(known) => Arc::make_mut(known).exchanges.extend(call.exchanges),
+                None => drop(self.actions.insert(key.clone(), Arc::new(call))),
+            }
+        }
+    }
+
+    /// What stands in for the systems that an action talks to; nothing of it is recorded where there is no cassette.
+    pub(crate) fn of(&self, plugin: &Plugin, action: &ActionName) -> Arc<RecordedCall> {
+        let key = format!("{}/{action}", plugin.manifest().name);
+        self.actions.get(&key).cloned().unwrap_or_else(|| Arc::new(RecordedCall::nothing()))
     }
 }

@@ -106,7 +106,35 @@ steps:
     uses: http/get@^0.1
     connection: service
     with: { path: '/install/${{ parameters.region }}' }
+    on_failure: fail
 ";
+
+#[test]
+fn recordings_stand_in_for_systems_and_what_they_have_not_fails() {
+    let service = Service::start();
+    let site = Site::new();
+    site.write("deploy.yaml", DEPLOY);
+    site.good(&["connection", "add", "service", "--url", &service.url, "--private-network"]);
+    service.answers("/install/eu", 200, r#"{"done": "really"}"#);
+    site.good(&["run", "deploy.yaml", "--param", "region=eu", "--record"]);
+    std::fs::create_dir(site.folder().join("tapes")).expect("a folder");
+    let refused = site.run(&["serve", "--recordings", "tapes"]);
+    assert!(refused.code == Some(2) && refused.stderr.contains("tapes holds no cassettes"), "{refused:?}");
+    site.good(&["plugin", "test", "--from-release", "deploy-1", "--step", "install", "--out", "tapes/install.json"]);
+    let _serve = site.start(&["serve", "--recordings", "tapes"]);
+    // Asked once, answered as often as somebody asks.
+    for number in [2, 3] {
+        site.good(&["run", "deploy.yaml", "--param", "region=eu", "--detach"]);
+        let view = site.ended(&format!("deploy-{number}"));
+        assert_eq!(view.steps[0].output["json"], json!({"done": "really"}), "{view:#?}");
+    }
+    site.good(&["run", "deploy.yaml", "--param", "region=us", "--detach"]);
+    let view = site.ended("deploy-4");
+    let error = view.steps[0].error.as_ref().expect("it failed");
+    assert_eq!(error.code, "not-recorded");
+    assert!(error.message.contains("/install/us is not in the recording"), "{error}");
+    assert_eq!((service.asked("/install/eu"), service.asked("/install/us")), (1, 0));
+}
 
 #[test]
 fn what_runs_inside_is_recorded_too() {

@@ -50,8 +50,8 @@ pub enum Tape {
     Off,
     /// Everything is recorded.
     Record,
-    /// What the call asks for is answered from a recording.
-    Play(Arc<RecordedCall>),
+    /// What the call asks for is answered from recorded exchanges, and from nowhere else.
+    StandIn(Arc<RecordedCall>),
 }
 
 /// What stands between a call and the world, beside the choke points.
@@ -114,6 +114,36 @@ pub struct RecordedCall {
     pub seed: String,
     /// How it ended.
     pub outcome: RecordedOutcome,
+}
+
+impl RecordedCall {
+    /// One of which nothing was recorded.
+    pub fn nothing() -> Self {
+        Self {
+            function: "start".to_owned(),
+            incomplete: None,
+            call: RecordedArguments {
+                release: String::new(),
+                step: String::new(),
+                attempt: 1,
+                operation: "start".to_owned(),
+                idempotency_key: String::new(),
+                deadline: None,
+                dry_run: false,
+                input: Value::Null,
+                output: None,
+                context: Vec::new(),
+                state: None,
+                wake: None,
+            },
+            connections: BTreeMap::new(),
+            tools: BTreeMap::new(),
+            exchanges: Vec::new(),
+            clocks: Clocks::default(),
+            seed: String::new(),
+            outcome: RecordedOutcome::NotFound,
+        }
+    }
 }
 
 /// What a call was made with.

@@ -73,6 +73,8 @@ pub struct Played {
 pub(crate) struct Player {
     recorded: Arc<RecordedCall>,
     mode: Differences,
+    /// Whether it stands in for systems, again and again, instead of playing one call once.
+    stands_in: bool,
     state: Mutex<State>,
 }
 
@@ -85,7 +87,18 @@ struct State {
 impl Player {
     pub(crate) fn new(recorded: Arc<RecordedCall>, mode: Differences) -> Self {
         let used = vec![false; recorded.exchanges.len()];
-        Self { recorded, mode, state: Mutex::new(State { used, differences: Vec::new() }) }
+        Self { recorded, mode, stands_in: false, state: Mutex::new(State { used, differences: Vec::new() }) }
+    }
+
+    /// One that stands in for the systems that were recorded: what is asked for is answered like the nearest that was,
+    /// as long as it goes to the same path by the same method.
+    pub(crate) fn stand_in(recorded: Arc<RecordedCall>) -> Self {
+        Self { stands_in: true, ..Self::new(recorded, Differences::Collect) }
+    }
+
+    /// Whether clocks and randomness are the recording's, too.
+    pub(crate) fn plays_clocks(&self) -> bool {
+        !self.stands_in
     }
 
     pub(crate) fn recorded(&self) -> &RecordedCall {
@@ -148,8 +161,11 @@ impl Player {
             state.used[at] = true;
             return Ok(answer);
         }
-        // Of equals the first.
+        // Of equals the first. Who stands in for a system is asked again what it was asked before.
+        let again = || all.iter().filter(|_| self.stands_in).rev().filter(|(_, it, _)| is_near(it));
         let nearest = unused().rev().max_by_key(|(_, it, _)| nearness(it));
+        let nearest =
+            nearest.filter(|(_, it, _)| is_near(it) || !self.stands_in).or_else(|| again().next()).or(nearest);
         match nearest {
             Some((at, it, answer)) if self.mode == Differences::Collect && is_near(it) => {
                 let (at, how, answer) = (*at, differences(it), A::clone(answer));

@@ -139,6 +139,13 @@ pub(crate) fn act(call: &Call) -> Result<Outcome, Failure> {
             headers: Vec::new(),
             body: Some(vec![b'x'; 200_000]),
         }),
+        "send-time" => {
+            let random = std::collections::hash_map::RandomState::new();
+            let random = std::hash::BuildHasher::hash_one(&random, 1_u8);
+            let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
+            let begun = std::time::Instant::now();
+            get(&url(&format!("/open/echo?t={}&r={random}&e={}", now.as_nanos(), begun.elapsed().as_nanos())))
+        }
         "send" => send(&input),
         "run-tool" => return run_tool(&input),
         other => return Err(failure(&format!("no action {other}"))),

@@ -39,6 +39,7 @@ const PLAIN: [&str; 31] = [
 
 /// Every action that makes requests.
 const FETCHING: [&str; 14] = [
+    "send-time",
     "ungranted-host",
     "ungranted-path",
     "ungranted-method",

@@ -45,7 +45,7 @@ async fn through_all_days(shared: &Arc<Shared>, state: StateDirectory, to_begin:
     shared.troubled();
     let calls_max = shared.state().profile.calls_max;
     let callbacks = CallbackUrl::parse("http://127.0.0.1:1").ok();
-    let options = RuntimeOptions { drive: true, calls_max, callbacks };
+    let options = RuntimeOptions { drive: true, calls_max, callbacks, ..RuntimeOptions::default() };
     let opened = Runtime::with_calls(state, Arc::new(Shaky(shared.clone())), Arc::new(Lying(shared.clone())), options);
     let runtime = match opened {
         Ok(runtime) => runtime,

@@ -47,6 +47,10 @@ impl Simulation {
         let pin = self.witness.pin(id.step).clone();
         let wall = self.wall();
         let fate = self.world.fate(&mut self.dice, trouble, &order, &pin, wall);
+        let fate = match &order.dry_run {
+            Some(dry_run) => fate.stopped(&mut self.turns, dry_run),
+            None => fate,
+        };
         let verb = Verb::of(&order);
         self.witness.counts.add(match verb {
             Verb::Start => "call: start",

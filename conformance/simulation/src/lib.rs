@@ -9,6 +9,7 @@
 pub mod counts;
 pub mod dice;
 mod driving;
+mod dry_run;
 pub mod people;
 pub mod seeds;
 pub mod simulation;

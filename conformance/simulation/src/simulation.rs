@@ -102,7 +102,7 @@ pub struct Simulation {
     pub(crate) detail: Detail,
     pub(crate) dice: Dice,
     /// Of those who keep the queue.
-    turns: Dice,
+    pub(crate) turns: Dice,
     pub(crate) profile: Profile,
     pub(crate) now: u64,
     pub(crate) skew: i64,
@@ -178,7 +178,9 @@ impl Simulation {
             parent: None,
             // One release in twelve only shows that it can be rolled back.
             rehearsal: Dice::new(seed, 5).permille(80),
-            dry_run: false,
+            // One in twelve of the others only shows what it would do.
+            dry_run: !Dice::new(seed, 5).permille(80) && Dice::new(seed, 6).permille(80),
+            recorded: false,
             claim: claim(&mut turns),
         };
         Self {

@@ -147,7 +147,7 @@ impl Release {
                 let items = self.items(index).into_iter().flatten().map(|(item, _)| item);
                 let dry = self.steps[index.as_usize()].dry.as_deref();
                 self.pin(index).effect != Effect::Read
-                    || dry.is_some_and(|it| it.told.is_some() || it.unknown.is_some())
+                    || dry.is_some_and(|it| it.told.is_some())
                     || self.reads_made_up(index)
                     || items.into_iter().any(|it| self.is_made_up(it))
             }

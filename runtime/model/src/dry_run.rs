@@ -84,8 +84,7 @@ pub fn is_override(name: &str) -> bool {
 /// Whether a command has the form that somebody declared to change nothing: `upgrade --dry-run=server`.
 ///
 /// The command begins with the words of the form. That they come first matters: behind another flag one of them could
-/// be that flag's value. Nothing after them may take a flag of theirs back, in full, abbreviated or negated, nor end
-/// the flags (`--`).
+/// be that flag's value. Nothing after them may take a flag of theirs back, in full, abbreviated or negated.
 pub fn is_in_form(form: &str, arguments: &[String]) -> bool {
     let words: Vec<&str> = form.split_whitespace().collect();
     if words.is_empty() || arguments.len() < words.len() {
@@ -96,7 +95,7 @@ pub fn is_in_form(form: &str, arguments: &[String]) -> bool {
         return false;
     }
     let flags: Vec<String> = words.iter().filter_map(|it| flag_name(it)).collect();
-    flags.is_empty() || !rest.iter().any(|it| it == "--" || flag_name(it).is_some_and(|it| takes_back(&flags, &it)))
+    !rest.iter().filter_map(|it| flag_name(it)).any(|it| takes_back(&flags, &it))
 }
 
 /// `--dry-run` of `--Dry-Run=server`; none if it is no flag.

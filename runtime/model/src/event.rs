@@ -368,6 +368,8 @@ pub struct Created {
     pub rehearsal: bool,
     /// Whether it only shows what it would do: nothing that it runs writes anything.
     pub dry_run: bool,
+    /// Whether what its steps ask for, and get, is recorded, so that it can be played again.
+    pub recorded: bool,
     /// What it needs before it begins; nothing of it starts until it is admitted. None where it begins at once and
     /// nobody waits for its place.
     pub claim: Option<Claim>,

@@ -20,6 +20,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 pub(crate) mod functions;
+mod refusal;
 #[cfg(test)]
 mod tests;
 
@@ -336,7 +337,7 @@ impl Expression {
                 added.push(name);
             }
         }
-        let value = self.program.execute(&context).map_err(|error| refuse(error.to_string()))?;
+        let value = self.program.execute(&context).map_err(|error| refuse(refusal::said(&error)))?;
         value.json().map_err(|error| refuse(error.to_string()))
     }
 

@@ -17,6 +17,7 @@ use windlass_model::grant::Denial;
 use windlass_model::name::{ActionName, RoleName, ToolName};
 use windlass_model::time::Timestamp;
 
+use crate::cassette::{Arguments, Deck, Player, RecordedCall, Recorder, Seeded, Tape, outcome_of};
 use crate::host::StepHost;
 use crate::outcome::{self, Answer, CallOutcome};
 use crate::plugin::{Plugin, ReadyAction};
@@ -87,6 +88,8 @@ pub struct CallRequest {
     pub access: Arc<Access>,
     /// Where what it does goes.
     pub host: Arc<dyn StepHost>,
+    /// Whether it is recorded, or played again.
+    pub tape: Tape,
 }
 
 /// What one call came to.
@@ -102,6 +105,8 @@ pub struct CallReport {
     pub would: Vec<Would>,
     /// How much more of that there was.
     pub omitted: u64,
+    /// All of it, where it was to be recorded.
+    pub recorded: Option<Box<RecordedCall>>,
 }
 
 /// What a call used.
@@ -125,12 +130,17 @@ pub struct Usage {
     pub tool_calls: u64,
 }
 
-pub(crate) async fn call(sandbox: &Arc<Inner>, plugin: &Arc<Plugin>, request: CallRequest) -> CallReport {
+pub(crate) async fn call(
+    sandbox: &Arc<Inner>,
+    plugin: &Arc<Plugin>,
+    request: CallRequest,
+    player: Option<Arc<Player>>,
+) -> CallReport {
     let action = match ready(plugin, &request) {
         Ok(action) => action,
         Err(error) => {
             let (usage, denials, would) = (Usage::default(), Vec::new(), Vec::new());
-            return CallReport { result: Err(error), usage, denials, would, omitted: 0 };
+            return CallReport { result: Err(error), usage, denials, would, omitted: 0, recorded: None };
         }
     };
     let permit = sandbox.permits.acquire_many(plugin.weight.min(sandbox.instances_max)).await;
@@ -143,7 +153,14 @@ pub(crate) async fn call(sandbox: &Arc<Inner>, plugin: &Arc<Plugin>, request: Ca
         action.limits,
         Some((Arc::clone(plugin), request.action.clone())),
         *dry_run,
+        match (&request.tape, player) {
+            (_, Some(player)) => Deck::Player(player),
+            (Tape::Record, None) => Deck::Recorder(Arc::new(Recorder::new(Seeded::seed()))),
+            (Tape::StandIn(recorded), None) => Deck::Player(Arc::new(Player::stand_in(recorded.clone()))),
+            (Tape::Off, None) => Deck::None,
+        },
     ));
+    let arguments = shared.recorder().map(|_| Arguments::of(&request));
     let (kind, operation) = (kind.clone(), *operation);
     let argument = argument(request);
     let ended = until_the_end(&shared, answer(&shared, plugin, kind, &argument)).await;
@@ -160,7 +177,12 @@ pub(crate) async fn call(sandbox: &Arc<Inner>, plugin: &Arc<Plugin>, request: Ca
     .map_err(|error| outcome::blamed_on_denial(error, &shared));
     let denials = shared.denials().0.into_iter().map(|(_, denial)| denial).collect();
     let (would, omitted) = shared.take_would();
-    CallReport { result, usage: shared.usage(), denials, would, omitted }
+    let recorded = shared.recorder().zip(arguments).map(|(recorder, arguments)| {
+        let hide = |text: String| shared.host.hide(text);
+        let outcome = outcome_of(&result, &hide);
+        Box::new(recorder.finish(arguments, outcome, &shared.scrubber(), &hide))
+    });
+    CallReport { result, usage: shared.usage(), denials, would, omitted, recorded }
 }
 
 /// The action, if the request makes sense.

@@ -117,6 +117,11 @@ pub trait StepHost: Send + Sync {
     fn has_callback(&self, topic: &str) -> bool;
     /// Takes what a request came to.
     fn trace(&self, exchange: Exchange);
+    /// A text that may be kept for good: without what only this host knows to be a secret, callback topics for example.
+    /// The same secret always has the same in its place.
+    fn hide(&self, text: String) -> String {
+        text
+    }
     /// Takes what else the plugin asked for; for whoever watches each call, so most do nothing.
     fn host_call(&self, _call: HostCall) {}
 }

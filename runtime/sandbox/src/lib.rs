@@ -18,6 +18,7 @@
 mod anatomy;
 mod call;
 pub mod capability;
+pub mod cassette;
 mod component;
 mod engine;
 mod host;

@@ -155,6 +155,7 @@ pub(crate) async fn ask_manifest(
         Limits::default().effective(&sandbox.bound),
         None,
         false,
+        crate::cassette::Deck::None,
     ));
     let manifest = until_the_end(&shared, async {
         let mut store = open_store(&shared);
@@ -238,5 +239,6 @@ pub(crate) fn store_for_tests() -> wasmtime::Store<CallState> {
         windlass_model::manifest::EffectiveLimits::DEFAULT,
         None,
         false,
+        crate::cassette::Deck::None,
     )))
 }

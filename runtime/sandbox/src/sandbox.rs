@@ -14,6 +14,7 @@ use windlass_model::manifest::{EffectiveLimits, Manifest};
 use crate::call::{self, CallReport, CallRequest};
 use crate::capability::http::HttpClients;
 use crate::capability::tool::Tools;
+use crate::cassette::Player;
 use crate::component::{self, ComponentError, Inspection};
 use crate::engine::{self, Allocation, Ticker};
 use crate::load::{self, PrepareError};
@@ -172,7 +173,12 @@ impl Sandbox {
     /// Carries out one call in an instance of its own. Waits while the sandbox is full. Dropping the
     /// future ends the call: the instance is dropped, its requests are cut off, its tools are killed.
     pub async fn call(&self, plugin: &Arc<Plugin>, request: CallRequest) -> CallReport {
-        call::call(&self.inner, plugin, request).await
+        call::call(&self.inner, plugin, request, None).await
+    }
+
+    /// The same, answered by `player` instead of the world.
+    pub(crate) async fn play(&self, plugin: &Arc<Plugin>, request: CallRequest, player: Arc<Player>) -> CallReport {
+        call::call(&self.inner, plugin, request, Some(player)).await
     }
 
     #[cfg(test)]

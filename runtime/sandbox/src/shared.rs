@@ -18,6 +18,7 @@ use windlass_model::manifest::{Action, EffectiveLimits};
 use windlass_model::name::{ActionName, PluginName};
 
 use crate::call::{Access, Usage};
+use crate::cassette::{Deck, Player, Recorder};
 use crate::host::{LogLevel, LogLine, LogSource, StepHost};
 use crate::plugin::Plugin;
 use crate::sandbox::Inner;
@@ -42,6 +43,7 @@ pub(crate) struct Shared {
     pub(crate) access: Arc<Access>,
     pub(crate) limits: EffectiveLimits,
     pub(crate) dry_run: bool,
+    deck: Deck,
     /// What is called; none while a component only describes itself.
     target: Option<(Arc<Plugin>, ActionName)>,
     pub(crate) started: Instant,
@@ -76,6 +78,7 @@ impl Shared {
         limits: EffectiveLimits,
         target: Option<(Arc<Plugin>, ActionName)>,
         dry_run: bool,
+        deck: Deck,
     ) -> Self {
         Self {
             sandbox,
@@ -83,6 +86,7 @@ impl Shared {
             access,
             limits,
             dry_run,
+            deck,
             target,
             started: Instant::now(),
             polled_at: AtomicU64::new(0),
@@ -116,6 +120,16 @@ impl Shared {
                 format!("`manifest` called `{host_call}`; it has to give the same answer always and may call nothing"),
             ))),
         }
+    }
+
+    /// What writes the call down, if it is recorded.
+    pub(crate) fn recorder(&self) -> Option<&Arc<Recorder>> {
+        if let Deck::Recorder(recorder) = &self.deck { Some(recorder) } else { None }
+    }
+
+    /// What is asked instead of the world, if the call is played again.
+    pub(crate) fn player(&self) -> Option<&Arc<Player>> {
+        if let Deck::Player(player) = &self.deck { Some(player) } else { None }
     }
 
     /// Whether a component only describes itself: its clocks stand still and its randomness is fixed.

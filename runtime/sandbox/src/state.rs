@@ -8,10 +8,11 @@ use std::time::Duration;
 use wasmtime::ResourceLimiter;
 use wasmtime::component::ResourceTable;
 use wasmtime_wasi::random::Deterministic;
-use wasmtime_wasi::{HostMonotonicClock, HostWallClock, WasiCtx, WasiCtxView, WasiView};
+use wasmtime_wasi::{HostMonotonicClock, HostWallClock, WasiCtx, WasiCtxBuilder, WasiCtxView, WasiView};
 use wasmtime_wasi_http::{WasiHttpCtx, WasiHttpCtxView, WasiHttpView};
 
 use crate::capability::http::Hooks;
+use crate::cassette::{PlayedClock, PlayedMonotonic, RecordedClock, RecordedMonotonic, Seeded};
 use crate::engine::{INSTANCES_MAX, MEMORIES_MAX, TABLES_PER_INSTANCE};
 use crate::host::LogSource;
 use crate::shared::Shared;
@@ -71,6 +72,20 @@ fn empty_wasi(shared: &Arc<Shared>) -> WasiCtx {
         .allow_udp(false)
         .allow_ip_name_lookup(false)
         .max_random_size(RANDOM_BYTES_MAX);
+    if let Some(recorder) = shared.recorder() {
+        let seed = recorder.seed();
+        seeded(&mut builder, &seed)
+            .wall_clock(RecordedClock(Arc::clone(recorder)))
+            .monotonic_clock(RecordedMonotonic(Arc::clone(recorder), shared.started));
+    }
+    if let Some(player) = shared.player().filter(|it| it.plays_clocks()) {
+        let recorded = player.recorded();
+        // One that is no hex is as good a seed as any.
+        let seed = hex::decode(&recorded.seed).unwrap_or_else(|_| recorded.seed.clone().into_bytes());
+        seeded(&mut builder, &seed)
+            .wall_clock(PlayedClock::new(&recorded.clocks.wall))
+            .monotonic_clock(PlayedMonotonic::new(&recorded.clocks.monotonic));
+    }
     if shared.is_describing() {
         builder
             .secure_random(Deterministic::new(vec![7, 11, 13]))
@@ -80,6 +95,12 @@ fn empty_wasi(shared: &Arc<Shared>) -> WasiCtx {
             .monotonic_clock(StoppedClock);
     }
     builder.build()
+}
+
+/// With randomness that can be had again.
+fn seeded<'a>(builder: &'a mut WasiCtxBuilder, seed: &[u8]) -> &'a mut WasiCtxBuilder {
+    let insecure = seed.iter().fold(0_u128, |all, byte| all.wrapping_mul(257).wrapping_add(u128::from(*byte)));
+    builder.secure_random(Seeded::of(seed, 1)).insecure_random(Seeded::of(seed, 2)).insecure_random_seed(insecure)
 }
 
 struct StoppedClock;

@@ -204,6 +204,7 @@ mod tests {
             parent: None,
             rehearsal: false,
             dry_run: false,
+            recorded: false,
             claim: None,
         };
         let record = Record { at: Timestamp(1), events: vec![Event::ReleaseCreated(Box::new(created))] };

@@ -58,7 +58,7 @@ impl Runtime {
             Start::Admitted(claim) => (Some(claim), Release::create_admitted),
             Start::Queued(claim) => (Some(claim), Release::create),
         };
-        let Asked { parameters, requested_by, parent, rehearsal, dry_run, .. } = asked;
+        let Asked { parameters, requested_by, parent, rehearsal, dry_run, recorded, .. } = asked;
         let created = Created {
             release,
             plan: digest,
@@ -69,6 +69,7 @@ impl Runtime {
             parent,
             rehearsal,
             dry_run,
+            recorded,
             claim,
         };
         let (release, record) = create(plan, created, now);

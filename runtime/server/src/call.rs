@@ -14,6 +14,7 @@ use windlass_model::graph::StepIndex;
 use windlass_model::name::ActionName;
 use windlass_model::plan::{Pin, Runs};
 use windlass_model::workflow::Step;
+use windlass_sandbox::cassette::Tape;
 use windlass_sandbox::{Access, CallKind, CallOutcome, CallRequest, Plugin, WakeUp};
 
 use crate::components::{ComponentCall, Components};
@@ -91,6 +92,7 @@ pub(crate) fn make_call(
             plan,
             requested_by: release.created().requested_by.clone(),
             rehearsal: release.created().rehearsal,
+            recorded: release.created().recorded,
             place: Place { release: release.id().clone(), step: release.name_of(index), uses },
             began: checkpoints.get(nested::CHECKPOINT).and_then(|it| Began::read(it)),
             order,
@@ -98,6 +100,7 @@ pub(crate) fn make_call(
         };
         return call.make().boxed();
     }
+    let is_recorded = release.created().recorded;
     let context = vec![("actor".to_owned(), release.created().requested_by.name.clone())];
     async move {
         let _turn = turn;
@@ -152,8 +155,16 @@ pub(crate) fn make_call(
             context,
             access: Arc::new(access),
             host: Arc::new(host),
+            tape: match &inner.options.recordings {
+                Some(library) => Tape::StandIn(library.of(&plugin, &uses.action)),
+                None if is_recorded => Tape::Record,
+                None => Tape::Off,
+            },
         };
-        let report = sandbox.call(&plugin, request).await;
+        let mut report = sandbox.call(&plugin, request).await;
+        if let Some(recorded) = report.recorded.take() {
+            inner.keep_recording(&id, &step, &plugin, &uses.action, *recorded).await;
+        }
         let result = match &dry_run {
             Some(dry_run) => {
                 return dry_run::settle(&inner, place, shape(), dry_run, report).await.map_err(without_topics);

@@ -39,6 +39,7 @@ mod call;
 mod dry_run;
 mod nested;
 mod parking;
+pub mod recordings;
 mod topic;
 mod triggers;
 

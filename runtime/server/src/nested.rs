@@ -58,6 +58,8 @@ pub(crate) struct NestedCall {
     pub(crate) requested_by: Actor,
     /// Whether the outer release is a rehearsal.
     pub(crate) rehearsal: bool,
+    /// Whether the outer release is recorded.
+    pub(crate) recorded: bool,
     /// Which step it is, and what it runs.
     pub(crate) place: Place,
     /// What the step's checkpoint says.
@@ -182,6 +184,7 @@ impl NestedCall {
             let asked = Asked {
                 rehearsal: self.rehearsal,
                 dry_run: self.order.dry_run.is_some(),
+                recorded: self.recorded,
                 ..Asked::within(parameters.clone(), self.requested_by.clone(), Some(self.parent()))
             };
             match begin_to_the_end(&self.runtime, kept.clone(), release.clone(), asked).await {

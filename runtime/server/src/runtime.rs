@@ -20,6 +20,7 @@ use crate::catalog::{Catalog, CatalogError, Declaration, Installed};
 use crate::components::{Calls, Components};
 use crate::driver::{self, NotTaken};
 use crate::plans::KeptPlan;
+use crate::recordings::Library;
 use crate::state_directory::StateDirectory;
 use crate::step_log::StepLog;
 use crate::topic::Topics;
@@ -34,11 +35,13 @@ pub struct RuntimeOptions {
     pub calls_max: usize,
     /// What callback addresses begin with, where callbacks are taken from the network.
     pub callbacks: Option<CallbackUrl>,
+    /// What stands in for the systems that components talk to, where they are not to be reached.
+    pub recordings: Option<Arc<Library>>,
 }
 
 impl Default for RuntimeOptions {
     fn default() -> Self {
-        Self { drive: true, calls_max: 512, callbacks: None }
+        Self { drive: true, calls_max: 512, callbacks: None, recordings: None }
     }
 }
 
@@ -90,6 +93,9 @@ pub enum RuntimeError {
     /// What is declared cannot be read.
     #[error(transparent)]
     Catalog(#[from] CatalogError),
+    /// Recorded attempts cannot be read.
+    #[error("what was recorded cannot be read: {0}")]
+    Recordings(String),
     /// The sandbox failed.
     #[error("the sandbox: {0}")]
     Sandbox(String),

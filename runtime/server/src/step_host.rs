@@ -12,7 +12,7 @@ use crate::callbacks::CallbackUrl;
 use crate::clock::now;
 use crate::driver::Message;
 use crate::step_log::{Entry, StepLog, What};
-use crate::topic::{Topics, redacted};
+use crate::topic::{Topics, named, redacted};
 
 /// What people read where a callback has no address.
 const NO_ADDRESS: &str = "the callback that was made has no address, for no callbacks are taken from the network here: `windlass serve --callbacks ADDRESS:PORT` does; on this machine, whoever has its topic can call it with `windlass release callback`";
@@ -56,6 +56,10 @@ impl StepHost for CallHost {
 
     fn link(&self, title: String, url: String) {
         self.write(What::Link { title: redacted(title), url: redacted(url) });
+    }
+
+    fn hide(&self, text: String) -> String {
+        named(text)
     }
 
     fn trace(&self, exchange: Exchange) {

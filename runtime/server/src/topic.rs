@@ -72,6 +72,16 @@ fn is_of_topic(byte: u8) -> bool {
 
 /// The text with `wcb_***` in place of every topic, whole or cut.
 pub(crate) fn redacted(text: String) -> String {
+    replaced(text, &|_| format!("{PREFIX}***"))
+}
+
+/// The text with a name in place of every topic, the same for the same topic; nobody can call it.
+pub(crate) fn named(text: String) -> String {
+    use sha2::Digest as _;
+    replaced(text, &|topic| format!("callback-{}", &hex::encode(Sha256::digest(topic))[..8]))
+}
+
+fn replaced(text: String, by: &dyn Fn(&str) -> String) -> String {
     if !text.contains(PREFIX) {
         return text;
     }
@@ -79,10 +89,12 @@ pub(crate) fn redacted(text: String) -> String {
     let mut rest = text.as_str();
     while let Some(at) = rest.find(PREFIX) {
         let (before, topic) = rest.split_at(at + PREFIX.len());
-        clean.push_str(before);
         let end = topic.bytes().position(|it| !is_of_topic(it)).unwrap_or(topic.len());
         if end > 0 {
-            clean.push_str("***");
+            clean.push_str(&before[..before.len() - PREFIX.len()]);
+            clean.push_str(&by(&topic[..end]));
+        } else {
+            clean.push_str(before);
         }
         rest = &topic[end..];
     }
@@ -177,6 +189,11 @@ mod tests {
         let redact = |text: &str| redacted(text.to_owned());
         assert_eq!(redact(&format!("POST https://x/callbacks/{topic}?a=1")), "POST https://x/callbacks/wcb_***?a=1");
         assert_eq!(redact(&format!("{topic},id_{topic} {}", &topic[..30])), "wcb_***,id_wcb_*** wcb_***");
+        let named = |text: &str| named(text.to_owned());
+        let first = named(&topic);
+        assert!(first.starts_with("callback-") && first.len() == 17 && !topic.contains(&first[9..]), "{first}");
+        assert_eq!(named(&format!("a {topic} b {topic}.")), format!("a {first} b {first}."));
+        assert_ne!(named(&Topics::new([8; 32]).create(&release, &maker)), first);
         for same in ["", "nothing", "wcb_", "wcb_ and wcb_.", "ä wcb_€"] {
             assert_eq!(redact(same), same);
         }

@@ -121,6 +121,7 @@ impl Inner {
             for release in &removed {
                 // Most have none.
                 let _ = std::fs::remove_file(logs.join(format!("{release}.jsonl")));
+                let _ = std::fs::remove_file(crate::recordings::file(&logs, release));
             }
             Ok(removed)
         })

@@ -48,7 +48,11 @@ impl Witness {
         let same = self.keys.iter().filter(|(_, it)| **it == whose).count();
         ensure(same == 1, "attempts of one logical call share a key", || format!("{whose:?} has {same} keys"))?;
         let seen = self.seen(step);
-        ensure(seen.input.as_ref() == Some(&*order.input), "a call gets the step's input", || {
+        let is_dry = order.dry_run.is_some() == self.is_dry_run();
+        ensure(is_dry, "a call of a dry run is told that it is one", || format!("{id:?}"))?;
+        let is_unknown = order.dry_run.as_ref().is_some_and(|it| it.unknown.is_some());
+        ensure(is_unknown == seen.told.unknown, "a call is told that its input is unknown", || format!("{id:?}"))?;
+        ensure(is_unknown || seen.input.as_ref() == Some(&*order.input), "a call gets the step's input", || {
             format!("{id:?} gets {} for {:?}", order.input, seen.input)
         })?;
         if id.operation != Operation::Start {

@@ -101,6 +101,7 @@ impl Witness {
         }
         // Past a point of no return there is only forward.
         let stops = match then {
+            _ if self.is_dry_run() => Some(false),
             OnDeadline::Fail => Some(false),
             OnDeadline::Rollback if self.is_past_pivot() => None,
             OnDeadline::Rollback => Some(true),
@@ -160,7 +161,8 @@ impl Witness {
 
     /// Whether there is only forward: an effect of a point of no return stands, or may.
     pub(super) fn is_past_pivot(&self) -> bool {
-        self.all().any(|it| self.definition(it).pivot && !self.seen(it).standing.is_empty())
+        // What a dry run does there is a way back from.
+        !self.is_dry_run() && self.all().any(|it| self.definition(it).pivot && !self.seen(it).standing.is_empty())
     }
 
     pub(super) fn finally_started(&mut self, outcome: Outcome, within: &Within<'_>) -> Result<(), Violation> {

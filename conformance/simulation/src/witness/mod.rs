@@ -7,6 +7,7 @@
 mod agree;
 mod call;
 mod callback;
+mod dry_run;
 mod ending;
 mod fan_out;
 mod gate;
@@ -121,6 +122,8 @@ struct Seen {
     began: bool,
     /// Whether it is left out of a rehearsal.
     left_out: bool,
+    /// What a dry run tells of it.
+    told: dry_run::Told,
     /// Somebody said that it is to be skipped when its turn comes, and what it then gives.
     passed_over: Option<Option<Value>>,
     /// What its items are, and the runs that it ever had for items.
@@ -329,6 +332,7 @@ impl Witness {
                     self.step_event(step, event, &mut within)?;
                     let seen = self.seen(step);
                     let acted = seen.state == State::Succeeded
+                        && !self.is_dry_run()
                         && self.pin(step).effect != Effect::Read
                         && self.definition(self.of(step)).for_each.is_none() | self.is_item(step);
                     ensure(!acted || world.is_open_in(step, seen.run), "what succeeded has its effect", || {

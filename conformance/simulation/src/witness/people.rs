@@ -95,6 +95,7 @@ impl Witness {
         let is_idle = self.active().next().is_none();
         let backwards = matches!(intervention, Intervention::Rollback | Intervention::Cancel { rollback: true });
         says(!backwards || !self.is_past_pivot(), "a point of no return is passed")?;
+        says(!backwards || !self.is_dry_run(), "a dry run has done nothing")?;
         let Some(index) = of_step else {
             let running = self.phase == Phase::Running;
             let stoppable = matches!(self.phase, Phase::Queued | Phase::Running | Phase::Failing { .. });

@@ -7,6 +7,7 @@ use windlass_model::graph::StepIndex;
 use windlass_model::plan::Plan;
 use windlass_model::workflow::OnFailure;
 
+use super::dry_run::DRY_RUN;
 use super::start::REHEARSAL;
 use super::{Phase, State, Within, Witness};
 use crate::violation::{Violation, ensure, violated};
@@ -53,9 +54,11 @@ impl Witness {
                     }
                     _ => (false, false),
                 };
-                ensure(fits && *rollback == (wants && !passed), "failing begins with a step that failed", || {
-                    format!("{step} is {}, rollback: {rollback}", self.seen(index).state.name())
-                })?;
+                ensure(
+                    fits && *rollback == (wants && !passed && !self.is_dry_run()),
+                    "failing begins with a step that failed",
+                    || format!("{step} is {}, rollback: {rollback}", self.seen(index).state.name()),
+                )?;
                 match self.phase {
                     Phase::Running => {}
                     Phase::Failing { rollback: false } if *rollback => {}
@@ -70,6 +73,7 @@ impl Witness {
                     format!("the release was {:?}, asked was {:?}", self.phase, within.asked)
                 })?;
                 ensure(!rollback || !self.is_past_pivot(), PIVOT, || "a cancel".to_owned())?;
+                ensure(!rollback || !self.is_dry_run(), DRY_RUN, || "a cancel".to_owned())?;
                 self.phase = match self.phase {
                     Phase::Running | Phase::Failing { .. } => {
                         Phase::Canceling { rollback: *rollback, overdue: within.overdue.is_some() }
@@ -130,6 +134,7 @@ impl Witness {
             format!("{} still run", names.join(", "))
         })?;
         ensure(!self.is_past_pivot(), PIVOT, || "a rollback".to_owned())?;
+        ensure(!self.is_dry_run(), DRY_RUN, || "a rollback".to_owned())?;
         self.phase = Phase::RollingBack;
         // A pause holds what goes forward.
         self.paused = false;
@@ -195,6 +200,11 @@ impl Witness {
         }
         self.phase = Phase::Ended(outcome);
         self.paused = false;
+        if self.is_dry_run() {
+            let effects = self.all().any(|it| world.is_open(it));
+            ensure(!effects, "a dry run has no effect", || format!("it ends {outcome:?}"))?;
+            self.counts.add("dry run: over");
+        }
         self.counts.add(match outcome {
             Outcome::Succeeded => "end: succeeded",
             Outcome::Failed => "end: failed",

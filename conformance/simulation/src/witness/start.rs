@@ -9,6 +9,7 @@ use windlass_model::manifest::Effect;
 use windlass_model::time::Timestamp;
 use windlass_model::workflow::{Gate, Step};
 
+use super::dry_run::DRY_RUN;
 use super::step::ORDER;
 use super::{Doing, Phase, Stage, State, Within, Witness, gate};
 use crate::violation::{Violation, ensure, violated};
@@ -102,7 +103,7 @@ impl Witness {
         self.with_scope(|scope| self.definition(step).with.evaluate(&Scope { each: each.as_ref(), ..*scope }).ok())
     }
 
-    fn has_no_value(&self, step: StepIndex) -> bool {
+    pub(super) fn has_no_value(&self, step: StepIndex) -> bool {
         let definition = self.definition(step);
         let when = definition.when.as_ref().is_some_and(|it| self.with_scope(|scope| it.holds(scope)).is_err());
         let message = definition.gates.iter().any(|Gate::Approval(rule)| {
@@ -164,6 +165,8 @@ impl Witness {
         self.began(step);
         self.seen_mut(step).attempts = attempt;
         if stillborn {
+            let is_excused = self.is_dry_run() && self.reads_made_up(step);
+            ensure(!is_excused, "a dry run fails for what is real", || self.name(step).to_string())?;
             ensure(self.has_no_value(step), "an expression fails only if it has no value", || {
                 self.name(step).to_string()
             })?;
@@ -175,6 +178,13 @@ impl Witness {
         // Who tries again does so with what was recorded, whatever a person has replaced since.
         let expected = if first_of_run { self.input(step) } else { self.seen(step).input.clone() };
         let given = input.or(self.seen(step).input.as_ref());
+        if first_of_run && self.is_unknown_input(step, input) {
+            let seen = self.seen_mut(step);
+            seen.may_have_acted = true;
+            seen.rounds = seen.rounds.max(round);
+            return Ok(begun);
+        }
+        ensure(!self.seen(step).told.unknown || !first_of_run, "an unknown input is none", || format!("{given:?}"))?;
         ensure(expected.is_some() && given == expected.as_ref(), "a step's input is what its file says", || {
             format!("{}: {given:?}, not {expected:?}", self.name(step))
         })?;
@@ -203,6 +213,9 @@ impl Witness {
 
     /// Whether all that could hold a step back is open.
     pub(super) fn ensure_open(&self, step: StepIndex, state: &State) -> Result<(), Violation> {
+        if self.is_dry_run() {
+            return ensure(self.is_open_in_dry_run(step), DRY_RUN, || format!("{} was {state:?}", self.name(step)));
+        }
         let definition = self.definition(step);
         let holds = !definition.gates.is_empty() || definition.delay.is_some();
         let let_go = matches!(state, State::Held { until: None });
@@ -259,7 +272,7 @@ impl Witness {
         })?;
         let pin = self.pin(step);
         let in_doubt = before.operation == Operation::Start && round == before.round;
-        if in_doubt && pin.effect == Effect::Write && pin.find && !stillborn {
+        if in_doubt && !self.is_dry_run() && pin.effect == Effect::Write && pin.find && !stillborn {
             let looks = matches!(within.next, Some(Event::CallInterrupted { next: AfterInterruption::Find, .. }));
             ensure(looks || !self.seen(step).may_have_acted, "who can look looks before trying again", || {
                 self.name(step).to_string()

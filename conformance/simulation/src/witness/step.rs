@@ -7,6 +7,7 @@ use windlass_model::manifest::Effect;
 use windlass_model::time::Span;
 use windlass_model::workflow::OnFailure;
 
+use super::dry_run::DRY_RUN;
 use super::gate;
 use super::start::Begun;
 use super::{Doing, Phase, Stage, State, Within, Witness};
@@ -30,6 +31,7 @@ impl Witness {
         let refuse = |state: &State| violated(ORDER, format!("{event:?} came while {state:?}"));
         self.steps[at].state = match (state, event) {
             (State::Waiting, Event::StepHeld { until, .. }) => {
+                ensure(!self.is_dry_run(), DRY_RUN, || format!("{} is held", self.name(step)))?;
                 self.ensure_may_begin(step)?;
                 let definition = self.definition(step);
                 let expected = definition.delay.map(|it| self.at + it);
@@ -44,6 +46,18 @@ impl Witness {
                 self.counts.add(if until.is_some() { "step: delayed" } else { "step: held" });
                 self.began(step);
                 State::Held { until: *until }
+            }
+            (State::Waiting, Event::GatesLeftOut { questions, delay, .. }) => {
+                self.gates_left_out(step, questions.len(), *delay, within)?;
+                State::Waiting
+            }
+            (state @ (State::Waiting | State::FannedOut), Event::InputUnknown { .. }) => {
+                self.input_unknown(step, within)?;
+                state
+            }
+            (State::Active(doing), Event::DryRunTold { .. }) if doing.stage.is_calling() => {
+                self.dry_run_told(step, within)?;
+                State::Active(doing)
             }
             (State::Held { until: Some(until) }, Event::DelayOver { .. }) => {
                 ensure(until <= self.at, "a delay lasts as long as the file says", || self.name(step).to_string())?;
@@ -176,7 +190,8 @@ impl Witness {
                     "only a canceled release cancels steps",
                     || format!("{} while the release is {:?}", self.name(step), self.phase),
                 )?;
-                let asked = doing.stage == Stage::Stopped
+                let asked = self.is_dry_run()
+                    || doing.stage == Stage::Stopped
                     || matches!(doing.stage, Stage::Backoff { .. })
                     || !self.pin(step).cancel;
                 ensure(asked, "a plugin that can cancel is asked to", || self.name(step).to_string())?;
@@ -185,6 +200,7 @@ impl Witness {
             }
             (state, _) => return refuse(&state),
         };
+        self.gave(step, event);
         self.called_back(step, event, within.previous)
     }
 
@@ -216,7 +232,7 @@ impl Witness {
         let wanted =
             doing.timed_out || matches!(self.phase, Phase::Canceling { .. } | Phase::Finishing { canceled: true, .. });
         ensure(
-            going && wanted && doing.operation == Operation::Start && self.pin(step).cancel,
+            going && wanted && doing.operation == Operation::Start && self.pin(step).cancel && !self.is_dry_run(),
             "a cancel stops what is too slow or unwanted",
             || format!("{} is {doing:?}", self.name(step)),
         )?;
@@ -273,7 +289,9 @@ impl Witness {
         let pin = self.pin(step);
         let looks_first = matches!(within.previous, Some(Event::AttemptStarted { step: of, attempt, .. })
             if *of == self.name(step) && *attempt > 1);
-        let expected = if looks_first {
+        let expected = if self.is_dry_run() {
+            AfterInterruption::Repeat
+        } else if looks_first {
             AfterInterruption::Find
         } else if within.left_alone_before {
             self.counts.add("interrupted: left alone");
@@ -349,11 +367,13 @@ impl Witness {
         let definition = self.definition(step);
         let policy = &definition.retry;
         let tolerated = self.may_fail_within_allowance(step);
+        // In a dry run nobody is asked.
+        let asks = if self.is_dry_run() { AfterFailure::Fail } else { AfterFailure::Pause };
         let exhausted = match (doing.operation, definition.on_failure) {
             (Operation::Rollback, _) => AfterFailure::Pause,
             (Operation::Cancel, _) => AfterFailure::Fail,
             (Operation::Start, _) if tolerated => AfterFailure::Continue,
-            (Operation::Start, OnFailure::Pause) => AfterFailure::Pause,
+            (Operation::Start, OnFailure::Pause) => asks,
             (Operation::Start, OnFailure::Rollback) if self.is_past_pivot() => AfterFailure::Pause,
             (Operation::Start, OnFailure::Fail | OnFailure::Rollback) => AfterFailure::Fail,
             (Operation::Start, OnFailure::Continue) => AfterFailure::Continue,
@@ -373,9 +393,8 @@ impl Witness {
                 let in_time = policy.within.is_none_or(|it| at <= doing.began_at + it);
                 may_retry && in_time && at >= self.at + not_before && at <= latest
             }
-            _ if error.advice == RetryAdvice::Pause && doing.operation == Operation::Start => {
-                next == AfterFailure::Pause
-            }
+            AfterFailure::Pause if self.is_dry_run() => false,
+            _ if error.advice == RetryAdvice::Pause && doing.operation == Operation::Start => next == asks,
             _ if may_retry => policy.within.is_some() && next == exhausted,
             _ => next == exhausted,
         };

@@ -18,6 +18,7 @@ use windlass_model::dry_run::Would;
 use windlass_model::event::{Operation, Wake};
 use windlass_model::failure::StepError;
 use windlass_model::time::Timestamp;
+use windlass_sandbox::cassette::Tape;
 use windlass_sandbox::{Access, CallKind, CallOutcome, CallReport, CallRequest, Plugin, Sandbox, Usage, WakeUp};
 
 pub(crate) use self::callbacks::Listener;
@@ -147,6 +148,7 @@ impl Trial {
             context: vec![("actor".to_owned(), "windlass plugin run".to_owned())],
             access: Arc::clone(&self.access),
             host: host.clone(),
+            tape: Tape::Off,
             kind,
         };
         let report = self.sandbox.call(&self.plugin, request).await;

@@ -60,7 +60,8 @@ pub(crate) async fn rehearse(args: RehearseArgs, context: &Context<'_>) -> anyho
     let RehearseArgs { file, parameters, on_behalf_of, detach, .. } = args;
     let rehearsal = Some(copies(&args.copies)?);
     let priority = Priority::default();
-    let beginning = Beginning { file, parameters, on_behalf_of, rehearsal, dry_run: false, priority, detach };
+    let beginning =
+        Beginning { file, parameters, on_behalf_of, rehearsal, dry_run: false, record: false, priority, detach };
     Ok(match start_and_watch(beginning, context).await? {
         Seen::Problems => 1,
         Seen::Detached => 0,

@@ -42,6 +42,10 @@ pub(crate) struct RunArgs {
     #[arg(long, conflicts_with = "priority")]
     dry_run: bool,
 
+    /// Record what its steps ask for and get, so that an attempt can be played again (`windlass plugin replay`)
+    #[arg(long)]
+    record: bool,
+
     /// Do not watch it; needs a process that runs (`windlass serve`)
     #[arg(long)]
     detach: bool,
@@ -66,6 +70,7 @@ pub(crate) struct Beginning {
     /// Of a rehearsal: which connections lead to copies.
     pub(crate) rehearsal: Option<Copies>,
     pub(crate) dry_run: bool,
+    pub(crate) record: bool,
     pub(crate) priority: Priority,
     pub(crate) detach: bool,
 }
@@ -85,9 +90,9 @@ fn priority(word: &str) -> Priority {
 }
 
 pub(crate) async fn run(args: RunArgs, context: &Context<'_>) -> anyhow::Result<u8> {
-    let RunArgs { file, parameters, on_behalf_of, priority: word, dry_run, detach } = args;
+    let RunArgs { file, parameters, on_behalf_of, priority: word, dry_run, record, detach } = args;
     let priority = priority(&word);
-    let beginning = Beginning { file, parameters, on_behalf_of, rehearsal: None, dry_run, priority, detach };
+    let beginning = Beginning { file, parameters, on_behalf_of, rehearsal: None, dry_run, record, priority, detach };
     Ok(match start_and_watch(beginning, context).await? {
         Seen::Problems => 1,
         Seen::Detached => 0,
@@ -104,6 +109,7 @@ pub(crate) async fn start_and_watch(beginning: Beginning, context: &Context<'_>)
     body.on_behalf_of = beginning.on_behalf_of;
     body.rehearsal = beginning.rehearsal;
     body.dry_run = beginning.dry_run;
+    body.record = beginning.record;
     body.priority = beginning.priority;
     body.color = context.output.has_color();
     let state = context.state()?;

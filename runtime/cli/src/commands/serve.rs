@@ -5,6 +5,7 @@ use std::net::SocketAddr;
 use windlass_model::time::Span;
 use windlass_server::api::serve as serve_api;
 use windlass_server::callbacks::{CallbackListener, CallbackUrl};
+use windlass_server::recordings::Library;
 use windlass_server::upkeep::Upkeep;
 use windlass_server::{Client, Runtime, RuntimeOptions};
 
@@ -28,6 +29,11 @@ pub(crate) struct ServeArgs {
     /// How the other side sees that address, for example through a proxy that speaks TLS; a path stays as it is
     #[arg(long, value_name = "URL", requires = "callbacks", value_parser = CallbackUrl::parse)]
     callback_url: Option<CallbackUrl>,
+
+    /// Reach no system: answer requests and tools from the cassettes in this folder; what is not in them fails, and is
+    /// shown
+    #[arg(long, value_name = "FOLDER")]
+    recordings: Option<std::path::PathBuf>,
 
     /// Archive a release so long after its end
     #[arg(long, value_name = "TIME", default_value = "1h")]
@@ -65,7 +71,8 @@ pub(crate) async fn serve(args: ServeArgs, context: &Context<'_>) -> anyhow::Res
         None => None,
     };
     let callbacks = listener.as_ref().map(|it| it.url().clone());
-    let options = RuntimeOptions { callbacks: callbacks.clone(), ..RuntimeOptions::default() };
+    let recordings = recordings(args.recordings.as_deref(), context)?;
+    let options = RuntimeOptions { callbacks: callbacks.clone(), recordings, ..RuntimeOptions::default() };
     let runtime = Runtime::open(state.clone(), options).await?;
     let serving_callbacks = listener.map(|it| it.serve(runtime.clone()));
     runtime.fire_schedules();
@@ -92,4 +99,19 @@ pub(crate) async fn serve(args: ServeArgs, context: &Context<'_>) -> anyhow::Res
     }
     drop((serving, serving_callbacks));
     Ok(0)
+}
+
+/// What stands in for systems, if that is wanted.
+pub(crate) fn recordings(
+    folder: Option<&std::path::Path>,
+    context: &Context<'_>,
+) -> anyhow::Result<Option<std::sync::Arc<Library>>> {
+    let Some(folder) = folder else { return Ok(None) };
+    let library = Library::open(folder).map_err(anyhow::Error::msg)?;
+    context.output.note(format_args!(
+        "no system is reached: {} cassettes of {} answer in their place",
+        library.cassettes(),
+        folder.display()
+    ));
+    Ok(Some(std::sync::Arc::new(library)))
 }

@@ -105,6 +105,7 @@ impl Tested {
             idempotency_key: KEY.to_owned(),
             deadline: None,
             dry_run: false,
+            tape: windlass_sandbox::cassette::Tape::Off,
             input: Arc::new(input),
             output: output.map(Arc::new),
             context: Vec::new(),

@@ -10,6 +10,7 @@ mod author_loop;
 mod backup;
 mod breaker;
 mod callback;
+mod cassette;
 mod circles;
 mod concurrency;
 mod crash;

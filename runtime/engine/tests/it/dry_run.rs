@@ -161,11 +161,16 @@ fn an_expression_without_a_value_because_of_what_is_made_up_is_told_and_not_fail
     assert!(matches!(world.state("deploy"), StepState::Skipped { reason: SkipReason::Condition { .. } }));
 }
 
+/// `test` runs for these.
+fn workflow_of_items(list: Value) -> Workflow {
+    let mut workflow = workflow("build -> test -> deploy");
+    workflow.steps[1].for_each = Some(ForEach::of(Items::List(template(list))));
+    workflow
+}
+
 #[test]
 fn items_that_are_unknown_are_none() {
-    let mut workflow = workflow("build -> test -> deploy");
-    let list = template(json!("${{ steps.build.output.regions }}"));
-    workflow.steps[1].for_each = Some(ForEach::of(Items::List(list)));
+    let workflow = workflow_of_items(json!("${{ steps.build.output.regions }}"));
     let script = [("build", vec![Does::WouldDo(json!({"n": 1}))])];
     let mut world = World::dry_run(workflow.clone(), Pins::default(), &script);
     world.run();
@@ -193,6 +198,12 @@ fn items_that_are_unknown_are_none() {
     "#]]
     .assert_eq(&world.story());
     assert!(dry(&world, "test").unknown.is_some() && dry(&world, "test").made_up);
+    // One item is enough.
+    let mut workflow = workflow_of_items(json!(["eu", "us"]));
+    workflow.steps[2].with = template(json!({"all": "${{ steps.test.output }}"}));
+    let mut world = World::dry_run(workflow, READS, &[("test.1", vec![Does::WouldDo(json!({"n": 1}))])]);
+    world.run();
+    assert_eq!(["test.1", "test.2", "test", "deploy"].map(|it| dry(&world, it).made_up), [true, false, true, true]);
 }
 
 #[test]

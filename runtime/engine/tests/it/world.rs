@@ -223,6 +223,7 @@ impl World {
             parent: None,
             rehearsal: matches!(kind, Kind::Rehearsal),
             dry_run: matches!(kind, Kind::DryRun),
+            recorded: false,
             claim: if let Kind::Usual(claim) = kind { claim } else { None },
         };
         let now = Timestamp(1_000_000);

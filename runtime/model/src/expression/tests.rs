@@ -33,6 +33,18 @@ fn expressions_see_parameters_steps_and_the_release() {
 }
 
 #[test]
+fn refusals_are_short_and_the_same_each_time() {
+    for (source, says) in [
+        ("steps.build.output + 1", "Unsupported binary operator 'add': an object, 1"),
+        ("parameters.version + 1", "Unsupported binary operator 'add': \"1.2.3\", 1"),
+        ("outputs[7]", "Index out of bounds: 7"),
+    ] {
+        let refusal = evaluate(source).expect_err("it has no value");
+        assert_eq!(refusal, says, "{source}");
+    }
+}
+
+#[test]
 fn the_outputs_of_many_items_are_joined_with_functions() {
     assert_eq!(evaluate("each.value.os + string(each.number)"), Ok(json!("linux2")));
     assert_eq!(evaluate("sum(outputs.filter(it, it != null).map(it, it.n))"), Ok(json!(5)));

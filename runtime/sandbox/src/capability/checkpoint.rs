@@ -4,6 +4,7 @@ use wasmtime::component::Resource;
 use windlass_bindings::windlass::plugin::{callbacks, checkpoint};
 use windlass_model::failure::{FailureClass, StepError};
 
+use crate::cassette::{Content, Exchanged};
 use crate::state::CallState;
 use crate::stop::broken;
 
@@ -36,8 +37,13 @@ impl checkpoint::Host for CallState {
             let message = format!("the name of a checkpoint is longer than {NAME_BYTES_MAX} bytes");
             return Err(self.shared.stop(broken("checkpoint-refused", message)).into());
         }
-        let known = self.finished.get(&name).cloned().or_else(|| self.shared.host.checkpoint(&name));
-        if let Some(value) = known {
+        if let Some(value) = self.finished.get(&name).cloned() {
+            return Ok(checkpoint::Begun::Recorded(value));
+        }
+        if let Some(value) = self.shared.host.checkpoint(&name) {
+            if let Some(recorder) = self.shared.recorder() {
+                recorder.other(Exchanged::Known { checkpoint: name, value: Content::of(&value) });
+            }
             return Ok(checkpoint::Begun::Recorded(value));
         }
         if self.table.iter_mut().filter(|it| it.is::<Part>()).count() >= SLOTS_MAX {
@@ -73,6 +79,9 @@ impl checkpoint::HostSlot for CallState {
             return Err(self.shared.stop(broken("checkpoints-limit", message)).into());
         }
         self.finished.insert(name.clone(), value.clone());
+        if let Some(recorder) = self.shared.recorder() {
+            recorder.other(Exchanged::Checkpoint { checkpoint: name.clone(), value: Content::of(&value) });
+        }
         self.shared.host.record_checkpoint(name, value).await.map_err(|why| {
             let message = format!("a checkpoint could not be recorded: {why}");
             self.shared.stop(StepError::host(FailureClass::Transient, "checkpoint-not-recorded", message)).into()
@@ -97,7 +106,14 @@ impl callbacks::Host for CallState {
             return Err(self.shared.stop(broken("callbacks-limit", message)).into());
         }
         match self.shared.host.create_callback().await {
-            Ok(callback) => Ok(callbacks::Callback { topic: callback.topic, url: callback.url }),
+            Ok(callback) => {
+                if let Some(recorder) = self.shared.recorder() {
+                    let hide = |text: &String| self.shared.host.hide(text.clone());
+                    let url = callback.url.as_ref().map(hide);
+                    recorder.other(Exchanged::Callback { topic: hide(&callback.topic), url });
+                }
+                Ok(callbacks::Callback { topic: callback.topic, url: callback.url })
+            }
             Err(why) => {
                 let message = format!("a callback could not be made: {why}");
                 Err(self.shared.stop(StepError::host(FailureClass::Transient, "callback-not-made", message)).into())

@@ -2,6 +2,7 @@
 
 mod abi;
 mod cache;
+mod cassette;
 mod components;
 mod contract;
 mod credentials;

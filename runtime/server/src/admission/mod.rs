@@ -107,6 +107,8 @@ pub(crate) struct Asked {
     pub(crate) rehearsal: bool,
     /// Whether it only shows what it would do. It takes no place, and waits for none.
     pub(crate) dry_run: bool,
+    /// Whether it is recorded.
+    pub(crate) recorded: bool,
     pub(crate) priority: Priority,
     /// Whether it is refused when too many wait. What a schedule or a step starts is bounded by them.
     pub(crate) may_be_refused: bool,
@@ -122,7 +124,16 @@ impl Asked {
     /// As a schedule or a step asks.
     pub(crate) fn within(parameters: serde_json::Value, requested_by: Actor, parent: Option<Parent>) -> Self {
         let priority = Priority::default();
-        Self { parameters, requested_by, parent, rehearsal: false, dry_run: false, priority, may_be_refused: false }
+        Self {
+            parameters,
+            requested_by,
+            parent,
+            rehearsal: false,
+            dry_run: false,
+            recorded: false,
+            priority,
+            may_be_refused: false,
+        }
     }
 }
 

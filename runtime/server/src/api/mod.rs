@@ -10,6 +10,7 @@ mod declare;
 mod intervention;
 mod limit;
 mod list;
+mod recording;
 mod release;
 mod schedule;
 mod serve;
@@ -36,6 +37,7 @@ pub use declare::{BackupBody, ConnectionTest, GroupBody, PluginView, backup_view
 pub use intervention::{Asked, InterventionBody};
 pub use limit::LimitBody;
 pub use list::{LIMIT_MAX, OutlineView, ReleasesPage};
+pub use recording::RecordingsBody;
 pub use release::{CalledBack, CauseBody, JournalBody, ProblemsBody, StartBody, Started, ValidatedBody, VoteBody};
 pub use schedule::{ActorBody, ScheduleBody};
 pub use serve::{Serving, serve};
@@ -166,6 +168,8 @@ pub fn router(runtime: Runtime) -> axum::Router {
         .route("/v1/releases/{release}/watch", get(release::watch))
         .route("/v1/releases/{release}/journal", get(release::journal))
         .route("/v1/releases/{release}/logs", get(release::logs))
+        .route("/v1/releases/{release}/cassette", get(recording::cassette))
+        .route("/v1/recordings", get(recording::of_component))
         .route("/v1/releases/{release}/cause", post(release::give_cause))
         .route("/v1/releases/{release}/card", get(release::card))
         .route("/v1/releases/{release}/votes", post(release::vote))

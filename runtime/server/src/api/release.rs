@@ -52,6 +52,9 @@ pub struct StartBody {
     /// Whether it only shows what it would do: reads are made, writes are stopped and listed.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub dry_run: bool,
+    /// Whether what its steps ask for, and get, is recorded.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub record: bool,
     /// Whether problems are to be rendered in colours.
     #[serde(default)]
     pub color: bool,
@@ -104,6 +107,7 @@ impl StartBody {
             on_behalf_of: None,
             rehearsal: None,
             dry_run: false,
+            record: false,
             color: false,
             priority: Priority::default(),
         }
@@ -256,7 +260,7 @@ pub(super) async fn start(
         runtime.check_circle(&plan, &parameters).await?;
     }
     let (dry_run, priority) = (body.dry_run, body.priority);
-    let asked = Asked { parameters, rehearsal, dry_run, priority, ..Asked::by(actor) };
+    let asked = Asked { parameters, rehearsal, dry_run, recorded: body.record, priority, ..Asked::by(actor) };
     let release = runtime.begin_asked(&plan, asked).await?;
     Ok(Json(Started { release: release.to_string(), warnings, waits, refusals }))
 }

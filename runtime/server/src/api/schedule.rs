@@ -117,6 +117,7 @@ pub(super) async fn set(
     let start = StartBody {
         rehearsal: body.copies.clone(),
         dry_run: false,
+        record: false,
         file: body.file.clone(),
         workflow: body.workflow.clone(),
         files: body.files.clone(),

@@ -260,6 +260,7 @@ fn from_created(created: &Created) -> v1::Created<'_> {
         }),
         rehearsal: created.rehearsal.then_some(true),
         dry_run: created.dry_run.then_some(true),
+        recorded: created.recorded.then_some(true),
         claim: created.claim.as_ref().map(from_claim),
     }
 }
@@ -284,6 +285,7 @@ fn to_created(created: v1::Created<'_>) -> Result<Created, Garbled> {
         },
         rehearsal: created.rehearsal.unwrap_or_default(),
         dry_run: created.dry_run.unwrap_or_default(),
+        recorded: created.recorded.unwrap_or_default(),
         claim: created.claim.map(to_claim).transpose()?,
     })
 }

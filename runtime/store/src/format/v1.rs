@@ -364,6 +364,8 @@ pub struct Created<'a> {
     pub rehearsal: Option<bool>,
     #[n(10)]
     pub dry_run: Option<bool>,
+    #[n(11)]
+    pub recorded: Option<bool>,
 }
 
 #[derive(Debug, Encode, Decode)]

@@ -44,6 +44,7 @@ async fn fill_inside(
         parent: outer.map(|it| Parent { release: release(it), step: "deploy".parse().expect("a name") }),
         rehearsal: false,
         dry_run: false,
+        recorded: false,
         claim: None,
     };
     let first = Record { at: Timestamp(at), events: vec![Event::ReleaseCreated(Box::new(created))] };

@@ -233,6 +233,7 @@ async fn a_check_misses_the_blobs_a_release_needs() {
             parent: None,
             rehearsal: false,
             dry_run: false,
+            recorded: false,
             claim: None,
         };
         let first = Record { at: Timestamp(0), events: vec![Event::ReleaseCreated(Box::new(created))] };

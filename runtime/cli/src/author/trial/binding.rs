@@ -153,6 +153,7 @@ fn tool(name: &str, path: &Path, action: &Action, access: &Access) -> anyhow::Re
         digest: Digest::of(&program),
         path,
         subcommands: need.subcommands.clone(),
+        // Who names the program agrees to what the manifest says of it.
         dry_run: need.dry_run.clone(),
         connections: access.connections.values().map(|it| it.name.clone()).collect(),
         plugins: Vec::new(),

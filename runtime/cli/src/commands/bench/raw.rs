@@ -8,6 +8,7 @@ use std::time::Duration;
 use anyhow::Context as _;
 use serde::Serialize;
 use windlass_model::event::Operation;
+use windlass_sandbox::cassette::Tape;
 use windlass_sandbox::measure::Quiet;
 use windlass_sandbox::{Access, CallKind, CallRequest, Plugin, Sandbox};
 use windlass_store::SledStore;
@@ -82,6 +83,7 @@ fn request() -> CallRequest {
         idempotency_key: "0123456789abcdef".to_owned(),
         deadline: None,
         dry_run: false,
+        tape: Tape::Off,
         input: Arc::new(serde_json::json!({})),
         output: None,
         context: Vec::new(),

@@ -82,6 +82,7 @@ pub(crate) async fn bench(args: BenchArgs, context: &Context<'_>) -> anyhow::Res
                 attempt: 1,
                 idempotency_key: "0123456789abcdef0123456789abcdef".to_owned(),
                 deadline: None,
+                tape: windlass_sandbox::cassette::Tape::Off,
                 dry_run: false,
                 input: Arc::clone(&input),
                 output: None,

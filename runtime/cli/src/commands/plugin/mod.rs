@@ -5,6 +5,7 @@ mod check;
 mod diff;
 mod inspect;
 mod new;
+mod replay;
 mod run;
 mod service;
 
@@ -32,15 +33,19 @@ pub(crate) enum PluginCommand {
         #[arg(default_value = ".")]
         folder: PathBuf,
     },
-    /// Run a plugin's own tests: native, without a network
-    #[command(after_help = "Exit code 1: a test failed.\n\nExample:\n  windlass plugin test .")]
+    /// Run a plugin's own tests: native, without a network; or make one of a real attempt
+    #[command(
+        after_help = "Exit code 1: a test failed.\n\nExamples:\n  windlass plugin test .\n  windlass plugin test --from-release payments-17 --step build --out tests/build.cassette.json"
+    )]
     Test {
         /// The plugin's folder
-        #[arg(default_value = ".")]
+        #[arg(default_value = ".", conflicts_with = "from_release")]
         folder: PathBuf,
         /// Install the language's tools first where they are missing
-        #[arg(long)]
+        #[arg(long, conflicts_with = "from_release")]
         install_tools: bool,
+        #[command(flatten)]
+        from: replay::FromReleaseArgs,
     },
     /// Be a simulated job service, which a new plugin can be tried with
     Service(service::ServiceArgs),
@@ -79,6 +84,11 @@ pub(crate) enum PluginCommand {
         after_help = "Examples:\n  windlass plugin bench .\n  windlass plugin bench jobs.wasm submit --rollback --with '{\"title\": \"index\"}' --connection jobs=https://jobs.test"
     )]
     Bench(Box<bench::BenchArgs>),
+    /// Play recorded attempts again without the world, and show what differs
+    #[command(
+        after_help = "A call runs in the sandbox as in a release; what it asks for is answered from the recording, and from nowhere else. Exit code 1: something differs.\n\nExamples:\n  windlass plugin replay tests/build.cassette.json target/windlass/jenkins-0.1.0.wasm\n  windlass plugin replay --old jenkins@0.1.0 --new target/windlass/jenkins-0.2.0.wasm"
+    )]
+    Replay(replay::ReplayArgs),
     /// Install components
     #[command(after_help = "Example:\n  windlass plugin install target/windlass/jenkins-0.1.0.wasm")]
     Install {
@@ -104,7 +114,11 @@ pub(crate) async fn plugin(command: PluginCommand, context: &Context<'_>) -> any
                 format!("{} has the SDK for {} of this program\n", folder.display(), language.name())
             });
         }
-        PluginCommand::Test { folder, install_tools } => {
+        PluginCommand::Test { from, .. } if from.from_release.is_some() => {
+            let release = from.from_release.as_deref().context("say of which release: `--from-release RELEASE`")?;
+            return replay::write(&from, release, context).await;
+        }
+        PluginCommand::Test { folder, install_tools, .. } => {
             if install_tools {
                 author::install::install(&folder, context.output).await?;
             }
@@ -140,6 +154,7 @@ pub(crate) async fn plugin(command: PluginCommand, context: &Context<'_>) -> any
         }
         PluginCommand::Check(args) => return check::check(&args, context).await,
         PluginCommand::Diff(args) => return diff::diff(&args, context).await,
+        PluginCommand::Replay(args) => return replay::play(args, context).await,
         PluginCommand::Run(args) => return run::run(*args, context).await,
         PluginCommand::Bench(args) => return bench::bench(*args, context).await,
         PluginCommand::Install { components } => {

@@ -54,6 +54,12 @@ pub(crate) fn ready() -> &'static Path {
     })
 }
 
+/// The file of a component that [`ready`] has.
+pub(crate) fn component(name: &str) -> PathBuf {
+    let _built = ready();
+    Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("end-to-end/components/{name}-0.1.0.wasm"))
+}
+
 /// The component that does nothing, in a folder of its own.
 pub(crate) fn noop() -> &'static Path {
     static BUILT: OnceLock<PathBuf> = OnceLock::new();

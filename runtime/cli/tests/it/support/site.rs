@@ -51,6 +51,11 @@ impl Site {
         Self { folder: tempfile::tempdir().expect("a folder") }
     }
 
+    /// Where commands run.
+    pub(crate) fn folder(&self) -> &Path {
+        self.folder.path()
+    }
+
     pub(crate) fn state(&self) -> PathBuf {
         self.folder.path().join("state")
     }

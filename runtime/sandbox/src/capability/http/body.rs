@@ -7,12 +7,14 @@ use std::task::{Context, Poll, ready};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
+use http::HeaderMap;
 use http_body::{Body, Frame, SizeHint};
 use hyper::body::Incoming;
 use tokio::time::Sleep;
 use wasmtime_wasi_http::{Error, WasiBody};
 
 use super::explain;
+use crate::cassette::Slot;
 use crate::host::Exchange;
 use crate::scrub::StreamScrubber;
 use crate::shared::Shared;
@@ -23,6 +25,8 @@ pub(crate) struct Trace {
     exchange: Exchange,
     started: Instant,
     sent: Arc<AtomicU64>,
+    /// Where it is written down, if it is.
+    slot: Option<Slot>,
 }
 
 impl Trace {
@@ -38,7 +42,34 @@ impl Trace {
             denied: None,
             error: Some("the call ended before an answer came".to_owned()),
         };
-        Self { shared, exchange, started: Instant::now(), sent: Arc::default() }
+        Self { shared, exchange, started: Instant::now(), sent: Arc::default(), slot: None }
+    }
+
+    /// Begins to write the exchange down, if that is wanted; what the host adds comes later, and is not in it.
+    pub(crate) fn record(&mut self, headers: &HeaderMap) {
+        let Exchange { method, url, .. } = &self.exchange;
+        self.slot = self.shared.recorder().and_then(|it| it.http(method, url, headers));
+    }
+
+    /// The guest gets an answer.
+    pub(crate) fn answered(&self, status: u16, headers: &HeaderMap) {
+        if let Some(recorder) = self.shared.recorder() {
+            recorder.http_answered(self.slot, status, headers);
+        }
+    }
+
+    /// The guest gets an error.
+    pub(crate) fn guest_error(&self, error: &Error) {
+        if let Some(recorder) = self.shared.recorder() {
+            recorder.http_failed(self.slot, &format!("{error:?}"));
+        }
+    }
+
+    /// The same request is sent once more.
+    pub(crate) fn sent_again(&self) {
+        if let Some(recorder) = self.shared.recorder() {
+            recorder.http_again(self.slot);
+        }
     }
 
     pub(crate) fn exchange(&mut self) -> &mut Exchange {
@@ -48,6 +79,9 @@ impl Trace {
 
 impl Drop for Trace {
     fn drop(&mut self) {
+        if let (Some(recorder), Some(why)) = (self.shared.recorder(), &self.exchange.denied) {
+            recorder.http_denied(self.slot, why);
+        }
         let scrubber = self.shared.scrubber();
         let millis = u64::try_from(self.started.elapsed().as_millis()).unwrap_or(u64::MAX);
         let exchange = Exchange {
@@ -69,11 +103,12 @@ pub(crate) struct CountedBody {
     inner: WasiBody,
     shared: Arc<Shared>,
     sent: Arc<AtomicU64>,
+    slot: Option<Slot>,
 }
 
 impl CountedBody {
     pub(crate) fn new(inner: WasiBody, trace: &Trace) -> Self {
-        Self { inner, shared: Arc::clone(&trace.shared), sent: Arc::clone(&trace.sent) }
+        Self { inner, shared: Arc::clone(&trace.shared), sent: Arc::clone(&trace.sent), slot: trace.slot }
     }
 }
 
@@ -87,6 +122,9 @@ impl Body for CountedBody {
             && let Some(data) = frame.data_ref()
         {
             self.sent.fetch_add(data.len() as u64, Ordering::Relaxed);
+            if let Some(recorder) = self.shared.recorder() {
+                recorder.http_sent(self.slot, data);
+            }
             if self.shared.spend_request_bytes(data.len()).is_err() {
                 return Poll::Ready(Some(Err(Error::HttpRequestBodySize(None))));
             }
@@ -130,6 +168,12 @@ impl ScrubbedBody {
         self.trace.exchange.error = error.map(ToString::to_string);
     }
 
+    fn record(&self, data: &[u8]) {
+        if let Some(recorder) = self.trace.shared.recorder() {
+            recorder.http_got(self.trace.slot, data);
+        }
+    }
+
     fn fail(&mut self, error: Error) -> Poll<Option<Result<Frame<Bytes>, Error>>> {
         self.end(Some(&error));
         Poll::Ready(Some(Err(error)))
@@ -157,6 +201,7 @@ impl Body for ScrubbedBody {
                 None => {
                     this.end(None);
                     let rest = this.scrubber.finish();
+                    this.record(&rest);
                     return Poll::Ready((!rest.is_empty()).then(|| Ok(Frame::data(rest.into()))));
                 }
                 Some(Err(error)) => return this.fail(explain::body_error(&error)),
@@ -171,6 +216,7 @@ impl Body for ScrubbedBody {
                         std::borrow::Cow::Borrowed(_) => data,
                         std::borrow::Cow::Owned(clean) => clean.into(),
                     };
+                    this.record(&clean);
                     if !clean.is_empty() {
                         return Poll::Ready(Some(Ok(Frame::data(clean))));
                     }

@@ -9,6 +9,7 @@ mod connect;
 mod credential;
 mod dry_run;
 mod explain;
+mod play;
 mod probe;
 pub(crate) mod request;
 mod route;

@@ -11,6 +11,7 @@ use windlass_model::manifest::EffectiveLimits;
 
 use super::connect::ConnectError;
 use super::{credential, explain};
+use crate::cassette::Deck;
 use crate::load::Nobody;
 use crate::sandbox::Sandbox;
 use crate::shared::Shared;
@@ -34,7 +35,8 @@ impl Sandbox {
     /// A credential that only a tool receives is read and not tried.
     pub async fn test_connection(&self, connection: &Connection) -> Probe {
         let inner = Arc::clone(&self.inner);
-        let shared = Shared::new(inner, Arc::new(Nobody), Arc::default(), EffectiveLimits::DEFAULT, None, false);
+        let shared =
+            Shared::new(inner, Arc::new(Nobody), Arc::default(), EffectiveLimits::DEFAULT, None, false, Deck::None);
         let mut findings = Vec::new();
         let works = try_it(&shared, connection, &mut findings).await;
         let findings = findings.into_iter().map(|it| shared.scrubber().text(it)).collect();

@@ -23,6 +23,7 @@ use super::connect::ConnectError;
 use super::credential::{Credential, CredentialError, credential};
 use super::dry_run::{self, Looked};
 use super::explain;
+use super::play;
 use super::route::{Asking, Route, decide, shown};
 use crate::scrub::Scrubber;
 use crate::shared::Shared;
@@ -40,6 +41,7 @@ pub(crate) async fn send(
     let (plugin, name, action) = shared.target("wasi:http").map_err(stopped)?;
     shared.spend_http_request().map_err(stopped)?;
     let mut trace = Trace::new(Arc::clone(&shared), request.method().to_string(), url(&request));
+    trace.record(request.headers());
     let asking = Asking { plugin, name, action };
     let route = decide(&routes, &request, &asking).map_err(|denial| deny(&shared, &mut trace, *denial))?;
     shared.allow();
@@ -53,6 +55,9 @@ pub(crate) async fn send(
     } else {
         request
     };
+    if let Some(player) = shared.player() {
+        return play::answer(&shared, player, request, options, trace).await;
+    }
     let answered = exchange(&shared, route, request, options, &mut trace).await;
     match answered {
         Ok((response, scrubs)) => answer(&shared, response, scrubs, options, trace),
@@ -64,10 +69,12 @@ pub(crate) async fn send(
             let text = shared.scrubber().text(format!("connection `{}`: {error}", route.connection.name));
             trace.exchange().error = Some(text.clone());
             shared.stop(StepError::host(FailureClass::Unauthenticated, "credential-not-available", text));
+            trace.guest_error(&Error::ConfigurationError);
             Err(Error::ConfigurationError)
         }
         Err(Failed::Request { text, error }) => {
             trace.exchange().error = Some(text);
+            trace.guest_error(&error);
             Err(error)
         }
     }
@@ -140,6 +147,7 @@ async fn exchange(
         Some(body) if response.status() == StatusCode::UNAUTHORIZED => {
             let second = credential_of(first.as_ref()).await?;
             drop(response);
+            trace.sent_again();
             let request = prepare(second.as_ref(), whole(body), trace);
             Ok((deliver(shared, connection.private_network, request, options).await?, true))
         }
@@ -209,6 +217,7 @@ fn answer(
     trace.exchange().status = Some(parts.status.as_u16());
     let mut fail = |error: Error| {
         trace.exchange().error = Some(error.to_string());
+        trace.guest_error(&error);
         Err(error)
     };
     if parts.status == StatusCode::SWITCHING_PROTOCOLS {
@@ -230,6 +239,7 @@ fn answer(
     if !scrubber.is_empty() && !body.is_end_stream() {
         headers.remove(CONTENT_LENGTH);
     }
+    trace.answered(parts.status.as_u16(), &headers);
     let body = ScrubbedBody::new(body, scrubber.stream(), trace, options.between_bytes_timeout);
     let mut answer = Response::new(body.boxed_unsync());
     *answer.status_mut() = parts.status;

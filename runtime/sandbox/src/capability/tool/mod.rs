@@ -12,6 +12,7 @@
 mod files;
 mod grant;
 mod kubeconfig;
+mod play;
 mod program;
 mod run;
 mod stream;
@@ -27,8 +28,9 @@ use windlass_model::connection::{Authentication, Connection};
 use windlass_model::grant::Missing;
 
 use self::program::Programs;
-use self::run::{Ended, Process};
+use self::run::{Ended, Process, Ready};
 use self::stream::ToolStream;
+use crate::cassette::{Content, ToolCommand, ToolRan};
 use crate::host::HostCall;
 use crate::shared::Shared;
 use crate::state::CallState;
@@ -82,6 +84,10 @@ async fn start(shared: &Arc<Shared>, command: tools::Command) -> wasmtime::Resul
         Ok(granted) => granted,
         Err(denial) => {
             let text = shared.scrubber().text(denial.to_string());
+            if let Some(recorder) = shared.recorder() {
+                let slot = recorder.tool(recorded(&command));
+                recorder.tool_was(slot, ToolRan::Denied(denial.to_string()));
+            }
             if denial.missing == Missing::DryRun {
                 let line = format!("tool {} {}", command.tool, command.arguments.join(" "));
                 shared.would(line, &command.stdin, command.stdin.len() as u64);
@@ -91,7 +97,20 @@ async fn start(shared: &Arc<Shared>, command: tools::Command) -> wasmtime::Resul
         }
     };
     shared.allow();
-    let not_started = |why: String| Ok(Err(tools::ToolError::NotStarted(shared.scrubber().text(why))));
+    if let Some(player) = shared.player() {
+        return match player.tool(&recorded(&command)) {
+            Ok(ran) => Ok(play::process(ran)),
+            Err(error) => Err(shared.stop(error).into()),
+        };
+    }
+    let slot = shared.recorder().and_then(|it| it.tool(recorded(&command)));
+    let not_started = |why: String| {
+        let why = shared.scrubber().text(why);
+        if let Some(recorder) = shared.recorder() {
+            recorder.tool_was(slot, ToolRan::NotStarted(why.clone()));
+        }
+        Ok(Err(tools::ToolError::NotStarted(why)))
+    };
     let kubeconfig = match granted.connection.map(|it| read_kubeconfig(shared, it)).transpose() {
         Ok(kubeconfig) => kubeconfig,
         Err(why) => return not_started(why),
@@ -109,9 +128,21 @@ async fn start(shared: &Arc<Shared>, command: tools::Command) -> wasmtime::Resul
         Ok(program) => program,
         Err(why) => return not_started(why),
     };
-    match run::start(shared, granted.tool, program, arguments, stdin, folders, permit).await {
+    let ready = Ready { program, arguments, stdin, folders, permit, slot };
+    match run::start(shared, granted.tool, ready).await {
         Ok(process) => Ok(Ok(process)),
         Err(why) => not_started(why),
+    }
+}
+
+/// A command as it is written down.
+fn recorded(command: &tools::Command) -> ToolCommand {
+    ToolCommand {
+        tool: command.tool.clone(),
+        arguments: command.arguments.clone(),
+        connection: command.connection.clone(),
+        files: command.files.iter().map(|(name, content)| (name.clone(), Content::of(content))).collect(),
+        stdin: (!command.stdin.is_empty()).then(|| Content::of(&command.stdin)),
     }
 }
 

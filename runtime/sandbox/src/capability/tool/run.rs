@@ -26,6 +26,7 @@ use windlass_model::connection::Tool;
 
 use super::files::Folders;
 use super::stream::ToolStream;
+use crate::cassette::Slot;
 use crate::host::{LogLevel, LogSource};
 use crate::shared::Shared;
 use crate::stdio::Lines;
@@ -38,6 +39,10 @@ const PATH: &str = "/usr/local/bin:/usr/bin:/bin";
 
 /// How long the output of a killed tool is read on: something that left its group may hold the pipe.
 const LAST_OUTPUT_TIME_MAX: Duration = Duration::from_secs(2);
+
+/// How ends are written down that have no code of their own.
+pub(super) const TIMED_OUT: &str = "timed out";
+pub(super) const OUTPUT_LIMIT: &str = "output limit";
 
 /// How a tool ended.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -54,18 +59,22 @@ pub(super) struct Process {
     pub(super) stderr: Option<ToolStream>,
     pub(super) ended: watch::Receiver<Option<Ended>>,
     /// Its other end hears when this is dropped.
-    _alive: oneshot::Sender<()>,
+    pub(super) _alive: oneshot::Sender<()>,
 }
 
-pub(super) async fn start(
-    shared: &Arc<Shared>,
-    tool: &Tool,
-    program: PathBuf,
-    arguments: Vec<String>,
-    stdin: Vec<u8>,
-    folders: Folders,
-    permit: OwnedSemaphorePermit,
-) -> Result<Process, String> {
+/// What is to be started, and what goes with it.
+pub(super) struct Ready {
+    pub(super) program: PathBuf,
+    pub(super) arguments: Vec<String>,
+    pub(super) stdin: Vec<u8>,
+    pub(super) folders: Folders,
+    pub(super) permit: OwnedSemaphorePermit,
+    /// Where it is written down, if it is.
+    pub(super) slot: Option<Slot>,
+}
+
+pub(super) async fn start(shared: &Arc<Shared>, tool: &Tool, ready: Ready) -> Result<Process, String> {
+    let Ready { program, arguments, stdin, folders, permit, slot } = ready;
     if arguments.iter().any(|it| it.contains('\0')) {
         return Err("an argument holds a NUL character".to_owned());
     }
@@ -86,6 +95,7 @@ pub(super) async fn start(
         bytes_max: tool.output_bytes,
         exceeded: AtomicBool::new(false),
         full: Notify::new(),
+        slot,
     };
     let output = Arc::new(output);
     let mut pumps = Vec::new();
@@ -102,6 +112,7 @@ pub(super) async fn start(
     let wall = Duration::from_millis(tool.wall_ms);
     let guardian = tokio::spawn(async move {
         let end = guard(started, dropped, wall, &output, pumps).await;
+        output.record_end(&end);
         drop(folders);
         drop(permit);
         let _ = ended.send(Some(end));
@@ -158,9 +169,29 @@ struct Output {
     bytes_max: u64,
     exceeded: AtomicBool,
     full: Notify,
+    /// Where the tool is written down, if it is.
+    slot: Option<Slot>,
 }
 
 impl Output {
+    fn record(&self, is_error: bool, data: &[u8]) {
+        if let Some(recorder) = self.shared.recorder() {
+            recorder.tool_printed(self.slot, is_error, data);
+        }
+    }
+
+    fn record_end(&self, ended: &Ended) {
+        if let Some(recorder) = self.shared.recorder() {
+            let end = match ended {
+                Ended::Exited(code) => Ok(*code),
+                Ended::TimedOut => Err(TIMED_OUT.to_owned()),
+                Ended::OutputLimit => Err(OUTPUT_LIMIT.to_owned()),
+                Ended::Signalled(signal) => Err(signal.clone()),
+            };
+            recorder.tool_ended(self.slot, end);
+        }
+    }
+
     /// Counts output; false when there is too much.
     fn take(&self, bytes: usize) -> bool {
         let spent = self.spent.fetch_add(bytes as u64, Ordering::Relaxed) + bytes as u64;
@@ -208,11 +239,13 @@ async fn read_all(
             return;
         }
         let clean = scrubber.push(&buffer[..read]);
+        output.record(level.is_some(), &clean);
         lines.push(&clean, log);
         // The guest need not read it.
         let _ = chunks.send(Bytes::copy_from_slice(&clean));
     }
     let rest = scrubber.finish();
+    output.record(level.is_some(), &rest);
     lines.push(&rest, log);
     if let Some(line) = lines.finish() {
         log(line);

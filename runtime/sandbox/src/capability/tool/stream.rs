@@ -17,6 +17,11 @@ impl ToolStream {
         Self { chunks: Some(chunks), unread: Bytes::new() }
     }
 
+    /// One of which all is there already.
+    pub(super) fn of(content: Vec<u8>) -> Self {
+        Self { chunks: None, unread: content.into() }
+    }
+
     /// One that is at its end.
     pub(super) fn empty() -> Self {
         Self { chunks: None, unread: Bytes::new() }

@@ -13,6 +13,7 @@ use serde_json::{Value, json};
 use tokio::sync::OnceCell;
 use windlass_model::connection::{Connection, SecretReference, Tool};
 use windlass_model::event::Operation;
+use windlass_sandbox::cassette::Tape;
 use windlass_sandbox::{
     Access, CallKind, CallOutcome, CallReport, CallRequest, Plugin, Sandbox, SandboxOptions, Secret, SecretError,
     SecretSource,
@@ -71,6 +72,7 @@ pub(crate) struct Given {
     pub(crate) output: Option<Value>,
     pub(crate) dry_run: bool,
     pub(crate) access: Access,
+    pub(crate) tape: Tape,
     pub(crate) host: Arc<Recorder>,
 }
 
@@ -84,6 +86,7 @@ impl Default for Given {
             output: None,
             dry_run: false,
             access: Access::default(),
+            tape: Tape::Off,
             host: Arc::default(),
         }
     }
@@ -105,6 +108,7 @@ pub(crate) fn request(action: &str, given: Given) -> CallRequest {
         context: vec![("tenant".to_owned(), "acme".to_owned())],
         access: Arc::new(given.access),
         host: given.host,
+        tape: given.tape,
     }
 }
 

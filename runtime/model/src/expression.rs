@@ -19,6 +19,7 @@ use cel::{Context, Env, IdedExpr, Program};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+mod cost;
 pub(crate) mod functions;
 mod refusal;
 #[cfg(test)]
@@ -329,16 +330,40 @@ impl Expression {
             functions::add(&mut context);
         }
         let steps = Value::Object(steps);
+        let root = |name: &str| if name == "steps" { Some(&steps) } else { scope.root(name) };
+        self.refuse_what_takes_too_long(&root).map_err(refuse)?;
         let mut added: Vec<&str> = Vec::new();
         for name in references.iter().map(|it| it.path[0].as_str()) {
-            let value = if name == "steps" { Some(&steps) } else { scope.root(name) };
-            if let Some(value) = value.filter(|_| !added.contains(&name)) {
+            if let Some(value) = root(name).filter(|_| !added.contains(&name)) {
                 context.add_variable_from_value(name, to_cel(value));
                 added.push(name);
             }
         }
         let value = self.program.execute(&context).map_err(|error| refuse(refusal::said(&error)))?;
         value.json().map_err(|error| refuse(error.to_string()))
+    }
+
+    /// See [`cost`].
+    fn refuse_what_takes_too_long<'v>(&self, root: &dyn Fn(&str) -> Option<&'v Value>) -> Result<(), String> {
+        let size_of = |path: &[String]| {
+            let Some(mut value) = root(&path[0]) else { return 1 };
+            for field in &path[1..] {
+                match value.get(field.as_str()) {
+                    Some(inner) => value = inner,
+                    None => break,
+                }
+            }
+            cost::size(value)
+        };
+        let (steps, size) = cost::cost(self.syntax(), &size_of);
+        if steps > cost::EXPRESSION_STEPS_MAX as f64 || size > cost::EXPRESSION_SIZE_MAX as f64 {
+            return Err(format!(
+                "with values of this size it could take {steps:.0} steps and give {size:.0} bytes; {} and {} are the most: use fewer loops inside of or after one another",
+                cost::EXPRESSION_STEPS_MAX,
+                cost::EXPRESSION_SIZE_MAX
+            ));
+        }
+        Ok(())
     }
 
     /// Its value, which must be `true` or `false`.

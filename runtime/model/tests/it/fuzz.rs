@@ -230,6 +230,47 @@ fn expression() {
     });
 }
 
+/// Loops in loops over what plugins give, and texts that double with each loop: a few letters that would occupy the
+/// process for years, or end it for want of memory.
+#[test]
+fn expressions_that_would_take_for_ever_are_refused() {
+    let parameters = json!({"names": vec!["production"; 200], "ids": (0..40).collect::<Vec<_>>()});
+    let items: Vec<Value> =
+        (0..20_000).map(|it| json!({"id": it, "tags": ["a", "b"], "name": format!("n{it}")})).collect();
+    let groups: Vec<Value> = items.chunks(100).map(|it| json!({"items": it})).collect();
+    let log = "x".repeat(1024 * 1024);
+    let output = json!({"state": "succeeded", "output": {"items": items, "groups": groups, "log": log}});
+    let step = |name: &str| (name == "build").then(|| output.clone());
+    let release = json!({});
+    let evaluate =
+        |text: &str| Expression::parse(text).expect(text).evaluate(&Scope::new(&parameters, &release, &step));
+    let doubled = format!("['a']{}", ".map(y, y + y)".repeat(60));
+    let many: String = vec!["steps.build.output.log"; 70].join(" + ");
+    for text in [
+        doubled.as_str(),
+        many.as_str(),
+        "steps.build.output.items.all(i, steps.build.output.items.exists_one(j, i == j))",
+        "steps.build.output.items.map(i, steps.build.output.items.map(j, i))",
+        "parameters.ids.map(a, parameters.ids.map(b, parameters.ids.map(c, parameters.ids.map(d, parameters.ids.map(e, a + b + c + d + e)))))",
+        "parameters.names.map(a, steps.build.output.log + a)",
+        "flatten(flatten(parameters.names.map(a, parameters.names.map(b, parameters.names.map(c, a + b + c)))))",
+    ] {
+        let error = evaluate(text).expect_err(text);
+        assert!(error.message.contains("are the most: use fewer loops"), "{text}: {}", error.message);
+    }
+    for (text, expected) in [
+        ("steps.build.output.items.filter(i, i.id > 19990).map(i, i.name + '!').size() == 9", json!(true)),
+        ("size(flatten(steps.build.output.groups.map(g, g.items.map(i, i.name))))", json!(20_000)),
+        ("steps.build.output.items.all(i, i.tags.exists(t, t == 'a' || t == 'c'))", json!(true)),
+        ("parameters.names.map(a, parameters.ids.map(b, a + string(b))).size()", json!(200)),
+        ("parameters.ids.all(a, parameters.ids.all(b, parameters.ids.exists(c, c == a)))", json!(true)),
+        ("size(steps.build.output.log)", json!(1024 * 1024)),
+        ("steps.build.output.items.exists(i, i.name == 'n19999') ? 'yes' : steps.build.output.log", json!("yes")),
+    ] {
+        assert_eq!(evaluate(text).as_ref(), Ok(&expected), "{text}");
+    }
+}
+
 /// Found by `workflow`, round 601 of seed 7: a message repeated 20,000 digits.
 #[test]
 fn what_is_long_is_not_repeated_at_length() {

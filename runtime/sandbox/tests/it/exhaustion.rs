@@ -4,7 +4,7 @@
 
 use windlass_sandbox::{CallOutcome, CallReport, WAKE_DELAY_MIN, WakeUp};
 
-use crate::support::made::call_made;
+use crate::support::made::{call_made, call_made_patiently};
 use crate::support::{Given, code, done, message, others_go_on};
 
 const LOG: &str = r#"(import "windlass:plugin/log@0.1.0" "log" (func $log (param i32 i32 i32 i32 i32)))"#;
@@ -35,7 +35,7 @@ async fn times(imports: &str, count: u32, what: &str) -> CallReport {
                (br_if $again (i32.lt_u (local.get 1) (i32.const {count}))))
              (i32.const 32))"#
     );
-    call_made(imports, &body, Given::default()).await
+    call_made_patiently(imports, &body, Given::default()).await
 }
 
 #[tokio::test]
@@ -213,10 +213,13 @@ async fn waiting_for_the_end_of_time_ends_with_the_call() {
     let imports = r#"(import "wasi:clocks/monotonic-clock@0.2.12" "subscribe-duration" (func $after (param i64) (result i32)))
         (import "wasi:clocks/monotonic-clock@0.2.12" "subscribe-instant" (func $at (param i64) (result i32)))
         (import "wasi:io/poll@0.2.12" "[method]pollable.block" (func $block (param i32)))"#;
-    let (after, at) = tokio::join!(
-        times(imports, 1, "(call $block (call $after (i64.const -1)))"),
-        times(imports, 1, "(call $block (call $at (i64.const -1)))"),
-    );
+    let wait = async |how: &str| {
+        let body = format!(
+            r#"(func (export "start") (param i32) (result i32) (call $block (call {how} (i64.const -1))) (i32.const 32))"#
+        );
+        call_made(imports, &body, Given::default()).await
+    };
+    let (after, at) = tokio::join!(wait("$after"), wait("$at"));
     assert_eq!((code(&after), code(&at)), ("wall-limit", "wall-limit"), "{} {}", message(&after), message(&at));
     others_go_on().await;
 }

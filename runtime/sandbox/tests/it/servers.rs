@@ -70,7 +70,7 @@ async fn answers_without_end_end_with_the_call() {
         ("silence after the head", Said::Once(endless.into()), "wall-limit"),
         (
             "a body",
-            Said::ForEver(endless.into(), [b"4000\r\n".as_slice(), &[b'x'; 0x4000], b"\r\n"].concat().repeat(4)),
+            Said::ForEver(endless.into(), format!("4000\r\n{}\r\n", "x".repeat(0x4000)).into_bytes()),
             "http-response-bytes-limit",
         ),
     ] {

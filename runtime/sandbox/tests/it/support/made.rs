@@ -16,6 +16,11 @@ use super::{Given, request, world};
 /// What [`component`]s say of themselves.
 pub(crate) const MANIFEST: &str = r#"{"name":"made","version":"0.1.0","contract":"0.1","description":"by hand","actions":{"act":{"description":"misbehaves","input":{},"output":{},"effect":"write","cancel":true,"rollback":true,"find":true,"limits":{"cpu_ms":300,"wall_ms":20000}}}}"#;
 
+/// The same with more time: a machine with other things to do takes longer for what is not a loop without end.
+fn patient() -> String {
+    MANIFEST.replace(r#""cpu_ms":300,"wall_ms":5000"#, r#""cpu_ms":60000,"wall_ms":60000"#)
+}
+
 /// What a call gives that is done with `null`, at address 32, and what it points to.
 const DONE: &str = r#"(data (i32.const 32) "\00\00\00\00\00\00\00\00\00\00\00\00\80\00\00\00\04\00\00\00") (data (i32.const 128) "null")"#;
 
@@ -104,6 +109,15 @@ pub(crate) fn component_with(imports: &str, body: &str, manifest: &str) -> Vec<u
 /// The plugin that a component makes in this sandbox.
 pub(crate) async fn plugin_in(sandbox: &Sandbox, component: &[u8]) -> Result<Arc<Plugin>, PrepareError> {
     sandbox.prepare(&embed_manifest(component, MANIFEST).expect("a component")).await
+}
+
+/// Calls a component that consists of this, with more time than it needs.
+pub(crate) async fn call_made_patiently(imports: &str, body: &str, given: Given) -> CallReport {
+    let sandbox = &world().await.sandbox;
+    let manifest = patient();
+    let component = embed_manifest(&component_with(imports, body, &manifest), &manifest).expect("a component");
+    let plugin = sandbox.prepare(&component).await.expect("a plugin");
+    sandbox.call(&plugin, request("act", given)).await
 }
 
 /// Calls a component that consists of this.

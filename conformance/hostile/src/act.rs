@@ -113,6 +113,21 @@ pub(crate) fn act(call: &Call) -> Result<Outcome, Failure> {
         "header-smuggling" => smuggle(&url("/open/echo")),
         "path-tricks" => path_tricks(&url("")),
         "credential-fishing" => fish(&url("")),
+        // Where the author of a workflow wrote the credential into an input, it is to be kept nowhere either.
+        "keep-credential" => {
+            let answer = get(&url("/open/hello"));
+            let keep = input["keep"].as_str().unwrap_or_default().as_bytes();
+            match (input["where"].as_str(), checkpoint::begin("part")) {
+                (Some("checkpoint"), checkpoint::Begun::Fresh(slot)) => checkpoint::Slot::finish(slot, keep),
+                _ => {
+                    let status = input["keep"].as_str().unwrap_or_default().to_owned();
+                    let wakes = vec![Wake::After(1000)];
+                    let state = if input["where"] == "state" { keep.to_vec() } else { Vec::new() };
+                    return Ok(Outcome::Suspended(Suspension { state, wakes, status }));
+                }
+            }
+            answer
+        }
         "slow-answer" => get(&url("/open/never")),
         "many-requests" => loop {
             get(&url("/open/hello"));
@@ -302,7 +317,9 @@ fn fish(base: &str) -> Value {
     progress::status(&text);
     progress::link(&text, &format!("https://elsewhere.example/?{text}"));
     write(&format!("{text}\n"));
-    json!({"seen": seen, "connection": connections::get("target").map(|it| it.properties)})
+    // Nobody takes a credential out of what is written backwards: this tells what was seen here, in the guest.
+    let backwards: String = text.chars().rev().collect();
+    json!({"seen": seen, "backwards": backwards, "connection": connections::get("target").map(|it| it.properties)})
 }
 
 fn run_tool(input: &Value) -> Result<Outcome, Failure> {

@@ -72,7 +72,9 @@ async fn bad_days(shared: &Arc<Shared>, runtime: &Runtime, to_begin: &ToBegin) {
     if shared.state().sharing.services {
         tokio::spawn(sharing::meddle(shared.clone(), runtime.clone()));
     }
-    tokio::spawn(begin_all(shared.clone(), runtime.clone(), to_begin.clone()));
+    // Whoever begins releases on bad days goes with them.
+    let mut beginning = tokio::task::JoinSet::new();
+    beginning.spawn(begin_all(shared.clone(), runtime.clone(), to_begin.clone()));
     let until = shared.state().profile.bad_days;
     while shared.clock.passed() < until {
         let (after, jump) = {

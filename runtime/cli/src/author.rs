@@ -3,24 +3,29 @@
 //! A folder's language is told by its project file. What differs between languages is how a component comes to be; what
 //! comes then is the same for all: it is asked for its manifest, the manifest is embedded, the file gets its name.
 //!
-//! **Invariant:** no tool is downloaded here but Rust's own target. What is missing is named, with the command that
-//! installs the version which Windlass is tested with.
+//! **Invariant:** no tool is downloaded here but Rust's own target, unless that is asked for (`install`). What is missing
+//! is named, with the command that installs the version which Windlass is tested with.
 
 mod c;
 pub(crate) mod check;
 mod contract;
 mod core_module;
 mod go;
+pub(crate) mod install;
 mod javascript;
 mod kept;
 mod python;
 mod rust;
-mod tools;
+pub(crate) mod scaffold;
+pub(crate) mod sdk;
+pub(crate) mod test;
+pub(crate) mod tools;
 pub(crate) mod trial;
 
 use std::path::{Path, PathBuf};
 
 use anyhow::Context;
+use clap::ValueEnum;
 use serde::Serialize;
 use windlass_model::digest::Digest;
 use windlass_model::manifest::Manifest;
@@ -49,12 +54,13 @@ pub(crate) struct Built {
 }
 
 /// What a plugin is written in.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, ValueEnum)]
 #[serde(rename_all = "lowercase")]
 pub(crate) enum Language {
     /// A `Cargo.toml`.
     Rust,
     /// A `package.json`.
+    #[value(name = "js", aliases = ["javascript", "ts", "typescript"])]
     JavaScript,
     /// A `pyproject.toml`.
     Python,
@@ -65,24 +71,34 @@ pub(crate) enum Language {
 }
 
 impl Language {
-    const ALL: [(Self, &str); 5] = [
-        (Self::Rust, "Cargo.toml"),
-        (Self::JavaScript, "package.json"),
-        (Self::Python, "pyproject.toml"),
-        (Self::C, "windlass.toml"),
-        (Self::Go, "go.mod"),
+    /// Every language, its project file, its name for people.
+    pub(crate) const ALL: [(Self, &str, &str); 5] = [
+        (Self::Rust, "Cargo.toml", "Rust"),
+        (Self::JavaScript, "package.json", "JavaScript"),
+        (Self::Python, "pyproject.toml", "Python"),
+        (Self::C, "windlass.toml", "C"),
+        (Self::Go, "go.mod", "Go"),
     ];
 
+    /// Its name for people.
+    pub(crate) fn name(self) -> &'static str {
+        Self::ALL.into_iter().find_map(|(it, _, name)| (it == self).then_some(name)).expect("ALL has each")
+    }
+
     /// The language of the plugin in a folder.
-    fn of(folder: &Path) -> anyhow::Result<Self> {
-        let found: Vec<_> = Self::ALL.iter().filter(|(_, file)| folder.join(file).is_file()).collect();
+    pub(crate) fn of(folder: &Path) -> anyhow::Result<Self> {
+        let found: Vec<_> = Self::ALL.iter().filter(|(_, file, _)| folder.join(file).is_file()).collect();
         match found[..] {
-            [(language, _)] => Ok(*language),
+            [(language, _, _)] => Ok(*language),
             [] => {
-                let files: Vec<&str> = Self::ALL.iter().map(|(_, file)| *file).collect();
-                anyhow::bail!("{} is no plugin's folder: none of {} is there", folder.display(), files.join(", "))
+                let files: Vec<&str> = Self::ALL.iter().map(|(_, file, _)| *file).collect();
+                anyhow::bail!(
+                    "{} is no plugin's folder: none of {} is there; `windlass plugin new` makes one",
+                    folder.display(),
+                    files.join(", ")
+                )
             }
-            [(_, one), (_, other), ..] => anyhow::bail!(
+            [(_, one, _), (_, other, _), ..] => anyhow::bail!(
                 "{} has both {one} and {other}; a plugin's folder has the project file of one language",
                 folder.display()
             ),

@@ -55,7 +55,7 @@ pub(crate) fn draw(view: &ReleaseView, now: Timestamp) -> String {
     }
     for wait in view.waits.iter().filter(|it| !it.command.is_empty()) {
         let who = if wait.step.is_empty() { &view.release } else { &wait.step };
-        lines.push(format!("{} {who} waits: {}", styled(WAIT, "▸"), wait.text));
+        lines.push(format!("{} {who} waits: {}", styled(WAIT, "▸"), one_line(&wait.text)));
         lines.push(format!("  {}", styled(DIM, &wait.command)));
     }
     if let Some(rollback) = view.rollback.as_ref().filter(|_| view.ended) {
@@ -195,11 +195,11 @@ fn line(step: &StepView, wide: usize, now: Timestamp) -> String {
         other => format!("{other}: "),
     };
     let mut text = format!("{state}{percent}{}", step.status);
-    text = text.trim_end_matches([':', ' ']).replace('\n', " ");
+    text = one_line(text.trim_end_matches([':', ' ']));
     let attempt = if step.attempt > 1 { format!(" (attempt {})", step.attempt) } else { String::new() };
     let what = match item_label(&step.item) {
         label if label.is_empty() => step.uses.clone(),
-        label => label.chars().take(28).collect(),
+        label => one_line(&label).chars().take(28).collect(),
     };
     let mut line =
         format!("{} {:wide$}  {}", styled(style, sign), step.name, styled(DIM, format!("{what:28} {time:>7}")),);
@@ -210,7 +210,7 @@ fn line(step: &StepView, wide: usize, now: Timestamp) -> String {
         line.push_str(&format!(" {}", styled(DIM, format!("→ {release}"))));
     }
     for (title, url) in &step.links {
-        line.push_str(&format!(" {}", styled(DIM, format!("[{title}: {url}]"))));
+        line.push_str(&format!(" {}", styled(DIM, one_line(&format!("[{title}: {url}]")))));
     }
     line
 }
@@ -302,7 +302,8 @@ impl Teller {
             }
             let is_news = said.insert(step.status.clone()) && !step.status.is_empty();
             if (is_new && (before.is_some() || state != "waiting")) || (!is_new && is_news) {
-                let status = if step.status.is_empty() { String::new() } else { format!(": {}", step.status) };
+                let status =
+                    if step.status.is_empty() { String::new() } else { format!(": {}", one_line(&step.status)) };
                 lines.push(format!("{:>12}  {state}{status}", step.name));
             }
         }
@@ -311,7 +312,7 @@ impl Teller {
                 let who = if wait.step.is_empty() { &view.release } else { &wait.step };
                 lines.push(match &wait.queue {
                     // There is nothing to do but to wait.
-                    Some(_) => format!("{who:>12}  waits: {}", wait.text),
+                    Some(_) => format!("{who:>12}  waits: {}", one_line(&wait.text)),
                     None => format!("{who:>12}  waits for {}: {}", wait.owner, wait.command),
                 });
             }
@@ -410,5 +411,25 @@ mod tests {
                 "build  succeeded",
             ]
         );
+    }
+
+    /// What a plugin says is on its own line, whatever is in it.
+    #[test]
+    fn nothing_that_is_said_moves_the_cursor() {
+        const SAID: &str = "fine\n       build  succeeded\r\u{1b}[2K\u{1b}]0;title\u{7}\u{202e}neddih";
+        let mut view = view("running", SAID, "");
+        view.steps[0].links = vec![(SAID.to_owned(), format!("https://x/{SAID}"))];
+        view.steps[0].item = serde_json::json!(SAID);
+        let drawn = draw(&view, Timestamp(0));
+        // Our own styles begin with ESC and end with m.
+        let plain: String = anstream::adapter::strip_str(&drawn).to_string();
+        assert_eq!(plain.lines().filter(|it| it.contains("fine")).count(), 1, "{plain}");
+        let told = Teller::default().tell(&view).join("\n");
+        assert_eq!(told.lines().filter(|it| it.contains("fine") || it.contains("succeeded")).count(), 1, "{told}");
+        for text in [drawn, told] {
+            for acts in ["\r", "\u{1b}[2K", "\u{1b}]", "\u{7}", "\u{202e}"] {
+                assert!(!text.contains(acts), "{text:?}");
+            }
+        }
     }
 }

@@ -20,6 +20,9 @@ pub struct Source {
 /// The largest workflow file, in bytes.
 pub const SOURCE_BYTES_MAX: usize = 1024 * 1024;
 
+/// What is said at most in one go: much of it repeats what is in the file, however long that is.
+const SAID_CHARS_MAX: usize = 1000;
+
 /// How many problems of one file are shown.
 pub const PROBLEMS_MAX: usize = 200;
 
@@ -215,6 +218,22 @@ impl Problem {
     }
 }
 
+impl Problem {
+    fn shorten(&mut self) {
+        let said = std::iter::once(&mut self.message)
+            .chain(&mut self.label)
+            .chain(&mut self.notes)
+            .chain(&mut self.suggestion)
+            .chain(self.labels.iter_mut().map(|it| &mut it.text));
+        for text in said {
+            if let Some((end, _)) = text.char_indices().nth(SAID_CHARS_MAX) {
+                text.truncate(end);
+                text.push('…');
+            }
+        }
+    }
+}
+
 /// `file:line:column: error[code]: message`, one line, for logs.
 impl fmt::Display for Problem {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -264,6 +283,7 @@ impl<'s> Report<'s> {
     pub(crate) fn finish(mut self) -> Vec<Problem> {
         self.problems.sort_by(|a, b| (a.place, a.code, &a.message).cmp(&(b.place, b.code, &b.message)));
         self.problems.dedup();
+        self.problems.iter_mut().for_each(Problem::shorten);
         self.problems
     }
 }

@@ -13,7 +13,7 @@ use windlass_model::digest::Digest;
 use windlass_model::failure::StepError;
 use windlass_model::manifest::{InvalidManifest, Limits, Manifest};
 
-use crate::call::{Access, open_store, until_the_end};
+use crate::call::{Access, Usage, open_store, until_the_end};
 use crate::component::{self, ComponentError};
 use crate::engine::{MEMORIES_MAX, TABLES_PER_INSTANCE};
 use crate::host::{Callback, Exchange, LogLine, StepHost};
@@ -137,7 +137,16 @@ fn is_known_import(name: &str) -> bool {
 
 /// Asks the component for its manifest, in an instance that can reach nothing.
 pub(crate) async fn describe(sandbox: &Arc<Inner>, linked: &Linked) -> Result<String, PrepareError> {
-    let _permit = sandbox.permits.acquire_many(linked.weight).await;
+    ask_manifest(sandbox, &linked.pre, linked.weight).await.0.map_err(PrepareError::Manifest)
+}
+
+/// The manifest as the component gives it, and what that used.
+pub(crate) async fn ask_manifest(
+    sandbox: &Arc<Inner>,
+    pre: &PluginPre<CallState>,
+    weight: u32,
+) -> (Result<String, StepError>, Usage) {
+    let _permit = sandbox.permits.acquire_many(weight).await;
     let _running = sandbox.ticker.run();
     let shared = Arc::new(Shared::new(
         Arc::clone(sandbox),
@@ -150,11 +159,11 @@ pub(crate) async fn describe(sandbox: &Arc<Inner>, linked: &Linked) -> Result<St
     ));
     let manifest = until_the_end(&shared, async {
         let mut store = open_store(&shared);
-        let instance = linked.pre.instantiate_async(&mut store).await?;
+        let instance = pre.instantiate_async(&mut store).await?;
         instance.windlass_plugin_step().call_manifest(&mut store).await
     })
     .await;
-    manifest.map_err(|error| PrepareError::Manifest(outcome::fallen(&error, &shared)))
+    (manifest.map_err(|error| outcome::fallen(&error, &shared)), shared.usage())
 }
 
 /// Checks that a component's manifests agree and makes it ready.

@@ -179,23 +179,19 @@ impl Shared {
         self.spend(Limit::Log, &self.log_bytes, bytes.saturating_add(entries.saturating_mul(ENTRY_BYTES)) as u64)
     }
 
-    /// Runs `poll` and counts its time as processor time. Between two polls the guest waits for the
-    /// host, which is not counted.
+    /// Runs `poll` and counts the processor's time that it takes. Between two polls the guest waits for the host, and
+    /// on a busy machine for its turn: neither is counted.
     pub(crate) fn metered<T>(&self, poll: impl FnOnce() -> T) -> T {
-        let at = self.nanos();
+        let at = thread_nanos();
         self.polled_at.store(at, Ordering::Relaxed);
         let polled = poll();
-        self.cpu_nanos.fetch_add(self.nanos() - at, Ordering::Relaxed);
+        self.cpu_nanos.fetch_add(thread_nanos() - at, Ordering::Relaxed);
         polled
-    }
-
-    fn nanos(&self) -> u64 {
-        u64::try_from(self.started.elapsed().as_nanos()).unwrap_or(u64::MAX)
     }
 
     /// Called by a guest that looks up in the middle of a poll.
     pub(crate) fn check_cpu(&self) -> Result<(), Stop> {
-        let poll = self.nanos() - self.polled_at.load(Ordering::Relaxed);
+        let poll = thread_nanos() - self.polled_at.load(Ordering::Relaxed);
         let spent = Duration::from_nanos(self.cpu_nanos.load(Ordering::Relaxed) + poll);
         if spent > Duration::from_millis(self.limits.cpu_ms) { Err(self.hit(Limit::Cpu)) } else { Ok(()) }
     }
@@ -307,6 +303,12 @@ impl Shared {
             tool_calls: of(&self.tool_calls),
         }
     }
+}
+
+/// The processor's time that this thread has taken, in nanoseconds. A poll begins and ends on one thread.
+fn thread_nanos() -> u64 {
+    let taken = rustix::time::clock_gettime(rustix::time::ClockId::ThreadCPUTime);
+    u64::try_from(taken.tv_sec).unwrap_or_default() * 1_000_000_000 + u64::try_from(taken.tv_nsec).unwrap_or_default()
 }
 
 #[cfg(test)]

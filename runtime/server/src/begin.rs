@@ -2,7 +2,7 @@
 
 use windlass_engine::Release;
 use windlass_model::actor::Actor;
-use windlass_model::event::Created;
+use windlass_model::event::{Created, Record};
 use windlass_model::name::ReleaseId;
 use windlass_store::AppendError;
 
@@ -73,6 +73,16 @@ impl Runtime {
             claim,
         };
         let (release, record) = create(plan, created, now);
+        // Who asked may go away at any moment; what has been handed to the store may be durable then.
+        let runtime = self.clone();
+        match tokio::spawn(async move { runtime.create(release, record, is_new).await }).await {
+            Ok(created) => created,
+            Err(error) => std::panic::resume_unwind(error.into_panic()),
+        }
+    }
+
+    /// Records the first record of a release, and goes on with it.
+    async fn create(&self, release: Release, record: Record, is_new: bool) -> Result<(), RuntimeError> {
         let desk = self.expect(release.id());
         match driver::append(&self.inner, &release, 0, record).await {
             Ok(()) => {

@@ -91,9 +91,20 @@ pub struct Progress {
     pub links: Vec<(String, String)>,
 }
 
+/// What the log of one release may take of the disk. One call is bounded by the sandbox; a step that suspends is called
+/// any number of times.
+pub const LOG_BYTES_MAX: u64 = 256 * 1024 * 1024;
+
+/// Places of a step that are shown; the newest ones.
+const LINKS_MAX: usize = 20;
+
+/// What is shown of what a step does now.
+const STATUS_CHARS_MAX: usize = 1000;
+
 /// The log of one release.
 pub struct StepLog {
     path: PathBuf,
+    bytes_max: u64,
     inner: Mutex<Inner>,
     changed: watch::Sender<u64>,
 }
@@ -101,30 +112,48 @@ pub struct StepLog {
 #[derive(Default)]
 struct Inner {
     file: Option<File>,
+    /// What is in the file.
+    bytes: u64,
     progress: BTreeMap<StepName, Progress>,
 }
 
 impl StepLog {
     /// The log of `release` in the folder `logs`.
     pub fn open(logs: &std::path::Path, release: &ReleaseId) -> Arc<Self> {
+        Self::bounded(logs, release, LOG_BYTES_MAX)
+    }
+
+    fn bounded(logs: &std::path::Path, release: &ReleaseId, bytes_max: u64) -> Arc<Self> {
         let path = logs.join(format!("{release}.jsonl"));
-        let mut inner = Inner::default();
+        let bytes = std::fs::metadata(&path).map_or(0, |it| it.len());
+        let mut inner = Inner { bytes, ..Inner::default() };
         for entry in read(&path, 0).unwrap_or_default() {
             note(&mut inner.progress, &entry);
         }
-        Arc::new(Self { path, inner: Mutex::new(inner), changed: watch::Sender::new(0) })
+        Arc::new(Self { path, bytes_max, inner: Mutex::new(inner), changed: watch::Sender::new(0) })
     }
 
-    /// Writes an entry; one that cannot be written is lost, and the step goes on.
+    /// Writes an entry; one that cannot be written is lost, and the step goes on. So it does when the log is full,
+    /// which its last line says; what the step does now is known all the same.
     pub fn write(&self, entry: &Entry) {
         {
             let mut inner = self.inner.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
             note(&mut inner.progress, entry);
-            if let Err(error) = append(&self.path, &mut inner.file, entry) {
-                tracing::warn!(path = %self.path.display(), %error, "a log entry of a step was lost");
+            if inner.bytes < self.bytes_max {
+                self.append(&mut inner, entry);
+                if inner.bytes >= self.bytes_max {
+                    self.append(&mut inner, &full(entry, self.bytes_max));
+                }
             }
         }
         self.changed.send_modify(|it| *it += 1);
+    }
+
+    fn append(&self, inner: &mut Inner, entry: &Entry) {
+        match append(&self.path, &mut inner.file, entry) {
+            Ok(bytes) => inner.bytes += bytes,
+            Err(error) => tracing::warn!(path = %self.path.display(), %error, "a log entry of a step was lost"),
+        }
     }
 
     /// Tells when something was written.
@@ -143,14 +172,27 @@ impl StepLog {
     }
 }
 
-fn append(path: &std::path::Path, file: &mut Option<File>, entry: &Entry) -> io::Result<()> {
+/// The last line of a log.
+fn full(last: &Entry, bytes_max: u64) -> Entry {
+    let message = format!(
+        "the log of this release has {bytes_max} bytes and is full: what its steps say from here on is not kept"
+    );
+    Entry {
+        what: What::Line { level: "warn".to_owned(), source: "windlass".to_owned(), message, fields: Vec::new() },
+        ..last.clone()
+    }
+}
+
+/// Gives how many bytes it took.
+fn append(path: &std::path::Path, file: &mut Option<File>, entry: &Entry) -> io::Result<u64> {
     let file = match file {
         Some(file) => file,
         None => file.insert(OpenOptions::new().append(true).create(true).mode(0o600).open(path)?),
     };
     let mut line = serde_json::to_vec(entry).map_err(io::Error::other)?;
     line.push(b'\n');
-    file.write_all(&line)
+    file.write_all(&line)?;
+    Ok(line.len() as u64)
 }
 
 fn read(path: &std::path::Path, after: usize) -> io::Result<Vec<Entry>> {
@@ -170,13 +212,73 @@ fn read(path: &std::path::Path, after: usize) -> io::Result<Vec<Entry>> {
 fn note(progress: &mut BTreeMap<StepName, Progress>, entry: &Entry) {
     let of_step = progress.entry(entry.step.clone()).or_default();
     match &entry.what {
-        What::Status { text } => of_step.status = Some(text.clone()),
+        What::Status { text } => of_step.status = Some(text.chars().take(STATUS_CHARS_MAX).collect()),
         What::Percent { value } => of_step.percent = Some((*value).min(100)),
         What::Link { title, url } if url.starts_with("https://") || url.starts_with("http://") => {
             let links = &mut of_step.links;
             links.retain(|(it, _)| it != title);
             links.push((title.clone(), url.clone()));
+            if links.len() > LINKS_MAX {
+                links.remove(0);
+            }
         }
         What::Link { .. } | What::Line { .. } | What::Request { .. } => {}
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn entry(what: What) -> Entry {
+        Entry { at: Timestamp(1), step: "a".parse().expect("a name"), attempt: 1, what }
+    }
+
+    fn line(message: &str) -> Entry {
+        entry(What::Line {
+            level: "info".to_owned(),
+            source: "plugin".to_owned(),
+            message: message.to_owned(),
+            fields: Vec::new(),
+        })
+    }
+
+    /// Also after the process has begun anew.
+    #[test]
+    fn a_log_does_not_fill_the_disk() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let release: ReleaseId = "payments-3".parse().expect("an id");
+        for _ in 0..3 {
+            let log = StepLog::bounded(folder.path(), &release, 10_000);
+            for number in 0..1000 {
+                log.write(&line(&format!("line {number}")));
+            }
+            log.write(&entry(What::Percent { value: 42 }));
+            let progress = log.progress();
+            assert_eq!(progress.values().next().and_then(|it| it.percent), Some(42), "what it does now is known");
+        }
+        let bytes = std::fs::metadata(folder.path().join("payments-3.jsonl")).expect("the log").len();
+        assert!((10_000..10_500).contains(&bytes), "{bytes}");
+        let log = StepLog::bounded(folder.path(), &release, 10_000);
+        let entries = log.entries(0).expect("the log");
+        assert_eq!(entries[0], line("line 0"));
+        let What::Line { message, source, .. } = &entries.last().expect("a line").what else { panic!("{entries:?}") };
+        assert_eq!(source, "windlass");
+        assert!(message.contains("has 10000 bytes and is full"), "{message}");
+    }
+
+    #[test]
+    fn a_step_shows_some_places_and_a_sentence() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let log = StepLog::open(folder.path(), &"payments-4".parse().expect("an id"));
+        for number in 0..1000 {
+            log.write(&entry(What::Link { title: format!("t{number}"), url: format!("https://x/{number}") }));
+        }
+        log.write(&entry(What::Link { title: "bad".to_owned(), url: "javascript:alert(1)".to_owned() }));
+        log.write(&entry(What::Status { text: "x".repeat(100_000) }));
+        let progress = log.progress().into_values().next().expect("a step");
+        assert_eq!(progress.links.len(), 20);
+        assert_eq!(progress.links[19].0, "t999");
+        assert_eq!(progress.status.map(|it| it.len()), Some(1000));
     }
 }

@@ -198,4 +198,26 @@ mod tests {
             assert_eq!(redact(same), same);
         }
     }
+
+    /// See `conformance/fuzz/README.md`.
+    #[test]
+    fn fuzz_topic() {
+        use windlass_fuzz::{Effort, TEXT, fuzz};
+        let topics = Topics::new([3; 32]);
+        let (release, maker) = made("deploy", Operation::Start, 1);
+        let (_, other) = made("deploy-other-things", Operation::Rollback, 77);
+        let corpus: Vec<Vec<u8>> =
+            [&maker, &other].map(|it| topics.create(&release, it).into_bytes()).into_iter().collect();
+        let known = corpus.clone();
+        fuzz("topic", Effort::of(5_000), &corpus, &[TEXT, &["wcb_", "=", "-", "_", "A"]].concat(), |bytes| {
+            let text = String::from_utf8_lossy(bytes);
+            if topics.read(&text).is_some() {
+                assert!(known.iter().any(|it| it == bytes), "{text} was never made");
+            }
+            assert!(
+                !redacted(format!("see {text}")).contains(std::str::from_utf8(&known[0]).expect("a text")),
+                "{text}"
+            );
+        });
+    }
 }

@@ -95,10 +95,17 @@ function show(value) {
   return text.length > 60 ? `${text.slice(0, 60)}…` : text;
 }
 
+/** The type, or what it is instead; `where` says whose it should be. */
+function typed(type, where) {
+  if (type instanceof Type) return type;
+  throw new TypeError(`${where} is ${show(type)}, which is no type: write for example t.string()`);
+}
+
 function object(properties, additionalProperties) {
   const schemas = {};
   const required = [];
   for (const [name, type] of Object.entries(properties)) {
+    typed(type, `the field \`${name}\``);
     schemas[name] = type.schema;
     if (!type.isOptional) required.push(name);
   }
@@ -112,13 +119,13 @@ export const t = {
   integer: (bounds = {}) => new Type({ type: 'integer', ...bounds }),
   boolean: () => new Type({ type: 'boolean' }),
   enum: (...values) => new Type({ enum: values }),
-  array: (items, bounds = {}) => new Type({ type: 'array', items: items.schema, ...bounds }),
+  array: (items, bounds = {}) => new Type({ type: 'array', items: typed(items, 'the type of an array\'s items').schema, ...bounds }),
   /** An object with these fields and no others: a typo is an error. */
   object: (properties) => object(properties, false),
   /** An object with these fields, whatever else it has: what another system answers. */
   open: (properties) => object(properties, true),
   /** An object with any names. */
-  record: (values) => new Type({ type: 'object', additionalProperties: values.schema }),
+  record: (values) => new Type({ type: 'object', additionalProperties: typed(values, 'the type of a record\'s values').schema }),
   /** Anything. */
   any: () => new Type({}),
 };

@@ -40,3 +40,10 @@ test('what is not as its type says names the place', () => {
     assert.throws(() => Build.read(value), { name: 'Mismatch', message }, JSON.stringify(value));
   }
 });
+
+test('what is no type is refused where it is declared', () => {
+  assert.throws(() => t.object({ name: 'string' }), /the field `name` is "string", which is no type: write for example t\.string\(\)/);
+  assert.throws(() => t.open({ name: t.string }), /the field `name`/);
+  assert.throws(() => t.array(), /an array's items is undefined/);
+  assert.throws(() => t.record(String), /a record's values/);
+});

@@ -117,6 +117,10 @@ class Plugins(unittest.TestCase):
             suspend(status="x")
         with self.assertRaisesRegex(TypeError, "is no request"):
             Role("x", ["/a"]).manifest()
+        for wrong, right in [("rolback", "rollback"), ("cancle", "cancel"), ("resumeCancel", "resume_cancel")]:
+            with self.assertRaisesRegex(TypeError, f"`{wrong}`, which is no operation: did you mean `{right}`"):
+                doing(lambda *_: None, **{wrong: lambda *_: None})
+        doing(lambda *_: None, _rolback=lambda *_: None, restart=lambda *_: None, look=lambda *_: None)
 
     def test_statuses_become_failures_of_the_class_that_a_policy_can_act_on(self):
         for status, expected in {

@@ -74,3 +74,9 @@ fn parked_for_longer_by_a_clock_that_was_set_back() {
 fn told_something_while_it_is_created() {
     breaks_no_rule(12_213);
 }
+
+/// Somebody set a breaker, which could not be written, while it opened by itself: it was closed again.
+#[test]
+fn opened_by_itself_while_somebody_sets_it() {
+    breaks_no_rule(340);
+}

@@ -37,16 +37,18 @@ struct Project {
     /// More for the compiler.
     #[serde(default)]
     flags: Vec<String>,
+    /// Programs that test the plugin: each is compiled with its sources and a host of which it scripts the answers.
+    #[serde(default)]
+    tests: Vec<PathBuf>,
 }
+
+/// What of the SDK a test is compiled with, natively.
+const SDK_FOR_TESTS: [&str; 5] =
+    ["src/json.c", "src/plugin.c", "src/types.c", "src/windlass.c", "testing/windlass_mock.c"];
 
 pub(super) async fn build(folder: &Path, out: &Path, sandbox: &Sandbox, output: &Output) -> anyhow::Result<Built> {
     let project = project(folder)?;
     let sdk = folder.join(&project.sdk);
-    anyhow::ensure!(
-        sdk.join("include/windlass.h").is_file(),
-        "windlass.toml says `sdk = \"{}\"`, and no include/windlass.h is there",
-        project.sdk.display()
-    );
     let (compiler, version) = compiler(folder).await?;
     tools::note_version(LANGUAGE, TOOL, &version, output);
     let work = tempfile::tempdir().context("a folder for temporary files")?;
@@ -96,7 +98,13 @@ fn project(folder: &Path) -> anyhow::Result<Project> {
         file.display(),
         project.language
     );
-    for source in &project.sources {
+    anyhow::ensure!(
+        folder.join(&project.sdk).join("include/windlass.h").is_file(),
+        "windlass.toml says `sdk = \"{}\"`, and no include/windlass.h is there; `windlass plugin sdk {}` unpacks it to windlass-sdk",
+        project.sdk.display(),
+        folder.display()
+    );
+    for source in project.sources.iter().chain(&project.tests) {
         anyhow::ensure!(
             folder.join(source).is_file(),
             "{} names {}, which is not there",
@@ -108,8 +116,43 @@ fn project(folder: &Path) -> anyhow::Result<Project> {
     Ok(project)
 }
 
+/// Compiles each test natively and runs it.
+pub(super) async fn test(folder: &Path, output: &Output) -> anyhow::Result<bool> {
+    let project = project(folder)?;
+    anyhow::ensure!(
+        !project.tests.is_empty(),
+        "windlass.toml names no tests: write `tests = [\"tests/test_plugin.c\"]` there"
+    );
+    let sdk = folder.join(&project.sdk);
+    let (compiler, _) = compiler(folder).await?;
+    let work = tempfile::tempdir().context("a folder for temporary files")?;
+    let mut all_pass = true;
+    for test in &project.tests {
+        let program = work.path().join("test");
+        let mut compiling = compiler.command();
+        compiling
+            .args(["cc", "-std=gnu11", "-g", "-Wall", "-I"])
+            .arg(sdk.join("include"))
+            .arg("-I")
+            .arg(sdk.join("testing"))
+            .args(&project.flags)
+            .args(project.sources.iter().map(|it| folder.join(it)))
+            .arg(folder.join(test))
+            .args(SDK_FOR_TESTS.iter().map(|it| sdk.join(it)))
+            .args(["-lm", "-o"])
+            .arg(&program)
+            .env("ZIG_LOCAL_CACHE_DIR", work.path().join("cache"))
+            .current_dir(folder);
+        tools::run(&mut compiling, &missing(folder)).await?;
+        output.note(format_args!("{}:", test.display()));
+        let mut running = Command::new(&program);
+        all_pass &= tools::shown(running.current_dir(folder), "", output).await?;
+    }
+    Ok(all_pass)
+}
+
 /// A way to start Zig.
-struct Compiler {
+pub(super) struct Compiler {
     program: PathBuf,
     arguments: &'static [&'static str],
 }
@@ -124,14 +167,14 @@ impl Compiler {
 
 fn missing(folder: &Path) -> String {
     format!(
-        "install it: `python3 -m venv {0}/.venv && {0}/.venv/bin/pip install {TOOL}=={1}`, or put zig on the path",
+        "install it: `windlass plugin build {0} --install-tools`, or `python3 -m venv {0}/.venv && {0}/.venv/bin/pip install {TOOL}=={1}`, or put zig on the path",
         folder.display(),
         tools::version(LANGUAGE, TOOL)
     )
 }
 
 /// Zig of the plugin's virtual environment, of the path, of the system's Python; and its version.
-async fn compiler(folder: &Path) -> anyhow::Result<(Compiler, String)> {
+pub(super) async fn compiler(folder: &Path) -> anyhow::Result<(Compiler, String)> {
     let module: &[&str] = &["-m", TOOL];
     for (program, arguments) in
         [(folder.join(".venv/bin/python"), module), (PathBuf::from("zig"), &[]), (PathBuf::from("python3"), module)]

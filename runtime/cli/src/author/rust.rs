@@ -13,7 +13,7 @@ use super::{Built, Language, finish};
 use crate::output::Output;
 
 /// The target that components are built for.
-const TARGET: &str = "wasm32-wasip2";
+pub(super) const TARGET: &str = "wasm32-wasip2";
 
 /// Small components, and the same bytes for the same source wherever it lies.
 const PROFILE: [&str; 7] = [
@@ -30,8 +30,8 @@ fn cargo() -> PathBuf {
     std::env::var_os("CARGO").map_or_else(|| PathBuf::from("cargo"), PathBuf::from)
 }
 
-/// Makes sure that the compiler can build components; adds the target where it can.
-async fn ensure_target(directory: &Path, output: &Output) -> anyhow::Result<()> {
+/// Whether the compiler can build components.
+pub(super) async fn has_target(directory: &Path) -> anyhow::Result<bool> {
     let printed = Command::new("rustc")
         .args(["--print", "target-libdir", "--target", TARGET])
         .current_dir(directory)
@@ -40,7 +40,12 @@ async fn ensure_target(directory: &Path, output: &Output) -> anyhow::Result<()> 
         .await
         .context("rustc cannot be started; install Rust from https://rustup.rs")?;
     let library = PathBuf::from(String::from_utf8_lossy(&printed.stdout).trim());
-    if printed.status.success() && library.is_dir() {
+    Ok(printed.status.success() && library.is_dir())
+}
+
+/// Makes sure that the compiler can build components; adds the target where it can.
+pub(super) async fn ensure_target(directory: &Path, output: &Output) -> anyhow::Result<()> {
+    if has_target(directory).await? {
         return Ok(());
     }
     output.note(format_args!("the Rust target {TARGET} is missing; adding it: rustup target add {TARGET}"));
@@ -156,6 +161,13 @@ pub(super) async fn build(
         built.push(finish(Language::Rust, &name, &bytes, &out, sandbox).await?);
     }
     Ok(built)
+}
+
+/// Runs the tests of the crate in a folder.
+pub(super) async fn test(folder: &Path, output: &Output) -> anyhow::Result<bool> {
+    let mut testing = Command::new(cargo());
+    testing.args(["test", "--package", &package_name(folder)?]).current_dir(folder);
+    super::tools::shown(&mut testing, "install Rust from https://rustup.rs", output).await
 }
 
 #[derive(Deserialize)]

@@ -1,11 +1,13 @@
 //! The tools of other languages: which versions are tested, and running them.
 
+use std::os::fd::AsFd as _;
 use std::path::Path;
 use std::process::Stdio;
 
 use anyhow::Context;
 use tokio::process::Command;
 
+use super::{Language, c, go, javascript, python, rust};
 use crate::output::Output;
 
 const VERSIONS: &str = include_str!("../../../../sdk/tools.toml");
@@ -42,9 +44,103 @@ pub(super) async fn run(command: &mut Command, missing: &str) -> anyhow::Result<
     let printed = String::from_utf8_lossy(&ran.stdout).into_owned();
     if !ran.status.success() {
         let said = [printed.as_str(), &String::from_utf8_lossy(&ran.stderr)].concat();
-        anyhow::bail!("{program} failed ({}):\n{}", ran.status, said.trim());
+        anyhow::bail!("{program} failed ({}):\n{}", ran.status, without_backtrace(&said).trim());
     }
     Ok(printed)
+}
+
+/// What was found of one tool.
+pub(crate) struct Looked {
+    pub(crate) tool: &'static str,
+    /// Its version, or why it cannot be used.
+    pub(crate) found: Result<String, String>,
+    /// What to do; none where all is well.
+    pub(crate) remedy: Option<String>,
+}
+
+/// Looks for the tools of a language, as a plugin in this folder would use them.
+pub(crate) async fn look(language: Language, folder: &Path) -> Vec<Looked> {
+    const PYTHON: &str = "install Python 3.10 or newer from https://python.org";
+    match language {
+        Language::Rust => {
+            let mut all = vec![program("rustc", &["--version"], "install Rust from https://rustup.rs").await];
+            if all[0].found.is_ok() {
+                let found = match rust::has_target(folder).await {
+                    Ok(true) => (Ok(rust::TARGET.to_owned()), None),
+                    Ok(false) | Err(_) => {
+                        let remedy = format!("rustup target add {}; the first build does it, too", rust::TARGET);
+                        (Err("the target for components is missing".to_owned()), Some(remedy))
+                    }
+                };
+                all.push(Looked { tool: "target", found: found.0, remedy: found.1 });
+            }
+            all
+        }
+        Language::JavaScript => {
+            let mut all = vec![program("node", &["--version"], javascript::NODE).await];
+            if let Ok(version) = &all[0].found {
+                let major = version.trim_start_matches('v').split('.').next().and_then(|it| it.parse::<u32>().ok());
+                if major.is_some_and(|it| it < 20) {
+                    all[0].found = Err(format!("{version} is too old"));
+                    all[0].remedy = Some(javascript::NODE.to_owned());
+                }
+            }
+            all.push(found("componentize-js, esbuild", "javascript", javascript::look(folder)));
+            all
+        }
+        Language::Python => vec![
+            program("python3", &["--version"], PYTHON).await,
+            found("componentize-py", "python", python::componentize(folder).await.map(|it| it.1)),
+        ],
+        Language::C => vec![found("Zig", "c", c::compiler(folder).await.map(|it| it.1))],
+        Language::Go => vec![found("go", "go", go::compiler(folder).await.map(|it| it.1))],
+    }
+}
+
+async fn program(tool: &'static str, arguments: &[&str], remedy: &str) -> Looked {
+    match run(Command::new(tool).args(arguments), remedy).await {
+        Ok(version) => Looked { tool, found: Ok(version.trim().to_owned()), remedy: None },
+        Err(_) => Looked { tool, found: Err("not here".to_owned()), remedy: Some(remedy.to_owned()) },
+    }
+}
+
+/// A tool that Windlass is tested with in one version.
+fn found(tool: &'static str, language: &str, version: anyhow::Result<String>) -> Looked {
+    let tested: Vec<String> = of(language).into_iter().map(|(_, version)| version).collect();
+    match version {
+        Ok(version) if version == tested.join(", ") => Looked { tool, found: Ok(version), remedy: None },
+        Ok(version) => {
+            let remedy = format!("Windlass is tested with {}", tested.join(", "));
+            Looked { tool, found: Ok(version), remedy: Some(remedy) }
+        }
+        Err(error) => {
+            let said = error.to_string();
+            // Built for whoever builds: what is missing, then what to do.
+            let remedy = said.split_once("; ").map_or(said.clone(), |(_, remedy)| remedy.to_owned());
+            Looked { tool, found: Err("not here".to_owned()), remedy: Some(remedy) }
+        }
+    }
+}
+
+/// What a tool said without where in the tool's own source that was.
+fn without_backtrace(said: &str) -> &str {
+    let at = said.find("\nStack backtrace:").or_else(|| said.find("\nstack backtrace:"));
+    at.map_or(said, |it| &said[..it])
+}
+
+/// Runs a tool whose output people read as it comes: whether it ended well. `missing` says how to install it.
+pub(super) async fn shown(command: &mut Command, missing: &str, output: &Output) -> anyhow::Result<bool> {
+    let program = Path::new(command.as_std().get_program()).display().to_string();
+    // Standard output is for data.
+    let (out, err) = if output.is_json() {
+        (Stdio::null(), Stdio::null())
+    } else {
+        let stderr = std::io::stderr().as_fd().try_clone_to_owned().context("standard error")?;
+        (Stdio::from(stderr), Stdio::inherit())
+    };
+    command.stdin(Stdio::null()).stdout(out).stderr(err).kill_on_drop(true);
+    let ended = command.status().await.with_context(|| format!("{program} cannot be started; {missing}"))?;
+    Ok(ended.success())
 }
 
 #[cfg(test)]
@@ -64,6 +160,12 @@ mod tests {
         for (name, version) in of("javascript") {
             assert_eq!(package["devDependencies"][&name], version, "{name}");
         }
+    }
+
+    #[test]
+    fn a_tool_s_backtrace_is_not_the_author_s() {
+        assert_eq!(without_backtrace("wrong\n\nStack backtrace:\n   0: main"), "wrong\n");
+        assert_eq!(without_backtrace("wrong"), "wrong");
     }
 
     #[tokio::test]

@@ -14,6 +14,7 @@ use std::sync::Arc;
 
 use anyhow::Context as _;
 use serde_json::Value;
+use windlass_model::dry_run::Would;
 use windlass_model::event::{Operation, Wake};
 use windlass_model::failure::StepError;
 use windlass_model::time::Timestamp;
@@ -82,6 +83,9 @@ impl Trial {
         loop {
             let report = self.call(session, kind).await;
             used.add(&report.usage);
+            for Would { what, body, body_bytes } in report.would {
+                self.shown.add(Happening::Stopped { what, body, body_bytes });
+            }
             match report.result {
                 Ok(CallOutcome::Done(value)) => {
                     session.ended(&value);
@@ -148,7 +152,7 @@ impl Trial {
             kind,
         };
         let report = self.sandbox.call(&self.plugin, request).await;
-        host.into_session(session);
+        host.hand_over(session);
         report
     }
 

@@ -1,7 +1,7 @@
 //! `windlass demo`
 
 mod change_board;
-mod cluster;
+pub(crate) mod cluster;
 mod counterparts;
 
 use std::collections::BTreeMap;

@@ -9,6 +9,7 @@ mod card;
 mod completions;
 mod connection;
 mod demo;
+mod doctor;
 mod drill;
 mod graph;
 mod group;
@@ -100,6 +101,7 @@ enum Command {
     #[command(subcommand)]
     Store(store::StoreCommand),
     Bench(bench::BenchArgs),
+    Doctor(doctor::DoctorArgs),
     Completions(completions::CompletionsArgs),
 }
 
@@ -110,6 +112,11 @@ pub(crate) struct Context<'a> {
 }
 
 impl Context<'_> {
+    /// Where the state directory is or would be.
+    pub(crate) fn state_path(&self) -> &std::path::Path {
+        &self.state
+    }
+
     /// The state directory, if there is one.
     pub(crate) fn existing_state(&self) -> anyhow::Result<Option<StateDirectory>> {
         if self.state.is_dir() { self.state().map(Some) } else { Ok(None) }
@@ -155,6 +162,7 @@ pub(crate) async fn run(arguments: Arguments, output: &Output) -> anyhow::Result
         Command::Restore(args) => backup::restore(args, &context).await,
         Command::Store(command) => store::store(command, &context).await,
         Command::Bench(args) => bench::bench(args, &context).await,
+        Command::Doctor(args) => doctor::doctor(&args, &context).await,
         Command::Completions(args) => completions::completions(&args, &context),
     }
 }

@@ -4,6 +4,7 @@ use clap::Subcommand;
 use serde_json::Value;
 use windlass_model::cause::{CauseCategory, RollbackCause};
 use windlass_model::name::{ReleaseId, StepName};
+use windlass_model::text::one_line;
 use windlass_server::Client;
 use windlass_server::api::{Asked, CauseBody, InterventionBody, JournalBody, VoteBody};
 use windlass_server::step_log::{Entry, What};
@@ -334,6 +335,8 @@ fn story(journal: &JournalBody) -> String {
     lines.collect()
 }
 
+/// An entry as a line. What plugins and servers say stays in it: it cannot move the cursor, or begin a line that looks
+/// like one of ours.
 fn entry(entry: &Entry) -> String {
     let head = format!("{}  {}", styled(DIM, entry.at), styled(STRONG, &entry.step));
     let text = match &entry.what {
@@ -345,19 +348,63 @@ fn entry(entry: &Entry) -> String {
             };
             let fields: String = fields.iter().map(|(name, value)| format!(" {name}={value}")).collect();
             let source = if source == "plugin" { String::new() } else { format!("{source}: ") };
-            format!("{source}{}{}", styled(style, message), styled(DIM, fields))
+            format!("{source}{}{}", styled(style, one_line(message)), styled(DIM, one_line(&fields)))
         }
-        What::Status { text } => styled(DIM, text),
+        What::Status { text } => styled(DIM, one_line(text)),
         What::Percent { value } => styled(DIM, format!("{value}%")),
-        What::Link { title, url } => format!("{title}: {url}"),
+        What::Link { title, url } => one_line(&format!("{title}: {url}")),
         What::Request { method, url, status, milliseconds, error } => {
             let end = match (status, error) {
                 (_, Some(error)) => error.clone(),
                 (Some(status), None) => status.to_string(),
                 (None, None) => "no answer".to_owned(),
             };
-            styled(DIM, format!("{method} {url} → {end} ({milliseconds} ms)"))
+            styled(DIM, one_line(&format!("{method} {url} → {end} ({milliseconds} ms)")))
         }
     };
     format!("{head}  {text}\n")
+}
+
+#[cfg(test)]
+mod tests {
+    use windlass_model::time::Timestamp;
+
+    use super::*;
+
+    #[test]
+    fn an_entry_of_a_log_is_one_line() {
+        const SAID: &str =
+            "fine\n2026-01-01T00:00:00Z  deploy  approved by ana\r\u{1b}[2K\u{1b}]52;c;eA==\u{7}\u{2066}";
+        let said = || SAID.to_owned();
+        let line = |level: &str| What::Line {
+            level: level.to_owned(),
+            source: "stderr".to_owned(),
+            message: said(),
+            fields: vec![(said(), said())],
+        };
+        let request = |error: Option<String>| What::Request {
+            method: said(),
+            url: said(),
+            status: Some(200),
+            milliseconds: 1,
+            error,
+        };
+        let all = [
+            line("info"),
+            line("error"),
+            What::Status { text: said() },
+            What::Link { title: said(), url: said() },
+            request(None),
+            request(Some(said())),
+        ];
+        for what in all {
+            let step = "deploy".parse().expect("a name");
+            let shown = entry(&Entry { at: Timestamp(0), step, attempt: 1, what });
+            assert_eq!((shown.matches('\n').count(), shown.ends_with('\n')), (1, true), "{shown:?}");
+            for acts in ["\r", "\u{1b}[2K", "\u{1b}]", "\u{7}", "\u{2066}"] {
+                assert!(!shown.contains(acts), "{shown:?}");
+            }
+            assert!(shown.contains("fine"), "{shown}");
+        }
+    }
 }

@@ -121,7 +121,7 @@ impl Tried {
     }
 }
 
-const INPUT: [&str; 2] = ["--with", r#"{"title":"index"}"#];
+pub(crate) const INPUT: [&str; 2] = ["--with", r#"{"title":"index"}"#];
 
 fn happened<'v>(view: &'v Value, what: &str) -> Vec<&'v Value> {
     view["happened"].as_array().expect("a list").iter().filter(|it| it["happened"] == what).collect()
@@ -163,13 +163,21 @@ fn what_is_suspended_is_kept_and_another_command_goes_on_and_rolls_back() {
     let view = tried.json(&[&INPUT[..], &["--no-wait", "--save", "step.json"]].concat());
     assert_eq!((&view["ended"], &view["session"]["checkpoints"]["job"]), (&json!("suspended"), &json!("\"j-1\"")));
     assert_eq!(view["session"]["waiting"]["wakes"], json!(["after 2s"]));
+    // Another attempt finds what was recorded, and so does a rollback of what never ended.
+    std::fs::copy(tried.site.path("step.json"), tried.site.path("cut-off.json")).expect("a copy");
+    let view = tried.json(&["--resume", "cut-off.json", "--rollback"]);
+    assert_eq!(
+        (&view["output"], &happened(&view, "checkpoint")[0]["earlier"]),
+        (&json!({ "withdrawn": true }), &json!(true))
+    );
+    tried.json(&[&INPUT[..], &["--no-wait", "--save", "step.json"]].concat());
     tried.jobs.will_be("j-1", json!({ "state": "done", "artifact": "a", "seconds": 4 }));
     let view = tried.json(&["--resume", "step.json", "--save", "step.json"]);
     assert_eq!((&view["ended"], &view["output"]["seconds"]), (&json!("done"), &json!(4)));
     assert_eq!(happened(&view, "called")[0]["function"], "resume, by its timer");
     let view = tried.json(&["--resume", "step.json", "--rollback"]);
     assert_eq!(view["output"], json!({ "withdrawn": true }), "{view}");
-    assert_eq!(tried.jobs.seen("DELETE /v1/jobs/j-1").len(), 1);
+    assert_eq!(tried.jobs.seen("DELETE /v1/jobs/j-1").len(), 2);
     // The keys of both operations differ, and the first is what `find` looks for.
     let view = tried.json(&["--resume", "step.json", "--find"]);
     assert_eq!(view["ended"], "not_found");
@@ -211,6 +219,10 @@ fn a_dry_run_and_a_credential_are_as_in_a_release() {
     let tried = Tried::new();
     let dry = tried.run(&[&INPUT[..], &["--dry-run"]].concat());
     assert_eq!(dry.code, Some(1), "{dry:?}");
+    assert!(
+        dry.stderr.contains("would POST http") && dry.stderr.contains(r#"{"priority":"normal","title":"index"}"#),
+        "{dry:?}"
+    );
     assert!(dry.stderr.contains("dry run") && tried.jobs.seen("POST /v1/jobs").is_empty(), "{dry:?}");
 
     let secret = "swordfish-1234";
@@ -230,7 +242,7 @@ fn what_cannot_be_tried_says_what_could_be() {
         (&["submitt"][..], "no action `submitt`; it has `submit`"),
         (&["--with", "{"], "`--with` gives is no JSON"),
         (&["--with", "@none.json"], "none.json cannot be read"),
-        (&["--with", "{}"], r#"--with '{"title":"…"}'"#),
+        (&["--with", "{}"], r#""title":"dry-run"}'"#),
         (&["--with", r#"{"title":"a","titel":1}"#], "titel"),
         (&["--resume", "none.json"], "none.json cannot be read"),
         (&["--connection", "job=http://a"], "no role `job`; it has `jobs`"),
@@ -248,4 +260,74 @@ fn what_cannot_be_tried_says_what_could_be() {
     for expected in ["job-rejected (rejected)", "trying it again is of no use", "title: bad"] {
         assert!(rejected.stderr.contains(expected), "{expected:?}: {rejected:?}");
     }
+}
+
+#[test]
+fn a_component_is_measured() {
+    let site = Site::empty();
+    let view = site.json(&["plugin", "bench", jobs(), "--calls", "3"]);
+    assert_eq!((&view["called"], &view["calls"]), (&json!("manifest"), &json!(3)));
+    assert_eq!(view["bytes"], std::fs::metadata(rust()).expect("the file").len());
+    for measured in ["compile_cpu_s", "load_cpu_ms", "first_call_cpu_ms", "memory_peak_bytes"] {
+        assert!(view[measured].as_f64().is_some_and(|it| it > 0.0), "{measured}: {view}");
+    }
+    let one = ["plugin", "bench", jobs(), "submit", "--rollback", "--calls", "1"];
+    let view = site.json(&[&one[..], &INPUT, &["--connection", "jobs=https://jobs.test"]].concat());
+    assert_eq!(view["called"], "submit: rollback");
+    // What fails is no measurement.
+    let failed =
+        site.run(&["plugin", "bench", jobs(), "submit", "--with", INPUT[1], "--connection", "jobs=http://127.0.0.1:1"]);
+    assert!(failed.code == Some(2) && failed.stderr.contains("not-connected"), "{failed:?}");
+}
+
+#[test]
+fn the_doctor_says_what_is_there_and_how_to_get_what_is_not() {
+    let site = Site::empty();
+    let health = |view: &Value, what: &str| -> Vec<String> {
+        let all = view.as_array().expect("a list").iter().filter(|it| it["what"] == what);
+        all.map(|it| it["health"].as_str().expect("a health").to_owned()).collect()
+    };
+    // Nothing but Windlass itself is needed, and nothing is made by looking.
+    let without_tools = |arguments: &[&str]| {
+        let mut command = site.command(arguments);
+        let ran = command.env("PATH", "/nowhere").env("HOME", "/nowhere").env_remove("KUBECONFIG").output();
+        let ran = ran.expect("windlass starts");
+        (ran.status.code(), serde_json::from_slice::<Value>(&ran.stdout).expect("JSON"))
+    };
+    let (code, view) = without_tools(&["--json", "doctor"]);
+    assert_eq!(code, Some(0), "{view}");
+    assert_eq!(health(&view, "Go: go"), ["aside"]);
+    assert_eq!((health(&view, "helm"), health(&view, "cluster")), (vec!["aside".to_owned()], vec!["aside".to_owned()]));
+    assert!(!site.state().exists());
+    // A language that is named is needed.
+    let (code, view) = without_tools(&["--json", "doctor", "--lang", "go", "--lang", "c"]);
+    assert_eq!(
+        (code, health(&view, "Go: go"), health(&view, "C: Zig")),
+        (Some(1), vec!["bad".to_owned()], vec!["bad".to_owned()])
+    );
+    let remedies = view.to_string();
+    assert!(remedies.contains("https://go.dev/dl") && remedies.contains("pip install ziglang=="), "{remedies}");
+    // So is that of a plugin in this folder.
+    site.write("go.mod", "module x");
+    let (code, _) = without_tools(&["--json", "doctor"]);
+    assert_eq!(code, Some(1));
+    std::fs::remove_file(site.path("go.mod")).expect("it was there");
+
+    // A state directory that others can look into is told, and who answers.
+    std::fs::create_dir(site.state()).expect("a folder");
+    std::fs::set_permissions(site.state(), std::os::unix::fs::PermissionsExt::from_mode(0o755)).expect("its mode");
+    let open = site.run(&["doctor"]);
+    assert!(open.code == Some(1) && open.stdout.contains("chmod 700 state"), "{open:?}");
+    std::fs::set_permissions(site.state(), std::os::unix::fs::PermissionsExt::from_mode(0o700)).expect("its mode");
+    let quiet = site.json(&["doctor"]);
+    assert_eq!(
+        (health(&quiet, "process"), health(&quiet, "state directory")),
+        (vec!["aside".to_owned()], vec!["good".to_owned()])
+    );
+    let _serving = site.serve();
+    let answered = site.good(&["doctor"]);
+    assert!(
+        answered.stdout.contains("the process that runs in") && answered.stdout.contains("is durable after"),
+        "{answered:?}"
+    );
 }

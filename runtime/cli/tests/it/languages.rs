@@ -26,7 +26,7 @@ use crate::support::WINDLASS;
 
 const KEY: &str = "0123456789abcdef0123456789abcdef";
 
-fn root() -> PathBuf {
+pub(crate) fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../..")
 }
 

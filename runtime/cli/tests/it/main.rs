@@ -6,6 +6,7 @@
 mod alerts;
 mod artifact;
 mod author;
+mod author_loop;
 mod backup;
 mod breaker;
 mod callback;
@@ -19,6 +20,7 @@ mod ending;
 mod every_position;
 mod fan_out;
 mod first_plugin;
+mod fuzz;
 mod hostile;
 mod https;
 mod intervention;

@@ -46,6 +46,7 @@ fn help_says_what_there_is() {
               restore      Make an installation of a backup, or only check the backup
               store        Look after the store
               bench        Measure this machine with real releases of steps that do nothing
+              doctor       Tell what of this machine works for Windlass, what is missing, and how to get it
               completions  Print completions for a shell
               help         Print this message or the help of the given subcommand(s)
 
@@ -93,7 +94,10 @@ fn every_command_has_help() {
                 "settle",
             ][..],
         ),
-        ("plugin", &["build", "install", "list", "inspect"]),
+        (
+            "plugin",
+            &["new", "sdk", "test", "service", "build", "check", "diff", "run", "bench", "install", "list", "inspect"],
+        ),
         ("schedule", &["set", "list", "show", "next", "pause", "resume", "run", "delete"]),
         ("connection", &["add", "list", "test", "remove"]),
         ("tool", &["add", "list"]),
@@ -106,7 +110,7 @@ fn every_command_has_help() {
             assert!(said.contains(&format!("Usage: windlass {group} {command}")), "{said}");
         }
     }
-    for command in ["demo", "validate", "graph", "run", "serve", "bench", "completions"] {
+    for command in ["demo", "validate", "graph", "run", "serve", "bench", "doctor", "completions"] {
         assert!(site.good(&[command, "--help"]).stdout.contains("Usage: windlass"), "{command}");
     }
 }

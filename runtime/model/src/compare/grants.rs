@@ -66,7 +66,10 @@ pub(super) fn of_action(place: &str, old: &Action, new: &Action, found: &mut Dif
                 found.add(Impact::Breaking, &place, "it is new: it has to be declared where the plugin runs");
                 found.add(Impact::Wider, &place, format!("it is run with {}", need.subcommands.join(", ")));
             }
-            Some(before) => subcommands(&place, &before.subcommands, &need.subcommands, found),
+            Some(before) => {
+                subcommands(&place, &before.subcommands, &need.subcommands, found);
+                dry_runs(&place, &before.dry_run, &need.dry_run, found);
+            }
         }
     }
     for tool in old.tools.keys() {
@@ -89,8 +92,11 @@ pub(super) fn of_new_action(place: &str, new: &Action, old: &Manifest, found: &m
         wider_requests(&format!("{place}, role `{role}`"), need, known, found);
     }
     for (tool, need) in &new.tools {
+        let place = format!("{place}, tool `{tool}`");
         let before: Vec<String> = old.subcommands_of(tool).into_iter().collect();
-        subcommands(&format!("{place}, tool `{tool}`"), &before, &need.subcommands, found);
+        subcommands(&place, &before, &need.subcommands, found);
+        let before: Vec<String> = old.dry_runs_of(tool).into_iter().collect();
+        dry_runs(&place, &before, &need.dry_run, found);
     }
 }
 
@@ -110,6 +116,18 @@ fn subcommands(place: &str, old: &[String], new: &[String], found: &mut Differen
     }
     if let Some(removed) = only_in(&old, &new) {
         found.add(Impact::Compatible, place, format!("it is run with {removed} no longer"));
+    }
+}
+
+/// Commands that are run in a dry run, since they are said to change nothing.
+fn dry_runs(place: &str, old: &[String], new: &[String], found: &mut Differences) {
+    let (old, new): (BTreeSet<String>, BTreeSet<String>) =
+        (old.iter().cloned().collect(), new.iter().cloned().collect());
+    if let Some(added) = only_in(&new, &old) {
+        found.add(Impact::Wider, place, format!("it is run with {added} in dry runs as well"));
+    }
+    if let Some(removed) = only_in(&old, &new) {
+        found.add(Impact::Compatible, place, format!("it is run with {removed} in dry runs no longer"));
     }
 }
 
@@ -175,6 +193,7 @@ mod tests {
             ("/jobs/**", "/jobs/*/log", true),
             ("/jobs/**", "/jobs", true),
             ("/jobs/*", "/jobs/**", false),
+            ("/jobs", "/jobs/**", false),
             ("/jobs/*/**", "/jobs/**", false),
             ("/jobs/**", "/jobs/*/**", true),
             ("/**", "/a/**/b", true),

@@ -246,6 +246,18 @@ fn what_it_asks_for() {
             "compatible action `a`, tool `helm`: it is run with `status` no longer",
         ],
     );
+    let dry = |forms: Value| {
+        let helm = json!({ "description": "d", "subcommands": ["upgrade", "status"], "dry_run": forms });
+        json!({ "tools": { "helm": helm } })
+    };
+    check(
+        dry(json!(["status"])),
+        dry(json!(["upgrade --dry-run"])),
+        &[
+            "wider action `a`, tool `helm`: it is run with `upgrade --dry-run` in dry runs as well",
+            "compatible action `a`, tool `helm`: it is run with `status` in dry runs no longer",
+        ],
+    );
     check(
         json!({ "limits": { "cpu_ms": 1000 } }),
         json!({ "limits": { "wall_ms": 90_000 } }),

@@ -59,9 +59,12 @@ async fn no_way_of_authenticating_gives_its_secret_away() {
             percent_encoding::utf8_percent_encode(secret, percent_encoding::NON_ALPHANUMERIC).to_string(),
             json!(secret).to_string().trim_matches('"').to_owned(),
         ];
+        let in_guest: String = output["backwards"].as_str().expect("a text").chars().rev().collect();
+        assert!(in_guest.contains("***") && in_guest.contains("/open/echo"), "{in_guest}");
         for form in forms {
             assert!(!text.contains(&form), "{kind}: {form} is in {text}");
             assert!(!output.to_string().contains(&form), "{kind}: {form}");
+            assert!(!in_guest.contains(&form), "{kind}: the guest itself saw {form}: {in_guest}");
         }
         // What the guest saw is what it logged, showed and printed.
         assert!(!host.messages().is_empty() && !host.statuses.lock().expect("not poisoned").is_empty());
@@ -124,4 +127,30 @@ async fn errors_of_connections_hold_no_credential() {
     let text = left_behind(&report, &host);
     assert!(text.contains("ConnectionRefused") && text.contains("refused the connection"), "{text}");
     assert!(!text.contains("s3cret"), "{text}");
+}
+
+/// What is kept for long is refused with a credential in it, for taking it out would break what it is for.
+#[tokio::test]
+async fn a_credential_is_not_kept() {
+    const TOKEN: &str = "a-token-that-somebody-wrote-down";
+    let server = Server::start().await;
+    world().await.secrets.set("KEPT", TOKEN);
+    for (place, expected) in
+        [("state", Some("credential-in-state")), ("checkpoint", Some("credential-in-checkpoint")), ("status", None)]
+    {
+        let given = Given {
+            input: json!({"url": server.url(), "where": place, "keep": format!("token={TOKEN}")}),
+            access: target(&server.url(), json!({"authentication": {"type": "bearer", "token": "env:KEPT"}})),
+            ..Given::default()
+        };
+        let host = given.host.clone();
+        let report = call("keep-credential", given).await;
+        let text = left_behind(&report, &host);
+        assert!(!text.contains(TOKEN), "{place}: {text}");
+        match expected {
+            Some(expected) => assert_eq!(code(&report), expected, "{}", message(&report)),
+            None => assert!(text.contains("token=***"), "{text}"),
+        }
+        assert!(host.checkpoints.lock().expect("not poisoned").is_empty());
+    }
 }

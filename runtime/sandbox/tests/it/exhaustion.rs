@@ -206,3 +206,17 @@ async fn a_part_is_finished_once_in_a_call() {
         assert_eq!(code(&report), expected, "{}", message(&report));
     }
 }
+
+/// The end of time is far away, and nothing overflows on the way there.
+#[tokio::test]
+async fn waiting_for_the_end_of_time_ends_with_the_call() {
+    let imports = r#"(import "wasi:clocks/monotonic-clock@0.2.12" "subscribe-duration" (func $after (param i64) (result i32)))
+        (import "wasi:clocks/monotonic-clock@0.2.12" "subscribe-instant" (func $at (param i64) (result i32)))
+        (import "wasi:io/poll@0.2.12" "[method]pollable.block" (func $block (param i32)))"#;
+    let (after, at) = tokio::join!(
+        times(imports, 1, "(call $block (call $after (i64.const -1)))"),
+        times(imports, 1, "(call $block (call $at (i64.const -1)))"),
+    );
+    assert_eq!((code(&after), code(&at)), ("wall-limit", "wall-limit"), "{} {}", message(&after), message(&at));
+    others_go_on().await;
+}

@@ -8,6 +8,7 @@ mod contract;
 mod credentials;
 mod dry_run;
 mod exhaustion;
+mod fuzz;
 mod http;
 mod isolation;
 mod limits;

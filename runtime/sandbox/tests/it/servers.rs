@@ -70,7 +70,7 @@ async fn answers_without_end_end_with_the_call() {
         ("silence after the head", Said::Once(endless.into()), "wall-limit"),
         (
             "a body",
-            Said::ForEver(endless.into(), b"10\r\nxxxxxxxxxxxxxxxx\r\n".repeat(1000)),
+            Said::ForEver(endless.into(), [b"4000\r\n".as_slice(), &[b'x'; 0x4000], b"\r\n"].concat().repeat(4)),
             "http-response-bytes-limit",
         ),
     ] {

@@ -132,3 +132,42 @@ fn cut(mut text: String) -> String {
     }
     text
 }
+
+#[cfg(test)]
+mod fuzz {
+    use windlass_fuzz::{Effort, TEXT, fuzz};
+
+    use super::*;
+
+    /// See `conformance/fuzz/README.md`.
+    #[test]
+    fn alert() {
+        let label = |it: usize| format!("\"l{it}\":\"v\"");
+        let labels: Vec<String> = (0..60).map(label).collect();
+        let corpus: Vec<Vec<u8>> = [
+            r#"{"version":"4","alerts":[{"status":"firing","labels":{"alertname":"x"},"annotations":{"summary":"s"},"startsAt":"2024-01-01T00:00:00Z","fingerprint":"0123456789abcdef"},{"status":"resolved","labels":{"a":"b"},"startsAt":"2024-01-01T00:00:00.123+02:00"}]}"#.to_owned(),
+            format!(r#"{{"version":"4","alerts":[{{"status":"firing","labels":{{{}}},"startsAt":"2024-01-01T00:00:00Z"}}]}}"#, labels.join(",")),
+        ]
+        .into_iter()
+        .map(String::into_bytes)
+        .collect();
+        let words: &[&str] = &[
+            "\"status\":",
+            "\"firing\"",
+            "{\"alerts\":[",
+            "9999-12-31T23:59:59Z",
+            "-9999-01-01T00:00:00Z",
+            "\"labels\":{",
+            "\u{1b}[2K",
+        ];
+        let now = Timestamp(1_800_000_000_000);
+        fuzz("alert", Effort::of(3000), &corpus, &[TEXT, words].concat(), |bytes| match read(bytes, "prom", now) {
+            Ok(sent) => {
+                for alert in &sent.alerts {
+                    assert!(alert.starts_at <= now + AHEAD_MAX, "{alert:?}");
+                }
+            }
+            Err(error) => assert!((5..20_000).contains(&error.to_string().len()), "{error}"),
+        });
+    }
+}

@@ -34,6 +34,8 @@ struct Failing {
     lies: AtomicBool,
     /// Whether no breaker can be written.
     forgets_breakers: AtomicBool,
+    /// Whether an append takes a moment.
+    is_slow: AtomicBool,
 }
 
 fn full() -> StoreError {
@@ -58,6 +60,11 @@ impl Store for Failing {
                 let written = self.store.append(append);
                 async move { written.await.and(Err(full().into())) }.boxed()
             }
+            Ok(()) if self.is_slow.load(Ordering::SeqCst) => async {
+                tokio::task::yield_now().await;
+                self.store.append(append).await
+            }
+            .boxed(),
             Ok(()) if !is_lost => self.store.append(append),
             Ok(()) => async { Err(full().into()) }.boxed(),
             Err(error) => async move { Err(error.into()) }.boxed(),
@@ -200,6 +207,20 @@ async fn a_release_that_was_begun_though_the_store_failed_is_looked_after() {
     runtime.begin(&plan, json!({}), person("zoe")).await.expect_err("the store says that it failed");
     let id = store.open_releases().expect("readable").pop().expect("it was begun all the same");
     assert!(matches!(runtime.attends(&id), Attended::Parked(Some(_))), "{:?}", runtime.attends(&id));
+}
+
+/// Whoever asks for a release may hang up before it is durable.
+#[tokio::test]
+async fn a_release_is_begun_though_who_asked_for_it_has_gone() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let state = StateDirectory::open(folder.path()).expect("a state directory");
+    let store = Arc::new(Failing::default());
+    let runtime = Runtime::with_store(state, store.clone(), RuntimeOptions::default()).await.expect("a runtime");
+    let plan = runtime.keep_plan(plan(json!(null))).await.expect("kept");
+    store.is_slow.store(true, Ordering::SeqCst);
+    assert!(runtime.begin(&plan, json!({}), person("zoe")).now_or_never().is_none(), "it takes a moment");
+    until(&runtime, (0, 1)).await;
+    assert_eq!(store.open_releases().expect("readable").len(), 1);
 }
 
 /// A release is not over before the breaker that its end opens is durably open.

@@ -111,6 +111,11 @@ impl Entry {
         Self { breaker: Breaker::new(None, now()), set: None, waiting: BTreeSet::new(), written: 0 }
     }
 
+    /// What is to be written of it, and how often it had changed then.
+    fn record(&mut self, key: &BreakerKey) -> (Record, u64) {
+        (Record::of(key, &mut self.breaker, self.set.clone(), now()), self.breaker.changed())
+    }
+
     /// Whether somebody has to be told, or something written.
     fn is_stirred(&self) -> bool {
         let passes = self.breaker.wants_a_probe() || self.breaker.phase() == BreakerPhase::Closed;
@@ -269,55 +274,56 @@ impl Breakers {
     /// Writes a breaker as it stands; durable when this returns.
     async fn write(&self, key: &BreakerKey) -> Result<(), StoreError> {
         let _alone = self.writing.lock().await;
-        let (record, changed) = {
-            let mut entries = self.entries();
-            match entries.get_mut(key) {
-                Some(Entry { breaker, set, .. }) => {
-                    (Some(Record::of(key, breaker, set.clone(), now())), breaker.changed())
-                }
-                None => (None, 0),
-            }
-        };
-        let name = key.to_string();
-        match record {
-            Some(record) => {
-                let bytes = serde_json::to_vec(&record).expect("breakers hold only what JSON can hold");
-                self.store.put_document(DocumentKind::Breaker, &name, bytes).await?;
-            }
-            None => {
-                self.store.remove_document(DocumentKind::Breaker, &name).await?;
-            }
-        }
-        if let Some(entry) = self.entries().get_mut(key) {
+        let (record, changed) = self.entries().get_mut(key).map(|it| it.record(key)).unzip();
+        self.put(key, record).await?;
+        if let (Some(entry), Some(changed)) = (self.entries().get_mut(key), changed) {
             entry.written = changed;
         }
         Ok(())
     }
 
-    /// Does what somebody asked for; it is as before if it cannot be written.
+    async fn put(&self, key: &BreakerKey, record: Option<Record>) -> Result<(), StoreError> {
+        let name = key.to_string();
+        match record {
+            Some(record) => {
+                let bytes = serde_json::to_vec(&record).expect("breakers hold only what JSON can hold");
+                self.store.put_document(DocumentKind::Breaker, &name, bytes).await
+            }
+            None => self.store.remove_document(DocumentKind::Breaker, &name).await.map(drop),
+        }
+    }
+
+    /// Does what somebody asked for, when what it comes to is durable. If that cannot be written nothing is done, and
+    /// what the breaker does by itself meanwhile is kept either way.
     async fn change(
         &self,
         key: &BreakerKey,
-        change: impl FnOnce(&mut BTreeMap<BreakerKey, Entry>) -> Result<(), BreakerError>,
+        mut change: impl FnMut(&mut BTreeMap<BreakerKey, Entry>) -> Result<(), BreakerError>,
     ) -> Result<(), RuntimeError> {
-        let before = {
-            let mut entries = self.entries();
-            let before = entries.get(key).cloned();
-            change(&mut entries)?;
-            self.quiet.store(entries.is_empty(), Ordering::Release);
-            before
-        };
-        let written = self.write(key).await;
-        if written.is_err() {
-            let mut entries = self.entries();
-            match before {
-                Some(before) => entries.insert(key.clone(), before),
-                None => entries.remove(key),
+        let _alone = self.writing.lock().await;
+        let (record, changed) = {
+            let without_waiting = |(key, it): (&BreakerKey, &Entry)| {
+                let entry = Entry { waiting: BTreeSet::new(), breaker: it.breaker.clone(), set: it.set.clone(), ..*it };
+                (key.clone(), entry)
             };
+            let mut trial: BTreeMap<BreakerKey, Entry> = self.entries().iter().map(without_waiting).collect();
+            change(&mut trial)?;
+            trial.get_mut(key).map(|it| it.record(key)).unzip()
+        };
+        let put = self.put(key, record).await;
+        let changed_now = {
+            let mut entries = self.entries();
+            let done = if put.is_ok() { change(&mut entries) } else { Ok(()) };
+            if let Some(entry) = entries.get_mut(key) {
+                // After an error nobody knows what is on the disk.
+                entry.written = changed.filter(|_| put.is_ok() && done.is_ok()).unwrap_or(u64::MAX);
+            }
             self.quiet.store(entries.is_empty(), Ordering::Release);
-        }
+            done
+        };
         self.told.notify_one();
-        Ok(written?)
+        put?;
+        Ok(changed_now?)
     }
 
     /// Lets time pass, and tells who is to be asked again and who is to be written.
@@ -428,7 +434,7 @@ impl Runtime {
         let set = |entries: &mut BTreeMap<BreakerKey, Entry>| {
             let entry = entries.entry(key.clone()).or_insert_with(Entry::new);
             entry.breaker.configure(Some(settings), &by, now());
-            entry.set = Some(SetBy { actor: by, at: now() });
+            entry.set = Some(SetBy { actor: by.clone(), at: now() });
             Ok(())
         };
         self.inner.breakers.change(&key, set).await?;
@@ -470,7 +476,7 @@ impl Runtime {
             if let Some(opening) = entry.breaker.opening().filter(|it| it.by.is_some()) {
                 return Err(BreakerError::NotNow(format!("{key} is open already: {}", opening.why)));
             }
-            entry.breaker.trip(by, reason, now());
+            entry.breaker.trip(by.clone(), reason, now());
             Ok(())
         };
         self.inner.breakers.change(&key, trip).await?;
@@ -486,7 +492,7 @@ impl Runtime {
             if entry.breaker.phase() == BreakerPhase::Closed {
                 return Err(BreakerError::NotNow(format!("{key} is closed: nothing is held")));
             }
-            entry.breaker.reset(by, reason, now());
+            entry.breaker.reset(by.clone(), reason, now());
             Ok(())
         };
         self.inner.breakers.change(&key, reset).await?;

@@ -5,6 +5,7 @@ mod backup;
 mod damage;
 mod folder;
 mod full;
+mod fuzz;
 mod golden;
 mod killed;
 mod repair;

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import json
 import re
 import typing
@@ -19,6 +20,7 @@ from .outcome import Event, Suspension
 CONTRACT = "0.1"
 
 _STATE_BYTES_MAX = 65_536
+_OPERATIONS = ("start", "resume", "cancel", "resume_cancel", "rollback", "resume_rollback", "find")
 _NAME = re.compile(r"[a-z][a-z0-9-]{0,62}")
 
 Input = TypeVar("Input")
@@ -208,6 +210,7 @@ class _Entry:
         for name in ("name", "description", "effect"):
             if not hasattr(kind, name):
                 raise TypeError(f"{kind.__name__} has no `{name}`")
+        _has_no_misspelt_operation(kind)
         self.action = kind()
         self.input, self.output, self.state = typing.get_args(bases[0])
         if not self.has("start"):
@@ -256,6 +259,25 @@ class _Entry:
             message = f"the state of `{self.action.name}` has {len(state)} bytes; a suspension carries {limit} at most"
             raise Failure.internal("state-too-large", message).never()
         return Answer(suspended=Suspension(state, outcome.wakes, outcome.status))
+
+
+def _has_no_misspelt_operation(kind: type) -> None:
+    """A function that is nearly called as an operation is would never be called, and nobody would know."""
+    for base in kind.__mro__[: kind.__mro__.index(Action)]:
+        for name, value in vars(base).items():
+            if name.startswith("_") or name in _OPERATIONS or not callable(value):
+                continue
+            near = next((it for it in _OPERATIONS if _nearly_the_same(name, it)), None)
+            if near:
+                raise TypeError(
+                    f"{kind.__name__} has a `{name}`, which is no operation: did you mean `{near}`? "
+                    f"(a function of your own that is to be called like this is `_{name}`)"
+                )
+
+
+def _nearly_the_same(one: str, other: str) -> bool:
+    one, other = one.replace("_", "").lower(), other.replace("_", "")
+    return sorted(one) == sorted(other) or difflib.SequenceMatcher(None, one, other).ratio() >= 0.85
 
 
 def _read_state(kind: Any, state: bytes) -> Any:

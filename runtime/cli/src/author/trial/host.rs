@@ -65,6 +65,12 @@ pub(crate) enum Happening {
         topic: String,
         url: Option<String>,
     },
+    /// What a dry run stopped.
+    Stopped {
+        what: String,
+        body: String,
+        body_bytes: u64,
+    },
     Suspended(Waiting),
     Done {
         output: Value,
@@ -156,6 +162,11 @@ pub(crate) fn line(happening: &Happening) -> String {
             let where_to = url.as_deref().unwrap_or("no address; `--callbacks` gives one");
             format!("  {} {topic}: {where_to}", styled(DIM, "callback"))
         }
+        Happening::Stopped { what, body, body_bytes } => {
+            let body =
+                if body.is_empty() { String::new() } else { format!("\n    {} ({body_bytes} bytes)", cut(body)) };
+            format!("  {} {what}{body}", styled(WAIT, "would"))
+        }
         Happening::Suspended(Waiting { status, wakes, state, .. }) => format!(
             "{} {status}; wakes {}\n  {} {}",
             styled(WAIT, "suspended:"),
@@ -205,7 +216,7 @@ impl TrialHost {
     }
 
     /// Hands over what is remembered now.
-    pub(super) fn into_session(&self, session: &mut Session) {
+    pub(super) fn hand_over(&self, session: &mut Session) {
         let Remembered { checkpoints, topics } = &*lock(&self.remembered);
         session.checkpoints = checkpoints.clone();
         session.topics = topics.clone();

@@ -1,9 +1,7 @@
 //! What the disk, the store and the sandbox can do alone.
 
 use std::fmt;
-use std::future::Future;
 use std::path::Path;
-use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -11,7 +9,8 @@ use anyhow::Context as _;
 use serde::Serialize;
 use windlass_model::event::Operation;
 use windlass_sandbox::cassette::Tape;
-use windlass_sandbox::{Access, CallKind, CallRequest, Callback, Exchange, LogLine, Plugin, Sandbox, StepHost};
+use windlass_sandbox::measure::Quiet;
+use windlass_sandbox::{Access, CallKind, CallRequest, Plugin, Sandbox};
 use windlass_store::SledStore;
 
 use super::ACTION;
@@ -89,35 +88,6 @@ fn request() -> CallRequest {
         output: None,
         context: Vec::new(),
         access: Arc::new(Access::default()),
-        host: Arc::new(NobodyListens),
-    }
-}
-
-/// Takes what a call says and forgets it.
-struct NobodyListens;
-
-type Answer<'a, T> = Pin<Box<dyn Future<Output = Result<T, String>> + Send + 'a>>;
-
-impl StepHost for NobodyListens {
-    fn log(&self, _: LogLine) {}
-    fn status(&self, _: String) {}
-    fn percent(&self, _: u8) {}
-    fn link(&self, _: String, _: String) {}
-    fn trace(&self, _: Exchange) {}
-
-    fn checkpoint(&self, _: &str) -> Option<Vec<u8>> {
-        None
-    }
-
-    fn record_checkpoint(&self, _: String, _: Vec<u8>) -> Answer<'_, ()> {
-        Box::pin(async { Err("a measurement records no checkpoints".to_owned()) })
-    }
-
-    fn create_callback(&self) -> Answer<'_, Callback> {
-        Box::pin(async { Err("a measurement has no callbacks".to_owned()) })
-    }
-
-    fn has_callback(&self, _: &str) -> bool {
-        false
+        host: Arc::new(Quiet),
     }
 }

@@ -64,7 +64,7 @@ async fn found(helm: anyhow::Result<PathBuf>) -> Result<Cluster, String> {
 }
 
 /// As helm and kubectl find it, the first file only.
-fn kubeconfig() -> Option<PathBuf> {
+pub(crate) fn kubeconfig() -> Option<PathBuf> {
     let named = std::env::var_os("KUBECONFIG").filter(|it| !it.is_empty());
     let files: Vec<PathBuf> = match named {
         Some(named) => std::env::split_paths(&named).collect(),
@@ -74,7 +74,7 @@ fn kubeconfig() -> Option<PathBuf> {
 }
 
 /// The server of the current context; a text that completes `this kubeconfig …` if there is none.
-fn current_server(kubeconfig: &str) -> Result<String, String> {
+pub(crate) fn current_server(kubeconfig: &str) -> Result<String, String> {
     #[derive(Deserialize)]
     #[serde(rename_all = "kebab-case")]
     struct Kubeconfig {
@@ -133,7 +133,7 @@ fn unreadable(file: &Path) -> String {
     format!("{} cannot be used", file.display())
 }
 
-fn which(program: &Path) -> anyhow::Result<PathBuf> {
+pub(crate) fn which(program: &Path) -> anyhow::Result<PathBuf> {
     if program.components().count() > 1 {
         return std::fs::canonicalize(program).with_context(|| format!("{} cannot be found", program.display()));
     }

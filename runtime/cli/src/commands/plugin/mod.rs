@@ -1,16 +1,19 @@
 //! `windlass plugin`
 
+mod bench;
 mod check;
 mod diff;
+mod inspect;
+mod new;
 mod replay;
 mod run;
+mod service;
 
 use std::path::PathBuf;
 
 use anyhow::Context as _;
 use clap::Subcommand;
-use windlass_model::manifest::{Effect, Manifest};
-use windlass_sandbox::Sandbox;
+use windlass_model::manifest::Manifest;
 use windlass_server::api::PluginView;
 
 use super::Context;
@@ -19,6 +22,33 @@ use crate::output::{DIM, STRONG, styled};
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum PluginCommand {
+    /// Make a plugin to begin with, in a folder that needs nothing beside it
+    #[command(
+        after_help = "It has an action with a typed input and output, a suspended wait, failures of its own, a rollback and tests, and a copy of its SDK; its README.md says how to go on.\n\nExamples:\n  windlass plugin new weather --lang rust\n  windlass plugin new ticket-desk --lang python --in plugins/ticket-desk"
+    )]
+    New(new::NewArgs),
+    /// Replace the copy of the SDK in a plugin's folder with the one of this program
+    Sdk {
+        /// The plugin's folder
+        #[arg(default_value = ".")]
+        folder: PathBuf,
+    },
+    /// Run a plugin's own tests: native, without a network
+    #[command(
+        after_help = "Exit code 1: a test failed.\n\nExamples:\n  windlass plugin test .\n  windlass plugin test --from-release payments-17 --step build   # a real attempt, for `windlass plugin replay`"
+    )]
+    Test {
+        /// The plugin's folder
+        #[arg(default_value = ".")]
+        folder: PathBuf,
+        /// Install the language's tools first where they are missing
+        #[arg(long, conflicts_with = "from_release")]
+        install_tools: bool,
+        #[command(flatten)]
+        from: replay::FromReleaseArgs,
+    },
+    /// Be a simulated job service, which a new plugin can be tried with
+    Service(service::ServiceArgs),
     /// Build plugins and embed their manifests
     #[command(
         after_help = "The project file tells the language: Cargo.toml (Rust), package.json (JavaScript, TypeScript), pyproject.toml (Python), windlass.toml (C), go.mod (Go).\n\nExamples:\n  windlass plugin build plugins/jenkins plugins/helm\n  windlass plugin build sdk/js/example --out components"
@@ -30,6 +60,9 @@ pub(crate) enum PluginCommand {
         /// Where the components go; target/windlass of the workspace or folder unless given
         #[arg(long)]
         out: Option<PathBuf>,
+        /// Install the language's tools first where they are missing: into the plugin's folder, from npm or PyPI
+        #[arg(long)]
+        install_tools: bool,
     },
     /// Look a component over: contract, manifest, schemas, grants, sizes; no server is needed
     #[command(
@@ -46,19 +79,16 @@ pub(crate) enum PluginCommand {
         after_help = "Nothing is installed and nothing is recorded; suspensions are sat out, and what a release would remember is kept in a file where --save says so. The output goes to standard output, the rest to standard error. Exit code 1: the action failed.\n\nExamples:\n  windlass plugin run . submit --with '{\"title\": \"index\"}' --connection jobs=http://127.0.0.1:8000\n  windlass plugin run jobs.wasm --with @input.json --connection jobs=https://jobs.example.com --credential jobs=bearer:env:JOBS_TOKEN --then-rollback\n  windlass plugin run jobs.wasm --with @input.json --connection jobs=http://127.0.0.1:8000 --no-wait --save step.json\n  windlass plugin run jobs.wasm --resume step.json --connection jobs=http://127.0.0.1:8000"
     )]
     Run(Box<run::RunArgs>),
-    /// Make a test of a real attempt: what it asked for and got, in a file that can be played again offline
-    #[command(
-        after_help = "Example:\n  windlass plugin test --from-release payments-17 --step build --out tests/build.cassette.json"
-    )]
-    Test {
-        #[command(flatten)]
-        from: replay::FromReleaseArgs,
-    },
     /// Play recorded attempts again without the world, and show what differs
     #[command(
         after_help = "A call runs in the sandbox as in a release; what it asks for is answered from the recording, and from nowhere else. Exit code 1: something differs.\n\nExamples:\n  windlass plugin replay tests/build.cassette.json target/windlass/jenkins-0.1.0.wasm\n  windlass plugin replay --old jenkins@0.1.0 --new target/windlass/jenkins-0.2.0.wasm"
     )]
     Replay(replay::ReplayArgs),
+    /// Measure a component: its size, compiling, loading, a call, memory
+    #[command(
+        after_help = "Examples:\n  windlass plugin bench .\n  windlass plugin bench jobs.wasm submit --rollback --with '{\"title\": \"index\"}' --connection jobs=https://jobs.test"
+    )]
+    Bench(Box<bench::BenchArgs>),
     /// Install components
     #[command(after_help = "Example:\n  windlass plugin install target/windlass/jenkins-0.1.0.wasm")]
     Install {
@@ -77,7 +107,33 @@ pub(crate) enum PluginCommand {
 
 pub(crate) async fn plugin(command: PluginCommand, context: &Context<'_>) -> anyhow::Result<u8> {
     match command {
-        PluginCommand::Build { packages, out } => {
+        PluginCommand::New(args) => new::new(&args, context)?,
+        PluginCommand::Sdk { folder } => {
+            let language = author::sdk::replace(&folder)?;
+            context.output.data(&serde_json::json!({ "folder": folder, "language": language }), |_| {
+                format!("{} has the SDK for {} of this program\n", folder.display(), language.name())
+            });
+        }
+        PluginCommand::Test { folder, install_tools, from } => {
+            if let Some(release) = &from.from_release {
+                return replay::write(&from, release, context).await;
+            }
+            if install_tools {
+                author::install::install(&folder, context.output).await?;
+            }
+            let passed = author::test::test(&folder, context.output).await?;
+            context.output.data(&serde_json::json!({ "passed": passed }), |_| {
+                if passed { "all tests pass\n".to_owned() } else { "tests fail\n".to_owned() }
+            });
+            return Ok(u8::from(!passed));
+        }
+        PluginCommand::Service(args) => return service::service(&args, context).await,
+        PluginCommand::Build { packages, out, install_tools } => {
+            if install_tools {
+                for package in &packages {
+                    author::install::install(package, context.output).await?;
+                }
+            }
             let sandbox = author::check::sandbox()?;
             let built = author::build(&packages, out.as_deref(), &sandbox, context.output).await?;
             context.output.data(&built, |it| {
@@ -97,12 +153,9 @@ pub(crate) async fn plugin(command: PluginCommand, context: &Context<'_>) -> any
         }
         PluginCommand::Check(args) => return check::check(&args, context).await,
         PluginCommand::Diff(args) => return diff::diff(&args, context).await,
-        PluginCommand::Test { from } => {
-            let release = from.from_release.as_deref().context("say of which release: `--from-release RELEASE`")?;
-            return replay::write(&from, release, context).await;
-        }
         PluginCommand::Replay(args) => return replay::play(args, context).await,
         PluginCommand::Run(args) => return run::run(*args, context).await,
+        PluginCommand::Bench(args) => return bench::bench(*args, context).await,
         PluginCommand::Install { components } => {
             let client = context.client().await?;
             let mut installed: Vec<PluginView> = Vec::new();
@@ -118,17 +171,7 @@ pub(crate) async fn plugin(command: PluginCommand, context: &Context<'_>) -> any
             let plugins: Vec<PluginView> = context.client().await?.get("/v1/plugins").await?;
             context.output.data(&plugins, |it| it.iter().map(line).collect());
         }
-        PluginCommand::Inspect { plugin } => {
-            let (digest, manifest) = if std::path::Path::new(&plugin).is_file() {
-                let bytes = std::fs::read(&plugin).with_context(|| format!("{plugin} cannot be read"))?;
-                let inspection = Sandbox::inspect(&bytes).with_context(|| plugin.clone())?;
-                (inspection.digest.to_string(), inspection.manifest)
-            } else {
-                installed(&plugin, context).await?
-            };
-            let view = serde_json::json!({ "component": digest, "manifest": manifest });
-            context.output.data(&view, |_| describe(&digest, &manifest));
-        }
+        PluginCommand::Inspect { plugin } => inspect::inspect(&plugin, context).await?,
     }
     Ok(0)
 }
@@ -166,50 +209,4 @@ fn line(it: &PluginView) -> String {
         it.manifest.description,
         styled(DIM, digest)
     )
-}
-
-fn describe(digest: &str, manifest: &Manifest) -> String {
-    let mut text = format!(
-        "{} {} (contract {})\n{}\n{digest}\n",
-        styled(STRONG, &manifest.name),
-        manifest.version,
-        manifest.contract,
-        manifest.description
-    );
-    for (name, action) in &manifest.actions {
-        let effect = match action.effect {
-            Effect::Read => "reads",
-            Effect::IdempotentWrite => "writes, repeatable",
-            Effect::Write => "writes",
-        };
-        let can = [("cancel", action.cancel), ("rollback", action.rollback), ("find", action.find)];
-        let can: Vec<&str> = can.into_iter().filter_map(|(name, has)| has.then_some(name)).collect();
-        text.push_str(&format!(
-            "\n{}/{}  {}\n  {effect}; {}\n",
-            manifest.name,
-            styled(STRONG, name),
-            action.description,
-            can.join(", ")
-        ));
-        for (which, schema) in [("with", &action.input), ("gives", &action.output)] {
-            let required: Vec<&str> =
-                schema["required"].as_array().into_iter().flatten().filter_map(|it| it.as_str()).collect();
-            let fields: Vec<String> = schema["properties"]
-                .as_object()
-                .into_iter()
-                .flatten()
-                .map(|(field, _)| if required.contains(&field.as_str()) { format!("{field}*") } else { field.clone() })
-                .collect();
-            text.push_str(&format!("  {which}: {}\n", fields.join(", ")));
-        }
-        for (role, need) in &action.connections {
-            let rules: Vec<String> =
-                need.requests.iter().map(|it| format!("{} {}", it.methods.join(","), it.path)).collect();
-            text.push_str(&format!("  connection {role}: {}\n", rules.join("; ")));
-        }
-        for (tool, need) in &action.tools {
-            text.push_str(&format!("  tool {tool}: {}\n", need.subcommands.join(" ")));
-        }
-    }
-    text
 }

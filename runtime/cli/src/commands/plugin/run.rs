@@ -8,6 +8,7 @@ use anyhow::Context as _;
 use serde::Serialize;
 use serde_json::Value;
 use windlass_model::event::{Operation, Wake};
+use windlass_model::example::example;
 use windlass_model::failure::{FailureOrigin, StepError};
 use windlass_model::manifest::{Action, Manifest};
 use windlass_model::name::ActionName;
@@ -196,30 +197,11 @@ pub(super) fn input(with: Option<&str>, action: &Action) -> anyhow::Result<Value
     let problems = windlass_model::manifest::schema_problems(&schema, &input);
     anyhow::ensure!(
         problems.is_empty(),
-        "the input is not what the action takes: {}\n  say `--with '{}'`",
+        "the input is not what the action takes: {}\n  say for example `--with '{}'`",
         problems.join("; "),
-        example(&action.input)
+        example(&action.input).unwrap_or_default()
     );
     Ok(input)
-}
-
-/// An input with the fields that have to be given.
-fn example(schema: &Value) -> Value {
-    let required = schema["required"].as_array().into_iter().flatten().filter_map(Value::as_str);
-    let value = |name: &str| {
-        let field = &schema["properties"][name];
-        field["enum"][0].as_str().map_or_else(
-            || match field["type"].as_str() {
-                Some("integer" | "number") => serde_json::json!(1),
-                Some("boolean") => serde_json::json!(true),
-                Some("array") => serde_json::json!([]),
-                Some("object") => serde_json::json!({}),
-                _ => serde_json::json!("…"),
-            },
-            |it| serde_json::json!(it),
-        )
-    };
-    Value::Object(required.map(|it| (it.to_owned(), value(it))).collect())
 }
 
 fn json(given: &str, flag: &str) -> anyhow::Result<Value> {

@@ -14,7 +14,7 @@ use wit_parser::{Resolve, WorldId};
 use super::{Given, request, world};
 
 /// What [`component`]s say of themselves.
-pub(crate) const MANIFEST: &str = r#"{"name":"made","version":"0.1.0","contract":"0.1","description":"by hand","actions":{"act":{"description":"misbehaves","input":{},"output":{},"effect":"write","cancel":true,"rollback":true,"find":true,"limits":{"cpu_ms":300,"wall_ms":5000}}}}"#;
+pub(crate) const MANIFEST: &str = r#"{"name":"made","version":"0.1.0","contract":"0.1","description":"by hand","actions":{"act":{"description":"misbehaves","input":{},"output":{},"effect":"write","cancel":true,"rollback":true,"find":true,"limits":{"cpu_ms":300,"wall_ms":20000}}}}"#;
 
 /// What a call gives that is done with `null`, at address 32, and what it points to.
 const DONE: &str = r#"(data (i32.const 32) "\00\00\00\00\00\00\00\00\00\00\00\00\80\00\00\00\04\00\00\00") (data (i32.const 128) "null")"#;

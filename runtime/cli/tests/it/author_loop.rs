@@ -1,0 +1,203 @@
+//! The author's loop from nothing to a release, in each language, with what `windlass plugin new` makes as it is.
+//!
+//! A language whose tools are not here is skipped, and says why; with `WINDLASS_TEST_LANGUAGES=all` that is a failure.
+
+use std::path::{Path, PathBuf};
+use std::process::Stdio;
+
+use serde_json::{Value, json};
+
+use crate::author::INPUT;
+use crate::languages::root;
+use crate::languages::service::Jobs;
+use crate::support::Site;
+
+/// The language's tools as an author has them after `--install-tools`: those of the SDK's example.
+#[derive(Clone, Copy)]
+enum Tools {
+    Cargo,
+    NodeModules,
+    Environment,
+}
+
+/// A plugin as `plugin new` makes it, in a folder of its own; none where the tools are absent.
+#[expect(clippy::print_stderr, reason = "a skipped test says so and why")]
+fn scaffolded(site: &Site, language: &str, tools: Tools) -> Option<PathBuf> {
+    let name = format!("desk-{language}");
+    let example = root().join("sdk").join(language).join("example");
+    let tools_folder = match tools {
+        Tools::Cargo => return Some(with_what_was_compiled(site, &name)),
+        Tools::NodeModules => "node_modules",
+        Tools::Environment => ".venv",
+    };
+    let Ok(from) = example.join(tools_folder).canonicalize() else {
+        let why =
+            format!("a new plugin in {language} is not tested: {} is not there", example.join(tools_folder).display());
+        assert!(std::env::var("WINDLASS_TEST_LANGUAGES").as_deref() != Ok("all"), "{why}");
+        eprintln!("skipped: {why}");
+        return None;
+    };
+    site.good(&["plugin", "new", &name, "--lang", language]);
+    let to = site.path(&name).join(tools_folder);
+    if let Tools::Environment = tools {
+        std::os::unix::fs::symlink(from, to).expect("a link");
+        return Some(site.path(&name));
+    }
+    // The SDK is the plugin's own, as `npm install` would link it.
+    std::fs::create_dir_all(to.join("@windlass")).expect("a folder");
+    std::os::unix::fs::symlink("../../windlass-sdk", to.join("@windlass/sdk")).expect("a link");
+    for entry in std::fs::read_dir(&from).expect("a folder").flatten() {
+        if entry.file_name() != "@windlass" && entry.file_name() != ".cache" {
+            std::os::unix::fs::symlink(entry.path(), to.join(entry.file_name())).expect("a link");
+        }
+    }
+    Some(site.path(&name))
+}
+
+/// A new plugin in Rust in a folder that is kept, so that the next run compiles no crate anew.
+fn with_what_was_compiled(site: &Site, name: &str) -> PathBuf {
+    let kept = Path::new(env!("CARGO_TARGET_TMPDIR")).join("loop");
+    let (folder, aside) = (kept.join(name), kept.join("compiled"));
+    std::fs::create_dir_all(&kept).expect("a folder");
+    if folder.join("target").is_dir() && !aside.is_dir() {
+        std::fs::rename(folder.join("target"), &aside).expect("what was compiled");
+    }
+    let _ = std::fs::remove_dir_all(&folder);
+    site.good(&["plugin", "new", name, "--lang", "rust", "--in", folder.to_str().expect("UTF-8")]);
+    if aside.is_dir() {
+        std::fs::rename(&aside, folder.join("target")).expect("what was compiled");
+    }
+    folder
+}
+
+/// A command that may compile for minutes: its exit code, and what it printed.
+fn long(site: &Site, arguments: &[&str]) -> (Option<i32>, String, String) {
+    let ran = site.command(arguments).stdin(Stdio::null()).output().expect("windlass starts");
+    let text = |bytes: Vec<u8>| String::from_utf8_lossy(&bytes).into_owned();
+    (ran.status.code(), text(ran.stdout), text(ran.stderr))
+}
+
+fn long_json(site: &Site, arguments: &[&str]) -> Value {
+    let (code, printed, said) = long(site, &[&["--json"], arguments].concat());
+    assert_eq!(code, Some(0), "{arguments:?}: {printed}{said}");
+    serde_json::from_str(&printed).expect("JSON")
+}
+
+/// The plugin's folder, and what its source was before it was broken at the end.
+fn the_whole_loop(site: &Site, language: &str, tools: Tools) -> Option<(PathBuf, String)> {
+    let folder = scaffolded(site, language, tools)?;
+    let plugin = folder.to_str().expect("UTF-8");
+    let (code, tested, said) = long(site, &["plugin", "test", plugin]);
+    assert!(code == Some(0) && tested.contains("all tests pass"), "{tested}{said}");
+    let built = long_json(site, &["plugin", "build", plugin]);
+    let component = built[0]["file"].as_str().expect("a file").to_owned();
+    let checked = long_json(site, &["plugin", "check", &component]);
+    assert_eq!(checked[0]["findings"], json!([]), "{checked}");
+    // The same source is the same component.
+    let again = long_json(site, &["plugin", "build", plugin]);
+    assert_eq!(again[0]["digest"], built[0]["digest"]);
+
+    // Against a service that is there.
+    let jobs = Jobs::start();
+    jobs.will_end(json!({ "state": "done", "artifact": "https://jobs.test/a", "seconds": 4 }));
+    let base_url = format!("{}/v1", jobs.url);
+    let connection = format!("jobs={base_url}");
+    let run =
+        ["plugin", "run", &component, "submit", "--connection", &connection, "--with", INPUT[1], "--then-rollback"];
+    let tried = site.json(&run);
+    assert_eq!(tried["output"], json!({ "withdrawn": true }), "{tried}");
+    assert_eq!(jobs.seen("DELETE /v1/jobs/j-1").len(), 1);
+
+    // In a release.
+    let _ = long_json(site, &["plugin", "install", &component]);
+    site.good(&["connection", "add", "jobs", "--url", &base_url, "--private-network"]);
+    let release = folder.join("release.yaml");
+    let ran = site.json(&["run", release.to_str().expect("UTF-8")]);
+    assert_eq!(ran["outputs"]["artifact"], "https://jobs.test/a", "{ran}");
+
+    // What its tests say is what is said.
+    let source = match language {
+        "rust" => "src/lib.rs",
+        "js" => "src/plugin.js",
+        "python" => "src/plugin.py",
+        "c" => "plugin.c",
+        _ => "main.go",
+    };
+    let text = std::fs::read_to_string(folder.join(source)).expect("the source");
+    let broken = match language {
+        "rust" => text.replace("Output { id: job.id,", "Output { id: job.artifact.clone(),"),
+        _ => text.replace("job-rejected", "changed"),
+    };
+    assert_ne!(broken, text);
+    std::fs::write(folder.join(source), broken).expect("the source");
+    let (code, tested, said) = long(site, &["plugin", "test", plugin]);
+    assert!(code == Some(1) && tested.contains("tests fail"), "{tested}{said}");
+    Some((folder, text))
+}
+
+#[test]
+fn the_loop_in_rust() {
+    the_whole_loop(&Site::empty(), "rust", Tools::Cargo);
+}
+
+#[test]
+fn the_loop_in_javascript() {
+    the_whole_loop(&Site::empty(), "js", Tools::NodeModules);
+}
+
+#[test]
+fn the_loop_in_python() {
+    let site = Site::empty();
+    let Some((folder, source)) = the_whole_loop(&site, "python", Tools::Environment) else { return };
+    // What is installed on the machine is none of the plugin's, and a failure is told in Python's words alone.
+    std::fs::write(folder.join("src/plugin.py"), format!("import pip\n{source}")).expect("the source");
+    let (code, _, said) = long(&site, &["plugin", "build", folder.to_str().expect("UTF-8")]);
+    assert!(code == Some(2) && said.contains("No module named 'pip'"), "{said}");
+    assert!(!said.to_lowercase().contains("stack backtrace"), "{said}");
+}
+
+#[test]
+fn the_loop_in_c() {
+    the_whole_loop(&Site::empty(), "c", Tools::Environment);
+}
+
+#[test]
+fn the_loop_in_go() {
+    the_whole_loop(&Site::empty(), "go", Tools::Environment);
+}
+
+#[test]
+fn what_is_missing_or_wrong_in_a_plugin_s_folder_says_what_to_do() {
+    let site = Site::empty();
+    let fails = |arguments: &[&str], expected: &[&str]| {
+        // No tools but those of the system's own folders.
+        let ran = site.command(arguments).env("PATH", "/nowhere").output().expect("windlass starts");
+        let said = String::from_utf8_lossy(&ran.stderr).into_owned();
+        assert_eq!(ran.status.code(), Some(2), "{arguments:?}: {said}");
+        for part in expected {
+            assert!(said.contains(part), "{arguments:?}: {part:?} is not in {said:?}");
+        }
+    };
+    for language in ["js", "python", "c", "go"] {
+        site.good(&["plugin", "new", language, "--lang", language]);
+    }
+    fails(&["plugin", "new", "js", "--lang", "js"], &["is there already", "--in FOLDER"]);
+    fails(&["plugin", "new", "x", "--lang", "cobol"], &["rust, js, python, c, go"]);
+    fails(&["plugin", "new", "My Plugin", "--lang", "c"], &["My Plugin"]);
+    fails(&["plugin", "build", "js"], &["npm install", "--install-tools", "esbuild@"]);
+    fails(&["plugin", "build", "python"], &["--install-tools", "pip install componentize-py=="]);
+    fails(&["plugin", "build", "c"], &["--install-tools", "pip install ziglang=="]);
+    fails(&["plugin", "build", "go"], &["https://go.dev/dl", "--install-tools"]);
+    fails(&["plugin", "test", "js"], &["`@windlass/sdk` is not in", "npm install"]);
+    fails(&["plugin", "test", "python"], &["install Python 3.10 or newer"]);
+    fails(&["plugin", "test", "c"], &["pip install ziglang=="]);
+    fails(&["plugin", "test", "."], &["windlass plugin new"]);
+    site.write("c/windlass.toml", "language = \"c\"\nsources = [\"plugin.c\"]\nsdk = \"windlass-sdk\"\n");
+    fails(&["plugin", "test", "c"], &["tests = [\"tests/test_plugin.c\"]"]);
+
+    // A copy of the SDK that was lost or is another's is replaced.
+    std::fs::remove_dir_all(site.path("c/windlass-sdk")).expect("it was there");
+    fails(&["plugin", "build", "c"], &["windlass plugin sdk"]);
+    site.good(&["plugin", "sdk", "c"]);
+    assert!(site.path("c/windlass-sdk/include/windlass.h").is_file());
+}

@@ -38,7 +38,7 @@ const PLAIN: [&str; 31] = [
 ];
 
 /// Every action that makes requests.
-const FETCHING: [&str; 14] = [
+const FETCHING: [&str; 15] = [
     "send-time",
     "ungranted-host",
     "ungranted-path",

@@ -29,6 +29,10 @@ impl Seeded {
 
     /// A generator of its own for each purpose.
     pub(crate) fn of(seed: &[u8], purpose: u8) -> Deterministic {
+        Deterministic::new(Self::bytes(seed, purpose))
+    }
+
+    fn bytes(seed: &[u8], purpose: u8) -> Vec<u8> {
         let blocks = (0..RANDOM_BYTES / 32).map(|block| {
             let mut hash = Sha256::new();
             hash.update(seed);
@@ -36,7 +40,7 @@ impl Seeded {
             hash.update((block as u64).to_be_bytes());
             hash.finalize()
         });
-        Deterministic::new(blocks.flat_map(|it| it.to_vec()).collect())
+        blocks.flat_map(|it| it.to_vec()).collect()
     }
 }
 
@@ -123,5 +127,21 @@ impl HostMonotonicClock for PlayedMonotonic {
     }
     fn now(&self) -> u64 {
         Readings::next(&self.0)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_same_seed_is_the_same_randomness_and_no_other_is() {
+        let seed = Seeded::seed();
+        assert_eq!(Seeded::bytes(&seed, 1), Seeded::bytes(&seed, 1));
+        assert_ne!(Seeded::bytes(&seed, 1), Seeded::bytes(&seed, 2));
+        let other = Seeded::seed();
+        assert!(seed != other && Seeded::bytes(&seed, 1) != Seeded::bytes(&other, 1));
+        let bytes = Seeded::bytes(&seed, 1);
+        assert!(bytes.len() == RANDOM_BYTES && bytes[..32] != bytes[32..64]);
     }
 }

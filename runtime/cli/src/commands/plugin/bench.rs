@@ -6,6 +6,7 @@ use std::sync::Arc;
 use anyhow::Context as _;
 use serde::Serialize;
 use windlass_model::event::Operation;
+use windlass_sandbox::cassette::Tape;
 use windlass_sandbox::measure::{Measured, Quiet, cost};
 use windlass_sandbox::{CallKind, CallRequest, Sandbox};
 
@@ -82,13 +83,13 @@ pub(crate) async fn bench(args: BenchArgs, context: &Context<'_>) -> anyhow::Res
                 attempt: 1,
                 idempotency_key: "0123456789abcdef0123456789abcdef".to_owned(),
                 deadline: None,
-                tape: windlass_sandbox::cassette::Tape::Off,
                 dry_run: false,
                 input: Arc::clone(&input),
                 output: None,
                 context: Vec::new(),
                 access: Arc::clone(&access),
                 host: Arc::new(Quiet),
+                tape: Tape::Off,
             };
             cost(&bytes, args.calls, cache.path(), Measured::Call(&mut request)).await
         }

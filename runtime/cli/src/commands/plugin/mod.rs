@@ -33,13 +33,13 @@ pub(crate) enum PluginCommand {
         #[arg(default_value = ".")]
         folder: PathBuf,
     },
-    /// Run a plugin's own tests: native, without a network; or make one of a real attempt
+    /// Run a plugin's own tests: native, without a network
     #[command(
-        after_help = "Exit code 1: a test failed.\n\nExamples:\n  windlass plugin test .\n  windlass plugin test --from-release payments-17 --step build --out tests/build.cassette.json"
+        after_help = "Exit code 1: a test failed.\n\nExamples:\n  windlass plugin test .\n  windlass plugin test --from-release payments-17 --step build   # a real attempt, for `windlass plugin replay`"
     )]
     Test {
         /// The plugin's folder
-        #[arg(default_value = ".", conflicts_with = "from_release")]
+        #[arg(default_value = ".")]
         folder: PathBuf,
         /// Install the language's tools first where they are missing
         #[arg(long, conflicts_with = "from_release")]
@@ -79,16 +79,16 @@ pub(crate) enum PluginCommand {
         after_help = "Nothing is installed and nothing is recorded; suspensions are sat out, and what a release would remember is kept in a file where --save says so. The output goes to standard output, the rest to standard error. Exit code 1: the action failed.\n\nExamples:\n  windlass plugin run . submit --with '{\"title\": \"index\"}' --connection jobs=http://127.0.0.1:8000\n  windlass plugin run jobs.wasm --with @input.json --connection jobs=https://jobs.example.com --credential jobs=bearer:env:JOBS_TOKEN --then-rollback\n  windlass plugin run jobs.wasm --with @input.json --connection jobs=http://127.0.0.1:8000 --no-wait --save step.json\n  windlass plugin run jobs.wasm --resume step.json --connection jobs=http://127.0.0.1:8000"
     )]
     Run(Box<run::RunArgs>),
-    /// Measure a component: its size, compiling, loading, a call, memory
-    #[command(
-        after_help = "Examples:\n  windlass plugin bench .\n  windlass plugin bench jobs.wasm submit --rollback --with '{\"title\": \"index\"}' --connection jobs=https://jobs.test"
-    )]
-    Bench(Box<bench::BenchArgs>),
     /// Play recorded attempts again without the world, and show what differs
     #[command(
         after_help = "A call runs in the sandbox as in a release; what it asks for is answered from the recording, and from nowhere else. Exit code 1: something differs.\n\nExamples:\n  windlass plugin replay tests/build.cassette.json target/windlass/jenkins-0.1.0.wasm\n  windlass plugin replay --old jenkins@0.1.0 --new target/windlass/jenkins-0.2.0.wasm"
     )]
     Replay(replay::ReplayArgs),
+    /// Measure a component: its size, compiling, loading, a call, memory
+    #[command(
+        after_help = "Examples:\n  windlass plugin bench .\n  windlass plugin bench jobs.wasm submit --rollback --with '{\"title\": \"index\"}' --connection jobs=https://jobs.test"
+    )]
+    Bench(Box<bench::BenchArgs>),
     /// Install components
     #[command(after_help = "Example:\n  windlass plugin install target/windlass/jenkins-0.1.0.wasm")]
     Install {
@@ -114,11 +114,10 @@ pub(crate) async fn plugin(command: PluginCommand, context: &Context<'_>) -> any
                 format!("{} has the SDK for {} of this program\n", folder.display(), language.name())
             });
         }
-        PluginCommand::Test { from, .. } if from.from_release.is_some() => {
-            let release = from.from_release.as_deref().context("say of which release: `--from-release RELEASE`")?;
-            return replay::write(&from, release, context).await;
-        }
-        PluginCommand::Test { folder, install_tools, .. } => {
+        PluginCommand::Test { folder, install_tools, from } => {
+            if let Some(release) = &from.from_release {
+                return replay::write(&from, release, context).await;
+            }
             if install_tools {
                 author::install::install(&folder, context.output).await?;
             }

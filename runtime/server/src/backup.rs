@@ -3,6 +3,7 @@
 //! ```text
 //! BACKUP/store/        the store, in its backup format: releases (open ones too), plugins, connections, approvals
 //! BACKUP/topic-key     what callback addresses are signed with
+//! BACKUP/seal          a digest over the store's and the key, so that neither changes unnoticed, and that they belong together
 //! ```
 //!
 //! Not in it: what steps logged, and compiled plugins. Secrets are not, for the store has only references to them.
@@ -16,6 +17,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use windlass_engine::Release;
+use windlass_model::digest::Digest;
 use windlass_model::event::{Event, Record};
 use windlass_model::name::ReleaseId;
 use windlass_model::plan::Plan;
@@ -27,12 +29,19 @@ use crate::state_directory::StateDirectory;
 
 const STORE: &str = "store";
 const TOPIC_KEY: &str = "topic-key";
+const SEAL: &str = "seal";
 
 impl Runtime {
     /// Writes everything to a new folder, while releases go on.
     pub async fn backup(&self, folder: PathBuf) -> Result<BackupReport, RuntimeError> {
         let store = self.disk()?;
         let key = self.state().topic_key().map_err(RuntimeError::State)?;
+        if is_inside(&folder, self.state().root()).map_err(RuntimeError::Backup)? {
+            let root = self.state().root().display();
+            let text =
+                format!("{} is inside of what it would be a backup of ({root}); name another folder", folder.display());
+            return Err(RuntimeError::Backup(io::Error::new(io::ErrorKind::InvalidInput, text)));
+        }
         let written = tokio::task::spawn_blocking(move || write(&store, &key, &folder));
         written.await.map_err(|error| RuntimeError::Sandbox(error.to_string()))?
     }
@@ -60,6 +69,14 @@ impl Runtime {
     }
 }
 
+/// Whether a folder that is not there yet would be inside of one that is.
+fn is_inside(folder: &Path, of: &Path) -> io::Result<bool> {
+    let of = of.canonicalize()?;
+    let folder = std::path::absolute(folder)?;
+    // Whatever of it is there already tells where it really is.
+    Ok(folder.ancestors().find_map(|it| it.canonicalize().ok()).is_some_and(|it| it.starts_with(of)))
+}
+
 fn write(store: &SledStore, key: &[u8], folder: &Path) -> Result<BackupReport, RuntimeError> {
     if folder.exists() {
         let error = io::Error::new(io::ErrorKind::AlreadyExists, format!("{} is there already", folder.display()));
@@ -70,12 +87,19 @@ fn write(store: &SledStore, key: &[u8], folder: &Path) -> Result<BackupReport, R
     let unfinished = tempfile::Builder::new().prefix(".windlass-backup-").permissions(private).tempdir_in(parent);
     let unfinished = unfinished.map_err(RuntimeError::Backup)?;
     let report = store.backup(unfinished.path().join(STORE))?;
-    finish(unfinished, key, folder, parent).map_err(RuntimeError::Backup)?;
+    finish(unfinished, &report, key, folder, parent).map_err(RuntimeError::Backup)?;
     Ok(report)
 }
 
-fn finish(unfinished: tempfile::TempDir, key: &[u8], folder: &Path, parent: &Path) -> io::Result<()> {
+fn finish(
+    unfinished: tempfile::TempDir,
+    report: &BackupReport,
+    key: &[u8],
+    folder: &Path,
+    parent: &Path,
+) -> io::Result<()> {
     write_private(&unfinished.path().join(TOPIC_KEY), key)?;
+    write_private(&unfinished.path().join(SEAL), seal(report, key).as_bytes())?;
     fs::File::open(unfinished.path())?.sync_all()?;
     fs::rename(unfinished.path(), folder)?;
     // It has another name now, and stays.
@@ -89,14 +113,30 @@ fn write_private(path: &Path, content: &[u8]) -> io::Result<()> {
     file.sync_all()
 }
 
+/// What is written over a store's backup and the key that goes with it.
+fn seal(report: &BackupReport, key: &[u8]) -> String {
+    let mut sealed = format!("{}\n", report.digest).into_bytes();
+    sealed.extend_from_slice(key);
+    format!("{}\n", Digest::of(&sealed))
+}
+
 /// Reads a backup to its end and checks it. Blocks.
 pub fn verify(backup: &Path) -> Result<BackupReport, RuntimeError> {
     let report = verify_backup(backup.join(STORE))?;
-    let key = fs::read(backup.join(TOPIC_KEY)).map_err(RuntimeError::Backup)?;
-    if key.len() == 32 {
-        Ok(report)
-    } else {
-        Err(RuntimeError::Backup(io::Error::other("topic-key does not have 32 bytes")))
+    let read = |name: &str| {
+        let path = backup.join(name);
+        fs::read(&path).map_err(|error| io::Error::new(error.kind(), format!("{}: {error}", path.display())))
+    };
+    let key = read(TOPIC_KEY).map_err(RuntimeError::Backup)?;
+    if key.len() != 32 {
+        return Err(refused("topic-key does not have 32 bytes".to_owned()));
+    }
+    match read(SEAL) {
+        Ok(found) if found == seal(&report, &key).as_bytes() => Ok(report),
+        Ok(_) => Err(refused("topic-key or seal is not as it was written, or is that of another backup".to_owned())),
+        // Made before there were seals.
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(report),
+        Err(error) => Err(RuntimeError::Backup(error)),
     }
 }
 
@@ -230,6 +270,32 @@ mod tests {
         store.backup(backup.join(STORE)).expect("backed up");
         write_private(&backup.join(TOPIC_KEY), &[7; 32]).expect("written");
         backup
+    }
+
+    #[tokio::test]
+    async fn a_key_that_is_not_the_one_that_was_written_is_noticed() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let backup = backed_up(folder.path(), b"no plan").await;
+        let report = verify(&backup).expect("made before there were seals");
+        write_private(&backup.join(SEAL), seal(&report, &[7; 32]).as_bytes()).expect("written");
+        verify(&backup).expect("it fits");
+        fs::write(backup.join(TOPIC_KEY), [8; 32]).expect("written");
+        let error = verify(&backup).expect_err("it was another one").to_string();
+        assert!(error.contains("topic-key or seal is not as it was written"), "{error}");
+        fs::remove_file(backup.join(TOPIC_KEY)).expect("removed");
+        let error = verify(&backup).expect_err("it is gone").to_string();
+        assert!(error.contains("topic-key"), "{error}");
+    }
+
+    #[test]
+    fn what_is_inside_of_a_folder_is_told_whatever_it_is_called() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let state = folder.path().join("state");
+        fs::create_dir(&state).expect("a folder");
+        std::os::unix::fs::symlink(&state, folder.path().join("link")).expect("a link");
+        let is_inside = |it: &str| is_inside(&folder.path().join(it), &state).expect("readable");
+        assert!(is_inside("state/backup") && is_inside("link/a/b") && is_inside("state"));
+        assert!(!is_inside("backup") && !is_inside("state-2"));
     }
 
     #[tokio::test]

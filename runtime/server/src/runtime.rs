@@ -118,7 +118,7 @@ pub enum RuntimeError {
     NotTaken(#[from] NotTaken),
     /// A backup could not be written or read.
     #[error("the backup: {0}")]
-    Backup(#[source] std::io::Error),
+    Backup(std::io::Error),
     /// More than is kept of a callback.
     #[error(
         "the callback is too large: its body may have {} KiB and its headers {} KiB",

@@ -277,6 +277,9 @@ fn smuggle(url: &str) -> Value {
         ("x-good", "a\r\nauthorization: Bearer mine"),
         ("accept-encoding", "gzip"),
         ("expect", "100-continue"),
+        ("X-HTTP-Method-Override", "DELETE"),
+        ("x-original-url", "/secret/admin"),
+        ("X-Rewrite-URL", "/secret/admin"),
         ("x-good", "fine"),
     ];
     let tried = attempts.map(|(name, value)| {

@@ -45,6 +45,8 @@ pub enum Missing {
     Tool,
     /// The request sets a header that is the host's to set.
     HostHeader,
+    /// It has a header by which a server may take it for another request than the one that was granted.
+    Override,
     /// It would write, in a dry run.
     DryRun,
 }
@@ -62,6 +64,7 @@ impl fmt::Display for Denial {
             Missing::PlainPath => "the path holds `.`/`..` segments, `//`, a backslash or an encoded slash",
             Missing::Tool => "the tool is not granted",
             Missing::HostHeader => "it sets a header that the host sets",
+            Missing::Override => "it has a header by which a server may take it for another request",
             Missing::DryRun => "this is a dry run, in which nothing is written",
         };
         write!(f, "{} was denied: {why}; {}", self.asked, self.remedy)

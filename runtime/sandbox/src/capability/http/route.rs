@@ -4,6 +4,7 @@
 
 use http::{HeaderMap, Method, Request, Uri};
 use windlass_model::connection::{Authentication, Connection};
+use windlass_model::dry_run::is_override;
 use windlass_model::grant::{Denial, Missing, RequestLine, allows, is_plain_path};
 use windlass_model::manifest::Action;
 use windlass_model::name::{ActionName, PluginName, RoleName};
@@ -53,6 +54,8 @@ pub(crate) struct Asking<'a> {
     pub(crate) plugin: &'a PluginName,
     pub(crate) name: &'a ActionName,
     pub(crate) action: &'a Action,
+    /// Whether this is a dry run, which stops and lists what is no plain read.
+    pub(crate) dry_run: bool,
 }
 
 /// The connections of a step that requests can be for; those with a broken address are left out.
@@ -145,7 +148,7 @@ fn granted(
     asking: &Asking<'_>,
 ) -> Result<(), (Missing, String)> {
     let Route { role, connection, .. } = route;
-    let Asking { plugin, name, action } = asking;
+    let Asking { plugin, name, action, dry_run } = asking;
     let line = RequestLine { method: method.as_str(), path };
     // These two make a proxy or an echo of the server; no grant is meant to say that.
     if *method == Method::CONNECT || *method == Method::TRACE {
@@ -183,6 +186,11 @@ fn granted(
                 "leave the header `{header}` out: the host sets it with the credential of connection `{connection_name}`"
             ),
         ));
+    }
+    // `X-HTTP-Method-Override: DELETE` makes of a POST that is granted what is not.
+    let overriding = headers.keys().find(|it| is_override(it.as_str()));
+    if let Some(header) = overriding.filter(|_| !dry_run) {
+        return Err((Missing::Override, format!("leave `{header}` out, and send the request that is meant")));
     }
     Ok(())
 }

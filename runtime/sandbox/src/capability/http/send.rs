@@ -42,7 +42,7 @@ pub(crate) async fn send(
     shared.spend_http_request().map_err(stopped)?;
     let mut trace = Trace::new(Arc::clone(&shared), request.method().to_string(), url(&request));
     trace.record(request.headers());
-    let asking = Asking { plugin, name, action };
+    let asking = Asking { plugin, name, action, dry_run: shared.dry_run };
     let route = decide(&routes, &request, &asking).map_err(|denial| deny(&shared, &mut trace, *denial))?;
     shared.allow();
     trace.exchange().connection = Some(route.connection.name.clone());

@@ -20,6 +20,9 @@ const ROUNDS_MAX: u32 = 4_000;
 /// How long people wait before they look again what is to be done.
 const ROUND: u64 = 5_000;
 
+/// How soon something has to happen by itself for people to let it: a deadline is not waited for.
+const SOON: u64 = 60_000;
+
 /// What still has to be begun.
 pub(crate) type ToBegin = Arc<std::sync::Mutex<Vec<(Made, u64)>>>;
 
@@ -159,11 +162,12 @@ async fn good_days(shared: &Arc<Shared>, runtime: &Runtime, to_begin: &ToBegin) 
 
 /// Those who are waited for do what is asked, or give up.
 async fn answer_all(shared: &Arc<Shared>, runtime: &Runtime) {
+    let soon = shared.clock.wall() + windlass_model::time::Span(SOON);
     let resting: Vec<_> = {
         let state = shared.state();
         let resting = state.releases.values().map(|it| &it.release).filter(|it| {
             let is_on_the_way = state.on_the_way.values().any(|append| append.release == *it.id());
-            let goes_on = it.calls().next().is_some() || it.wake_at().is_some();
+            let goes_on = it.calls().next().is_some() || it.wake_at().is_some_and(|it| it < soon);
             it.outcome().is_none() && !goes_on && !is_on_the_way
         });
         resting.cloned().collect()

@@ -68,7 +68,8 @@ impl Shared {
         let runtime = self.state().runtime.clone();
         let Some(runtime) = runtime else { return };
         let keys = self.state().keys(call);
-        let breakers = runtime.breakers().into_iter().filter(|it| keys.contains(&it.key));
+        // One that only people open and close does nothing by itself.
+        let breakers = runtime.breakers().into_iter().filter(|it| keys.contains(&it.key) && it.settings.is_some());
         let breakers: Vec<Breaker> = breakers
             .map(|it| Breaker { changed: it.history.last().map(|it| (it.at.as_millis(), it.why.clone())), key: it.key })
             .collect();

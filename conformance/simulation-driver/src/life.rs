@@ -167,7 +167,10 @@ async fn answer_all(shared: &Arc<Shared>, runtime: &Runtime) {
         let state = shared.state();
         let resting = state.releases.values().map(|it| &it.release).filter(|it| {
             let is_on_the_way = state.on_the_way.values().any(|append| append.release == *it.id());
-            let goes_on = it.calls().next().is_some() || it.wake_at().is_some_and(|it| it < soon);
+            // A rollback is given up only when nothing of it goes on any more.
+            let is_forward = matches!(it.state(), windlass_engine::ReleaseState::Running);
+            let timed = it.wake_at().is_some_and(|it| it < soon || !is_forward);
+            let goes_on = it.calls().next().is_some() || timed;
             it.outcome().is_none() && !goes_on && !is_on_the_way
         });
         resting.cloned().collect()

@@ -96,7 +96,7 @@ async fn bad_days(shared: &Arc<Shared>, runtime: &Runtime, to_begin: &ToBegin) {
         if let Some(by) = jump {
             shared.clock.jump(by);
             // What waits for a time waits longer then.
-            shared.troubled_for(if by < 0 { by.unsigned_abs() } else { 0 });
+            shared.delayed(if by < 0 { by.unsigned_abs() } else { 0 });
             shared.tell(|| format!("the clock jumps by {by} ms"));
             shared.count(if by > 0 { "clock: jumped ahead" } else { "clock: jumped back" });
         }

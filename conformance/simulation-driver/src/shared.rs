@@ -153,6 +153,13 @@ impl Shared {
         self.troubled_for(0);
     }
 
+    /// What waits for a time waits so many milliseconds longer.
+    pub(crate) fn delayed(&self, milliseconds: u64) {
+        let passed = self.clock.passed();
+        let mut state = self.state();
+        state.troubled_at = state.troubled_at.max(passed) + milliseconds;
+    }
+
     /// Things may take a while when so many milliseconds have passed.
     pub(crate) fn troubled_for(&self, milliseconds: u64) {
         let until = self.clock.passed() + milliseconds;

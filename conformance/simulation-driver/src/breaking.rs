@@ -89,6 +89,11 @@ impl State {
     /// failure.
     pub(crate) fn has_opened(&mut self, disk: &MemoryStore, id: &ReleaseId, record: &Record) -> Result<(), Violation> {
         for event in &record.events {
+            if let Event::AttemptStarted { step, operation: Operation::Cancel | Operation::Rollback, .. } = event {
+                // The call that failed had been stopped before it did, and nobody heard of it.
+                let index = self.releases.get(id).and_then(|it| it.release.index_of(step));
+                self.failed.0.retain(|(release, call), _| release != id || Some(call.step) != index);
+            }
             let Event::AttemptFailed { step, error, .. } = event else { continue };
             let Some(index) = self.releases.get(id).and_then(|it| it.release.index_of(step)) else { continue };
             let of_it = |(release, call): &(ReleaseId, CallId), told: &StepError| {

@@ -77,7 +77,9 @@ impl Runtime {
         let runtime = self.clone();
         match tokio::spawn(async move { runtime.create(release, record, is_new).await }).await {
             Ok(created) => created,
-            Err(error) => std::panic::resume_unwind(error.into_panic()),
+            Err(error) if error.is_panic() => std::panic::resume_unwind(error.into_panic()),
+            // The process is ending, and nobody hears the answer.
+            Err(_) => std::future::pending().await,
         }
     }
 

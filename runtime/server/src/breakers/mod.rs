@@ -5,7 +5,8 @@
 //!
 //! **Invariant:** where nothing was set and nobody opened anything, nothing is counted and nothing asked.
 //! **Invariant:** what a person does is durable before it is acknowledged, and what a breaker does because something
-//! ended before that end is recorded; only what time alone does is written soon after. Samples are not written: after a restart a breaker that is closed counts anew.
+//! ended before that end is recorded; only what time alone does is written soon after. Samples are not written: after
+//! a restart a breaker that is closed counts anew.
 
 mod gate;
 mod reach;

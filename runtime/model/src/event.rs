@@ -2,17 +2,19 @@
 //!
 //! **Invariant:** the state of a release follows from its events and its plan, and from nothing else.
 
+mod created;
+mod intervention;
+
 use serde_json::Value;
 
+pub use self::created::{Created, Parent};
+pub use self::intervention::Intervention;
 use crate::actor::Actor;
 use crate::alert::{Alert, OnAlert};
 use crate::cause::RollbackCause;
-use crate::concurrency::Claim;
-use crate::digest::Digest;
 use crate::dry_run::DryRun;
 use crate::failure::StepError;
 use crate::name::{PhaseName, ReleaseId, StepName};
-use crate::plan::Pin;
 use crate::time::{Span, Timestamp};
 
 /// One append: facts that became true together.
@@ -347,43 +349,6 @@ pub enum HeldBy {
     Service(String),
 }
 
-/// What a release begins with.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Created {
-    /// Which release.
-    pub release: ReleaseId,
-    /// Digest of the plan: the resolved workflow and all pins.
-    pub plan: Digest,
-    /// Digests of the components that the plan pins, with the plugin's name and version.
-    pub components: Vec<(String, Digest)>,
-    /// Checked parameters.
-    pub parameters: Value,
-    /// Who asked for it.
-    pub requested_by: Actor,
-    /// Random; makes this release's idempotency keys unlike those of any other installation.
-    pub salt: [u8; 16],
-    /// The release inside of which it is one.
-    pub parent: Option<Parent>,
-    /// Whether it only shows that, and how fast, what it does can be rolled back.
-    pub rehearsal: bool,
-    /// Whether it only shows what it would do: nothing that it runs writes anything.
-    pub dry_run: bool,
-    /// Whether what its steps ask for, and get, is recorded, so that it can be played again.
-    pub recorded: bool,
-    /// What it needs before it begins; nothing of it starts until it is admitted. None where it begins at once and
-    /// nobody waits for its place.
-    pub claim: Option<Claim>,
-}
-
-/// The release and the step that a release is a part of.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Parent {
-    /// Which release.
-    pub release: ReleaseId,
-    /// Which of its steps, or of the items of one.
-    pub step: StepName,
-}
-
 /// Why a step will not run.
 #[derive(Debug, Clone, PartialEq)]
 pub enum SkipReason {
@@ -445,77 +410,6 @@ pub enum AfterFailure {
     Fail,
     /// The step has failed, and its dependents run all the same.
     Continue,
-}
-
-/// What somebody asked for.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Intervention {
-    /// Try a paused step again.
-    Retry {
-        /// Which.
-        step: StepName,
-    },
-    /// Try a paused step again, with another version of its plugin from now on.
-    RetryWith {
-        /// Which.
-        step: StepName,
-        /// What it uses from now on, for its rollback too.
-        pin: Box<Pin>,
-    },
-    /// Run a step that has ended, and everything after it, again.
-    RunAgain {
-        /// Which.
-        step: StepName,
-    },
-    /// Go on without a step that does not run.
-    Skip {
-        /// Which.
-        step: StepName,
-        /// What it gives to the steps after it, if they use anything of it.
-        output: Option<Value>,
-    },
-    /// Let the steps after a step see another output.
-    ReplaceOutput {
-        /// Which.
-        step: StepName,
-        /// The output.
-        output: Value,
-    },
-    /// Start nothing new until somebody resumes it; what runs goes on.
-    Pause,
-    /// Go on after a pause.
-    Resume,
-    /// Settle the blocked rollback of a step.
-    SettleRollback {
-        /// Which.
-        step: StepName,
-        /// Whether its effect is gone, by other means; else it stays in place.
-        done: bool,
-    },
-    /// Stop the release.
-    Cancel {
-        /// Whether what ran is to be rolled back.
-        rollback: bool,
-    },
-    /// Roll back what ran.
-    Rollback,
-    /// Do not roll back, where that was to be decided.
-    Keep,
-}
-
-impl Intervention {
-    /// The step it is about, where it is about one.
-    pub fn step(&self) -> Option<&StepName> {
-        match self {
-            Self::Retry { step }
-            | Self::RetryWith { step, .. }
-            | Self::RunAgain { step }
-            | Self::Skip { step, .. }
-            | Self::ReplaceOutput { step, .. }
-            | Self::SettleRollback { step, .. } => Some(step),
-            Self::Pause | Self::Resume | Self::Cancel { .. } | Self::Rollback | Self::Keep => None,
-        }
-    }
 }
 
 /// How a release ended.

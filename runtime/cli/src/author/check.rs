@@ -34,9 +34,13 @@ impl Checked {
 /// The sandbox of the author's commands: what it compiles is kept for this user, so that a component of an interpreter
 /// is compiled once for all of them.
 pub(crate) fn sandbox() -> anyhow::Result<Sandbox> {
-    let kept = SandboxOptions { cache_dir: cache_dir(), ..SandboxOptions::default() };
+    sandbox_of(|cache_dir| SandboxOptions { cache_dir, ..SandboxOptions::default() })
+}
+
+/// The same with other options.
+pub(crate) fn sandbox_of(options: impl Fn(Option<PathBuf>) -> SandboxOptions) -> anyhow::Result<Sandbox> {
     // A cache that cannot be used costs time, not the command.
-    Sandbox::new(kept).or_else(|_| Sandbox::new(SandboxOptions::default())).context("the sandbox")
+    Sandbox::new(options(cache_dir())).or_else(|_| Sandbox::new(options(None))).context("the sandbox")
 }
 
 fn cache_dir() -> Option<PathBuf> {

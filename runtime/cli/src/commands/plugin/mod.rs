@@ -1,6 +1,7 @@
 //! `windlass plugin`
 
 mod bench;
+mod certify;
 mod check;
 mod diff;
 mod inspect;
@@ -84,6 +85,11 @@ pub(crate) enum PluginCommand {
         after_help = "A call runs in the sandbox as in a release; what it asks for is answered from the recording, and from nowhere else. Exit code 1: something differs.\n\nExamples:\n  windlass plugin replay tests/build.cassette.json target/windlass/jenkins-0.1.0.wasm\n  windlass plugin replay --old jenkins@0.1.0 --new target/windlass/jenkins-0.2.0.wasm"
     )]
     Replay(replay::ReplayArgs),
+    /// Certify a plugin: what any plugin must pass, driven from outside against a counterpart that fails
+    #[command(
+        after_help = "A file `conformance.yaml` beside the plugin says how it is exercised. A proxy between it and its counterpart loses answers, refuses, cuts bodies short and never ends; the host ends calls in the middle, goes on from saved state, stops and rolls back. conformance/certify/README.md says what each check means. Exit code 1: something failed; 2: the file or the counterpart does not work.\n\nExamples:\n  windlass plugin certify .\n  windlass plugin certify jobs.wasm --file conformance.yaml --out result.json --transcripts failures\n  windlass plugin certify . --only once --at 2 --action submit   # one scenario, with all that happens in it\n  windlass plugin certify . --replay failures/submit.once.2.json"
+    )]
+    Certify(Box<certify::CertifyArgs>),
     /// Measure a component: its size, compiling, loading, a call, memory
     #[command(
         after_help = "Examples:\n  windlass plugin bench .\n  windlass plugin bench jobs.wasm submit --rollback --with '{\"title\": \"index\"}' --connection jobs=https://jobs.test"
@@ -154,6 +160,7 @@ pub(crate) async fn plugin(command: PluginCommand, context: &Context<'_>) -> any
         PluginCommand::Check(args) => return check::check(&args, context).await,
         PluginCommand::Diff(args) => return diff::diff(&args, context).await,
         PluginCommand::Replay(args) => return replay::play(args, context).await,
+        PluginCommand::Certify(args) => return certify::certify(*args, context).await,
         PluginCommand::Run(args) => return run::run(*args, context).await,
         PluginCommand::Bench(args) => return bench::bench(*args, context).await,
         PluginCommand::Install { components } => {

@@ -102,8 +102,10 @@ fn answer(jobs: &mut Jobs, method: &str, path: &str, query: &str, key: &str, bod
     match (method, path, id) {
         ("POST", "/jobs", _) => submitted(jobs, key, body),
         ("GET", "/jobs", _) => {
-            let wanted = query.strip_prefix("key=").unwrap_or_default();
-            let found: Vec<Value> = jobs.jobs.iter().filter(|it| it.key == wanted).map(Job::shown).collect();
+            // Those of one key, or all.
+            let wanted = query.strip_prefix("key=");
+            let is_wanted = |it: &&Job| wanted.is_none_or(|key| it.key == key);
+            let found: Vec<Value> = jobs.jobs.iter().filter(is_wanted).map(Job::shown).collect();
             (200, json!({ "jobs": found }))
         }
         ("GET", _, Some(id)) => match jobs.jobs.iter_mut().find(|it| it.id == id) {
@@ -159,6 +161,12 @@ mod tests {
         assert_eq!(ask("POST", "/jobs", "", r#"{"title":"a","notify":"http://x"}"#), (422, None));
         assert_eq!(ask("POST", "/jobs", "", r#"{"title":"a"}"#), (201, state("queued")));
         assert_eq!(ask("POST", "/jobs", "", r#"{"title":"a"}"#), (200, state("queued")));
+        let listed = |query| answer(&mut jobs, "GET", "/jobs", query, "", b"").1["jobs"].as_array().map(Vec::len);
+        assert_eq!(["", "key=k", "key=other"].map(listed), [Some(1), Some(1), Some(0)]);
+        let mut ask = |method: &str, path: &str, query: &str, body: &str| {
+            let (status, answer) = answer(&mut jobs, method, path, query, "k", body.as_bytes());
+            (status, answer["state"].as_str().map(str::to_owned))
+        };
         assert_eq!(ask("GET", "/jobs/j-1", "", ""), (200, state("running")));
         assert_eq!(ask("GET", "/jobs/j-1", "", ""), (200, state("done")));
         assert_eq!(ask("DELETE", "/jobs/j-1", "", ""), (204, None));

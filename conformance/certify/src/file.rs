@@ -1,0 +1,390 @@
+//! `conformance.yaml`: how a plugin's author says that the plugin is to be exercised.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+use windlass_model::failure::FailureClass;
+use windlass_model::manifest::Manifest;
+use windlass_model::name::{ActionName, RoleName, ToolName};
+use windlass_model::problem::listed;
+
+/// The only version of the file so far.
+pub(crate) const FILE_VERSION: &str = "v1";
+
+/// The file's name beside a plugin.
+pub const FILE_NAME: &str = "conformance.yaml";
+
+/// Why a file cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum FileError {
+    /// It cannot be read.
+    #[error("{} cannot be read: {why}; a plugin is certified by a file `{FILE_NAME}` beside it, which says how it is exercised", .file.display())]
+    Unreadable {
+        /// Which file.
+        file: PathBuf,
+        /// What is wrong.
+        why: std::io::Error,
+    },
+    /// It is not of the form.
+    #[error("{}: {why}", .file.display())]
+    Malformed {
+        /// Which file.
+        file: PathBuf,
+        /// What is wrong, with its line and column.
+        why: String,
+    },
+    /// It does not fit the plugin.
+    #[error("{}: {}", .file.display(), .problems.join("; "))]
+    Unfit {
+        /// Which file.
+        file: PathBuf,
+        /// What does not fit, one sentence each.
+        problems: Vec<String>,
+    },
+}
+
+/// How a plugin is exercised.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Conformance {
+    /// The version of this form, `v1`.
+    certify: String,
+    /// What the plugin talks to; none for a plugin that talks to nobody.
+    #[serde(default)]
+    pub(crate) counterpart: Option<CounterpartFile>,
+    /// The roles that lead to it.
+    #[serde(default)]
+    pub(crate) connections: BTreeMap<RoleName, ConnectionFile>,
+    /// Where the counterpart shows what has been done to it.
+    #[serde(default)]
+    pub(crate) probes: BTreeMap<String, ProbeFile>,
+    /// What is exercised.
+    pub(crate) cases: Vec<Case>,
+    /// Actions that cannot be exercised so, with the reason; they are not certified, and that is said.
+    #[serde(default)]
+    pub(crate) without: BTreeMap<ActionName, String>,
+    /// The folder of the file, where its command runs.
+    #[serde(skip)]
+    pub(crate) folder: PathBuf,
+}
+
+/// What a plugin talks to.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(rename_all = "snake_case", deny_unknown_fields)]
+pub(crate) enum CounterpartFile {
+    /// Started anew for each scenario; `{listen}` stands for where it is to listen, `{secret}` for the credential.
+    Command(Vec<String>),
+    /// One that runs: `http://127.0.0.1:8099`.
+    Address(String),
+}
+
+/// How a role leads to the counterpart.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct ConnectionFile {
+    /// What comes after the counterpart's address: `/v1`.
+    #[serde(default)]
+    pub(crate) path: String,
+    /// How the made-up credential is sent.
+    #[serde(default)]
+    pub(crate) credential: Credential,
+    /// Public settings.
+    #[serde(default)]
+    pub(crate) properties: BTreeMap<String, String>,
+}
+
+/// How the made-up credential is sent.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum Credential {
+    /// As a bearer token.
+    #[default]
+    Bearer,
+    /// As the password of this user.
+    Basic(String),
+    /// As the value of this header.
+    Header(String),
+}
+
+/// A GET at the counterpart that tells how much has been done.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct ProbeFile {
+    /// The path, with a query where it needs one. `{NAME}` stands for what was kept.
+    pub(crate) get: String,
+    /// Where the list is whose elements are counted (JSON Pointer); the whole answer unless given.
+    #[serde(default)]
+    pub(crate) count: Option<String>,
+    /// Where the value is that is compared instead.
+    #[serde(default)]
+    pub(crate) value: Option<String>,
+    /// Only elements are counted that have these values at these pointers.
+    #[serde(default)]
+    pub(crate) with: BTreeMap<String, Value>,
+    /// Whether it tells what ever happened, which no rollback and no cancellation takes back.
+    #[serde(default)]
+    pub(crate) history: bool,
+}
+
+/// An action with an input, and what becomes of it.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Case {
+    /// The action.
+    pub(crate) action: ActionName,
+    /// What the case is called where an action has several.
+    #[serde(default)]
+    pub(crate) name: Option<String>,
+    /// Its input. `{NAME}` stands for what `prepare` kept.
+    #[serde(default = "no_input")]
+    pub(crate) input: Value,
+    /// What becomes of it when nothing goes wrong.
+    #[serde(default)]
+    pub(crate) ends: Ends,
+    /// Pointers into the output at what is another thing each time: `/id`.
+    #[serde(default)]
+    pub(crate) varies: Vec<String>,
+    /// Requests to the counterpart before the action.
+    #[serde(default)]
+    pub(crate) prepare: Vec<Preparation>,
+    /// Requests to the counterpart when the action waits for the first time.
+    #[serde(default)]
+    pub(crate) while_waiting: Vec<Preparation>,
+    /// The body of the callback that wakes it, if it waits for one.
+    #[serde(default)]
+    pub(crate) callback: Option<String>,
+    /// Probes of the file that say something of this case; all unless given.
+    #[serde(default)]
+    pub(crate) probes: Option<Vec<String>>,
+}
+
+fn no_input() -> Value {
+    Value::Object(serde_json::Map::new())
+}
+
+/// How a case ends.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum Ends {
+    /// With an output.
+    #[default]
+    Done,
+    /// With a failure that the plugin declares.
+    Failed(DeclaredFailure),
+}
+
+/// A failure that is meant.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct DeclaredFailure {
+    /// Its code.
+    pub(crate) code: String,
+    /// Its class.
+    #[serde(default)]
+    pub(crate) class: Option<FailureClass>,
+}
+
+/// A request to the counterpart beside the plugin.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Preparation {
+    /// The method.
+    #[serde(default = "post")]
+    pub(crate) method: String,
+    /// The path.
+    pub(crate) path: String,
+    /// A JSON body.
+    #[serde(default)]
+    pub(crate) json: Option<Value>,
+    /// What is kept of the answer, by the name under which it is used.
+    #[serde(default)]
+    pub(crate) keep: BTreeMap<String, String>,
+}
+
+fn post() -> String {
+    "POST".to_owned()
+}
+
+impl Case {
+    /// What people call it.
+    pub(crate) fn title(&self) -> String {
+        match &self.name {
+            Some(name) => format!("{} ({name})", self.action),
+            None => self.action.to_string(),
+        }
+    }
+}
+
+impl Conformance {
+    /// Reads a file.
+    pub fn read(file: &Path) -> Result<Self, FileError> {
+        let text = std::fs::read_to_string(file).map_err(|why| FileError::Unreadable { file: file.to_owned(), why })?;
+        let folder = file.parent().filter(|it| !it.as_os_str().is_empty()).unwrap_or(Path::new("."));
+        Self::parse(&text, file, folder)
+    }
+
+    fn parse(text: &str, file: &Path, folder: &Path) -> Result<Self, FileError> {
+        let malformed = |why: String| FileError::Malformed { file: file.to_owned(), why };
+        let mut read: Self = serde_saphyr::from_str(text).map_err(|error| malformed(error.to_string()))?;
+        if read.certify != FILE_VERSION {
+            return Err(malformed(format!(
+                "it is of version `{}`; `certify: {FILE_VERSION}` can be read",
+                read.certify
+            )));
+        }
+        folder.clone_into(&mut read.folder);
+        Ok(read)
+    }
+
+    /// What of it does not fit the plugin; `file` is what it was read from.
+    pub fn fits(&self, manifest: &Manifest, file: &Path) -> Result<(), FileError> {
+        let mut problems = Vec::new();
+        let known = listed(manifest.actions.keys());
+        for action in self.cases.iter().map(|it| &it.action).chain(self.without.keys()) {
+            if !manifest.actions.contains_key(action) {
+                problems.push(format!("`{}` has no action `{action}`; it has {known}", manifest.name));
+            }
+        }
+        for case in &self.cases {
+            for (role, need) in manifest.actions.get(&case.action).iter().flat_map(|it| &it.connections) {
+                if need.required && !self.connections.contains_key(role) {
+                    problems
+                        .push(format!("action `{}` needs the role `{role}`: name it below `connections`", case.action));
+                }
+            }
+            for probe in case.probes.iter().flatten().filter(|it| !self.probes.contains_key(*it)) {
+                problems
+                    .push(format!("case `{}` names the probe `{probe}`, which is not below `probes`", case.title()));
+            }
+        }
+        for role in self.connections.keys() {
+            if !manifest.actions.values().any(|it| it.connections.contains_key(role)) {
+                problems.push(format!("no action has the role `{role}` of `connections`"));
+            }
+        }
+        for (name, probe) in &self.probes {
+            if probe.count.is_some() && probe.value.is_some() {
+                problems.push(format!("the probe `{name}` has `count` and `value`; give one"));
+            }
+        }
+        if self.counterpart.is_none() && !(self.connections.is_empty() && self.probes.is_empty()) {
+            problems.push("`connections` and `probes` need a `counterpart`: `command` or `address`".to_owned());
+        }
+        if problems.is_empty() { Ok(()) } else { Err(FileError::Unfit { file: file.to_owned(), problems }) }
+    }
+
+    /// The probes that say something of a case.
+    pub(crate) fn probes_of<'a>(&'a self, case: &'a Case) -> impl Iterator<Item = (&'a String, &'a ProbeFile)> {
+        let all = self.probes.iter();
+        all.filter(move |(name, _)| case.probes.as_ref().is_none_or(|it| it.contains(*name)))
+    }
+}
+
+/// The tools of an action as people list them.
+pub(crate) fn tools(of: &BTreeMap<ToolName, windlass_model::manifest::ToolNeed>) -> String {
+    listed(of.keys())
+}
+
+/// Puts what was kept in place of `{NAME}` wherever a text has it.
+pub(crate) fn filled(value: &Value, kept: &BTreeMap<String, Value>) -> Value {
+    match value {
+        Value::String(text) => match kept.iter().find(|(name, _)| *text == format!("{{{name}}}")) {
+            Some((_, value)) => value.clone(),
+            None => Value::String(filled_text(text, kept)),
+        },
+        Value::Array(items) => items.iter().map(|it| filled(it, kept)).collect(),
+        Value::Object(fields) => {
+            Value::Object(fields.iter().map(|(name, it)| (name.clone(), filled(it, kept))).collect())
+        }
+        other => other.clone(),
+    }
+}
+
+/// The same in one text.
+pub(crate) fn filled_text(text: &str, kept: &BTreeMap<String, Value>) -> String {
+    kept.iter().fold(text.to_owned(), |text, (name, value)| {
+        let value = value.as_str().map_or_else(|| value.to_string(), str::to_owned);
+        text.replace(&format!("{{{name}}}"), &value)
+    })
+}
+
+/// Which scenario: what `--only`, `--at` and a transcript name.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Only {
+    /// One action.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub action: Option<ActionName>,
+    /// One of its cases.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub case: Option<String>,
+    /// One check.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub check: Option<crate::Check>,
+    /// One scenario of it, from 1.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub at: Option<usize>,
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    const GOOD: &str = "certify: v1\ncounterpart: { command: [jobs, --listen, '{listen}'] }\nconnections:\n  jobs: { credential: { basic: bot } }\nprobes:\n  jobs: { get: /jobs, count: /jobs }\ncases:\n  - action: submit\n    input: { title: index }\n    varies: [/id]\n  - action: submit\n    name: refused\n    input: { title: bad }\n    ends: { failed: { code: job-rejected, class: rejected } }\n";
+
+    fn read(text: &str) -> Result<Conformance, String> {
+        Conformance::parse(text, Path::new("conformance.yaml"), Path::new(".")).map_err(|error| error.to_string())
+    }
+
+    fn manifest() -> Manifest {
+        let action = json!({ "description": "d", "effect": "write", "input": {}, "output": {}, "connections": {
+            "jobs": { "description": "d", "requests": [] } } });
+        serde_json::from_value(json!({ "name": "jobs", "version": "0.1.0", "contract": "0.1", "description": "d",
+            "actions": { "submit": action } }))
+        .expect("a manifest")
+    }
+
+    #[test]
+    fn a_file_is_read_and_fits() {
+        let file = read(GOOD).expect("it is good");
+        assert!(matches!(&file.cases[1].ends, Ends::Failed(it) if it.code == "job-rejected"));
+        assert!(
+            matches!(&file.connections.values().next().expect("one").credential, Credential::Basic(it) if it == "bot")
+        );
+        file.fits(&manifest(), Path::new("x")).expect("it fits");
+    }
+
+    #[test]
+    fn what_is_wrong_is_said_with_its_place() {
+        for (from, to, expected) in [
+            ("varies: [/id]", "vary: [/id]", "line 10"),
+            ("certify: v1", "certify: v2", "`certify: v1` can be read"),
+            ("class: rejected", "class: refused", "refused"),
+            ("action: submit", "inputs: {}", "line"),
+        ] {
+            let error = read(&GOOD.replacen(from, to, 1)).expect_err(expected);
+            assert!(error.contains(expected), "{expected:?} is not in {error:?}");
+        }
+        for (from, to, expected) in [
+            ("action: submit", "action: summit", "has no action `summit`; it has `submit`"),
+            ("  jobs: { credential", "  job: { credential", "needs the role `jobs`"),
+            ("varies: [/id]", "probes: [job]", "the probe `job`"),
+            ("count: /jobs", "count: /jobs, value: /jobs", "give one"),
+            ("counterpart:", "#", "need a `counterpart`"),
+        ] {
+            let file = read(&GOOD.replacen(from, to, 1)).expect("the form is good");
+            let error = file.fits(&manifest(), Path::new("x")).expect_err(expected).to_string();
+            assert!(error.contains(expected), "{expected:?} is not in {error:?}");
+        }
+    }
+
+    #[test]
+    fn what_was_kept_is_filled_in() {
+        let kept = [("change".to_owned(), json!("abc")), ("n".to_owned(), json!(3))].into();
+        let filled = filled(&json!({ "a": "{n}", "b": ["x/{change}/{n}"], "c": "{other}" }), &kept);
+        assert_eq!(filled, json!({ "a": 3, "b": ["x/abc/3"], "c": "{other}" }));
+    }
+}

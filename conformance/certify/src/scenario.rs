@@ -1,0 +1,169 @@
+//! Which scenarios a check has for a case.
+
+use serde_json::Value;
+use windlass_model::manifest::{Action, Effect};
+use windlass_sandbox::cassette::RecordedCall;
+
+use crate::Check;
+use crate::file::{Case, Ends};
+use crate::input::{Variant, variants};
+use crate::proxy::{Fault, Plan};
+use crate::scene::{Finish, Interruption, Seen};
+
+/// Positions of a run at which something goes wrong; of a longer run the first are taken.
+const POSITIONS_MAX: usize = 24;
+
+/// What a case comes to when nothing goes wrong.
+pub(crate) struct Reference {
+    pub(crate) finish: Finish,
+    pub(crate) before: Seen,
+    pub(crate) after: Seen,
+    /// `POST /jobs`, in order.
+    pub(crate) requests: Vec<String>,
+    pub(crate) suspensions: usize,
+    pub(crate) calls: Vec<RecordedCall>,
+    /// The function that was called last.
+    pub(crate) last_function: &'static str,
+    pub(crate) input: Value,
+}
+
+/// One thing to try.
+#[derive(Debug, Clone)]
+pub(crate) struct Scenario {
+    pub(crate) position: String,
+    pub(crate) plan: Option<Plan>,
+    pub(crate) play: Play,
+}
+
+/// What the host does, and what is looked at.
+#[derive(Debug, Clone)]
+pub(crate) enum Play {
+    /// It tries again as advised; all has to come to the same.
+    Same(Interruption),
+    /// One attempt, which must not crash.
+    Declared,
+    /// The first failure must be worth another attempt; then all has to come to the same.
+    WorthAnother,
+    /// The failure must not be worth another attempt.
+    NotWorthAnother,
+    /// It is stopped where its call is cut off.
+    CancelCutOff,
+    /// It is stopped while it waits.
+    CancelWaiting(usize),
+    /// What was done is taken back, so many times.
+    RollBack(usize),
+    /// What a call that was cut off did is taken back.
+    RollBackCutOff,
+    /// Nothing may be written.
+    DryRun,
+    /// The host must refuse the input, or the plugin understand it.
+    Input(Variant),
+    /// The plugin is handed what it never wrote.
+    Garbage(Value),
+    /// A recorded call is played again.
+    Replay(usize),
+    /// The credential must not be taken from where it is repeated.
+    Echoed,
+}
+
+fn plain(position: impl Into<String>, play: Play) -> Scenario {
+    Scenario { position: position.into(), plan: None, play }
+}
+
+/// The scenarios of a check, or why there are none.
+pub(crate) fn scenarios(
+    check: Check,
+    case: &Case,
+    action: &Action,
+    reference: &Reference,
+) -> Result<Vec<Scenario>, String> {
+    let at_each = |faults: &[Fault], on: bool, play: Play| -> Vec<Scenario> {
+        let positions = reference.requests.iter().take(POSITIONS_MAX).enumerate();
+        positions
+            .flat_map(|(before, request)| {
+                let play = play.clone();
+                faults.iter().map(move |fault| Scenario {
+                    position: format!(
+                        "request {}{} (`{request}`): {}",
+                        before + 1,
+                        if on { " and all after it" } else { "" },
+                        fault.words()
+                    ),
+                    plan: Some(Plan { at: before + 1, fault: *fault, on }),
+                    play: play.clone(),
+                })
+            })
+            .collect()
+    };
+    let needs_requests = |scenarios: Vec<Scenario>| {
+        if reference.requests.is_empty() { Err("it makes no requests".to_owned()) } else { Ok(scenarios) }
+    };
+    let same = Play::Same(Interruption::default());
+    let writes = action.effect != Effect::Read;
+    let is_done = matches!(case.ends, Ends::Done);
+    match check {
+        // Judged by the reference itself.
+        Check::Run => Ok(Vec::new()),
+        Check::Schemas => {
+            let inputs = variants(&action.input, &reference.input).into_iter();
+            let mut all: Vec<Scenario> = inputs.map(|it| plain(it.what.clone(), Play::Input(it))).collect();
+            for (what, state) in [("nothing", ""), ("what is no JSON", "\u{1}certify"), ("an empty object", "{}")] {
+                all.push(plain(
+                    format!("resumed with a state of {what}, and an input that is a list"),
+                    Play::Garbage(Value::String(state.to_owned())),
+                ));
+            }
+            Ok(all)
+        }
+        Check::Resume if reference.suspensions == 0 => Err("it never waits".to_owned()),
+        Check::Resume => Ok((1..=reference.suspensions.min(POSITIONS_MAX))
+            .map(|at| {
+                let interruption = Interruption { twice_at: Some(at), ..Interruption::default() };
+                plain(
+                    format!("wait {at}: resumed, cut off before that was recorded, resumed again"),
+                    Play::Same(interruption),
+                )
+            })
+            .collect()),
+        Check::Replay => Ok((0..reference.calls.len())
+            .map(|at| plain(format!("call {} (`{}`)", at + 1, reference.calls[at].function), Play::Replay(at)))
+            .collect()),
+        Check::Once if !writes => needs_requests(at_each(&[Fault::LoseResponse, Fault::CutBody], false, same)),
+        Check::Once => needs_requests(at_each(&[Fault::LoseResponse, Fault::CutBody], false, same)),
+        Check::Retry => {
+            let mut all = at_each(&[Fault::Status(429), Fault::Status(503)], false, Play::WorthAnother);
+            all.extend(at_each(&[Fault::Status(403)], true, Play::NotWorthAnother));
+            all.extend(at_each(&[Fault::NotJson], false, Play::Declared));
+            needs_requests(all)
+        }
+        Check::Cancel if !action.cancel => Err("it has no `cancel`".to_owned()),
+        Check::Cancel => {
+            let held = [Fault::Hold { delivered: false }, Fault::Hold { delivered: true }];
+            let mut all = at_each(&held, false, Play::CancelCutOff);
+            for at in 1..=reference.suspensions.min(POSITIONS_MAX) {
+                all.push(plain(format!("wait {at}"), Play::CancelWaiting(at)));
+            }
+            Ok(all)
+        }
+        Check::Rollback if !action.rollback => Err("it has no `rollback`".to_owned()),
+        Check::Rollback if !is_done => Err("the case does not end well".to_owned()),
+        Check::Rollback => {
+            let mut all = vec![plain("after it was done", Play::RollBack(1)), plain("twice", Play::RollBack(2))];
+            let held = [Fault::Hold { delivered: false }, Fault::Hold { delivered: true }];
+            all.extend(at_each(&held, false, Play::RollBackCutOff));
+            Ok(all)
+        }
+        Check::DryRun => Ok(vec![plain("from its beginning to its first wait", Play::DryRun)]),
+        Check::Limits => {
+            let mut all = at_each(&[Fault::Endless], false, Play::Declared);
+            let silent = at_each(&[Fault::Silence], false, same);
+            all.extend(silent.into_iter().take(1));
+            needs_requests(all)
+        }
+        Check::Secrets => {
+            let mut all = at_each(&[Fault::EchoCredential], false, Play::Echoed);
+            all.push(plain("when nothing goes wrong", Play::Echoed));
+            Ok(all)
+        }
+    }
+}

@@ -1,0 +1,511 @@
+//! One scenario: a counterpart, a proxy with its fault, and a host that makes a release's calls.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use hyper::HeaderMap;
+use hyper::header::{HeaderName, HeaderValue};
+use serde_json::Value;
+use windlass_model::connection::{Authentication, Connection, SecretReference};
+use windlass_model::digest::Digest;
+use windlass_model::event::{Operation, Wake};
+use windlass_model::failure::{FailureClass, FailureOrigin, RetryAdvice, StepError};
+use windlass_model::manifest::{Action, Effect};
+use windlass_sandbox::cassette::{RecordedCall, Tape};
+use windlass_sandbox::{Access, CallKind, CallOutcome, CallRequest, Scrubber, WakeUp};
+
+use crate::counterpart::Counterpart;
+use crate::file::{Case, Credential, Preparation, filled, filled_text};
+use crate::memory::Memory;
+use crate::proxy::{Plan, Proxy};
+use crate::suite::Suite;
+use crate::transcript::{Event, Record, shown};
+use crate::{Broken, SECRET, SECRET_NAME, wire};
+
+/// A wait is not sat out longer than this.
+const HURRY: Duration = Duration::from_millis(40);
+
+/// An action that waits more often does not end.
+const SUSPENSIONS_MAX: usize = 300;
+
+/// Attempts of an operation.
+const ATTEMPTS_MAX: u32 = 4;
+
+/// What the probes say, by name.
+pub(crate) type Seen = BTreeMap<String, Value>;
+
+/// How an operation ended.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) enum Finish {
+    Done(Value),
+    NotFound,
+    Failed(StepError),
+    /// A person has to look.
+    Person(StepError),
+    /// It waits, at the suspension at which it was to be left.
+    Waits {
+        state: Vec<u8>,
+    },
+    /// The host ended the call while a request was held.
+    CutOff,
+    /// It did not end, or nothing can wake it.
+    Stuck(String),
+}
+
+impl Finish {
+    /// In words.
+    pub(crate) fn words(&self) -> String {
+        match self {
+            Self::Done(output) => format!("it is done with {output}"),
+            Self::NotFound => "`find` finds nothing".to_owned(),
+            Self::Failed(error) => format!("it fails: {error}"),
+            Self::Person(error) => format!("a person is asked: {error}"),
+            Self::Waits { .. } => "it waits".to_owned(),
+            Self::CutOff => "it was cut off".to_owned(),
+            Self::Stuck(why) => why.clone(),
+        }
+    }
+
+    /// The failure if the plugin did not answer as a plugin should: a trap, a limit, a broken contract.
+    pub(crate) fn crash(&self) -> Option<&StepError> {
+        match self {
+            Self::Failed(error) | Self::Person(error) if is_crash(error) => Some(error),
+            _ => None,
+        }
+    }
+}
+
+/// Whether it is a host that tells the failure, and not of something that a plugin cannot help.
+fn is_crash(error: &StepError) -> bool {
+    error.origin == FailureOrigin::Host && !matches!(error.code.as_str(), "request-denied" | "wall-limit")
+}
+
+/// Where a walk through an operation is interrupted, by the suspension from 1.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Interruption {
+    /// It ends there.
+    pub(crate) leave_at: Option<usize>,
+    /// The call that goes on from there is made twice from the same state, as after a crash before its end was recorded.
+    pub(crate) twice_at: Option<usize>,
+}
+
+pub(crate) struct Scene<'s> {
+    suite: &'s Suite<'s>,
+    pub(crate) case: &'s Case,
+    action: &'s Action,
+    counterpart: Option<Counterpart>,
+    pub(crate) proxy: Option<Proxy>,
+    pub(crate) memory: Arc<Memory>,
+    pub(crate) record: Record,
+    pub(crate) input: Value,
+    kept: BTreeMap<String, Value>,
+    pub(crate) before: Seen,
+    pub(crate) dry_run: bool,
+    salt: String,
+    round: u32,
+    attempt: u32,
+    waited: bool,
+    /// Suspensions of this scenario's `start`.
+    pub(crate) suspensions: usize,
+    /// The function of the last call.
+    pub(crate) last_function: &'static str,
+    /// Calls, where they are recorded.
+    pub(crate) calls: Option<Vec<RecordedCall>>,
+    /// The first failure of an attempt, whatever came of it.
+    pub(crate) first_failure: Option<StepError>,
+}
+
+impl<'s> Scene<'s> {
+    /// Starts the counterpart and prepares it. `name` is what keys are made of, so that a scenario has the same each time.
+    pub(crate) async fn open(
+        suite: &'s Suite<'s>,
+        case: &'s Case,
+        action: &'s Action,
+        plan: Option<Plan>,
+        name: &str,
+    ) -> Result<Self, Broken> {
+        let record = Record::default();
+        let counterpart = Counterpart::start(suite.file, suite.ours).await?;
+        let proxy = match &counterpart {
+            None => None,
+            Some(it) => {
+                let credentials =
+                    suite.file.connections.values().map(|it| credential_header(&it.credential).0).collect();
+                let proxy = Proxy::start(wire::authority(&it.base), credentials, plan, record.clone()).await;
+                Some(proxy.map_err(|error| Broken::Counterpart(format!("the suite's proxy: {error}")))?)
+            }
+        };
+        let memory = Arc::new(Memory::new(record.clone()));
+        let mut scene = Self {
+            suite,
+            case,
+            action,
+            counterpart,
+            proxy,
+            memory,
+            record,
+            input: case.input.clone(),
+            kept: BTreeMap::new(),
+            before: Seen::new(),
+            dry_run: false,
+            salt: format!("{} {name}", case.title()),
+            round: 1,
+            attempt: 1,
+            waited: false,
+            suspensions: 0,
+            last_function: "start",
+            calls: None,
+            first_failure: None,
+        };
+        for preparation in &case.prepare {
+            scene.prepare(preparation).await?;
+        }
+        scene.input = filled(&case.input, &scene.kept);
+        scene.before = scene.probe("before").await?;
+        Ok(scene)
+    }
+
+    async fn prepare(&mut self, preparation: &Preparation) -> Result<(), Broken> {
+        let path = filled_text(&preparation.path, &self.kept);
+        let method = preparation
+            .method
+            .parse()
+            .map_err(|_| Broken::Counterpart(format!("`{}` is no HTTP method", preparation.method)))?;
+        let body = preparation.json.as_ref().map(|it| filled(it, &self.kept).to_string()).unwrap_or_default();
+        let answer = self.ask(method, &path, body).await?;
+        let request = format!("{} {path}", preparation.method);
+        self.record.add(Event::Prepared { request: request.clone(), status: answer.status });
+        if answer.status >= 400 {
+            let said = shown(&answer.body);
+            return Err(Broken::Counterpart(format!("`{request}` was answered with {}: {said}", answer.status)));
+        }
+        let value: Value = serde_json::from_slice(&answer.body).unwrap_or_default();
+        for (name, pointer) in &preparation.keep {
+            let found = value.pointer(pointer).ok_or_else(|| {
+                Broken::Counterpart(format!("the answer to `{request}` has nothing at `{pointer}`: {value}"))
+            })?;
+            self.kept.insert(name.clone(), found.clone());
+        }
+        Ok(())
+    }
+
+    /// A request beside the plugin, with the credential of the first connection.
+    async fn ask(&self, method: hyper::Method, path: &str, body: String) -> Result<wire::Answer, Broken> {
+        let Some(counterpart) = &self.counterpart else {
+            return Err(Broken::Counterpart("there is none".to_owned()));
+        };
+        let mut headers = HeaderMap::new();
+        if let Some(connection) = self.suite.file.connections.values().next() {
+            let (name, value) = credential_header(&connection.credential);
+            if let (Ok(name), Ok(value)) = (name.parse::<HeaderName>(), value.parse::<HeaderValue>()) {
+                headers.insert(name, value);
+            }
+        }
+        headers.insert("accept", HeaderValue::from_static("application/json"));
+        if !body.is_empty() {
+            headers.insert("content-type", HeaderValue::from_static("application/json"));
+        }
+        let authority = wire::authority(&counterpart.base);
+        wire::exchange(&authority, method, path, headers, body.into()).await.map_err(Broken::Counterpart)
+    }
+
+    /// What the probes say now.
+    pub(crate) async fn probe(&self, when: &str) -> Result<Seen, Broken> {
+        let mut seen = Seen::new();
+        for (name, probe) in self.suite.file.probes_of(self.case) {
+            let path = filled_text(&probe.get, &self.kept);
+            let answer = self.ask(hyper::Method::GET, &path, String::new()).await?;
+            let failed = |why: &str| {
+                Broken::Counterpart(format!("the probe `{name}` (GET {path}): {why}: {}", shown(&answer.body)))
+            };
+            if answer.status >= 400 {
+                return Err(failed(&format!("answered with {}", answer.status)));
+            }
+            let value: Value = serde_json::from_slice(&answer.body).map_err(|_| failed("no JSON"))?;
+            let pointer = probe.value.as_deref().or(probe.count.as_deref()).unwrap_or_default();
+            let found = value.pointer(pointer).ok_or_else(|| failed(&format!("nothing at `{pointer}`")))?;
+            let found = if probe.value.is_some() {
+                found.clone()
+            } else {
+                let list = found.as_array().ok_or_else(|| failed(&format!("no list at `{pointer}`")))?;
+                let counts = |it: &&Value| {
+                    probe.with.iter().all(|(at, value)| it.pointer(at) == Some(&filled(value, &self.kept)))
+                };
+                list.iter().filter(counts).count().into()
+            };
+            seen.insert(name.clone(), found);
+        }
+        self.record.add(Event::Probed { when: when.to_owned(), seen: serde_json::json!(seen) });
+        Ok(seen)
+    }
+
+    /// How many requests the plugin made.
+    pub(crate) fn requests(&self) -> usize {
+        self.proxy.as_ref().map_or(0, Proxy::requests)
+    }
+
+    fn access(&self) -> Access {
+        let mut access = Access::default();
+        for (role, connection) in &self.suite.file.connections {
+            let (Some(counterpart), Some(proxy)) = (&self.counterpart, &self.proxy) else { continue };
+            let secret = SecretReference::Environment(SECRET_NAME.to_owned());
+            let base = format!("http://{}{}{}", proxy.address, counterpart.base.path(), connection.path);
+            let connection = Connection {
+                name: role.as_str().parse().expect("a role's name is one of a connection"),
+                base_url: Some(base.trim_end_matches('/').to_owned()),
+                authentication: match &connection.credential {
+                    Credential::Bearer => Authentication::Bearer { token: secret },
+                    Credential::Basic(username) => {
+                        Authentication::Basic { username: username.clone(), password: secret }
+                    }
+                    Credential::Header(header) => Authentication::Header { header: header.clone(), value: secret },
+                },
+                properties: connection.properties.clone(),
+                allow: Vec::new(),
+                reads: Vec::new(),
+                plugins: Vec::new(),
+                private_network: true,
+                needs_rollback_trigger: false,
+            };
+            access.connections.insert(role.clone(), connection);
+        }
+        access
+    }
+
+    /// As a release's: another for each operation, and for an attempt after a definite answer.
+    fn key(&self, operation: Operation) -> String {
+        let of = format!("{} {} {}", self.salt, operation.name(), self.round);
+        Digest::of(of.as_bytes()).to_string().chars().skip("sha256:".len()).take(32).collect()
+    }
+
+    /// One call in a new instance; none if it was cut off while a request was held.
+    pub(crate) async fn call(
+        &mut self,
+        kind: CallKind,
+        operation: Operation,
+        output: Option<&Value>,
+    ) -> Option<Result<CallOutcome, StepError>> {
+        let function = match &kind {
+            CallKind::Start => "start",
+            CallKind::Resume { .. } => "resume",
+            CallKind::Cancel { .. } => "cancel",
+            CallKind::Rollback => "rollback",
+            CallKind::Find => "find",
+        };
+        self.last_function = function;
+        let state = match &kind {
+            CallKind::Resume { state, .. } | CallKind::Cancel { state: Some(state) } => Some(shown(state)),
+            _ => None,
+        };
+        let key = self.key(operation);
+        self.record.add(Event::Called {
+            function: function.to_owned(),
+            key: key.clone(),
+            dry_run: self.dry_run,
+            state,
+        });
+        let request = CallRequest {
+            kind,
+            operation,
+            action: self.case.action.clone(),
+            release: "certify-1".to_owned(),
+            step: self.case.action.to_string(),
+            attempt: self.attempt,
+            idempotency_key: key,
+            deadline: None,
+            dry_run: self.dry_run,
+            input: Arc::new(self.input.clone()),
+            output: output.cloned().map(Arc::new),
+            context: vec![("actor".to_owned(), "windlass plugin certify".to_owned())],
+            access: Arc::new(self.access()),
+            host: self.memory.clone(),
+            tape: if self.calls.is_some() { Tape::Record } else { Tape::Off },
+        };
+        let held = async {
+            match &self.proxy {
+                Some(proxy) if proxy.cuts_off() => proxy.held().await,
+                _ => std::future::pending().await,
+            }
+        };
+        let report = tokio::select! {
+            report = self.suite.sandbox.call(self.suite.plugin, request) => report,
+            () = held => {
+                self.record.add(Event::CutOff {});
+                return None;
+            }
+        };
+        if let (Some(calls), Some(recorded)) = (&mut self.calls, report.recorded) {
+            calls.push(*recorded);
+        }
+        self.record.add(match &report.result {
+            Ok(CallOutcome::Done(output)) => Event::Done { output: output.clone() },
+            Ok(CallOutcome::NotFound) => Event::NotFound {},
+            Ok(CallOutcome::Suspended { state, status, .. }) => {
+                Event::Suspended { status: status.clone(), state: shown(state) }
+            }
+            Err(error) => Event::Failed { error: error.clone() },
+        });
+        if let Err(error) = &report.result {
+            self.first_failure.get_or_insert_with(|| error.clone());
+        }
+        Some(report.result)
+    }
+
+    /// An operation from its first call to its end, through its waits. Each call has an instance of its own, and of a wait
+    /// nothing is left but the bytes of its state.
+    pub(crate) async fn walk(
+        &mut self,
+        first: CallKind,
+        operation: Operation,
+        output: Option<&Value>,
+        interruption: Interruption,
+    ) -> Result<Finish, Broken> {
+        let mut kind = first;
+        let mut suspensions = 0;
+        loop {
+            let mut result = self.call(kind.clone(), operation, output).await;
+            if suspensions > 0 && interruption.twice_at == Some(suspensions) {
+                result = self.call(kind.clone(), operation, output).await;
+            }
+            match result {
+                None => return Ok(Finish::CutOff),
+                Some(Ok(CallOutcome::Done(output))) => return Ok(Finish::Done(output)),
+                Some(Ok(CallOutcome::NotFound)) => return Ok(Finish::NotFound),
+                Some(Err(error)) => return Ok(Finish::Failed(error)),
+                Some(Ok(CallOutcome::Suspended { state, wakes, .. })) => {
+                    suspensions += 1;
+                    if operation == Operation::Start {
+                        self.suspensions = self.suspensions.max(suspensions);
+                    }
+                    if interruption.leave_at == Some(suspensions) {
+                        return Ok(Finish::Waits { state });
+                    }
+                    if suspensions > SUSPENSIONS_MAX {
+                        return Ok(Finish::Stuck(format!("it waits for ever: {SUSPENSIONS_MAX} times so far")));
+                    }
+                    if !std::mem::replace(&mut self.waited, true) {
+                        for request in &self.case.while_waiting {
+                            self.prepare(request).await?;
+                        }
+                    }
+                    let Some(wake) = self.wake(&wakes).await else {
+                        return Ok(Finish::Stuck("it waits for a callback, and the case has no `callback`".to_owned()));
+                    };
+                    kind = CallKind::Resume { state, wake };
+                }
+            }
+        }
+    }
+
+    async fn wake(&self, wakes: &[WakeUp]) -> Option<Wake> {
+        let topic = wakes.iter().find_map(|it| if let WakeUp::Callback(topic) = it { Some(topic) } else { None });
+        if let (Some(topic), Some(body)) = (topic, &self.case.callback) {
+            let headers = vec![("content-type".to_owned(), "application/json".to_owned())];
+            return Some(Wake::Callback { topic: topic.clone(), headers, body: body.clone().into_bytes() });
+        }
+        let is_timed = wakes.iter().any(|it| !matches!(it, WakeUp::Callback(_)));
+        if is_timed {
+            // The counterpart's clock goes on meanwhile; nobody waits as long as a release would.
+            tokio::time::sleep(HURRY).await;
+        }
+        is_timed.then_some(Wake::Timer)
+    }
+
+    /// Does as a host does: tries again as the plugin advises, with the same key after an answer in doubt, and looks for
+    /// the effect first where the action writes and can look.
+    pub(crate) async fn persevere(&mut self, interruption: Interruption) -> Result<Finish, Broken> {
+        let mut look_first = false;
+        loop {
+            if look_first {
+                match self.walk(CallKind::Find, Operation::Start, None, interruption).await? {
+                    Finish::NotFound => {}
+                    Finish::Failed(error) => {
+                        if let Some(end) = self.judge(error) {
+                            return Ok(end);
+                        }
+                        continue;
+                    }
+                    other => return Ok(other),
+                }
+            }
+            let error = match self.walk(CallKind::Start, Operation::Start, None, interruption).await? {
+                Finish::Failed(error) => error,
+                other => return Ok(other),
+            };
+            let definite = error.class.is_definite();
+            if let Some(end) = self.judge(error) {
+                return Ok(end);
+            }
+            self.round += u32::from(definite);
+            look_first = !definite && self.action.effect == Effect::Write && self.action.find;
+        }
+    }
+
+    /// The end, unless another attempt is worth it.
+    fn judge(&mut self, error: StepError) -> Option<Finish> {
+        use FailureClass::{RateLimited, TimedOut, Transient};
+        let another = match error.advice {
+            RetryAdvice::Never => false,
+            RetryAdvice::Pause => return Some(Finish::Person(error)),
+            RetryAdvice::After(_) => true,
+            RetryAdvice::ByPolicy => matches!(error.class, Transient | RateLimited | TimedOut),
+        };
+        if !another || is_crash(&error) {
+            return Some(Finish::Failed(error));
+        }
+        if self.attempt >= ATTEMPTS_MAX {
+            return Some(Finish::Stuck(format!("{ATTEMPTS_MAX} attempts have failed, the last with {error}")));
+        }
+        self.attempt += 1;
+        None
+    }
+
+    /// Where something that only the host or the step may know was said, kept or sent.
+    pub(crate) fn leaks(&self) -> Vec<String> {
+        let reversed: String = SECRET.chars().rev().collect();
+        let credential = Scrubber::new([SECRET.as_bytes(), reversed.as_bytes()]);
+        let topics = self.memory.topics();
+        let topic = Scrubber::new(topics.iter().map(String::as_bytes));
+        let mut leaks = Vec::new();
+        for event in self.record.all() {
+            let place = match &event {
+                Event::Requested { number, .. } => format!("request {number}"),
+                Event::Said { what, .. } => format!("a {what}"),
+                Event::Checkpoint { name, .. } => format!("the checkpoint `{name}`"),
+                Event::Suspended { .. } => "a suspension".to_owned(),
+                Event::Done { output } => {
+                    if topic.finds(output.to_string().as_bytes()) {
+                        leaks.push("a callback's topic is in the output".to_owned());
+                    }
+                    "the output".to_owned()
+                }
+                Event::Failed { error } if error.code == "credential-in-state" => {
+                    leaks.push("the credential is in a suspension's state".to_owned());
+                    continue;
+                }
+                Event::Failed { .. } => "a failure".to_owned(),
+                _ => continue,
+            };
+            let text = serde_json::to_string(&event).unwrap_or_default();
+            if credential.finds(text.as_bytes()) {
+                leaks.push(format!("the credential is in {place}"));
+            }
+        }
+        leaks.dedup();
+        leaks
+    }
+}
+
+/// The header by which the made-up credential comes, in small letters, with its value.
+fn credential_header(credential: &Credential) -> (String, String) {
+    use base64::Engine as _;
+    match credential {
+        Credential::Bearer => ("authorization".to_owned(), format!("Bearer {SECRET}")),
+        Credential::Basic(user) => {
+            let pair = base64::engine::general_purpose::STANDARD.encode(format!("{user}:{SECRET}"));
+            ("authorization".to_owned(), format!("Basic {pair}"))
+        }
+        Credential::Header(name) => (name.to_lowercase(), SECRET.to_owned()),
+    }
+}

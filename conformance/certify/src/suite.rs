@@ -1,0 +1,271 @@
+//! Runs the suite: every check of every case, several scenarios at a time.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use futures::StreamExt as _;
+use windlass_model::manifest::{Action, Manifest};
+use windlass_model::review::{Severity, review};
+use windlass_sandbox::{Plugin, Sandbox, Scrubber};
+
+use crate::file::{Case, Conformance, Only, tools};
+use crate::judge::{Wrong, judge, judge_reference};
+use crate::outcome::{Certification, Check, Failed, Outcome, RESULT_VERSION, Report, worse};
+use crate::scenario::{Reference, Scenario, scenarios};
+use crate::scene::{Interruption, Scene};
+use crate::transcript::{Event, TRANSCRIPT_VERSION, Transcript, scrubbed};
+use crate::{Broken, SECRET};
+
+/// Scenarios at a time: most of them wait.
+const AT_A_TIME: usize = 4;
+
+/// What is certified, and how.
+pub struct Subject<'a> {
+    /// The component, with its manifest embedded.
+    pub component: &'a [u8],
+    /// How it is exercised.
+    pub file: &'a Conformance,
+    /// Where that was read.
+    pub path: &'a Path,
+    /// Made of [`sandbox_options`](crate::sandbox_options).
+    pub sandbox: &'a Sandbox,
+    /// The program that `windlass` stands for in the file's command.
+    pub ours: Option<&'a Path>,
+    /// A part of it.
+    pub only: Only,
+    /// Told what is begun.
+    pub progress: &'a (dyn Fn(&str) + Send + Sync),
+}
+
+/// What all scenarios share.
+pub(crate) struct Suite<'a> {
+    pub(crate) file: &'a Conformance,
+    pub(crate) plugin: &'a Arc<Plugin>,
+    pub(crate) sandbox: &'a Sandbox,
+    pub(crate) ours: Option<&'a Path>,
+    only: Only,
+    plugin_name: String,
+    transcripts: Mutex<Vec<Transcript>>,
+}
+
+/// Certifies a plugin. An error is that nothing could be said; a plugin that does not pass is a [`Report`].
+pub async fn certify(subject: Subject<'_>) -> Result<Report, Broken> {
+    let inspection = Sandbox::inspect(subject.component)?;
+    let manifest = inspection.manifest;
+    subject.file.fits(&manifest, subject.path)?;
+    let mut certification = Certification {
+        certification: RESULT_VERSION,
+        suite: env!("CARGO_PKG_VERSION").to_owned(),
+        plugin: manifest.name.to_string(),
+        version: manifest.version.to_string(),
+        component: inspection.digest.to_string(),
+        certified: false,
+        contract: Outcome::Passed,
+        actions: BTreeMap::new(),
+        not_exercised: not_exercised(&manifest, subject.file),
+        at: None,
+    };
+    (subject.progress)("contract");
+    let plugin = match contract(&subject, &manifest).await {
+        Ok(plugin) => plugin,
+        Err(failures) => {
+            certification.contract = Outcome::Failed { failures };
+            return Ok(Report { certification, transcripts: Vec::new() });
+        }
+    };
+    let suite = Suite {
+        file: subject.file,
+        plugin: &plugin,
+        sandbox: subject.sandbox,
+        ours: subject.ours,
+        plugin_name: format!("{}@{}", manifest.name, manifest.version),
+        only: subject.only,
+        transcripts: Mutex::default(),
+    };
+    let mut is_any = false;
+    for case in &subject.file.cases {
+        let only = &suite.only;
+        let is_other = only.action.as_ref().is_some_and(|it| *it != case.action)
+            || only.case.as_ref().is_some_and(|it| case.name.as_ref() != Some(it));
+        if is_other {
+            continue;
+        }
+        is_any = true;
+        let action = &manifest.actions[&case.action];
+        (subject.progress)(&case.title());
+        let outcomes = suite.case(case, action).await?;
+        let into = certification.actions.entry(case.action.to_string()).or_default();
+        for (check, outcome) in outcomes {
+            let merged = match into.remove(&check) {
+                Some(before) => worse(before, outcome),
+                None => outcome,
+            };
+            into.insert(check, merged);
+        }
+    }
+    if !is_any {
+        return Err(Broken::Nothing("no case of the file is of this action and name".to_owned()));
+    }
+    let is_whole = suite.only == Only::default();
+    certification.certified = is_whole && certification.not_exercised.is_empty() && !certification.has_failed();
+    let transcripts = suite.transcripts.into_inner().unwrap_or_else(PoisonError::into_inner);
+    Ok(Report { certification, transcripts })
+}
+
+fn not_exercised(manifest: &Manifest, file: &Conformance) -> BTreeMap<String, String> {
+    let without_case = manifest.actions.iter().filter(|(name, _)| !file.cases.iter().any(|it| it.action == **name));
+    let why = |(name, action): (&windlass_model::name::ActionName, &Action)| {
+        let why = match file.without.get(name) {
+            Some(why) => why.clone(),
+            None if !action.tools.is_empty() => format!("no case; it runs {}", tools(&action.tools)),
+            None => "no case".to_owned(),
+        };
+        (name.to_string(), why)
+    };
+    without_case.map(why).collect()
+}
+
+/// Whether a host takes the component, nothing in it is odd beyond advice, and it says the same of itself each time.
+async fn contract(subject: &Subject<'_>, manifest: &Manifest) -> Result<Arc<Plugin>, Vec<Failed>> {
+    let failed = |position: &str, expected: &str, seen: String| Failed {
+        case: None,
+        at: 1,
+        position: position.to_owned(),
+        expected: expected.to_owned(),
+        seen,
+    };
+    let problems = review(manifest).into_iter().filter(|it| it.severity == Severity::Problem);
+    let mut failures: Vec<Failed> = problems
+        .map(|it| {
+            let place = if it.place.is_empty() { "the manifest".to_owned() } else { it.place };
+            failed(&place, "what `windlass plugin check` has nothing against", it.message)
+        })
+        .collect();
+    let prepared = subject.sandbox.prepare(subject.component).await;
+    let said = [subject.sandbox.describe(subject.component).await, subject.sandbox.describe(subject.component).await];
+    if let [Ok(one), Ok(other)] = &said
+        && one != other
+    {
+        failures.push(failed("`manifest`, called twice", "the same answer", "two answers".to_owned()));
+    }
+    match prepared {
+        Ok(plugin) if failures.is_empty() => Ok(plugin),
+        Ok(_) => Err(failures),
+        Err(error) => {
+            failures.push(failed("the component", "what a host takes", error.to_string()));
+            Err(failures)
+        }
+    }
+}
+
+impl Suite<'_> {
+    async fn case(&self, case: &Case, action: &Action) -> Result<BTreeMap<Check, Outcome>, Broken> {
+        let wanted = |check: Check| self.only.check.is_none_or(|it| it == check);
+        let mut scene = Scene::open(self, case, action, None, "run").await?;
+        scene.calls = Some(Vec::new());
+        let finish = scene.persevere(Interruption::default()).await?;
+        let after = scene.probe("after").await?;
+        let requests = scene.record.all().into_iter().filter_map(|it| match it {
+            Event::Requested { method, path, .. } => {
+                Some(format!("{method} {}", path.split('?').next().unwrap_or_default()))
+            }
+            _ => None,
+        });
+        let reference = Reference {
+            requests: requests.collect(),
+            finish,
+            before: scene.before.clone(),
+            after,
+            suspensions: scene.suspensions,
+            calls: scene.calls.take().unwrap_or_default(),
+            last_function: scene.last_function,
+            input: scene.input.clone(),
+        };
+        let mut outcomes = BTreeMap::new();
+        if let Err((blamed, wrong)) = judge_reference(self, &scene, action, &reference) {
+            let failures = vec![self.failed(case, blamed, 1, "when nothing goes wrong", wrong, &scene)];
+            for check in Check::ALL.iter().copied().filter(|it| wanted(*it)) {
+                let why = || format!("nothing more can be said: see `{}`", blamed.name());
+                let outcome = if check == blamed {
+                    Outcome::Failed { failures: failures.clone() }
+                } else {
+                    Outcome::NotApplicable { why: why() }
+                };
+                outcomes.insert(check, outcome);
+            }
+            return Ok(outcomes);
+        }
+        let mut leaks = Vec::new();
+        for check in Check::ALL.iter().copied().filter(|it| wanted(*it)) {
+            let outcome = match scenarios(check, case, action, &reference) {
+                Err(why) => Outcome::NotApplicable { why },
+                Ok(scenarios) => self.check(case, action, &reference, check, scenarios, &mut leaks).await?,
+            };
+            outcomes.insert(check, outcome);
+        }
+        if wanted(Check::Secrets) && !leaks.is_empty() {
+            let failed = Outcome::Failed { failures: leaks };
+            let secrets = outcomes.remove(&Check::Secrets).unwrap_or(Outcome::Passed);
+            outcomes.insert(Check::Secrets, worse(secrets, failed));
+        }
+        Ok(outcomes)
+    }
+
+    async fn check(
+        &self,
+        case: &Case,
+        action: &Action,
+        reference: &Reference,
+        check: Check,
+        scenarios: Vec<Scenario>,
+        leaks: &mut Vec<Failed>,
+    ) -> Result<Outcome, Broken> {
+        let numbered = scenarios.into_iter().enumerate().map(|(before, it)| (before + 1, it));
+        let wanted = numbered.filter(|(at, _)| self.only.at.is_none_or(|it| it == *at));
+        let played = wanted.map(|(at, scenario)| async move {
+            let name = format!("{} {at}", check.name());
+            let mut scene = Scene::open(self, case, action, scenario.plan, &name).await?;
+            let verdict = judge(self, &mut scene, action, reference, scenario.play).await?;
+            Ok::<_, Broken>((at, scenario.position, scene, verdict))
+        });
+        let mut played = futures::stream::iter(played).buffered(AT_A_TIME);
+        let mut failures = Vec::new();
+        while let Some(ended) = played.next().await {
+            let (at, position, scene, verdict) = ended?;
+            if let Err(wrong) = verdict {
+                failures.push(self.failed(case, check, at, &position, wrong, &scene));
+            }
+            for leak in scene.leaks() {
+                let expected = "the credential, and a callback's topic, are nowhere but where they belong".to_owned();
+                let wrong = Wrong { expected, seen: leak };
+                leaks.push(self.failed(case, check, at, &position, wrong, &scene));
+            }
+        }
+        Ok(if failures.is_empty() { Outcome::Passed } else { Outcome::Failed { failures } })
+    }
+
+    /// Keeps a transcript of what went wrong.
+    fn failed(&self, case: &Case, check: Check, at: usize, position: &str, wrong: Wrong, scene: &Scene<'_>) -> Failed {
+        let scrubber = Scrubber::new([SECRET.as_bytes()]);
+        let failed = Failed {
+            case: case.name.clone(),
+            at,
+            position: position.to_owned(),
+            expected: scrubber.text(wrong.expected),
+            seen: scrubber.text(wrong.seen),
+        };
+        let transcript = Transcript {
+            transcript: TRANSCRIPT_VERSION,
+            plugin: self.plugin_name.clone(),
+            component: self.plugin.digest().to_string(),
+            only: Only { action: Some(case.action.clone()), case: case.name.clone(), check: Some(check), at: Some(at) },
+            position: failed.position.clone(),
+            expected: failed.expected.clone(),
+            seen: failed.seen.clone(),
+            events: scrubbed(scene.record.all(), &scrubber),
+        };
+        self.transcripts.lock().unwrap_or_else(PoisonError::into_inner).push(transcript);
+        failed
+    }
+}

@@ -1,0 +1,168 @@
+//! `windlass plugin certify`
+
+use std::path::{Path, PathBuf};
+
+use anyhow::Context as _;
+use serde::Serialize;
+use windlass_certify::{
+    Certification, Check, Conformance, FILE_NAME, Only, Outcome, Report, Subject, Transcript, table,
+};
+use windlass_model::name::ActionName;
+
+use super::run::component;
+use crate::author::check;
+use crate::commands::Context;
+use crate::output::{BAD, DIM, GOOD, STRONG, WAIT, styled};
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct CertifyArgs {
+    /// A component's file, or the folder of a plugin, which is built first
+    plugin: PathBuf,
+    /// How it is exercised; `conformance.yaml` in the folder unless given
+    #[arg(long, value_name = "FILE")]
+    file: Option<PathBuf>,
+    /// Exercise one action
+    #[arg(long)]
+    action: Option<ActionName>,
+    /// Exercise one case of those that have a name
+    #[arg(long)]
+    case: Option<String>,
+    /// Make one check
+    #[arg(long, value_name = "CHECK")]
+    only: Option<Check>,
+    /// Play one scenario of it, from 1
+    #[arg(long, value_name = "NUMBER", requires = "only")]
+    at: Option<usize>,
+    /// Play the scenario of a transcript again, and show all that happens
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["action", "case", "only", "at"])]
+    replay: Option<PathBuf>,
+    /// Write the result to this file
+    #[arg(long, value_name = "FILE")]
+    out: Option<PathBuf>,
+    /// Write a transcript of each failure into this folder
+    #[arg(long, value_name = "FOLDER")]
+    transcripts: Option<PathBuf>,
+    /// Put the time into the result, which is else the same for the same component
+    #[arg(long)]
+    timestamp: bool,
+}
+
+#[derive(Serialize)]
+struct View<'v> {
+    result: &'v Certification,
+    transcripts: &'v [Transcript],
+}
+
+pub(crate) async fn certify(args: CertifyArgs, context: &Context<'_>) -> anyhow::Result<u8> {
+    let output = context.output;
+    let before = args.replay.as_deref().map(transcript).transpose()?;
+    let only = match &before {
+        Some(before) => before.only.clone(),
+        None => Only { action: args.action.clone(), case: args.case.clone(), check: args.only, at: args.at },
+    };
+    let sandbox = check::sandbox_of(windlass_certify::sandbox_options)?;
+    let path = match &args.file {
+        Some(file) => file.clone(),
+        None if args.plugin.is_dir() => args.plugin.join(FILE_NAME),
+        None => args.plugin.parent().unwrap_or(Path::new(".")).join(FILE_NAME),
+    };
+    // Before anything is built: a file that is wrong is found at once.
+    let file = Conformance::read(&path)?;
+    let built = component(&args.plugin, &sandbox, output).await?;
+    let bytes = std::fs::read(&built).with_context(|| format!("{} cannot be read", built.display()))?;
+    let ours = std::env::current_exe().ok();
+    let (is_json, is_one) = (output.is_json(), only.at.is_some());
+    let progress = |what: &str| {
+        if !is_json {
+            crate::output::Output::new(false).note(styled(DIM, format!("… {what}")));
+        }
+    };
+    let subject = Subject {
+        component: &bytes,
+        file: &file,
+        path: &path,
+        sandbox: &sandbox,
+        ours: ours.as_deref(),
+        only,
+        progress: &progress,
+    };
+    let Report { mut certification, transcripts } = windlass_certify::certify(subject).await?;
+    if args.timestamp {
+        certification.at = Some(jiff::Timestamp::now().to_string());
+    }
+    if let Some(out) = &args.out {
+        write(out, &certification.to_json())?;
+    }
+    if let Some(folder) = &args.transcripts {
+        std::fs::create_dir_all(folder).with_context(|| format!("{} cannot be made", folder.display()))?;
+        for transcript in &transcripts {
+            write(&folder.join(transcript.file_name()), &transcript.to_json())?;
+        }
+    }
+    let view = View { result: &certification, transcripts: &transcripts };
+    output.data(&view, |it| people(it, is_one, before.as_ref()));
+    Ok(u8::from(certification.has_failed() || !certification.not_exercised.is_empty()))
+}
+
+fn transcript(file: &Path) -> anyhow::Result<Transcript> {
+    let text = std::fs::read_to_string(file).with_context(|| format!("{} cannot be read", file.display()))?;
+    Transcript::parse(&text).map_err(anyhow::Error::msg).with_context(|| file.display().to_string())
+}
+
+fn write(file: &Path, text: &str) -> anyhow::Result<()> {
+    std::fs::write(file, text).with_context(|| format!("{} cannot be written", file.display()))
+}
+
+/// What people read: the table, what failed, and all that happened where one scenario was asked for.
+fn people(view: &View<'_>, is_one: bool, before: Option<&Transcript>) -> String {
+    let certification = view.result;
+    let mut text = format!(
+        "{} {}  {}\n\n",
+        styled(STRONG, &certification.plugin),
+        certification.version,
+        styled(DIM, certification.component.get(7..19).unwrap_or_default())
+    );
+    if let Outcome::Failed { failures } = &certification.contract {
+        for failed in failures {
+            text.push_str(&format!("{} contract: {}: {}\n", styled(BAD, "failed"), failed.position, failed.seen));
+        }
+    }
+    if !certification.actions.is_empty() {
+        text.push_str(&table(certification));
+        text.push('\n');
+    }
+    for (action, check, failed) in certification.failures() {
+        let case = failed.case.as_ref().map(|it| format!(" ({it})")).unwrap_or_default();
+        let at = failed.at;
+        text.push_str(&format!(
+            "{} {action}{case}: {} {at}: {}\n  expected: {}\n  seen:     {}\n",
+            styled(BAD, "failed"),
+            check.name(),
+            failed.position,
+            failed.expected,
+            failed.seen
+        ));
+    }
+    for (action, why) in &certification.not_exercised {
+        text.push_str(&format!("{} {action}: {why}\n", styled(WAIT, "not exercised")));
+    }
+    if is_one {
+        for transcript in view.transcripts {
+            text.push_str(&format!("\n{}", transcript.told()));
+        }
+        if view.transcripts.is_empty() && !certification.has_failed() {
+            let then =
+                before.map_or(String::new(), |it| format!("; the transcript was of {}: {}", it.component, it.seen));
+            text.push_str(&format!("this scenario goes as it should{then}\n"));
+        }
+    }
+    text.push_str(&if certification.certified {
+        styled(GOOD, "certified")
+    } else if certification.has_failed() || !certification.not_exercised.is_empty() {
+        styled(BAD, "not certified")
+    } else {
+        styled(GOOD, "what was checked passes; only a whole run certifies")
+    });
+    text.push('\n');
+    text
+}

@@ -275,6 +275,11 @@ impl Conformance {
         if problems.is_empty() { Ok(()) } else { Err(FileError::Unfit { file: file.to_owned(), problems }) }
     }
 
+    /// Whether each scenario has a counterpart of its own.
+    pub(crate) fn has_own_counterparts(&self) -> bool {
+        !matches!(self.counterpart, Some(CounterpartFile::Address(_)))
+    }
+
     /// The probes that say something of a case.
     pub(crate) fn probes_of<'a>(&'a self, case: &'a Case) -> impl Iterator<Item = (&'a String, &'a ProbeFile)> {
         let all = self.probes.iter();

@@ -124,6 +124,9 @@ static wl_outcome start(wl_ctx *ctx, const void *given_input) {
             wl_finish(ctx, &part, record);
         }
     }
+    /* Before the job is there: a rollback finds it, even if nobody ever heard which it is. */
+    if (!wl_begin(ctx, "key", &part)) return wl_failed(ctx);
+    if (part.recorded == NULL) wl_finish(ctx, &part, wl_string(ctx->idempotency_key));
     if (!wl_begin(ctx, "job", &part)) return wl_failed(ctx);
     const char *id = wl_text(part.recorded);
     if (id == NULL) {
@@ -152,9 +155,21 @@ static wl_outcome resume(wl_ctx *ctx, const void *given, const void *suspended, 
     return wl_failed(ctx);
 }
 
+/* Whether the service could be asked; what it has is in `found`. */
+static bool by_key(wl_ctx *ctx, const char *key, jobs *found) {
+    const wl_response *response = wl_http(ctx, "jobs", (wl_request){.path = "/jobs", .query = {{"key", key}}});
+    return response != NULL && wl_read(ctx, response, &jobs_type, found);
+}
+
 static wl_outcome rollback(wl_ctx *ctx, const void *given, const void *given_output) {
     (void)given;
     const char *id = given_output != NULL ? ((const output *)given_output)->id : wl_text(wl_recorded(ctx, "job"));
+    const char *key = id == NULL ? wl_text(wl_recorded(ctx, "key")) : NULL;
+    if (key != NULL) {
+        jobs found;
+        if (!by_key(ctx, key, &found)) return wl_failed(ctx);
+        if (found.jobs.count > 0) id = ((const job *)found.jobs.items)->id;
+    }
     bool withdrawn = false;
     if (id != NULL) {
         const wl_response *response = wl_http(ctx, "jobs", (wl_request){
@@ -170,9 +185,8 @@ static wl_outcome rollback(wl_ctx *ctx, const void *given, const void *given_out
 
 static wl_outcome find(wl_ctx *ctx, const void *given) {
     (void)given;
-    const wl_response *response = wl_http(ctx, "jobs", (wl_request){.path = "/jobs", .query = {{"key", ctx->idempotency_key}}});
     jobs found;
-    if (response == NULL || !wl_read(ctx, response, &jobs_type, &found)) return wl_failed(ctx);
+    if (!by_key(ctx, ctx->idempotency_key, &found)) return wl_failed(ctx);
     if (found.jobs.count == 0) return wl_not_found();
     const job *it = found.jobs.items;
     return outcome_of(ctx, it, &(state){it->id, NULL});

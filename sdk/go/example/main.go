@@ -75,6 +75,10 @@ func start(ctx *windlass.Context, input Input) (output Output, err error) {
 			return output, err
 		}
 	}
+	// Before the job is there: a rollback finds it, even if nobody ever heard which it is.
+	if _, err = windlass.Checkpoint(ctx, "key", func() (string, error) { return ctx.IdempotencyKey(), nil }); err != nil {
+		return output, err
+	}
 	id, err := windlass.Checkpoint(ctx, "job", func() (string, error) { return submit(jobs, input, address) })
 	if err != nil {
 		return output, err
@@ -140,14 +144,11 @@ func resume(ctx *windlass.Context, _ Input, state State, event windlass.Event) (
 }
 
 func rollback(ctx *windlass.Context, _ Input, output *Output) (any, error) {
-	var id string
-	if output != nil {
-		id = output.ID
-	} else if recorded, done, err := windlass.Recorded[string](ctx, "job"); err != nil {
+	id, err := submittedJob(ctx, output)
+	if err != nil {
 		return nil, err
-	} else if done {
-		id = recorded
-	} else {
+	}
+	if id == "" {
 		return map[string]bool{"withdrawn": false}, nil
 	}
 	jobs, err := ctx.Connection("jobs")
@@ -164,21 +165,46 @@ func rollback(ctx *windlass.Context, _ Input, output *Output) (any, error) {
 	return map[string]bool{"withdrawn": response.StatusCode != http.StatusNotFound}, nil
 }
 
-func find(ctx *windlass.Context, _ Input) (output Output, err error) {
+// submittedJob is the job that this step has submitted; none if there is none.
+func submittedJob(ctx *windlass.Context, output *Output) (string, error) {
+	if output != nil {
+		return output.ID, nil
+	}
+	if id, done, err := windlass.Recorded[string](ctx, "job"); err != nil || done {
+		return id, err
+	}
+	key, done, err := windlass.Recorded[string](ctx, "key")
+	if err != nil || !done {
+		return "", err
+	}
+	found, err := byKey(ctx, key)
+	if err != nil || len(found) == 0 {
+		return "", err
+	}
+	return found[0].ID, nil
+}
+
+func byKey(ctx *windlass.Context, key string) ([]Job, error) {
 	jobs, err := ctx.Connection("jobs")
 	if err != nil {
-		return output, err
+		return nil, err
 	}
 	var found struct {
 		Jobs []Job `json:"jobs"`
 	}
-	if err := jobs.JSON(windlass.Request{Path: "/jobs", Query: url.Values{"key": {ctx.IdempotencyKey()}}}, &found); err != nil {
+	err = jobs.JSON(windlass.Request{Path: "/jobs", Query: url.Values{"key": {key}}}, &found)
+	return found.Jobs, err
+}
+
+func find(ctx *windlass.Context, _ Input) (output Output, err error) {
+	found, err := byKey(ctx, ctx.IdempotencyKey())
+	if err != nil {
 		return output, err
 	}
-	if len(found.Jobs) == 0 {
+	if len(found) == 0 {
 		return output, windlass.ErrNotFound
 	}
-	return outcome(ctx, found.Jobs[0], State{ID: found.Jobs[0].ID})
+	return outcome(ctx, found[0], State{ID: found[0].ID})
 }
 
 func outcome(ctx *windlass.Context, job Job, state State) (Output, error) {

@@ -23,7 +23,8 @@ const (
 	bodyBytesMax   = 8 << 20
 	// What blocking-write-and-flush takes at once.
 	writeBytesMax = 4096
-	readBytesMax  = 64 << 10
+	// Fits into one of the pages for what the host hands over.
+	readBytesMax = 64<<10 - 16
 )
 
 // transport sends requests over wasi:http, and reads answers up to 8 MiB.
@@ -188,12 +189,15 @@ func receive(request *http.Request, incoming *wasi.IncomingResponse) (*http.Resp
 }
 
 func readAll(stream *wasi_io_streams.InputStream) ([]byte, error) {
-	var all []byte
+	// Parts stay where the host has put them and are put together once: a buffer that grows leaves copies behind, which
+	// together are more than a call's memory.
+	var parts [][]byte
+	size := 0
 	for {
 		part, failed, ok := stream.BlockingRead(readBytesMax).Get()
 		if !ok {
 			if failed.Tag() == wasi_io_streams.StreamError_Closed {
-				return all, nil
+				return bytes.Join(parts, nil), nil
 			}
 			cause := failed.LastOperationFailed()
 			defer cause.Drop()
@@ -202,8 +206,9 @@ func readAll(stream *wasi_io_streams.InputStream) ([]byte, error) {
 			}
 			return nil, &windlass.TransportError{Kind: "interrupted", Message: cause.ToDebugString()}
 		}
-		all = append(all, part...)
-		if len(all) > bodyBytesMax {
+		parts = append(parts, part)
+		size += len(part)
+		if size > bodyBytesMax {
 			return nil, &windlass.TransportError{Kind: "too-large", Message: fmt.Sprintf("the answer has more than %d bytes", bodyBytesMax)}
 		}
 	}

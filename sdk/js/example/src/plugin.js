@@ -33,6 +33,8 @@ const submit = action({
     const jobs = ctx.connection('jobs');
     // In a checkpoint, so that another attempt waits for the same address.
     const address = input.notify ? await ctx.checkpoint('address', () => ctx.callback()) : undefined;
+    // Before the job is there: a rollback finds it, even if nobody ever heard which it is.
+    await ctx.checkpoint('key', () => ctx.idempotencyKey);
     const id = await ctx.checkpoint('job', async () => {
       const body = { title: input.title, priority: input.priority };
       if (address) body.notify = requiredUrl(address);
@@ -62,18 +64,23 @@ const submit = action({
   },
 
   async rollback(ctx, input, output) {
-    const id = output?.id ?? ctx.recorded('job');
+    const key = ctx.recorded('key');
+    const id = output?.id ?? ctx.recorded('job') ?? (key && (await byKey(ctx, key))?.id);
     if (id === undefined) return { withdrawn: false };
     const response = await ctx.connection('jobs').fetch(path`/jobs/${id}`, { method: 'DELETE', accept: [404] });
     return { withdrawn: response.status !== 404 };
   },
 
   async find(ctx) {
-    const found = await ctx.connection('jobs').json('/jobs', t.open({ jobs: t.array(Job) }), { query: { key: ctx.idempotencyKey } });
-    const [job] = found.jobs;
+    const job = await byKey(ctx, ctx.idempotencyKey);
     return job && outcomeOf(ctx, job, { id: job.id });
   },
 });
+
+async function byKey(ctx, key) {
+  const found = await ctx.connection('jobs').json('/jobs', t.open({ jobs: t.array(Job) }), { query: { key } });
+  return found.jobs[0];
+}
 
 function outcomeOf(ctx, job, state) {
   switch (job.state) {

@@ -65,6 +65,8 @@ class Submit(Action[Input, Output, State]):
                 raise Failure.rejected("job-rejected", message).never().detail("title", input.title)
             return response.json(Job).id
 
+        # Before the job is there: a rollback finds it, even if nobody ever heard which it is.
+        ctx.checkpoint("key", lambda: ctx.idempotency_key, str)
         id = ctx.checkpoint("job", submit, str)
         ctx.log.info("submitted", job=id)
         ctx.progress.link("job", jobs.url(path("jobs", id)))
@@ -84,14 +86,21 @@ class Submit(Action[Input, Output, State]):
 
     def rollback(self, ctx: Context, input: Input, output: Optional[Output]) -> dict[str, bool]:
         id = output.id if output else ctx.recorded("job", str)
+        key = ctx.recorded("key", str)
+        if id is None and key is not None:
+            id = next((it.id for it in by_key(ctx, key)), None)
         if id is None:
             return {"withdrawn": False}
         response = ctx.connection("jobs").delete(path("jobs", id), accept=[404])
         return {"withdrawn": response.status != 404}
 
     def find(self, ctx: Context, input: Input) -> Union[Output, Suspension, None]:
-        found = ctx.connection("jobs").get("/jobs", query={"key": ctx.idempotency_key}).json(Jobs)
-        return outcome_of(ctx, found.jobs[0], State(found.jobs[0].id)) if found.jobs else None
+        found = by_key(ctx, ctx.idempotency_key)
+        return outcome_of(ctx, found[0], State(found[0].id)) if found else None
+
+
+def by_key(ctx: Context, key: str) -> list[Job]:
+    return ctx.connection("jobs").get("/jobs", query={"key": key}).json(Jobs).jobs
 
 
 def outcome_of(ctx: Context, job: Job, state: State) -> Union[Output, Suspension]:

@@ -104,6 +104,8 @@ impl Action for Submit {
         // In a checkpoint, so that another attempt waits for the same address.
         let address: Option<CallbackAddress> =
             if input.notify { Some(ctx.checkpoint("address", || Ok(ctx.callback()))?) } else { None };
+        // Before the job is there: a rollback finds it, even if nobody ever heard which it is.
+        ctx.checkpoint("key", || Ok(ctx.idempotency_key().to_owned()))?;
         let id: String = ctx.checkpoint("job", || {
             let mut body = json!({ "title": input.title, "priority": input.priority });
             if let Some(address) = &address {
@@ -143,7 +145,10 @@ impl Rollback for Submit {
     fn rollback(ctx: &Context, _: Input, output: Option<Output>) -> Ended<()> {
         let id = match output {
             Some(output) => Some(output.id),
-            None => ctx.recorded::<String>("job")?,
+            None => match (ctx.recorded("job")?, ctx.recorded::<String>("key")?) {
+                (None, Some(key)) => by_key(ctx, &key)?.map(|it| it.id),
+                (id, _) => id,
+            },
         };
         let Some(id) = id else { return Ok(Outcome::done(json!({ "withdrawn": false }))) };
         let response = ctx.http("jobs")?.delete(path(["jobs", &id])).accept(404).send()?;
@@ -153,14 +158,18 @@ impl Rollback for Submit {
 
 impl Find for Submit {
     fn find(ctx: &Context, _: Input) -> Found<Self> {
-        let found: Jobs = ctx.http("jobs")?.get("/jobs").query("key", ctx.idempotency_key()).send()?.json()?;
-        let job = found.jobs.into_iter().next();
+        let job = by_key(ctx, ctx.idempotency_key())?;
         job.map(|job| {
             let state = State { id: job.id.clone(), topic: None };
             outcome(ctx, job, state)
         })
         .transpose()
     }
+}
+
+fn by_key(ctx: &Context, key: &str) -> Result<Option<Job>, Failure> {
+    let found: Jobs = ctx.http("jobs")?.get("/jobs").query("key", key).send()?.json()?;
+    Ok(found.jobs.into_iter().next())
 }
 
 fn outcome(ctx: &Context, job: Job, state: State) -> Answer<Submit> {

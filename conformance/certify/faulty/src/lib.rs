@@ -1,0 +1,161 @@
+//! One flaw in each action; nothing else is wrong with it. `conformance/certify/tests` says which check finds which.
+
+mod undoing;
+mod waiting;
+mod writing;
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use windlass_sdk::{Answer, Context, Failure, Method, Outcome, Role};
+
+use undoing::{HalfARollback, IgnoresCancel, RollsBackOnce};
+use waiting::{KeepsTheCredential, RemembersInMemory, TakesTwice, TellsItsTopic};
+use writing::{GivesUp, PostsTwice, PostsTwiceAtOnce, SendsTooMuch, TriesForEver, WritesByGet, WritesInARead};
+
+#[derive(Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Input {
+    /// What the entry is called.
+    #[serde(default)]
+    pub(crate) title: String,
+}
+
+#[derive(Serialize, Deserialize, JsonSchema)]
+pub(crate) struct Output {
+    pub(crate) said: String,
+}
+
+impl Output {
+    pub(crate) fn done<S>(said: impl Into<String>) -> Outcome<Self, S> {
+        Outcome::done(Self { said: said.into() })
+    }
+}
+
+/// What the ledger answers of an entry.
+#[derive(Deserialize)]
+pub(crate) struct Entry {
+    pub(crate) id: String,
+}
+
+pub(crate) fn ledger() -> Vec<Role> {
+    let role = Role::required("ledger", "Where entries are made.").allow(&[Method::Get, Method::Post], "/**");
+    vec![role.allow(&[Method::Delete], "/entries/*")]
+}
+
+/// Makes an entry once.
+pub(crate) fn entered(ctx: &Context) -> Result<String, Failure> {
+    ctx.checkpoint("key", || Ok(ctx.idempotency_key().to_owned()))?;
+    let entry: Entry = ctx.http("ledger")?.post("/entries").idempotency_key().send()?.json()?;
+    Ok(entry.id)
+}
+
+/// The entry that `entered` made, or was about to.
+pub(crate) fn made(ctx: &Context) -> Result<Option<String>, Failure> {
+    let Some(key) = ctx.recorded::<String>("key")? else { return Ok(None) };
+    let entries: Vec<Entry> = ctx.http("ledger")?.get("/entries").query("key", key).send()?.json()?;
+    Ok(entries.into_iter().next().map(|it| it.id))
+}
+
+/// `Action` with what all have in common; the last part is `start`.
+macro_rules! action {
+    ($action:ident $name:literal $effect:ident $output:ty, $state:ty; $($rest:item)*) => {
+        pub(crate) struct $action;
+        impl windlass_sdk::Action for $action {
+            const NAME: &'static str = $name;
+            const DESCRIPTION: &'static str = "Has one flaw.";
+            const EFFECT: windlass_sdk::Effect = windlass_sdk::Effect::$effect;
+            type Input = crate::Input;
+            type Output = $output;
+            type State = $state;
+            fn connections() -> Vec<windlass_sdk::Role> { crate::ledger() }
+            $($rest)*
+        }
+    };
+}
+pub(crate) use action;
+
+// Has no flaw: the suite is not one that finds fault with all.
+action! { Good "good" IdempotentWrite Output, ();
+    fn start(ctx: &Context, _: Input) -> Answer<Self> {
+        entered(ctx)?;
+        Ok(Output::done("entered"))
+    }
+}
+
+action! { EndsOtherwise "ends-otherwise" Read Output, ();
+    fn start(ctx: &Context, _: Input) -> Answer<Self> {
+        ctx.http("ledger")?.get("/entries").send()?;
+        Err(Failure::rejected("no", "it never works"))
+    }
+}
+
+#[derive(Serialize, Deserialize, JsonSchema)]
+struct AtLeastTen {
+    #[schemars(range(min = 10))]
+    n: u32,
+}
+
+action! { OutputLies "output-lies" Read AtLeastTen, ();
+    fn start(_: &Context, _: Input) -> Answer<Self> {
+        Ok(Outcome::done(AtLeastTen { n: 1 }))
+    }
+}
+
+action! { PanicsAtInput "panics-at-input" Read Output, ();
+    fn start(_: &Context, input: Input) -> Answer<Self> {
+        let first = input.title.chars().next().expect("nobody leaves it out");
+        Ok(Output::done(first))
+    }
+}
+
+// Its schema promises more than it understands.
+action! { Misunderstands "misunderstands" Read Output, ();
+    fn start(_: &Context, input: Input) -> Answer<Self> {
+        if input.title.is_empty() {
+            return Err(Failure::internal("no-title", "there has to be one"));
+        }
+        Ok(Output::done(input.title))
+    }
+}
+
+action! { ReadsAllThereIs "reads-all-there-is" Read Output, ();
+    fn start(ctx: &Context, _: Input) -> Answer<Self> {
+        let body = ctx.http("ledger")?.get("/title").limit(usize::MAX).send()?.text()?;
+        Ok(Output::done(body.trim()))
+    }
+}
+
+action! { RepeatsTheCredential "repeats-the-credential" Read Output, ();
+    fn start(ctx: &Context, _: Input) -> Answer<Self> {
+        let said = ctx.http("ledger")?.get("/reversed").send()?.text()?;
+        Ok(Output::done(said))
+    }
+}
+
+windlass_sdk::plugin! {
+    name: "faulty",
+    description: "Has one flaw in each action.",
+    actions: [
+        Good,
+        EndsOtherwise,
+        WritesInARead,
+        OutputLies,
+        PanicsAtInput,
+        Misunderstands,
+        RemembersInMemory,
+        TakesTwice,
+        SendsTooMuch,
+        PostsTwice,
+        PostsTwiceAtOnce,
+        GivesUp,
+        TriesForEver,
+        IgnoresCancel: cancel,
+        HalfARollback: rollback,
+        RollsBackOnce: rollback,
+        WritesByGet,
+        ReadsAllThereIs,
+        RepeatsTheCredential,
+        KeepsTheCredential,
+        TellsItsTopic,
+    ],
+}

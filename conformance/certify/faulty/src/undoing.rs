@@ -1,0 +1,67 @@
+//! Flaws of actions that can be stopped or rolled back.
+
+use std::time::Duration;
+
+use serde_json::json;
+use windlass_sdk::http::path;
+use windlass_sdk::{Answer, Cancel, Context, Ended, Event, Outcome, Rollback, suspend};
+
+use crate::{Input, Output, action};
+
+// It says that it has stopped.
+action! { IgnoresCancel "ignores-cancel" IdempotentWrite Output, ();
+    fn start(ctx: &Context, _: Input) -> Answer<Self> {
+        crate::entered(ctx)?;
+        Ok(suspend(()).after(Duration::from_secs(1)).status("waits"))
+    }
+    fn resume(_: &Context, _: Input, (): (), _: Event) -> Answer<Self> {
+        Ok(Output::done("entered"))
+    }
+}
+
+impl Cancel for IgnoresCancel {
+    type CancelState = ();
+    fn cancel(_: &Context, _: Input, _: Option<()>) -> Ended<()> {
+        Ok(Outcome::done(json!({ "stopped": true })))
+    }
+}
+
+// It takes back what it was told of, not what it may have done.
+action! { HalfARollback "half-a-rollback" IdempotentWrite Output, ();
+    fn start(ctx: &Context, _: Input) -> Answer<Self> {
+        Ok(Output::done(crate::entered(ctx)?))
+    }
+}
+
+impl Rollback for HalfARollback {
+    type RollbackState = ();
+    fn rollback(ctx: &Context, _: Input, output: Option<Output>) -> Ended<()> {
+        if let Some(output) = output {
+            ctx.http("ledger")?.delete(path(["entries", &output.said])).accept(404).send()?;
+        }
+        Ok(Outcome::done(json!({})))
+    }
+}
+
+// What is gone already is a failure.
+action! { RollsBackOnce "rolls-back-once" IdempotentWrite Output, ();
+    fn start(ctx: &Context, _: Input) -> Answer<Self> {
+        crate::entered(ctx)?;
+        Ok(Output::done("entered"))
+    }
+}
+
+impl Rollback for RollsBackOnce {
+    type RollbackState = ();
+    fn rollback(ctx: &Context, _: Input, output: Option<Output>) -> Ended<()> {
+        let id = crate::made(ctx)?;
+        match id {
+            Some(id) => {
+                ctx.http("ledger")?.delete(path(["entries", &id])).send()?;
+                Ok(Outcome::done(json!({})))
+            }
+            None if output.is_none() => Ok(Outcome::done(json!({}))),
+            None => Err(windlass_sdk::Failure::not_found("gone", "there is no entry")),
+        }
+    }
+}

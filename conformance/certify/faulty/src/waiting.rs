@@ -1,0 +1,57 @@
+//! Flaws of actions that wait.
+
+use std::sync::Mutex;
+use std::time::Duration;
+
+use windlass_sdk::{Answer, CallbackAddress, Context, Event, Failure, suspend};
+
+use crate::{Input, Output, action};
+
+static KEPT: Mutex<Option<String>> = Mutex::new(None);
+
+action! { RemembersInMemory "remembers-in-memory" Read Output, ();
+    fn start(ctx: &Context, _: Input) -> Answer<Self> {
+        let title = ctx.http("ledger")?.get("/title").send()?.text()?;
+        *KEPT.lock().expect("not poisoned") = Some(title);
+        Ok(suspend(()).after(Duration::from_secs(1)).status("waits"))
+    }
+    fn resume(_: &Context, _: Input, (): (), _: Event) -> Answer<Self> {
+        match KEPT.lock().expect("not poisoned").take() {
+            Some(title) => Ok(Output::done(title)),
+            None => Err(Failure::internal("forgotten", "what was it?")),
+        }
+    }
+}
+
+// What it goes on with can be had once, and nothing remembers that it was.
+action! { TakesTwice "takes-twice" IdempotentWrite Output, ();
+    fn start(ctx: &Context, _: Input) -> Answer<Self> {
+        crate::entered(ctx)?;
+        Ok(suspend(()).after(Duration::from_secs(1)).status("waits"))
+    }
+    fn resume(ctx: &Context, _: Input, (): (), _: Event) -> Answer<Self> {
+        ctx.http("ledger")?.post("/taken").header("X-Key", ctx.idempotency_key()).send()?.text()?;
+        Ok(Output::done("taken"))
+    }
+}
+
+action! { KeepsTheCredential "keeps-the-credential" Read Output, String;
+    fn start(ctx: &Context, _: Input) -> Answer<Self> {
+        let said = ctx.http("ledger")?.get("/reversed").send()?.text()?;
+        let kept: String = said.chars().rev().collect();
+        Ok(suspend(kept).after(Duration::from_secs(1)).status("waits"))
+    }
+    fn resume(_: &Context, _: Input, _: String, _: Event) -> Answer<Self> {
+        Ok(Output::done("kept"))
+    }
+}
+
+action! { TellsItsTopic "tells-its-topic" Read Output, String;
+    fn start(ctx: &Context, _: Input) -> Answer<Self> {
+        let address: CallbackAddress = ctx.checkpoint("address", || Ok(ctx.callback()))?;
+        Ok(suspend(address.topic.clone()).callback(&address.topic).status("waits"))
+    }
+    fn resume(_: &Context, _: Input, topic: String, _: Event) -> Answer<Self> {
+        Ok(Output::done(topic))
+    }
+}

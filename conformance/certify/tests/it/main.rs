@@ -1,0 +1,161 @@
+//! The suite against a plugin with one flaw in each action: each is found, by the check that is meant for it and by no other.
+
+mod ledger;
+mod plugin;
+
+use std::collections::BTreeSet;
+use std::path::Path;
+
+use tokio::sync::OnceCell;
+use windlass_certify::{
+    Broken, Certification, Check, Conformance, Only, Outcome, Report, Subject, certify, sandbox_options,
+};
+use windlass_model::manifest::EffectiveLimits;
+use windlass_sandbox::{Sandbox, SandboxOptions, embed_manifest};
+
+use crate::ledger::Ledger;
+
+struct World {
+    sandbox: Sandbox,
+    component: Vec<u8>,
+    manifest: String,
+}
+
+async fn world() -> &'static World {
+    static WORLD: OnceCell<World> = OnceCell::const_new();
+    WORLD
+        .get_or_init(async || {
+            let usual = sandbox_options(None);
+            // What is never answered is given up sooner.
+            let bound = EffectiveLimits { wall_ms: 1_500, ..usual.bound };
+            let sandbox = Sandbox::new(SandboxOptions { bound, ..usual }).expect("a sandbox");
+            let component = plugin::faulty();
+            let manifest = sandbox.describe(&component).await.expect("a manifest");
+            let component = embed_manifest(&component, &manifest).expect("a component");
+            World { sandbox, component, manifest }
+        })
+        .await
+}
+
+/// The file for one action; `more` are further lines of its case.
+fn file(ledger: &Ledger, action: &str, more: &str) -> Conformance {
+    let text = format!(
+        "certify: v1\ncounterpart: {{ address: '{}' }}\nconnections: {{ ledger: {{ credential: bearer }} }}\nprobes: {{ entries: {{ get: /entries }} }}\ncases:\n  - action: {action}\n    input: {{ title: index }}\n{more}",
+        ledger.url
+    );
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = folder.path().join("conformance.yaml");
+    std::fs::write(&path, text).expect("a file");
+    Conformance::read(&path).expect("it is good")
+}
+
+async fn certified(action: &str, more: &str, only: Only) -> Result<Report, Broken> {
+    let world = world().await;
+    let ledger = Ledger::start().await;
+    let file = file(&ledger, action, more);
+    let subject = Subject {
+        component: &world.component,
+        file: &file,
+        path: Path::new("conformance.yaml"),
+        sandbox: &world.sandbox,
+        ours: None,
+        only,
+        progress: &|_| {},
+    };
+    certify(subject).await
+}
+
+fn failed(certification: &Certification) -> BTreeSet<Check> {
+    certification.failures().map(|(_, check, _)| check).collect()
+}
+
+/// Checks that an action fails exactly these checks, and that a transcript of each failure tells what happened.
+async fn finds(action: &str, more: &str, checks: &[Check]) {
+    let Report { certification, transcripts } = certified(action, more, Only::default()).await.expect("it is checked");
+    let found = failed(&certification);
+    assert_eq!(found, checks.iter().copied().collect(), "{action}: {}", certification.to_json());
+    assert!(!certification.certified, "twenty other actions were not exercised");
+    assert_eq!(certification.not_exercised.len(), 20);
+    assert_eq!(transcripts.len(), certification.failures().count());
+    let Some(first) = transcripts.first() else { return };
+    assert!(first.told().contains("call "), "{}", first.told());
+    // The same scenario alone comes to the same.
+    let again = certified(action, more, first.only.clone()).await.expect("it is checked");
+    assert!(again.certification.has_failed(), "{}", first.to_json());
+}
+
+macro_rules! flaws {
+    ($($test:ident: $action:literal $more:literal => $($check:ident)*;)*) => {
+        $(#[tokio::test(flavor = "multi_thread")]
+        async fn $test() {
+            finds($action, $more, &[$(Check::$check),*]).await;
+        })*
+    };
+}
+
+flaws! {
+    a_good_action_passes: "good" "" => ;
+    another_end: "ends-otherwise" "" => Run;
+    a_read_that_writes: "writes-in-a-read" "" => Run;
+    an_output_beside_its_schema: "output-lies" "" => Schemas;
+    a_panic_at_an_input_that_its_schema_accepts: "panics-at-input" "" => Schemas;
+    an_input_that_its_schema_accepts_and_nobody_understands: "misunderstands" "" => Schemas;
+    what_is_kept_in_memory: "remembers-in-memory" "" => Resume;
+    what_can_be_gone_on_with_once: "takes-twice" "" => Resume Once;
+    more_than_is_recorded: "sends-too-much" "" => Replay;
+    two_effects: "posts-twice" "" => Once;
+    two_effects_of_the_first_request: "posts-twice-at-once" "" => Once Limits;
+    a_429_that_is_taken_for_the_end: "gives-up" "" => Retry;
+    a_403_that_is_tried_again: "tries-for-ever" "" => Retry;
+    what_goes_on_after_a_cancel: "ignores-cancel" "" => Cancel;
+    what_a_rollback_forgets: "half-a-rollback" "    varies: [/said]\n" => Rollback;
+    what_is_rolled_back_twice: "rolls-back-once" "" => Rollback;
+    a_get_that_writes: "writes-by-get" "" => DryRun;
+    a_body_without_end: "reads-all-there-is" "" => Limits;
+    a_credential_in_an_output: "repeats-the-credential" "" => Secrets;
+    a_credential_in_a_state: "keeps-the-credential" "" => Secrets;
+    a_topic_in_an_output: "tells-its-topic" "    callback: hello\n" => Secrets;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_says_something_else_of_itself_breaks_the_contract() {
+    let world = world().await;
+    let mut manifest: serde_json::Value = serde_json::from_str(&world.manifest).expect("JSON");
+    manifest["actions"]["good"]["effect"] = "read".into();
+    let component = embed_manifest(&world.component, &manifest.to_string()).expect("a component");
+    let ledger = Ledger::start().await;
+    let file = file(&ledger, "good", "");
+    let subject = Subject {
+        component: &component,
+        file: &file,
+        path: Path::new("conformance.yaml"),
+        sandbox: &world.sandbox,
+        ours: None,
+        only: Only::default(),
+        progress: &|_| {},
+    };
+    let report = certify(subject).await.expect("it is checked");
+    let Outcome::Failed { failures } = &report.certification.contract else { panic!("{report:?}") };
+    assert!(failures[0].seen.contains("/actions/good/effect"), "{failures:?}");
+    assert!(report.certification.has_failed() && !report.certification.certified);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_does_not_fit_is_no_verdict() {
+    let error = certified("god", "", Only::default()).await.expect_err("there is no such action").to_string();
+    assert!(error.contains("no action `god`; it has"), "{error}");
+    let only = Only { action: Some("posts-twice".parse().expect("a name")), ..Only::default() };
+    assert!(matches!(certified("good", "", only).await, Err(Broken::Nothing(_))));
+    let prepared = "    prepare: [{ path: /nowhere }]\n";
+    let error = certified("good", prepared, Only::default()).await.expect_err("it cannot be prepared").to_string();
+    assert!(error.contains("`POST /nowhere` was answered with 404"), "{error}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn no_transcript_has_the_credential() {
+    let report = certified("repeats-the-credential", "", Only::default()).await.expect("it is checked");
+    let text: String = report.transcripts.iter().map(windlass_certify::Transcript::to_json).collect();
+    assert!(!text.is_empty() && !text.contains("windlass-certify-4b1f9c2e7a"), "{text}");
+    let read = windlass_certify::Transcript::parse(&report.transcripts[0].to_json()).expect("it reads back");
+    assert_eq!(read, report.transcripts[0]);
+}

@@ -61,6 +61,7 @@ pub struct Conformance {
     #[serde(default)]
     pub(crate) probes: BTreeMap<String, ProbeFile>,
     /// What is exercised.
+    #[serde(default)]
     pub(crate) cases: Vec<Case>,
     /// Actions that cannot be exercised so, with the reason; they are not certified, and that is said.
     #[serde(default)]

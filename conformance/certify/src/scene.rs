@@ -449,6 +449,12 @@ impl<'s> Scene<'s> {
             RetryAdvice::Never => false,
             RetryAdvice::Pause => return Some(Finish::Person(error)),
             RetryAdvice::After(_) => true,
+            // Nobody repeats by himself what may have been done and cannot be looked for.
+            RetryAdvice::ByPolicy
+                if error.class == TimedOut && self.action.effect == Effect::Write && !self.action.find =>
+            {
+                return Some(Finish::Person(error));
+            }
             RetryAdvice::ByPolicy => matches!(error.class, Transient | RateLimited | TimedOut),
         };
         if !another || is_crash(&error) {

@@ -24,6 +24,7 @@ pub(crate) fn new(language: Language, name: &PluginName, folder: &Path) -> anyho
     let mut files = files(language, name);
     files.push(("README.md", readme(language, name)));
     files.push(("release.yaml", RELEASE.replace("PLUGIN", name)));
+    files.push(("conformance.yaml", sdk::example(language, "conformance.yaml").to_owned()));
     files.push((".gitignore", ignored(language).to_owned()));
     for (file, text) in &files {
         write(&folder.join(file), text)?;

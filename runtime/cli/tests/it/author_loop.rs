@@ -108,6 +108,10 @@ fn the_whole_loop(site: &Site, language: &str, tools: Tools) -> Option<(PathBuf,
     assert_eq!(tried["output"], json!({ "withdrawn": true }), "{tried}");
     assert_eq!(jobs.seen("DELETE /v1/jobs/j-1").len(), 1);
 
+    // What any plugin must pass, as it is.
+    let certified = long_json(site, &["plugin", "certify", plugin]);
+    assert_eq!(certified["result"]["certified"], true, "{certified}");
+
     // In a release.
     let _ = long_json(site, &["plugin", "install", &component]);
     site.good(&["connection", "add", "jobs", "--url", &base_url, "--private-network"]);

@@ -66,6 +66,17 @@ pub(crate) fn rust() -> &'static Path {
     RUST.get_or_init(|| component("rust", Ok(())).expect("Rust is here"))
 }
 
+/// The example's component in each language; none where the tools are absent.
+pub(crate) fn examples() -> [(&'static str, Option<PathBuf>); 5] {
+    [
+        ("rust", Some(rust().to_owned())),
+        ("js", component("js", node_tools())),
+        ("python", component("python", python_tools())),
+        ("c", component("c", zig())),
+        ("go", component("go", go())),
+    ]
+}
+
 /// A plugin with all that its calls need.
 struct Tested {
     sandbox: Sandbox,

@@ -11,6 +11,7 @@ mod backup;
 mod breaker;
 mod callback;
 mod cassette;
+mod certify;
 mod circles;
 mod concurrency;
 mod crash;

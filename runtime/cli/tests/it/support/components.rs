@@ -89,19 +89,27 @@ fn build(packages: &[&str], out: &Path) -> Vec<PathBuf> {
 /// The stand-in for the command `helm`.
 pub(crate) fn standin_helm() -> &'static Path {
     static BUILT: OnceLock<PathBuf> = OnceLock::new();
-    BUILT.get_or_init(|| {
-        let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
-        let mut command = Command::new(cargo);
-        command.args(["build", "--quiet", "--package", "windlass-counterparts", "--bin", "windlass-standin-helm"]);
-        command.args(["--message-format", "json-render-diagnostics"]);
-        if !cfg!(debug_assertions) {
-            command.arg("--release");
-        }
-        let built = command.current_dir(env!("CARGO_MANIFEST_DIR")).output().expect("cargo starts");
-        assert!(built.status.success(), "{}", String::from_utf8_lossy(&built.stderr));
-        let messages = String::from_utf8_lossy(&built.stdout).into_owned();
-        let mut messages = messages.lines().filter_map(|it| serde_json::from_str::<serde_json::Value>(it).ok());
-        let program = messages.find_map(|it| it["executable"].as_str().map(PathBuf::from));
-        program.expect("cargo says where the program is")
-    })
+    BUILT.get_or_init(|| counterpart("windlass-standin-helm"))
+}
+
+/// The simulators as a program.
+pub(crate) fn simulator() -> &'static Path {
+    static BUILT: OnceLock<PathBuf> = OnceLock::new();
+    BUILT.get_or_init(|| counterpart("windlass-simulator"))
+}
+
+fn counterpart(program: &str) -> PathBuf {
+    let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
+    let mut command = Command::new(cargo);
+    command.args(["build", "--quiet", "--package", "windlass-counterparts", "--bin", program]);
+    command.args(["--message-format", "json-render-diagnostics"]);
+    if !cfg!(debug_assertions) {
+        command.arg("--release");
+    }
+    let built = command.current_dir(env!("CARGO_MANIFEST_DIR")).output().expect("cargo starts");
+    assert!(built.status.success(), "{}", String::from_utf8_lossy(&built.stderr));
+    let messages = String::from_utf8_lossy(&built.stdout).into_owned();
+    let mut messages = messages.lines().filter_map(|it| serde_json::from_str::<serde_json::Value>(it).ok());
+    let program = messages.find_map(|it| it["executable"].as_str().map(PathBuf::from));
+    program.expect("cargo says where the program is")
 }

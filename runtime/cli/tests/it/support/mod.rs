@@ -11,7 +11,7 @@ mod site;
 
 use std::time::{Duration, Instant};
 
-pub(crate) use components::{component, noop, ready, standin_helm};
+pub(crate) use components::{component, noop, ready, simulator, standin_helm};
 pub(crate) use counterparts::{Counterparts, PASSWORD, job};
 pub(crate) use process::Process;
 pub(crate) use scrub::scrubbed;

@@ -8,9 +8,12 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use windlass_sdk::{Answer, Context, Failure, Method, Outcome, Role};
 
-use undoing::{HalfARollback, IgnoresCancel, RollsBackOnce};
-use waiting::{KeepsTheCredential, RemembersInMemory, TakesTwice, TellsItsTopic};
-use writing::{GivesUp, PostsTwice, PostsTwiceAtOnce, SendsTooMuch, TriesForEver, WritesByGet, WritesInARead};
+use undoing::{HalfARollback, IgnoresCancel, NeverStops, RollsBackOnce};
+use waiting::{KeepsTheCredential, PanicsAtItsState, PollsForEver, RemembersInMemory, TakesTwice, TellsItsTopic};
+use writing::{
+    AsksAPerson, GivesUp, PanicsAtHtml, PostsTwice, PostsTwiceAtOnce, SaysWhichAttempt, SendsTooMuch, TriesForEver,
+    WritesByGet, WritesInARead,
+};
 
 #[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
@@ -125,6 +128,16 @@ action! { ReadsAllThereIs "reads-all-there-is" Read Output, ();
     }
 }
 
+// What it was told goes on to somebody else.
+action! { SendsTheCredential "sends-the-credential" Read Output, ();
+    fn start(ctx: &Context, _: Input) -> Answer<Self> {
+        let ledger = ctx.http("ledger")?;
+        let said = ledger.get("/reversed").send()?.text()?;
+        ledger.get("/entries").query("key", said).send()?;
+        Ok(Output::done("sent"))
+    }
+}
+
 action! { RepeatsTheCredential "repeats-the-credential" Read Output, ();
     fn start(ctx: &Context, _: Input) -> Answer<Self> {
         let said = ctx.http("ledger")?.get("/reversed").send()?.text()?;
@@ -157,5 +170,12 @@ windlass_sdk::plugin! {
         RepeatsTheCredential,
         KeepsTheCredential,
         TellsItsTopic,
+        PanicsAtItsState,
+        PollsForEver,
+        AsksAPerson,
+        SaysWhichAttempt,
+        PanicsAtHtml,
+        NeverStops: cancel,
+        SendsTheCredential,
     ],
 }

@@ -65,3 +65,24 @@ impl Rollback for RollsBackOnce {
         }
     }
 }
+
+// It waits until it has stopped, and never looks.
+action! { NeverStops "never-stops" IdempotentWrite Output, ();
+    fn start(ctx: &Context, _: Input) -> Answer<Self> {
+        crate::entered(ctx)?;
+        Ok(suspend(()).after(Duration::from_secs(1)).status("waits"))
+    }
+    fn resume(_: &Context, _: Input, (): (), _: Event) -> Answer<Self> {
+        Ok(Output::done("entered"))
+    }
+}
+
+impl Cancel for NeverStops {
+    type CancelState = ();
+    fn cancel(ctx: &Context, _: Input, _: Option<()>) -> Ended<()> {
+        if let Some(id) = crate::made(ctx)? {
+            ctx.http("ledger")?.delete(path(["entries", &id])).accept(404).send()?;
+        }
+        Err(windlass_sdk::Failure::internal("unsure", "did it stop?"))
+    }
+}

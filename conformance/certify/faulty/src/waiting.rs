@@ -55,3 +55,26 @@ action! { TellsItsTopic "tells-its-topic" Read Output, String;
         Ok(Output::done(topic))
     }
 }
+
+// It goes on with a state that it takes for its own.
+action! { PanicsAtItsState "panics-at-its-state" Read Output, serde_json::Value;
+    fn start(_: &Context, _: Input) -> Answer<Self> {
+        Ok(suspend(serde_json::json!({ "n": 1 })).after(Duration::from_secs(1)).status("waits"))
+    }
+    fn resume(_: &Context, _: Input, state: serde_json::Value, _: Event) -> Answer<Self> {
+        Ok(Output::done(state["n"].as_u64().expect("it was put there").to_string()))
+    }
+}
+
+// Whatever the answer is, it asks again.
+action! { PollsForEver "polls-for-ever" Read Output, ();
+    fn start(ctx: &Context, _: Input) -> Answer<Self> {
+        match ctx.http("ledger")?.get("/title").send().and_then(windlass_sdk::Response::text) {
+            Ok(title) => Ok(Output::done(title)),
+            Err(_) => Ok(suspend(()).after(Duration::from_secs(1)).status("asks again")),
+        }
+    }
+    fn resume(ctx: &Context, input: Input, (): (), _: Event) -> Answer<Self> {
+        Self::start(ctx, input)
+    }
+}

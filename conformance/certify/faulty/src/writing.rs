@@ -71,3 +71,31 @@ action! { WritesByGet "writes-by-get" IdempotentWrite Output, ();
         Ok(Output::done("entered"))
     }
 }
+
+// A person is to look at what nobody has to look at.
+action! { AsksAPerson "asks-a-person" IdempotentWrite Output, ();
+    fn start(ctx: &Context, _: Input) -> Answer<Self> {
+        match crate::entered(ctx) {
+            Ok(_) => Ok(Output::done("entered")),
+            Err(failure) if failure.code.starts_with("http-") => Err(failure),
+            Err(failure) => Err(failure.pause()),
+        }
+    }
+}
+
+// Another attempt says something else.
+action! { SaysWhichAttempt "says-which-attempt" IdempotentWrite Output, ();
+    fn start(ctx: &Context, _: Input) -> Answer<Self> {
+        ctx.http("ledger")?.get("/title").send()?.text()?;
+        crate::entered(ctx)?;
+        Ok(Output::done(if ctx.attempt() == 1 { "at once" } else { "later" }))
+    }
+}
+
+action! { PanicsAtHtml "panics-at-html" Read Output, ();
+    fn start(ctx: &Context, _: Input) -> Answer<Self> {
+        let title = ctx.http("ledger")?.get("/title").send()?.text()?;
+        assert!(!title.starts_with('<'), "a title is no page");
+        Ok(Output::done(title))
+    }
+}

@@ -74,8 +74,7 @@ async fn finds(action: &str, more: &str, checks: &[Check]) {
     let Report { certification, transcripts } = certified(action, more, Only::default()).await.expect("it is checked");
     let found = failed(&certification);
     assert_eq!(found, checks.iter().copied().collect(), "{action}: {}", certification.to_json());
-    assert!(!certification.certified, "twenty other actions were not exercised");
-    assert_eq!(certification.not_exercised.len(), 20);
+    assert!(!certification.certified, "the other actions were not exercised");
     assert_eq!(transcripts.len(), certification.failures().count());
     let Some(first) = transcripts.first() else { return };
     assert!(first.told().contains("call "), "{}", first.told());
@@ -114,6 +113,13 @@ flaws! {
     a_body_without_end: "reads-all-there-is" "" => Limits;
     a_credential_in_an_output: "repeats-the-credential" "" => Secrets;
     a_credential_in_a_state: "keeps-the-credential" "" => Secrets;
+    a_panic_at_a_state_that_it_never_wrote: "panics-at-its-state" "" => Schemas;
+    a_poll_without_end: "polls-for-ever" "" => Retry;
+    a_person_who_need_not_be_asked: "asks-a-person" "" => Once;
+    another_output_of_another_attempt: "says-which-attempt" "" => Once Retry Limits;
+    a_panic_at_a_page: "panics-at-html" "" => Retry;
+    a_cancel_that_does_not_end: "never-stops" "" => Cancel;
+    a_credential_in_a_request: "sends-the-credential" "" => Secrets;
     a_topic_in_an_output: "tells-its-topic" "    callback: hello\n" => Secrets;
 }
 

@@ -201,6 +201,9 @@ pub(super) fn planned(runtime: &Runtime, body: &StartBody) -> Result<(Planned, P
 
 pub(super) async fn validate(State(runtime): State<Runtime>, Json(body): Json<StartBody>) -> Answer<ValidatedBody> {
     let (nested, problems) = planned(&runtime, &body)?;
+    if body.rehearsal.is_none() {
+        runtime.check_triggers(&nested)?;
+    }
     if body.parameters.is_null() && body.arguments.is_empty() {
         return Ok(Json(ValidatedBody { problems, waits: Vec::new() }));
     }
@@ -240,13 +243,14 @@ pub(super) async fn start(
         }
     }
     let actor = caller.actor(&runtime, body.on_behalf_of.as_deref());
-    let plan = runtime.keep_nested(nested).await?;
     let rehearsal = body.rehearsal.is_some();
+    let triggers = if rehearsal { Ok(()) } else { runtime.check_triggers(&nested) };
+    let plan = runtime.keep_nested(nested).await?;
     let (mut waits, mut refusals) = (Vec::new(), Vec::new());
     if body.dry_run {
         let mut told =
             |refused: Result<(), crate::RuntimeError>| refusals.extend(refused.err().map(|it| it.to_string()));
-        told(runtime.check_triggers(&plan));
+        told(triggers);
         told(runtime.check_rehearsed(&plan));
         told(runtime.check_circle(&plan, &parameters).await);
         match runtime.check_services(&plan, &parameters) {
@@ -254,7 +258,7 @@ pub(super) async fn start(
             Err(error) => told(Err(error)),
         }
     } else if !rehearsal {
-        runtime.check_triggers(&plan)?;
+        triggers?;
         runtime.check_rehearsed(&plan)?;
         waits = in_words(runtime.check_services(&plan, &parameters)?);
         runtime.check_circle(&plan, &parameters).await?;

@@ -61,7 +61,15 @@ pub(crate) fn draw(view: &ReleaseView, now: Timestamp) -> String {
     if let Some(rollback) = view.rollback.as_ref().filter(|_| view.ended) {
         match &rollback.cause {
             Some(it) => {
-                lines.push(one_line(&format!("cause ({}, by {}): {}", it.cause.category.name(), it.by, it.cause.cause)))
+                lines.push(one_line(&format!(
+                    "cause ({}, by {}): {}",
+                    it.cause.category.name(),
+                    it.by,
+                    it.cause.cause
+                )));
+                for (name, text) in [("risk", &it.cause.risk), ("runbook", &it.cause.runbook)] {
+                    lines.extend(text.as_ref().map(|text| one_line(&format!("  {name}: {text}"))));
+                }
             }
             None if rollback.review_open => {
                 lines.push(format!("{} the review of its rollback is open: why did it have to be?", styled(WAIT, "▸")));

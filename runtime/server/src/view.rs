@@ -304,6 +304,10 @@ impl ReleaseView {
     }
 }
 
+/// Every state that a list can be asked for, but the ways of ending ([`Outcome::ALL`]).
+pub const OPEN_STATES: [&str; 8] =
+    ["queued", "running", "paused", "failing", "canceling", "rolling back", "rollback blocked", "finishing"];
+
 /// One word for a release; `paused` when a step waits for a decision.
 pub fn state_name(release: &Release) -> String {
     let waits = release.waits();

@@ -147,8 +147,10 @@ impl Release {
     /// The steps whose effects are, or were, rolled back, each after all that ran after it.
     pub fn rollback_order(&self) -> Vec<StepIndex> {
         let graph = self.plan.graph();
-        let before = |it: StepIndex| graph.children(it).count() + graph.rolled_back_before(it).count();
-        let mut left: Vec<usize> = graph.steps().map(before).collect();
+        let mut left = vec![0; graph.len()];
+        for step in graph.steps() {
+            left[step.as_usize()] = graph.children(step).count() + graph.rolled_back_before(step).count();
+        }
         let mut reached: std::collections::VecDeque<StepIndex> =
             graph.steps().filter(|it| left[it.as_usize()] == 0).collect();
         let mut order = Vec::new();

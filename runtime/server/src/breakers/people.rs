@@ -50,7 +50,7 @@ pub enum BreakerError {
 impl Breakers {
     /// Does what somebody asked for, when what it comes to is durable. If that cannot be written nothing is done, and
     /// what the breaker does by itself meanwhile is kept either way.
-    async fn change(
+    pub(super) async fn change(
         &self,
         key: &BreakerKey,
         mut change: impl FnMut(&mut BTreeMap<BreakerKey, Entry>) -> Result<(), BreakerError>,

@@ -2,6 +2,7 @@
 
 mod card;
 mod dry_run;
+mod preview;
 mod rollback;
 
 use std::collections::BTreeMap;
@@ -29,6 +30,7 @@ use crate::step_log::Progress;
 
 pub use self::card::{AskedView, CardView, CriterionView, DecidedView, OwnerView};
 pub use self::dry_run::DryStepView;
+pub use self::preview::{RollbackPreviewView, RolledBackStepView, StaysView};
 pub use self::rollback::{AlertView, CauseView, RollbackView};
 
 /// A release.

@@ -172,6 +172,8 @@ pub fn router(runtime: Runtime) -> axum::Router {
         .route("/v1/recordings", get(recording::of_component))
         .route("/v1/releases/{release}/cause", post(release::give_cause))
         .route("/v1/releases/{release}/card", get(release::card))
+        .route("/v1/releases/{release}/rollback", get(release::rollback_preview))
+        .route("/v1/releases/{release}/way-back", get(release::going_back))
         .route("/v1/releases/{release}/votes", post(release::vote))
         .route("/v1/releases/{release}/interventions", post(intervention::intervene))
         .route("/v1/callbacks/{topic}", post(release::call_back))

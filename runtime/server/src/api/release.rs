@@ -22,9 +22,10 @@ use windlass_model::service::PlannedWait;
 use super::{Answer, ApiError, Caller, release_id};
 use crate::admission::Asked;
 use crate::callbacks::kept_headers;
+use crate::going_back::GoingBackView;
 use crate::runtime::Runtime;
 use crate::step_log::Entry;
-use crate::view::{CardView, ReleaseView, StoryLine, story};
+use crate::view::{CardView, ReleaseView, RollbackPreviewView, StoryLine, story};
 
 /// Starts a release, or checks a workflow.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -305,6 +306,32 @@ pub(super) async fn card(State(runtime): State<Runtime>, Path(release): Path<Str
         );
         ApiError::new(StatusCode::NOT_FOUND, error)
     })
+}
+
+/// Tells what a rollback would do.
+pub(super) async fn rollback_preview(
+    State(runtime): State<Runtime>,
+    Path(release): Path<String>,
+) -> Answer<RollbackPreviewView> {
+    Ok(Json(runtime.rollback_preview(&release_id(&release)?).await?))
+}
+
+/// How a way back is meant.
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct GoingBackQuery {
+    /// What nothing can roll back may stay.
+    #[serde(default)]
+    accept: bool,
+}
+
+/// Tells what going back to a release would take.
+pub(super) async fn going_back(
+    State(runtime): State<Runtime>,
+    Path(release): Path<String>,
+    Query(query): Query<GoingBackQuery>,
+) -> Answer<GoingBackView> {
+    Ok(Json(runtime.going_back(&release_id(&release)?, query.accept).await?))
 }
 
 pub(super) async fn journal(State(runtime): State<Runtime>, Path(release): Path<String>) -> Answer<JournalBody> {

@@ -219,6 +219,20 @@ fn a_release_over_its_time_may_pause_and_runs_on_when_somebody_resumes_it() {
 }
 
 #[test]
+fn past_a_point_of_no_return_a_deadline_asks_a_person_instead_of_rolling_back() {
+    let mut bounded = workflow("a -> b -> c");
+    bounded.steps[0].pivot = true;
+    bounded.deadline = deadline(100, OnDeadline::Rollback);
+    let mut world = World::new(bounded, Pins::default(), &[("b", vec![Does::Suspends(500)])]);
+    world.run();
+    assert_eq!((world.release.outcome(), world.release.rollback()), (None, None), "{}", world.story());
+    world.intervene(Intervention::Resume).expect("it is paused");
+    world.run();
+    assert_eq!(world.release.outcome(), Some(Outcome::Succeeded), "{}", world.story());
+    assert!(!world.story().contains("cancel") && !world.story().contains("rollback"), "{}", world.story());
+}
+
+#[test]
 fn a_phase_has_its_own_time_from_its_first_step_on() {
     let mut slow = phased("b -> c", PhaseRules { deadline: deadline(100, OnDeadline::Fail), threshold: None });
     slow.steps.extend(workflow("a").steps);

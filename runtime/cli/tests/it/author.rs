@@ -95,8 +95,12 @@ fn two_versions_are_compared() {
         "{unknown:?}"
     );
     site.good(&["plugin", "install", jobs()]);
-    let installed = site.good(&["plugin", "diff", "jobs@0.1.0", "newer.wasm"]);
-    assert!(installed.stdout.contains("was not compared"), "{installed:?}");
+    let other = component("hostile");
+    let other = other.to_str().expect("text");
+    let [of_file, of_installed] =
+        [jobs(), "jobs@0.1.0"].map(|old| site.run(&["--json", "plugin", "diff", old, other]).json());
+    assert_eq!(of_file, of_installed, "what an installed one imports is compared, too");
+    assert!(of_file.to_string().contains("of the host"), "{of_file}");
 }
 
 struct Tried {

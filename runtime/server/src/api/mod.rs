@@ -179,6 +179,7 @@ pub fn router(runtime: Runtime) -> axum::Router {
         .route("/v1/callbacks/{topic}", post(release::call_back))
         .route("/v1/validate", post(release::validate))
         .route("/v1/plugins", get(declare::plugins).post(declare::install_plugin))
+        .route("/v1/plugins/{name}/{version}/imports", get(declare::plugin_imports))
         .route("/v1/connections", get(declare::connections).post(declare::add_connection))
         .route("/v1/connections/{name}", axum::routing::delete(declare::remove_connection))
         .route("/v1/connections/{name}/test", post(declare::test_connection))

@@ -1,6 +1,10 @@
 //! What a plugin talks to: a program that is started for a scenario, or a service that runs.
 
+use std::collections::BTreeSet;
+use std::net::SocketAddr;
+use std::path::Path;
 use std::process::Stdio;
+use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use tokio::net::{TcpListener, TcpStream};
@@ -16,15 +20,18 @@ const START_MAX: Duration = Duration::from_secs(20);
 /// Stands for the running `windlass` program in a command.
 const OURS: &str = "windlass";
 
+/// Another address is tried so many times: somebody may have taken it meanwhile.
+const STARTS_MAX: u32 = 3;
+
 /// One that answers. Dropping it ends what was started for it.
 pub(crate) struct Counterpart {
     pub(crate) base: Url,
-    _process: Option<Child>,
+    _process: Option<(Child, Listening)>,
 }
 
 impl Counterpart {
     /// Starts it, or takes the one that runs. `ours` is the program that `windlass` in a command stands for.
-    pub(crate) async fn start(file: &Conformance, ours: Option<&std::path::Path>) -> Result<Option<Self>, Broken> {
+    pub(crate) async fn start(file: &Conformance, ours: Option<&Path>) -> Result<Option<Self>, Broken> {
         let command = match &file.counterpart {
             None => return Ok(None),
             Some(CounterpartFile::Address(address)) => {
@@ -36,36 +43,87 @@ impl Counterpart {
             }
             Some(CounterpartFile::Command(command)) => command,
         };
-        let listen = free_address().await.map_err(|error| Broken::Counterpart(error.to_string()))?;
-        let mut words = command.iter().map(|it| it.replace("{listen}", &listen).replace("{secret}", SECRET));
-        let program = words.next().ok_or_else(|| Broken::Counterpart("its `command` is empty".to_owned()))?;
-        let failed = |why: String| Broken::Counterpart(format!("`{}`: {why}", command.join(" ")));
-        let said = tempfile::tempfile().map_err(|error| failed(error.to_string()))?;
-        let mut process = match ours {
-            Some(ours) if program == OURS => Command::new(ours),
-            _ => Command::new(&program),
-        };
-        process.args(words).current_dir(&file.folder).stdin(Stdio::null()).stdout(Stdio::null());
-        process.stderr(said.try_clone().map_err(|error| failed(error.to_string()))?).kill_on_drop(true);
-        let mut process = process.spawn().map_err(|error| failed(format!("it does not start: {error}")))?;
-        let answering = async {
-            while TcpStream::connect(&listen).await.is_err() {
-                // Nothing tells when a program of somebody else's begins to listen.
-                tokio::time::sleep(Duration::from_millis(5)).await;
-            }
-        };
-        tokio::select! {
-            () = answering => {}
-            ended = process.wait() => {
-                let ended = ended.map(|it| it.to_string()).unwrap_or_default();
-                return Err(failed(format!("it ended at once ({ended}): {}", told(said))));
-            }
-            () = tokio::time::sleep(START_MAX) => {
-                return Err(failed(format!("nothing listens at {listen} after {} s; `{{listen}}` stands for where it should", START_MAX.as_secs())));
+        let mut tries = 1;
+        loop {
+            match begin(command, file, ours).await {
+                Err(Ended { at_once: true, .. }) if tries < STARTS_MAX => tries += 1,
+                Err(Ended { why, .. }) => {
+                    return Err(Broken::Counterpart(format!("`{}`: {why}", command.join(" "))));
+                }
+                Ok(counterpart) => return Ok(Some(counterpart)),
             }
         }
-        let base = Url::parse(&format!("http://{listen}")).map_err(|error| failed(error.to_string()))?;
-        Ok(Some(Self { base, _process: Some(process) }))
+    }
+}
+
+/// Why a program does not answer.
+struct Ended {
+    why: String,
+    /// Whether it ran and ended.
+    at_once: bool,
+}
+
+impl From<String> for Ended {
+    fn from(why: String) -> Self {
+        Self { why, at_once: false }
+    }
+}
+
+async fn begin(command: &[String], file: &Conformance, ours: Option<&Path>) -> Result<Counterpart, Ended> {
+    let text = |error: std::io::Error| error.to_string();
+    let listening = Listening::find().await.map_err(text)?;
+    let listen = listening.0.to_string();
+    let mut words = command.iter().map(|it| it.replace("{listen}", &listen).replace("{secret}", SECRET));
+    let program = words.next().ok_or_else(|| "it is empty".to_owned())?;
+    let said = tempfile::tempfile().map_err(text)?;
+    let mut process = match ours {
+        Some(ours) if program == OURS => Command::new(ours),
+        _ => Command::new(&program),
+    };
+    process.args(words).current_dir(&file.folder).stdin(Stdio::null()).stdout(Stdio::null());
+    process.stderr(said.try_clone().map_err(text)?).kill_on_drop(true);
+    let mut process = process.spawn().map_err(|error| format!("it does not start: {error}"))?;
+    let answering = async {
+        while TcpStream::connect(&listen).await.is_err() {
+            // Nothing tells when a program of somebody else's begins to listen.
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    };
+    tokio::select! {
+        () = answering => {}
+        ended = process.wait() => {
+            let ended = ended.map(|it| it.to_string()).unwrap_or_default();
+            return Err(Ended { why: format!("it ended at once ({ended}): {}", told(said)), at_once: true });
+        }
+        () = tokio::time::sleep(START_MAX) => {
+            let seconds = START_MAX.as_secs();
+            let why = format!("nothing listens at {listen} after {seconds} s; `{{listen}}` stands for where it should");
+            return Err(why.into());
+        }
+    }
+    let base = Url::parse(&format!("http://{listen}")).map_err(|error| error.to_string())?;
+    Ok(Counterpart { base, _process: Some((process, listening)) })
+}
+
+/// Where a counterpart is to listen: of this process no other one is.
+struct Listening(SocketAddr);
+
+static LISTENING: Mutex<BTreeSet<SocketAddr>> = Mutex::new(BTreeSet::new());
+
+impl Listening {
+    async fn find() -> std::io::Result<Self> {
+        loop {
+            let free = TcpListener::bind("127.0.0.1:0").await?.local_addr()?;
+            if LISTENING.lock().unwrap_or_else(PoisonError::into_inner).insert(free) {
+                return Ok(Self(free));
+            }
+        }
+    }
+}
+
+impl Drop for Listening {
+    fn drop(&mut self) {
+        LISTENING.lock().unwrap_or_else(PoisonError::into_inner).remove(&self.0);
     }
 }
 
@@ -74,9 +132,4 @@ fn told(mut file: std::fs::File) -> String {
     let mut text = String::new();
     let read = file.rewind().and_then(|()| file.read_to_string(&mut text));
     read.map(|_| text.trim().to_owned()).unwrap_or_default()
-}
-
-/// An address that nobody listens at.
-async fn free_address() -> std::io::Result<String> {
-    Ok(TcpListener::bind("127.0.0.1:0").await?.local_addr()?.to_string())
 }

@@ -19,6 +19,7 @@ mod outcome;
 mod proxy;
 mod scenario;
 mod scene;
+mod secret;
 mod suite;
 mod transcript;
 mod wire;

@@ -19,7 +19,7 @@ use tokio::net::TcpListener;
 use tokio::sync::Notify;
 use tokio::task::JoinHandle;
 
-use crate::transcript::{Event, Record, shown};
+use crate::transcript::{Event, Record, answered, shown};
 use crate::wire;
 
 const BODY_BYTES_MAX: usize = 64 * 1024 * 1024;
@@ -178,7 +178,7 @@ async fn answer(request: Request<Incoming>, shared: Arc<Shared>) -> Result<Respo
     });
     let fault = shared.plan.filter(|it| number == it.at || (it.on && number > it.at)).map(|it| it.fault);
     let told = |status: Option<u16>, body: &[u8]| {
-        shared.record.add(Event::Answered { number, status, body: shown(body), fault: fault.map(Fault::words) });
+        shared.record.add(Event::Answered { number, status, body: answered(body), fault: fault.map(Fault::words) });
     };
     match fault {
         Some(Fault::Status(status)) => {

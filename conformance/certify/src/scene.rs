@@ -13,15 +13,16 @@ use windlass_model::event::{Operation, Wake};
 use windlass_model::failure::{FailureClass, FailureOrigin, RetryAdvice, StepError};
 use windlass_model::manifest::{Action, Effect};
 use windlass_sandbox::cassette::{RecordedCall, Tape};
-use windlass_sandbox::{Access, CallKind, CallOutcome, CallRequest, Scrubber, WakeUp};
+use windlass_sandbox::{Access, CallKind, CallOutcome, CallRequest, WakeUp};
 
 use crate::counterpart::Counterpart;
 use crate::file::{Case, Credential, Preparation, filled, filled_text};
 use crate::memory::Memory;
 use crate::proxy::{Plan, Proxy};
+use crate::secret::credential_header;
 use crate::suite::Suite;
-use crate::transcript::{Event, Record, shown};
-use crate::{Broken, SECRET, SECRET_NAME, wire};
+use crate::transcript::{Event, Record, answered, shown};
+use crate::{Broken, SECRET_NAME, wire};
 
 /// A wait is not sat out longer than this.
 const HURRY: Duration = Duration::from_millis(40);
@@ -177,7 +178,7 @@ impl<'s> Scene<'s> {
         let request = format!("{} {path}", preparation.method);
         self.record.add(Event::Prepared { request: request.clone(), status: answer.status });
         if answer.status >= 400 {
-            let said = shown(&answer.body);
+            let said = answered(&answer.body);
             return Err(Broken::Counterpart(format!("`{request}` was answered with {}: {said}", answer.status)));
         }
         let value: Value = serde_json::from_slice(&answer.body).unwrap_or_default();
@@ -217,7 +218,7 @@ impl<'s> Scene<'s> {
             let path = filled_text(&probe.get, &self.kept);
             let answer = self.ask(hyper::Method::GET, &path, String::new()).await?;
             let failed = |why: &str| {
-                Broken::Counterpart(format!("the probe `{name}` (GET {path}): {why}: {}", shown(&answer.body)))
+                Broken::Counterpart(format!("the probe `{name}` (GET {path}): {why}: {}", answered(&answer.body)))
             };
             if answer.status >= 400 {
                 return Err(failed(&format!("answered with {}", answer.status)));
@@ -250,7 +251,8 @@ impl<'s> Scene<'s> {
         for (role, connection) in &self.suite.file.connections {
             let (Some(counterpart), Some(proxy)) = (&self.counterpart, &self.proxy) else { continue };
             let secret = SecretReference::Environment(SECRET_NAME.to_owned());
-            let base = format!("http://{}{}{}", proxy.address, counterpart.base.path(), connection.path);
+            let below = counterpart.base.path().trim_end_matches('/');
+            let base = format!("http://{}{below}{}", proxy.address, connection.path);
             let connection = Connection {
                 name: role.as_str().parse().expect("a role's name is one of a connection"),
                 base_url: Some(base.trim_end_matches('/').to_owned()),
@@ -465,53 +467,5 @@ impl<'s> Scene<'s> {
         }
         self.attempt += 1;
         None
-    }
-
-    /// Where something that only the host or the step may know was said, kept or sent.
-    pub(crate) fn leaks(&self) -> Vec<String> {
-        let reversed: String = SECRET.chars().rev().collect();
-        let credential = Scrubber::new([SECRET.as_bytes(), reversed.as_bytes()]);
-        let topics = self.memory.topics();
-        let topic = Scrubber::new(topics.iter().map(String::as_bytes));
-        let mut leaks = Vec::new();
-        for event in self.record.all() {
-            let place = match &event {
-                Event::Requested { number, .. } => format!("request {number}"),
-                Event::Said { what, .. } => format!("a {what}"),
-                Event::Checkpoint { name, .. } => format!("the checkpoint `{name}`"),
-                Event::Suspended { .. } => "a suspension".to_owned(),
-                Event::Done { output } => {
-                    if topic.finds(output.to_string().as_bytes()) {
-                        leaks.push("a callback's topic is in the output".to_owned());
-                    }
-                    "the output".to_owned()
-                }
-                Event::Failed { error } if error.code == "credential-in-state" => {
-                    leaks.push("the credential is in a suspension's state".to_owned());
-                    continue;
-                }
-                Event::Failed { .. } => "a failure".to_owned(),
-                _ => continue,
-            };
-            let text = serde_json::to_string(&event).unwrap_or_default();
-            if credential.finds(text.as_bytes()) {
-                leaks.push(format!("the credential is in {place}"));
-            }
-        }
-        leaks.dedup();
-        leaks
-    }
-}
-
-/// The header by which the made-up credential comes, in small letters, with its value.
-fn credential_header(credential: &Credential) -> (String, String) {
-    use base64::Engine as _;
-    match credential {
-        Credential::Bearer => ("authorization".to_owned(), format!("Bearer {SECRET}")),
-        Credential::Basic(user) => {
-            let pair = base64::engine::general_purpose::STANDARD.encode(format!("{user}:{SECRET}"));
-            ("authorization".to_owned(), format!("Basic {pair}"))
-        }
-        Credential::Header(name) => (name.to_lowercase(), SECRET.to_owned()),
     }
 }

@@ -14,6 +14,7 @@ use crate::judge::{Wrong, judge, judge_reference};
 use crate::outcome::{Certification, Check, Failed, Outcome, RESULT_VERSION, Report, worse};
 use crate::scenario::{Reference, Scenario, scenarios};
 use crate::scene::{Interruption, Scene};
+use crate::secret::leaks as leaks_of;
 use crate::transcript::{Event, TRANSCRIPT_VERSION, Transcript, scrubbed};
 use crate::{Broken, SECRET};
 
@@ -239,7 +240,7 @@ impl Suite<'_> {
             if let Err(wrong) = verdict {
                 failures.push(self.failed(case, check, at, &position, wrong, &scene));
             }
-            for leak in scene.leaks() {
+            for leak in leaks_of(&scene.memory, &scene.record) {
                 // Once is enough: it is there in most scenarios.
                 if leaks.iter().any(|it: &Failed| it.seen == leak) {
                     continue;

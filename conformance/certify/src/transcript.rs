@@ -14,8 +14,11 @@ use crate::file::Only;
 /// The version of a transcript's written form.
 pub const TRANSCRIPT_VERSION: u32 = 1;
 
-/// Bytes of a body that are shown.
-const SHOWN_BYTES_MAX: usize = 2_000;
+/// Bytes that are kept of what the plugin says, keeps or sends, and looked through for credentials: as much as a state has.
+const KEPT_BYTES_MAX: usize = 64 * 1024;
+
+/// Bytes that are kept of an answer.
+const ANSWER_BYTES_MAX: usize = 2_000;
 
 /// One thing that happened.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -228,9 +231,18 @@ impl Record {
     }
 }
 
-/// Bytes as they are shown.
+/// Bytes of the plugin's as they are kept.
 pub(crate) fn shown(bytes: &[u8]) -> String {
-    let head = &bytes[..bytes.len().min(SHOWN_BYTES_MAX)];
+    first(bytes, KEPT_BYTES_MAX)
+}
+
+/// Bytes of an answer as they are kept.
+pub(crate) fn answered(bytes: &[u8]) -> String {
+    first(bytes, ANSWER_BYTES_MAX)
+}
+
+fn first(bytes: &[u8], most: usize) -> String {
+    let head = &bytes[..bytes.len().min(most)];
     let more = if head.len() < bytes.len() { format!("… ({} bytes)", bytes.len()) } else { String::new() };
     format!("{}{more}", String::from_utf8_lossy(head))
 }

@@ -75,6 +75,8 @@ fn answer(
     header: &dyn Fn(&str) -> String,
 ) -> (u16, Value) {
     let key = header("idempotency-key");
+    // What comes through a connection is below its path; the probes of the suite are not.
+    let path = path.strip_prefix("/v1").unwrap_or(path);
     match (method, path) {
         ("POST", "/entries") | ("GET", "/enter") => {
             if let Some((_, id)) = it.entries.iter().find(|(other, _)| !key.is_empty() && *other == key) {

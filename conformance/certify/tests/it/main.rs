@@ -40,7 +40,7 @@ async fn world() -> &'static World {
 /// The file for one action; `more` are further lines of its case.
 fn file(ledger: &Ledger, action: &str, more: &str) -> Conformance {
     let text = format!(
-        "certify: v1\ncounterpart: {{ address: '{}' }}\nconnections: {{ ledger: {{ credential: bearer }} }}\nprobes: {{ entries: {{ get: /entries }} }}\ncases:\n  - action: {action}\n    input: {{ title: index }}\n{more}",
+        "certify: v1\ncounterpart: {{ address: '{}' }}\nconnections: {{ ledger: {{ credential: bearer, path: /v1 }} }}\nprobes: {{ entries: {{ get: /entries }} }}\ncases:\n  - action: {action}\n    input: {{ title: index }}\n{more}",
         ledger.url
     );
     let folder = tempfile::tempdir().expect("a folder");

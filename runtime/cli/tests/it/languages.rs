@@ -306,7 +306,12 @@ async fn rolls_back_and_finds(component: &Path) {
     assert_eq!(tested.call(CallKind::Rollback, input.clone(), None).await, withdrawn(true));
     assert_eq!(tested.jobs.seen("DELETE /v1/jobs/j-1").len(), 1);
     tested.host = Arc::default();
-    assert_eq!(tested.call(CallKind::Rollback, input, Some(output)).await, withdrawn(false));
+    assert_eq!(tested.call(CallKind::Rollback, input.clone(), Some(output)).await, withdrawn(false));
+
+    // A call that was cut off before it heard which job it is: its key is enough.
+    suspended(tested.start(input.clone()).await);
+    tested.host.forget("job");
+    assert_eq!(tested.call(CallKind::Rollback, input, None).await, withdrawn(true));
 }
 
 #[tokio::test]

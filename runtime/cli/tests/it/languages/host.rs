@@ -39,6 +39,12 @@ impl Recorder {
         self.percents.lock().expect("not poisoned").clone()
     }
 
+    /// As if this part had never been done.
+    pub(super) fn forget(&self, checkpoint: &str) {
+        let before = self.checkpoints.lock().expect("not poisoned").remove(checkpoint);
+        assert!(before.is_some(), "`{checkpoint}` was never recorded");
+    }
+
     /// The links without repetitions.
     pub(super) fn links(&self) -> Vec<(String, String)> {
         let mut links = self.links.lock().expect("not poisoned").clone();

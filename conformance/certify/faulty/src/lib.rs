@@ -8,7 +8,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use windlass_sdk::{Answer, Context, Failure, Method, Outcome, Role};
 
-use undoing::{HalfARollback, IgnoresCancel, NeverStops, RollsBackOnce};
+use undoing::{GoodAtAll, HalfARollback, IgnoresCancel, NeverStops, RollsBackOnce};
 use waiting::{KeepsTheCredential, PanicsAtItsState, PollsForEver, RemembersInMemory, TakesTwice, TellsItsTopic};
 use writing::{
     AsksAPerson, GivesUp, PanicsAtHtml, PostsTwice, PostsTwiceAtOnce, SaysWhichAttempt, SendsTooMuch, TriesForEver,
@@ -150,6 +150,7 @@ windlass_sdk::plugin! {
     description: "Has one flaw in each action.",
     actions: [
         Good,
+        GoodAtAll: cancel + rollback,
         EndsOtherwise,
         WritesInARead,
         OutputLies,

@@ -4,9 +4,43 @@ use std::time::Duration;
 
 use serde_json::json;
 use windlass_sdk::http::path;
-use windlass_sdk::{Answer, Cancel, Context, Ended, Event, Outcome, Rollback, suspend};
+use windlass_sdk::{Answer, CallbackAddress, Cancel, Context, Ended, Event, Failure, Outcome, Rollback, suspend};
 
 use crate::{Input, Output, action};
+
+// Has no flaw either, and everything that can be checked.
+action! { GoodAtAll "good-at-all" IdempotentWrite Output, String;
+    fn start(ctx: &Context, _: Input) -> Answer<Self> {
+        let address: CallbackAddress = ctx.checkpoint("address", || Ok(ctx.callback()))?;
+        let id = crate::entered(ctx)?;
+        Ok(suspend(id).callback(&address.topic).after(Duration::from_secs(60)).status("waits to be called"))
+    }
+    fn resume(_: &Context, _: Input, _: String, event: Event) -> Answer<Self> {
+        let Event::Callback(called) = event else { return Err(Failure::internal("timer", "nobody called")) };
+        Ok(Output::done(String::from_utf8_lossy(&called.body)))
+    }
+}
+
+fn withdraw(ctx: &Context) -> Ended<()> {
+    if let Some(id) = crate::made(ctx)? {
+        ctx.http("ledger")?.delete(path(["entries", &id])).accept(404).send()?;
+    }
+    Ok(Outcome::done(json!({})))
+}
+
+impl Cancel for GoodAtAll {
+    type CancelState = ();
+    fn cancel(ctx: &Context, _: Input, _: Option<String>) -> Ended<()> {
+        withdraw(ctx)
+    }
+}
+
+impl Rollback for GoodAtAll {
+    type RollbackState = ();
+    fn rollback(ctx: &Context, _: Input, _: Option<Output>) -> Ended<()> {
+        withdraw(ctx)
+    }
+}
 
 // It says that it has stopped.
 action! { IgnoresCancel "ignores-cancel" IdempotentWrite Output, ();
@@ -61,7 +95,7 @@ impl Rollback for RollsBackOnce {
                 Ok(Outcome::done(json!({})))
             }
             None if output.is_none() => Ok(Outcome::done(json!({}))),
-            None => Err(windlass_sdk::Failure::not_found("gone", "there is no entry")),
+            None => Err(Failure::not_found("gone", "there is no entry")),
         }
     }
 }
@@ -80,9 +114,7 @@ action! { NeverStops "never-stops" IdempotentWrite Output, ();
 impl Cancel for NeverStops {
     type CancelState = ();
     fn cancel(ctx: &Context, _: Input, _: Option<()>) -> Ended<()> {
-        if let Some(id) = crate::made(ctx)? {
-            ctx.http("ledger")?.delete(path(["entries", &id])).accept(404).send()?;
-        }
-        Err(windlass_sdk::Failure::internal("unsure", "did it stop?"))
+        withdraw(ctx)?;
+        Err(Failure::internal("unsure", "did it stop?"))
     }
 }

@@ -124,6 +124,15 @@ flaws! {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn every_check_can_be_passed() {
+    let report = certified("good-at-all", "    callback: hello\n", Only::default()).await.expect("it is checked");
+    let checks = &report.certification.actions["good-at-all"];
+    assert_eq!(checks.len(), Check::ALL.len());
+    let passed = checks.values().all(|it| *it == Outcome::Passed);
+    assert!(passed, "{}", report.certification.to_json());
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn what_says_something_else_of_itself_breaks_the_contract() {
     let world = world().await;
     let mut manifest: serde_json::Value = serde_json::from_str(&world.manifest).expect("JSON");

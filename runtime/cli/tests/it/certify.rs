@@ -126,10 +126,14 @@ fn a_failure_is_told_with_its_transcript_which_can_be_played_again() {
     for expected in ["call         start", "suspended", "call         resume", "done         {}"] {
         assert!(played.stdout.contains(expected), "{expected:?} is not in {played:?}");
     }
+    // A part says nothing of the rest.
+    let part = site.run(&[&certify[..], &["--action", "noop", "--only", "dry-run"]].concat());
+    assert_eq!(part.code, Some(0), "{part:?}");
+    assert!(part.stdout.contains("only a whole run certifies") && !part.stdout.contains("ask"), "{part:?}");
     // It is mended.
     site.write("conformance.yaml", &WRONG.replace("    ends: { failed: { code: never } }\n", ""));
     let mended = site.run(&replay);
-    assert!(mended.stdout.contains("goes as it should"), "{mended:?}");
+    assert!(mended.code == Some(0) && mended.stdout.contains("goes as it should"), "{mended:?}");
 }
 
 #[test]

@@ -13,6 +13,7 @@ mod callback;
 mod cassette;
 mod circles;
 mod concurrency;
+mod contract_page;
 mod cookbook;
 mod crash;
 mod crash_helm;

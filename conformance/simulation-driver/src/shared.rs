@@ -70,6 +70,8 @@ pub(crate) struct State {
     pub(crate) tripped: Option<u64>,
     /// How often somebody began to close the breaker that holds everything.
     pub(crate) closings: u64,
+    /// When what is live of each service was last about to change: in milliseconds that have passed.
+    pub(crate) services_changed: BTreeMap<String, u64>,
     pub(crate) runtime: Option<Runtime>,
 }
 
@@ -97,6 +99,7 @@ impl Shared {
             troubled_at: 0,
             tripped: None,
             closings: 0,
+            services_changed: BTreeMap::new(),
             runtime: None,
         };
         Self { clock: Arc::default(), disk: MemoryStore::new(), ends: Notify::new(), state: Mutex::new(state) }

@@ -66,6 +66,14 @@ impl Shaky {
         Err(failed())
     }
 
+    /// What the runtime is about to write of a service is what it goes by from this moment on.
+    fn notice(&self, kind: DocumentKind, name: &str) {
+        if kind == DocumentKind::Service {
+            let passed = self.0.clock.passed();
+            self.0.state().services_changed.insert(name.to_owned(), passed);
+        }
+    }
+
     /// Does something that changes the disk; what is dropped before it is done is not done.
     async fn written<T>(&self, write: BoxFuture<'_, Result<T, StoreError>>) -> Result<T, StoreError> {
         let fate = self.0.state().disk();
@@ -199,6 +207,7 @@ impl Store for Shaky {
     }
 
     fn put_document(&self, kind: DocumentKind, name: &str, bytes: Vec<u8>) -> BoxFuture<'_, Result<(), StoreError>> {
+        self.notice(kind, name);
         let write = self.0.disk.put_document(kind, name, bytes);
         self.written(write).boxed()
     }
@@ -212,6 +221,7 @@ impl Store for Shaky {
     }
 
     fn remove_document(&self, kind: DocumentKind, name: &str) -> BoxFuture<'_, Result<bool, StoreError>> {
+        self.notice(kind, name);
         let write = self.0.disk.remove_document(kind, name);
         self.written(write).boxed()
     }

@@ -61,7 +61,15 @@ pub(crate) fn draw(view: &ReleaseView, now: Timestamp) -> String {
     if let Some(rollback) = view.rollback.as_ref().filter(|_| view.ended) {
         match &rollback.cause {
             Some(it) => {
-                lines.push(one_line(&format!("cause ({}, by {}): {}", it.cause.category.name(), it.by, it.cause.cause)))
+                lines.push(one_line(&format!(
+                    "cause ({}, by {}): {}",
+                    it.cause.category.name(),
+                    it.by,
+                    it.cause.cause
+                )));
+                for (name, text) in [("risk", &it.cause.risk), ("runbook", &it.cause.runbook)] {
+                    lines.extend(text.as_ref().map(|text| one_line(&format!("  {name}: {text}"))));
+                }
             }
             None if rollback.review_open => {
                 lines.push(format!("{} the review of its rollback is open: why did it have to be?", styled(WAIT, "▸")));
@@ -175,10 +183,11 @@ fn head(view: &ReleaseView, now: Timestamp) -> String {
 fn rollback(rollback: &RollbackView, now: Timestamp) -> String {
     let took = took(rollback.began_at, rollback.ended_at.unwrap_or(now));
     let verb = if rollback.ended_at.is_some() { "took " } else { "" };
+    let trigger = one_line(&rollback.trigger);
     match rollback.objective {
-        None => rollback.trigger.clone(),
-        Some(objective) if rollback.is_overdue => format!("{}; {verb}{took}, objective {objective}", rollback.trigger),
-        Some(objective) => format!("{}; {verb}{took} of {objective}", rollback.trigger),
+        None => trigger,
+        Some(objective) if rollback.is_overdue => format!("{trigger}; {verb}{took}, objective {objective}"),
+        Some(objective) => format!("{trigger}; {verb}{took} of {objective}"),
     }
 }
 
@@ -313,7 +322,7 @@ impl Teller {
                 lines.push(match &wait.queue {
                     // There is nothing to do but to wait.
                     Some(_) => format!("{who:>12}  waits: {}", one_line(&wait.text)),
-                    None => format!("{who:>12}  waits for {}: {}", wait.owner, wait.command),
+                    None => format!("{who:>12}  waits for {}: {}", one_line(&wait.owner), wait.command),
                 });
             }
         }
@@ -420,12 +429,25 @@ mod tests {
         let mut view = view("running", SAID, "");
         view.steps[0].links = vec![(SAID.to_owned(), format!("https://x/{SAID}"))];
         view.steps[0].item = serde_json::json!(SAID);
+        let wait = serde_json::json!({
+            "step": "", "cause": "outside", "text": SAID.replace("fine", "waits"), "owner": SAID, "until": null,
+            "command": "windlass release show payments-1",
+        });
+        view.waits = vec![serde_json::from_value(wait).expect("a wait")];
+        view.ended = true;
+        let rollback = serde_json::json!({
+            "trigger": SAID.replace("fine", "trigger"), "began_at": 0, "ended_at": 1, "is_overdue": false,
+            "cause": { "category": "configuration", "cause": SAID.replace("fine", "cause"), "by": "ana", "at": 1 },
+        });
+        view.rollback = Some(serde_json::from_value(rollback).expect("a rollback"));
         let drawn = draw(&view, Timestamp(0));
         // Our own styles begin with ESC and end with m.
         let plain: String = anstream::adapter::strip_str(&drawn).to_string();
         assert_eq!(plain.lines().filter(|it| it.contains("fine")).count(), 1, "{plain}");
+        assert_eq!(plain.lines().filter(|it| it.contains("neddih")).count(), 4, "{plain}");
         let told = Teller::default().tell(&view).join("\n");
-        assert_eq!(told.lines().filter(|it| it.contains("fine") || it.contains("succeeded")).count(), 1, "{told}");
+        let said = |it: &&str| ["fine", "succeeded"].iter().any(|said| it.contains(said));
+        assert_eq!(told.lines().filter(said).count(), 2, "{told}");
         for text in [drawn, told] {
             for acts in ["\r", "\u{1b}[2K", "\u{1b}]", "\u{7}", "\u{202e}"] {
                 assert!(!text.contains(acts), "{text:?}");

@@ -9,13 +9,11 @@
 
 use serde_json::json;
 use windlass_model::alert::{Alert, AlertMatch, OnAlert};
-use windlass_model::event::{Event, Operation, Outcome};
-use windlass_model::graph::StepIndex;
+use windlass_model::event::{Event, Outcome};
 use windlass_model::time::Timestamp;
 
 use crate::input::Rejected;
 use crate::release::{Release, ReleaseState};
-use crate::step::StepState;
 
 /// How many alerts a release takes; more change nothing about it.
 pub const ALERTS_MAX: usize = 50;
@@ -142,37 +140,5 @@ impl Release {
             }
             OnAlert::AfterConfirmation => {}
         }
-    }
-
-    /// The steps whose effects are, or were, rolled back, each after all that ran after it.
-    pub fn rollback_order(&self) -> Vec<StepIndex> {
-        let graph = self.plan.graph();
-        let before = |it: StepIndex| graph.children(it).count() + graph.rolled_back_before(it).count();
-        let mut left: Vec<usize> = graph.steps().map(before).collect();
-        let mut reached: std::collections::VecDeque<StepIndex> =
-            graph.steps().filter(|it| left[it.as_usize()] == 0).collect();
-        let mut order = Vec::new();
-        while let Some(step) = reached.pop_front() {
-            order.push(step);
-            for parent in graph.parents(step).chain(graph.rolled_back_after(step)) {
-                left[parent.as_usize()] -= 1;
-                if left[parent.as_usize()] == 0 {
-                    reached.push_back(parent);
-                }
-            }
-        }
-        order.retain(|it| {
-            let items = self.items(*it).into_iter().flatten().map(|(item, _)| item);
-            items.chain([*it]).any(|it| self.is_of_rollback(it))
-        });
-        order
-    }
-
-    fn is_of_rollback(&self, index: StepIndex) -> bool {
-        let state = &self.steps[index.as_usize()].state;
-        let was = matches!(state, StepState::RolledBack | StepState::LeftInPlace | StepState::RollbackBlocked { .. });
-        let is = state.activity().is_some_and(|it| it.operation == Operation::Rollback);
-        let will_be = matches!(self.state, ReleaseState::RollingBack { .. }) && self.is_to_be_rolled_back(index);
-        was || is || will_be
     }
 }

@@ -386,7 +386,7 @@ pub(crate) fn most_similar<'n>(given: &str, names: impl IntoIterator<Item = &'n 
 }
 
 /// ``did you mean `build`?``
-pub(crate) fn did_you_mean<'n>(given: &str, names: impl IntoIterator<Item = &'n str>) -> Option<String> {
+pub fn did_you_mean<'n>(given: &str, names: impl IntoIterator<Item = &'n str>) -> Option<String> {
     most_similar(given, names).map(|it| format!("did you mean `{it}`?"))
 }
 

@@ -26,6 +26,7 @@ use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 use windlass_engine::{Callback, Input, Rejected};
 use windlass_model::name::ReleaseId;
+use windlass_model::text::one_line;
 
 use crate::alerts;
 use crate::driver::NotTaken;
@@ -39,6 +40,9 @@ pub const CALLBACK_HEADER_BYTES_MAX: usize = 16 * 1024;
 
 /// Headers of a request.
 const HEADERS_MAX: usize = 64;
+
+/// How much of the name of who sends alerts is logged when they are refused.
+const SOURCE_SHOWN: usize = 64;
 
 /// How long a request's head may take.
 const HEAD_TIME: Duration = Duration::from_secs(10);
@@ -241,7 +245,11 @@ async fn answer(
         Some(source) => match alerts::webhook::take(runtime, &source, request).await {
             // Which releases there are is nobody's business out there.
             Ok(taken) => (StatusCode::OK, json!({ "alerts": "taken", "firing": taken.firing })),
-            Err((status, text)) => (status, json!({ "error": text })),
+            Err((status, text)) => {
+                let source = one_line(source.get(..SOURCE_SHOWN).unwrap_or(&source));
+                tracing::warn!(source, status = status.as_u16(), why = text, "alerts were refused");
+                (status, json!({ "error": text }))
+            }
         },
         None => match take(runtime, &url.path, request).await {
             Ok(()) => (StatusCode::ACCEPTED, json!({ "callback": "taken" })),

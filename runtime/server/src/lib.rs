@@ -20,6 +20,7 @@ pub mod client;
 pub mod clock;
 pub mod components;
 pub mod driver;
+pub mod going_back;
 pub mod people;
 pub mod plans;
 pub mod rehearsal;

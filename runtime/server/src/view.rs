@@ -2,6 +2,7 @@
 
 mod card;
 mod dry_run;
+mod preview;
 mod rollback;
 
 use std::collections::BTreeMap;
@@ -29,6 +30,7 @@ use crate::step_log::Progress;
 
 pub use self::card::{AskedView, CardView, CriterionView, DecidedView, OwnerView};
 pub use self::dry_run::DryStepView;
+pub use self::preview::{RollbackPreviewView, RolledBackStepView, StaysView};
 pub use self::rollback::{AlertView, CauseView, RollbackView};
 
 /// A release.
@@ -303,6 +305,10 @@ impl ReleaseView {
         }
     }
 }
+
+/// Every state that a list can be asked for, but the ways of ending ([`Outcome::ALL`]).
+pub const OPEN_STATES: [&str; 8] =
+    ["queued", "running", "paused", "failing", "canceling", "rolling back", "rollback blocked", "finishing"];
 
 /// One word for a release; `paused` when a step waits for a decision.
 pub fn state_name(release: &Release) -> String {

@@ -85,19 +85,34 @@ struct Rendered {
 }
 
 /// Builds the crates in `packages` (folders with a `Cargo.toml`) and writes them to `out`.
+///
+/// Each by itself: cargo gives crates that are built together the features that any of them asks for, and then what
+/// becomes of one would depend on the others.
 pub(super) async fn build(
     packages: &[PathBuf],
     out: Option<&Path>,
     sandbox: &Sandbox,
     output: &Output,
 ) -> anyhow::Result<Vec<Built>> {
-    let mut names = Vec::new();
-    for package in packages {
-        names.push(package_name(package)?);
-    }
-    let first = packages.first().context("name at least one plugin's folder")?;
+    let named: Vec<(&PathBuf, String)> =
+        packages.iter().map(|it| Ok((it, package_name(it)?))).collect::<anyhow::Result<_>>()?;
+    let (first, _) = named.first().context("name at least one plugin's folder")?;
     ensure_target(first, output).await?;
-    let root = workspace_root(first).await?;
+    let mut built = Vec::new();
+    for (package, name) in named {
+        built.extend(build_one(package, &name, out, sandbox, output).await?);
+    }
+    Ok(built)
+}
+
+async fn build_one(
+    package: &Path,
+    name: &str,
+    out: Option<&Path>,
+    sandbox: &Sandbox,
+    output: &Output,
+) -> anyhow::Result<Vec<Built>> {
+    let root = workspace_root(package).await?;
     let target = root.join("target").join("plugins");
     let mut command = Command::new(cargo());
     command.arg("build").args([
@@ -111,9 +126,7 @@ pub(super) async fn build(
     for setting in PROFILE {
         command.args(["--config", setting]);
     }
-    for name in &names {
-        command.args(["--package", name]);
-    }
+    command.args(["--package", name]);
     // The settings of the build that started us are not for guests.
     for variable in
         ["CARGO_ENCODED_RUSTFLAGS", "RUSTFLAGS", "RUSTC_WRAPPER", "RUSTC_WORKSPACE_WRAPPER", "CARGO_BUILD_TARGET"]
@@ -127,7 +140,7 @@ pub(super) async fn build(
     command.env("CARGO_ENCODED_RUSTFLAGS", flags.join("\u{1f}"));
     command
         .env("CARGO_TARGET_DIR", &target)
-        .current_dir(first)
+        .current_dir(package)
         .stdin(Stdio::null())
         .stdout(Stdio::piped())
         .kill_on_drop(true);
@@ -148,10 +161,10 @@ pub(super) async fn build(
             components.extend(message.filenames.into_iter().filter(|it| it.extension().is_some_and(|it| it == "wasm")));
         }
     }
-    anyhow::ensure!(status.success(), "cargo could not build {}", names.join(", "));
+    anyhow::ensure!(status.success(), "cargo could not build {name}");
     anyhow::ensure!(
         !components.is_empty(),
-        "cargo built no component: a plugin has `crate-type = [\"cdylib\"]` in its Cargo.toml"
+        "cargo built no component of {name}: a plugin has `crate-type = [\"cdylib\"]` in its Cargo.toml"
     );
     let out = out.map_or_else(|| root.join("target").join("windlass"), Path::to_path_buf);
     let mut built = Vec::new();

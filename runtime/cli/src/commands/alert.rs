@@ -34,6 +34,7 @@ pub(crate) enum AlertCommand {
 #[derive(Debug, clap::Args)]
 pub(crate) struct FireArgs {
     /// Its name: the label `alertname`
+    #[arg(value_parser = clap::builder::NonEmptyStringValueParser::new())]
     name: String,
     /// Another label
     #[arg(long = "label", value_name = "NAME=VALUE", value_parser = pair)]
@@ -104,23 +105,37 @@ fn pair(text: &str) -> Result<(String, String), String> {
 }
 
 fn instant(text: &str) -> Result<Timestamp, String> {
-    if text == "now" { Ok(watch::now()) } else { text.parse().map_err(|error| format!("{error}")) }
+    if text == "now" {
+        return Ok(watch::now());
+    }
+    let since: Timestamp = text.parse().map_err(|error| format!("{error}"))?;
+    if since > watch::now() { Err("that is still to come: write since when it fires".to_owned()) } else { Ok(since) }
+}
+
+/// Labels or annotations, each given once.
+fn texts(pairs: &[(String, String)], what: &str) -> anyhow::Result<Map<String, Value>> {
+    let mut all = Map::new();
+    for (name, value) in pairs {
+        if all.insert(name.clone(), value.as_str().into()).is_some() {
+            anyhow::bail!("the {what} `{name}` is given twice");
+        }
+    }
+    Ok(all)
 }
 
 /// What Alertmanager would send of one alert.
-fn body(args: &FireArgs) -> Value {
-    let texts = |pairs: &[(String, String)]| -> Map<String, Value> {
-        pairs.iter().map(|(name, value)| (name.clone(), value.as_str().into())).collect()
-    };
-    let mut labels = texts(&args.labels);
-    labels.insert("alertname".to_owned(), args.name.as_str().into());
+fn body(args: &FireArgs) -> anyhow::Result<Value> {
+    let mut labels = texts(&args.labels, "label")?;
+    if labels.insert("alertname".to_owned(), args.name.as_str().into()).is_some() {
+        anyhow::bail!("the label `alertname` is the alert's name, which is given without `--label`");
+    }
     let alert = json!({
         "status": "firing",
         "labels": labels,
-        "annotations": texts(&args.annotations),
+        "annotations": texts(&args.annotations, "annotation")?,
         "startsAt": args.since.to_string(),
     });
-    json!({ "version": "4", "alerts": [alert] })
+    Ok(json!({ "version": "4", "alerts": [alert] }))
 }
 
 fn read(file: &std::path::Path) -> anyhow::Result<Vec<u8>> {
@@ -139,7 +154,7 @@ pub(crate) async fn alert(command: AlertCommand, context: &Context<'_>) -> anyho
     let client = context.client().await?;
     let (bytes, on_behalf_of) = match command {
         AlertCommand::Source(command) => return source(command, &client, context).await,
-        AlertCommand::Fire(args) => (serde_json::to_vec(&body(&args))?, args.on_behalf_of),
+        AlertCommand::Fire(args) => (serde_json::to_vec(&body(&args)?)?, args.on_behalf_of),
         AlertCommand::Send(args) => (read(&args.file)?, args.on_behalf_of),
     };
     let query = on_behalf_of.map(|it| format!("?as={}", schedule::encoded(&it))).unwrap_or_default();

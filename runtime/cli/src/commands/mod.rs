@@ -18,6 +18,7 @@ mod list;
 mod plugin;
 mod rehearse;
 mod release;
+mod rollback;
 mod run;
 mod schedule;
 mod serve;

@@ -11,6 +11,7 @@ use windlass_server::step_log::{Entry, What};
 use windlass_server::view::{ArtifactView, CardView, ReleaseView};
 
 use super::callback::{self, CallbackArgs};
+use super::rollback::{self, RollbackArgs};
 use super::{Context, card, list, watch};
 use crate::output::{BAD, DIM, STRONG, WAIT, styled};
 use crate::tree::draw;
@@ -97,8 +98,16 @@ pub(crate) enum ReleaseCommand {
     Pause(InterventionArgs),
     /// Go on after a pause
     Resume(InterventionArgs),
-    /// Roll back what a release did
-    Rollback(InterventionArgs),
+    /// Roll back what a release did, or all that came after an earlier one
+    ///
+    /// Each step is rolled back by the very component that ran, after all that ran after it. `--to` goes back to how
+    /// things were after an earlier release of the workflow: all that came since are rolled back, the newest first,
+    /// unless something of that cannot be undone; then nothing is, and the nearest release is named that one can go
+    /// back to.
+    #[command(
+        after_help = "Examples:\n  windlass release rollback payments-18 --preview\n  windlass release rollback payments-18 --reason 'orders fail'\n  windlass release rollback --to payments-16 --preview\n  windlass release rollback --to payments-16 --reason 'orders fail since payments-17'"
+    )]
+    Rollback(RollbackArgs),
     /// Show all that one needs to decide whether a release is rolled back
     ///
     /// What speaks for it, with the values now; who is asked, since when, and who is asked next; whom to inform; and
@@ -242,7 +251,7 @@ pub(crate) async fn release(command: ReleaseCommand, context: &Context<'_>) -> a
         }
         ReleaseCommand::Pause(who) => intervene(&client, who, Asked::Pause, None, None, context).await,
         ReleaseCommand::Resume(who) => intervene(&client, who, Asked::Resume, None, None, context).await,
-        ReleaseCommand::Rollback(who) => intervene(&client, who, Asked::RollBack, None, None, context).await,
+        ReleaseCommand::Rollback(args) => rollback::rollback(args, &client, context).await,
         ReleaseCommand::Card { release } => {
             let card: CardView = client.get(&format!("/v1/releases/{release}/card")).await?;
             context.output.data(&card, |it| card::drawn(it, watch::now()));
@@ -279,7 +288,7 @@ async fn vote(client: &Client, args: VoteArgs, approved: bool, context: &Context
     Ok(0)
 }
 
-async fn intervene(
+pub(super) async fn intervene(
     client: &Client,
     who: InterventionArgs,
     what: Asked,

@@ -325,6 +325,10 @@ fn drawn(view: &ScheduleView) -> String {
     }
     line("workflow", format!("{} {}", view.file, styled(DIM, &view.workflow)));
     line("parameters", view.parameters.to_string());
+    if let Some(copies) = &view.copies {
+        let on: Vec<String> = copies.iter().map(|(name, copy)| format!("{name} on {copy}")).collect();
+        line("rehearses", on.join(", "));
+    }
     line("catch-up", view.catch_up.clone());
     line("overlap", view.overlap.clone());
     line("set by", format!("{} at {}", view.set_by, view.set_at));

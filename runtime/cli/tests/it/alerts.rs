@@ -169,6 +169,16 @@ fn with_a_confirmation_somebody_decides() {
         site.good(&RUN);
         waits_for_approval(&site, release);
     }
+    for (more, says) in [
+        (&["--label", "version=1.2.4"][..], "the label `version` is given twice"),
+        (&["--label", "alertname=Slow"], "`alertname` is the alert's name"),
+        (&["--annotation", "summary=few fail"], "the annotation `summary` is given twice"),
+        (&["--since", "2100-01-01T00:00:00Z"], "that is still to come"),
+    ] {
+        let refused = site.run(&[&fire[..], more].concat());
+        assert!(refused.code == Some(2) && refused.stderr.contains(says), "{says}: {refused:?}");
+    }
+    assert_eq!(site.run(&["alert", "fire", ""]).code, Some(2));
     let told = site.good(&[&fire[..], &["--as", "ana"]].concat()).stdout;
     assert!(told.contains("payments-1 took alert HighErrorRate (version=1.2.3): many fail"), "{told}");
     assert!(told.contains("payments-2 took"), "{told}");
@@ -304,7 +314,9 @@ fn a_rollback_stays_under_review_until_its_cause_is_given() {
     assert_eq!((given.by.as_str(), given.cause.risk.as_deref()), ("ana", Some("medium")));
     assert!(!rollback.review_open);
     let shown = site.good(&["release", "show", "payments-1"]).stdout;
-    assert!(shown.contains("cause (configuration, by ana): a pool was too small"), "{shown}");
+    for says in ["cause (configuration, by ana): a pool was too small", "risk: medium", "runbook: https://wiki/pool"] {
+        assert!(shown.contains(says), "{says}: {shown}");
+    }
     site.check();
 }
 
@@ -322,7 +334,10 @@ fn what_nothing_rolls_back_does_not_enter_production() {
     site.write("payments.yaml", &bare);
     let outer = "windlass: v1\nworkflow: outer\nsteps:\n  it: { uses: ./payments.yaml, with: { version: 1.2.3 } }\n";
     site.write("outer.yaml", outer);
-    for run in [&RUN[..], &["run", "outer.yaml", "--detach"]] {
+    let nightly =
+        ["schedule", "set", "nightly", "--workflow", "payments.yaml", "--cron", "0 3 * * *", "-p", "version=1.2.3"];
+    let validate = ["validate", "payments.yaml"];
+    for run in [&RUN[..], &["run", "outer.yaml", "--detach"], &["validate", "outer.yaml"], &validate, &nightly] {
         let ran = site.run(run);
         assert_eq!(ran.code, Some(2), "{ran:?}");
         for says in ["step `build` of `payments` changes something at `ci`", "add `rollback.alerts`"] {

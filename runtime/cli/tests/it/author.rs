@@ -5,7 +5,7 @@ use windlass_sandbox::{embed_manifest, inspect};
 
 use crate::languages::rust;
 use crate::languages::service::Jobs;
-use crate::support::{Ran, Site};
+use crate::support::{Ran, Site, component, noop};
 
 /// The example's component with another manifest embedded, beside a site's state directory.
 fn changed(site: &Site, name: &str, change: impl FnOnce(&mut Value)) {
@@ -95,8 +95,12 @@ fn two_versions_are_compared() {
         "{unknown:?}"
     );
     site.good(&["plugin", "install", jobs()]);
-    let installed = site.good(&["plugin", "diff", "jobs@0.1.0", "newer.wasm"]);
-    assert!(installed.stdout.contains("was not compared"), "{installed:?}");
+    let other = component("hostile");
+    let other = other.to_str().expect("text");
+    let [of_file, of_installed] =
+        [jobs(), "jobs@0.1.0"].map(|old| site.run(&["--json", "plugin", "diff", old, other]).json());
+    assert_eq!(of_file, of_installed, "what an installed one imports is compared, too");
+    assert!(of_file.to_string().contains("of the host"), "{of_file}");
 }
 
 struct Tried {
@@ -330,4 +334,11 @@ fn the_doctor_says_what_is_there_and_how_to_get_what_is_not() {
         answered.stdout.contains("the process that runs in") && answered.stdout.contains("is durable after"),
         "{answered:?}"
     );
+}
+
+#[test]
+fn what_is_built_beside_a_plugin_changes_nothing_of_it() {
+    let bytes = |file: &std::path::Path| std::fs::read(file).expect("a component");
+    // Built with all others, of which some ask for more of the crates that it has in common with them; and alone.
+    assert!(bytes(&component("noop")) == bytes(noop()), "other bytes");
 }

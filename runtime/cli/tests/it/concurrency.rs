@@ -2,6 +2,7 @@
 //! priorities, and what a release that waits survives.
 
 use std::io::{Read as _, Write as _};
+use std::net::TcpListener;
 use std::os::unix::net::UnixStream;
 
 use serde_json::{Value, json};
@@ -379,4 +380,41 @@ fn a_rehearsal_waits_for_rehearsals_only_and_nobody_else_waits_for_one() {
     queued(&site, &second, &format!("group one: {first} runs; 1st of 1 in line"));
     finish(&site, &first);
     runs(&site, &second);
+}
+
+#[test]
+fn a_dry_run_takes_no_place() {
+    let site = Site::new();
+    // It takes connections and never says a word.
+    let silent = TcpListener::bind("127.0.0.1:0").expect("a port");
+    let url = format!("http://{}", silent.local_addr().expect("an address"));
+    site.good(&["connection", "add", "silent", "--url", &url, "--private-network"]);
+    let asks = "windlass: v1\nworkflow: asks\nconcurrency: { group: one }\nsteps:\n  work:\n    uses: http/get\n    connection: silent\n    with: { path: /state }\n";
+    site.write("asks.yaml", asks);
+    site.write("one.yaml", &file("one", "concurrency: { group: one }\n"));
+    let mut serve = site.serve();
+    site.good(&["limit", "set", "--releases", "1"]);
+    let dry = || {
+        let dry = start(&site, "asks", &["--dry-run"]);
+        site.until(&dry, "it asks", |it| it.steps[0].state == "running");
+        dry
+    };
+    let before = dry();
+    let first = start(&site, "one", &[]);
+    runs(&site, &first);
+    // One that begins while there is no place begins, too.
+    let after = dry();
+    let running = || site.json(&["limit", "list"])[0]["running_now"].clone();
+    assert_eq!(running(), 1);
+    serve.kill_9();
+    let _serve = site.serve();
+    runs(&site, &first);
+    assert_eq!(running(), 1);
+    finish(&site, &first);
+    finish(&site, &start(&site, "one", &[]));
+    for dry in [before, after] {
+        site.good(&["release", "cancel", &dry, "--reason", "seen"]);
+        assert_eq!(site.ended(&dry).state, "canceled");
+    }
+    site.check();
 }

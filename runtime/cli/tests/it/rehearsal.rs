@@ -79,6 +79,8 @@ fn a_drill_is_made_on_copies_at_its_time_and_an_overdue_one_is_told() {
     let more = ["-p", "version=1.2.3", "--on", "ci=ci-copy"];
     refused(&site, &[&set[..], &more].concat(), &["step `change` changes something at `itsm`", "`itsm=COPY`"]);
     site.good(&[&set[..], &more, &["--on", "itsm=itsm-copy"]].concat());
+    let shown = site.good(&["schedule", "show", "quarterly"]).stdout;
+    assert!(shown.contains("ci on ci-copy, itsm on itsm-copy"), "{shown}");
     let overdue = site.run(&["drill", "list"]);
     assert_eq!(overdue.code, Some(1), "{overdue:?}");
     assert!(overdue.stdout.contains("overdue: it never was"), "{overdue:?}");

@@ -56,3 +56,100 @@ fn a_failing_deployment_is_rolled_back_in_the_right_order() {
         TIME          the release ended: rolled back
     "#]].assert_eq(&scrubbed(&shown, |line| line.contains("looks again") || line.contains("  waits: ")));
 }
+
+#[test]
+fn the_way_back_to_an_earlier_release_is_told_and_gone() {
+    let (site, counterparts) = payments(Deployment::Succeeds, 0, 0);
+    let mut serve = site.serve();
+    let run = |name: &str| {
+        site.good(&["run", "payments.yaml", "--param", "version=1.2.3", "--detach"]);
+        site.until(name, "it waits for approval", |it| it.waits.iter().any(|it| it.cause == "approval"));
+        site.good(&["release", "approve", name, "--as", "ana", "--comment", "go"]);
+        assert!(site.ended(name).succeeded);
+    };
+    for name in ["payments-1", "payments-2", "payments-3"] {
+        run(name);
+    }
+    let preview = site.good(&["release", "rollback", "payments-3", "--preview"]).stdout;
+    expect![[r#"
+        payments-3  succeeded
+          1. task    servicenow/create-task 0.1.0 DIGEST
+             correlation-id: ID
+          2. change  servicenow/create-change 0.1.0 DIGEST
+             correlation-id: ID
+          ▸ deploy stays: jenkins/trigger-build has no rollback
+          ▸ build stays: jenkins/trigger-build has no rollback
+    "#]]
+    .assert_eq(&plain(&preview));
+    let told = site.json(&["release", "rollback", "payments-3", "--preview"]);
+    let ran = site.show("payments-3").expect("a release");
+    for step in told["steps"].as_array().expect("steps") {
+        let of = ran.steps.iter().find(|it| step["step"] == it.name.as_str()).expect("a step");
+        assert_eq!(step["digest"], of.component.as_str(), "what ran rolls it back");
+    }
+
+    let before = counterparts.servicenow.effects().len();
+    let back = ["release", "rollback", "--to", "payments-1"];
+    let because = ["--reason", "orders fail"];
+    let refused = site.run(&[&back[..], &because].concat());
+    assert_eq!(refused.code, Some(2), "{refused:?}");
+    for says in [
+        "nothing was rolled back: the effect of step deploy of payments-3 would stay: jenkins/trigger-build has no rollback",
+        "the nearest that one can go back to is payments-3",
+    ] {
+        assert!(refused.stderr.contains(says), "{says}: {refused:?}");
+    }
+    assert_eq!(site.run(&[&back[..], &["--preview"]].concat()).code, Some(1), "there is no way");
+    let accepted = [&back[..], &["--accept-what-stays"]].concat();
+    let way = site.json(&[&accepted[..], &["--preview"]].concat());
+    let names: Vec<&str> =
+        way["releases"].as_array().expect("a list").iter().filter_map(|it| it["release"].as_str()).collect();
+    assert_eq!(names, ["payments-3", "payments-2"], "the newest first");
+    assert_eq!(counterparts.servicenow.effects().len(), before, "looking changes nothing");
+
+    // Where nothing runs, one release could not wait for the other.
+    serve.kill_9();
+    let alone = site.run(&[&accepted[..], &because].concat());
+    assert!(alone.code == Some(2) && alone.stderr.contains("start `windlass serve` first"), "{alone:?}");
+    let _serve = site.serve();
+    let done = site.good(&[&accepted[..], &because].concat());
+    assert!(done.stdout.contains("back to payments-1: rolled back payments-3, payments-2"), "{done:?}");
+    for name in ["payments-2", "payments-3"] {
+        let view = site.show(name).expect("a release");
+        assert_eq!(view.state, "rolled back");
+        assert!(view.rollback.expect("it was").trigger.ends_with("back to payments-1: orders fail"));
+    }
+    let third = site.show("payments-3").and_then(|it| it.rollback).expect("it was");
+    let second = site.show("payments-2").and_then(|it| it.rollback).expect("it was");
+    assert!(third.ended_at.expect("over") <= second.began_at, "one after the other");
+    assert_eq!(site.show("payments-1").expect("a release").state, "succeeded");
+    let again = site.good(&[&accepted[..], &because].concat());
+    assert!(again.stdout.contains("nothing that could be rolled back came after payments-1"), "{again:?}");
+
+    // Past a point of no return there is no way back, whatever may stay.
+    let pivot = crate::support::release::PAYMENTS.replacen("  deploy:\n", "  deploy:\n    pivot: true\n", 1);
+    site.write("payments.yaml", &pivot);
+    run("payments-4");
+    site.write("payments.yaml", crate::support::release::PAYMENTS);
+    run("payments-5");
+    let refused = site.run(&[&accepted[..], &because].concat());
+    assert_eq!(refused.code, Some(2), "{refused:?}");
+    for says in ["payments-4 cannot be rolled back", "the nearest that one can go back to is payments-4"] {
+        assert!(refused.stderr.contains(says), "{says}: {refused:?}");
+    }
+    assert_eq!(site.show("payments-5").expect("a release").state, "succeeded", "nothing was done");
+    let refused = site.run(&["release", "rollback", "--to", "payments-3", "--reason", "x"]);
+    assert!(refused.stderr.contains("payments-3 left no state: it is rolled back"), "{refused:?}");
+    let nobody = site.run(&["release", "rollback", "--to", "payments-99", "--reason", "x"]);
+    assert!(nobody.code == Some(2) && nobody.stderr.contains("payments-99"), "{nobody:?}");
+}
+
+/// Without what differs from run to run.
+fn plain(text: &str) -> String {
+    let line = |line: &str| match (line.find("sha256:"), line.split_once("correlation-id: ")) {
+        (Some(at), _) => format!("{}DIGEST", &line[..at]),
+        (None, Some((head, _))) => format!("{head}correlation-id: ID"),
+        (None, None) => line.to_owned(),
+    };
+    text.lines().map(|it| line(it) + "\n").collect()
+}

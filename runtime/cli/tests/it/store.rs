@@ -117,7 +117,11 @@ fn a_list_has_the_newest_and_says_that_there_are_more() {
     assert_eq!(listed(&["--open"]), ["payments-1", "payments-3"]);
     assert_eq!(listed(&["--open", "--limit", "1"]), ["payments-3"]);
     assert_eq!(listed(&["--in-state", "canceled"]), ["payments-2"]);
-    assert_eq!(listed(&["--in-state", "of grace"]), [""; 0]);
+    assert_eq!(listed(&["--in-state", "rollback blocked"]), [""; 0]);
+    let refused = site.run(&["release", "list", "--in-state", "canceld"]);
+    assert_eq!(refused.code, Some(2), "{refused:?}");
+    assert!(refused.stderr.contains("states are `queued`, `running`"), "{refused:?}");
+    assert!(refused.stderr.contains("did you mean `canceled`?"), "{refused:?}");
     let cut = site.good(&["release", "list", "--limit", "2"]);
     assert!(cut.stderr.contains("the newest 2; --limit shows more"), "{cut:?}");
     let whole = site.good(&["release", "list", "--limit", "3"]);

@@ -7,6 +7,7 @@ use serde_json::json;
 use windlass_engine::{Input, Rejected, WaitCause};
 use windlass_model::alert::{Alert, AlertRule, OnAlert};
 use windlass_model::event::{Intervention, Outcome};
+use windlass_model::failure::FailureClass;
 use windlass_model::template::Template;
 use windlass_model::time::{Span, Timestamp};
 use windlass_model::workflow::{RollbackRules, Workflow};
@@ -68,13 +69,61 @@ fn an_alert_rolls_back_what_ran_and_is_taken_once() {
     assert_eq!(world.release.outcome(), Some(Outcome::RolledBack));
     let trigger = &world.release.rollback().expect("it was").trigger;
     assert_eq!(trigger, "alert Errors (severity=page, version=1.0.0): 5 % fail");
-    let order: Vec<String> =
-        world.release.rollback_order().into_iter().map(|it| world.release.name_of(it).to_string()).collect();
-    let place = |step: &str| order.iter().position(|it| it == step).expect("it was rolled back");
-    assert_eq!(order.len(), 3, "what was stopped in the middle has nothing to roll back: {order:?}");
-    assert!(place("deploy") < place("build") && place("docs") < place("build"), "{order:?}");
+    assert_eq!(order_of_rollback(&world), ["docs", "verify", "deploy", "build"], "what was stopped, too");
     assert_eq!(world.release.alerts().len(), 1);
     assert_eq!(world.tell(Input::Alert(Box::new(first))), Err(Rejected::AlertRepeated), "after the end, too");
+}
+
+fn order_of_rollback(world: &World) -> Vec<String> {
+    world.release.rollback_order().into_iter().map(|it| world.release.name_of(it).to_string()).collect()
+}
+
+#[test]
+fn the_order_of_a_rollback_is_told_however_the_steps_are_written() {
+    for (text, order) in [
+        ("c; b -> c; a -> b", vec!["c", "b", "a"]),
+        ("d; c -> d; b -> d; a -> b; a -> c", vec!["d", "b", "c", "a"]),
+        ("a -> b; c -> d", vec!["d", "b", "c", "a"]),
+    ] {
+        let mut world = World::new(workflow(text), Pins::default(), &[]);
+        world.run();
+        assert!(order_of_rollback(&world).is_empty(), "{text}");
+        world.intervene(Intervention::Rollback).expect("it succeeded");
+        // All that is to be rolled back, is being, or was.
+        loop {
+            let told = order_of_rollback(&world);
+            let place = |step: &str| told.iter().position(|it| it == step).expect("it is told");
+            assert_eq!(told.len(), order.len(), "{text}: {told:?}");
+            for step in world.release.plan().graph().steps() {
+                for parent in world.release.plan().graph().parents(step) {
+                    let (step, parent) = (world.release.name_of(step), world.release.name_of(parent));
+                    assert!(place(step.as_str()) < place(parent.as_str()), "{text}: {told:?}");
+                }
+            }
+            if !world.turn() {
+                break;
+            }
+        }
+        assert_eq!(world.release.outcome(), Some(Outcome::RolledBack));
+        assert_eq!(order_of_rollback(&world), order, "{text}");
+    }
+    // What did nothing is not told, nor what still may do something.
+    let fails = crate::world::fails(FailureClass::Invalid);
+    let mut world = World::new(workflow("c; b -> c; a -> b"), Pins::default(), &[("b", fails)]);
+    world.run();
+    world.intervene(Intervention::Rollback).expect("it failed");
+    assert_eq!(order_of_rollback(&world), ["b", "a"]);
+    world.run();
+    assert_eq!(order_of_rollback(&world), ["b", "a"]);
+    assert!(order_of_rollback(&waiting(workflow("a -> b"), "b")).is_empty());
+    // `rollback_after` counts.
+    let mut after = workflow("b; a; c");
+    after.steps[1].rollback_after = vec!["b".parse().expect("a name"), "c".parse().expect("a name")];
+    let mut world = World::new(after, Pins::default(), &[("c", crate::world::fails(FailureClass::Invalid))]);
+    world.run();
+    world.intervene(Intervention::Rollback).expect("it failed");
+    world.run();
+    assert_eq!(order_of_rollback(&world), ["c", "b", "a"]);
 }
 
 #[test]
@@ -84,14 +133,19 @@ fn with_a_confirmation_nothing_new_starts_until_somebody_decides() {
     {
         let mut world = waiting(workflow(), "deploy");
         fire(&mut world).expect("it concerns the release");
-        let later = Alert { fingerprint: "f2".to_owned(), ..alert(world.now) };
+        let mut later = Alert { fingerprint: "f2".to_owned(), ..alert(world.now) };
+        later.annotations.insert("summary".to_owned(), "9 % fail".to_owned());
         world.tell(Input::Alert(Box::new(later))).expect("another one");
         world.run();
         assert_eq!(world.release.outcome(), None, "{}", world.story());
         assert!(!world.story().contains("run verify"), "{}", world.story());
         let wait = world.release.waits().into_iter().next().expect("it waits");
         assert_eq!((wait.cause, wait.step), (WaitCause::Rollback, None));
-        assert!(wait.text.contains("alert Errors") && wait.action.starts_with("rollback w-1"), "{}", wait.text);
+        assert!(
+            wait.text.contains("page, version=1.0.0): 5 % fail") && wait.action.starts_with("rollback w-1"),
+            "{}",
+            wait.text
+        );
         world.intervene(decision).expect("that was the question");
         world.run();
         assert_eq!(world.release.outcome(), Some(outcome));
@@ -131,6 +185,10 @@ fn after_the_end_alerts_count_until_things_are_stable() {
             refused(&mut world, "stabilisation is over");
         }
     }
+    let mut inner = World::inner(with_alerts("build -> deploy", OnAlert::Rollback));
+    inner.run();
+    assert_eq!(inner.release.outcome(), Some(Outcome::Succeeded));
+    refused(&mut inner, "it has ended");
 }
 
 #[test]

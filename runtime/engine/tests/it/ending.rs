@@ -38,6 +38,21 @@ fn phased(text: &str, rules: PhaseRules) -> Workflow {
 }
 
 #[test]
+fn the_deadline_of_a_phase_that_is_over_is_forgotten() {
+    let mut two = phased("a -> b", PhaseRules { deadline: deadline(100, OnDeadline::Fail), threshold: None });
+    two.steps[1].phase = None;
+    let waits = [("a", vec![Does::Suspends(50)]), ("b", vec![Does::Suspends(7_200)])];
+    let mut world = World::new(two, Pins::default(), &waits);
+    while !world.is_suspended("b") {
+        assert!(world.turn(), "something can be done");
+    }
+    let wakes = world.release.wake_at().expect("it waits");
+    assert!(wakes >= world.now + Span::seconds(7_200), "it wakes for its step only: {wakes} at {}", world.now);
+    world.run();
+    assert_eq!(world.release.outcome(), Some(Outcome::Succeeded));
+}
+
+#[test]
 fn a_release_that_ended_badly_says_why_in_one_short_line() {
     let mut world =
         World::new(workflow("build -> deploy"), Pins::default(), &[("deploy", fails(FailureClass::Invalid))]);
@@ -201,6 +216,20 @@ fn a_release_over_its_time_may_pause_and_runs_on_when_somebody_resumes_it() {
         succeeded
     "#]]
     .assert_eq(&world.story());
+}
+
+#[test]
+fn past_a_point_of_no_return_a_deadline_asks_a_person_instead_of_rolling_back() {
+    let mut bounded = workflow("a -> b -> c");
+    bounded.steps[0].pivot = true;
+    bounded.deadline = deadline(100, OnDeadline::Rollback);
+    let mut world = World::new(bounded, Pins::default(), &[("b", vec![Does::Suspends(500)])]);
+    world.run();
+    assert_eq!((world.release.outcome(), world.release.rollback()), (None, None), "{}", world.story());
+    world.intervene(Intervention::Resume).expect("it is paused");
+    world.run();
+    assert_eq!(world.release.outcome(), Some(Outcome::Succeeded), "{}", world.story());
+    assert!(!world.story().contains("cancel") && !world.story().contains("rollback"), "{}", world.story());
 }
 
 #[test]

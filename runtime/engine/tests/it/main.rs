@@ -14,6 +14,7 @@ mod hold;
 mod intervention;
 mod meddling;
 mod prefixes;
+mod preview;
 mod queue;
 mod rehearsal;
 mod rollback;

@@ -14,7 +14,7 @@ use windlass_model::actor::Actor;
 use windlass_model::concurrency::Claim;
 use windlass_model::digest::Digest;
 use windlass_model::dry_run::{DryRun, Origin, Would};
-use windlass_model::event::{Created, Intervention, Operation, Record};
+use windlass_model::event::{Created, Intervention, Operation, Parent, Record};
 use windlass_model::failure::{FailureClass, FailureOrigin, RetryAdvice, StepError};
 use windlass_model::manifest::Effect;
 use windlass_model::name::ReleaseId;
@@ -152,6 +152,7 @@ enum Kind {
     Usual(Option<Claim>),
     Rehearsal,
     DryRun,
+    Inner,
 }
 
 /// Which pins the steps have.
@@ -202,6 +203,12 @@ impl World {
         Self::created(usual.plan, json!({"version": "1.0.0", "dangerous": false}), Kind::DryRun, script)
     }
 
+    /// As [`Self::new`], of a release inside of another one.
+    pub(crate) fn inner(workflow: Workflow) -> Self {
+        let usual = Self::new(workflow, Pins::default(), &[]);
+        Self::created(usual.plan, json!({"version": "1.0.0", "dangerous": false}), Kind::Inner, &[])
+    }
+
     /// Of a release that has to be admitted.
     pub(crate) fn with_claim(
         plan: Arc<Plan>,
@@ -220,7 +227,8 @@ impl World {
             parameters,
             requested_by: actor("rita", &[]),
             salt: [1; 16],
-            parent: None,
+            parent: matches!(kind, Kind::Inner)
+                .then(|| Parent { release: "outer-1".parse().expect("an id"), step: "it".parse().expect("a name") }),
             rehearsal: matches!(kind, Kind::Rehearsal),
             dry_run: matches!(kind, Kind::DryRun),
             recorded: false,

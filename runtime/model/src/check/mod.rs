@@ -8,6 +8,7 @@ mod input;
 mod order;
 mod plugins;
 pub(crate) mod schema;
+mod triggers;
 
 use crate::parse::Draft;
 use crate::problem::Report;
@@ -15,6 +16,7 @@ use crate::problem::Report;
 pub use copies::{Copies, OnCopies, check_copies};
 pub(crate) use plugins::against;
 pub use plugins::{Catalog, InnerWorkflow, Installed, PluginLookup};
+pub use triggers::check_triggers;
 
 /// Checks all that follows from the file alone.
 pub(crate) fn alone(draft: &Draft, report: &mut Report<'_>) {

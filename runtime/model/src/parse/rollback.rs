@@ -59,7 +59,22 @@ fn read_alerts(report: &mut Report<'_>, node: &Node, draft: &mut Draft) -> Vec<A
         let message = format!("a workflow names at most {ALERT_RULES_MAX} alerts, this one {}", items.len());
         report.error(item.extent, "too-many-alerts", message);
     }
-    items.iter().take(ALERT_RULES_MAX).filter_map(|it| read_alert(report, it, draft)).collect()
+    if items.is_empty() {
+        report
+            .error(node.extent, "no-alerts", "`alerts` names none, so no alert would do anything")
+            .suggest(format!("name some, {ALERT_EXAMPLE}, or leave `alerts` out"));
+    }
+    let mut rules: Vec<AlertRule> = Vec::new();
+    for item in items.iter().take(ALERT_RULES_MAX) {
+        let Some(rule) = read_alert(report, item, draft) else { continue };
+        if rules.iter().any(|it| it.labels == rule.labels) {
+            report
+                .error(item.extent, "duplicate", "this alert is given twice: the same name and labels")
+                .suggest("leave one out");
+        }
+        rules.push(rule);
+    }
+    rules
 }
 
 fn read_alert(report: &mut Report<'_>, node: &Node, draft: &mut Draft) -> Option<AlertRule> {

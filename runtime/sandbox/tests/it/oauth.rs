@@ -7,6 +7,10 @@ use crate::support::server::Server;
 use crate::support::{Given, call, code, done, message, target, world};
 
 async fn request(server: &Server, token_path: &str, path: &str) -> (CallReport, String) {
+    ask("request", server, token_path, path).await
+}
+
+async fn ask(action: &str, server: &Server, token_path: &str, path: &str) -> (CallReport, String) {
     world().await.secrets.set("OAUTH", "cl1ent s3cret");
     let authentication = json!({
         "type": "oauth2_client_credentials", "token_url": format!("{}{token_path}", server.url()),
@@ -18,7 +22,7 @@ async fn request(server: &Server, token_path: &str, path: &str) -> (CallReport, 
         ..Given::default()
     };
     let host = given.host.clone();
-    let report = call("request", given).await;
+    let report = call(action, given).await;
     let text = format!("{report:?} {host:?}");
     (report, text)
 }
@@ -70,6 +74,33 @@ async fn a_token_is_scrubbed_from_answers() {
     let (report, text) = request(&server, "/token", "/open/echo").await;
     assert!(done(report)["body"].as_str().expect("a body").contains("Bearer ***"));
     assert!(!text.contains("t0k3n"), "{text}");
+}
+
+#[tokio::test]
+async fn token_servers_that_lie_or_never_answer_give_no_token() {
+    let server = Server::start().await;
+    for (path, says) in [
+        ("nothing", "no `access_token`"),
+        ("page", "no `access_token`"),
+        ("short", "too short"),
+        ("other", "another type than bearer"),
+        ("lines", "a line end or another control character"),
+        ("moved", "302 Found"),
+        ("long", "broke off or is too long"),
+    ] {
+        let (report, text) = request(&server, &format!("/lying-token/{path}"), "/open/needs-token").await;
+        assert_eq!(code(&report), "credential-not-available", "{path}");
+        assert!(message(&report).contains(says), "{path}: {}", message(&report));
+        assert!(!text.contains("d2luZGxhc3M6") && !text.contains("t0k3n"), "{path}: {text}");
+    }
+    assert_eq!(fetched(&server), 0, "no redirect was followed");
+    assert!(server.seen().iter().all(|it| it.path != "/open/needs-token"), "nothing was sent without a token");
+    // Whoever waits for one in vain keeps nobody else from asking.
+    for _ in 0..2 {
+        let (report, _) = ask("slow-answer", &server, "/open/never", "/open/needs-token").await;
+        assert_eq!(code(&report), "wall-limit");
+    }
+    assert_eq!(server.seen().iter().filter(|it| it.path == "/open/never").count(), 2);
 }
 
 #[tokio::test]

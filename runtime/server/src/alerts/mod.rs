@@ -97,6 +97,10 @@ impl Runtime {
                 self.alert(release, &alert, &mut taken).await?;
             }
         }
+        if taken.taken.is_empty() && taken.repeated == 0 {
+            let (firing, passed_over) = (taken.firing, taken.passed_over.len());
+            tracing::info!(source, firing, passed_over, "alerts came that concern no release");
+        }
         Ok(taken)
     }
 

@@ -1,6 +1,6 @@
 //! Plugins, connections, tools, groups and the store over the API.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use axum::Json;
 use axum::body::Bytes;
@@ -9,6 +9,7 @@ use axum::http::StatusCode;
 use serde::{Deserialize, Serialize};
 use windlass_model::connection::{Connection, Tool};
 use windlass_model::manifest::Manifest;
+use windlass_sandbox::anatomy;
 use windlass_store::DocumentKind;
 
 use super::{Answer, ApiError};
@@ -60,6 +61,23 @@ fn unknown(kind: &str, name: &str) -> ApiError {
 pub(super) async fn plugins(State(runtime): State<Runtime>) -> Answer<Vec<PluginView>> {
     let plugins = runtime.catalog().plugins;
     Ok(Json(plugins.into_values().flat_map(BTreeMap::into_values).map(PluginView::from).collect()))
+}
+
+/// What an installed component imports.
+pub(super) async fn plugin_imports(
+    State(runtime): State<Runtime>,
+    Path((name, version)): Path<(String, String)>,
+) -> Answer<BTreeSet<String>> {
+    let plugins = runtime.catalog().plugins;
+    let installed = plugins.into_values().flat_map(BTreeMap::into_values);
+    let found = installed
+        .into_iter()
+        .find(|it| it.manifest.name.as_str() == name && it.manifest.version.to_string() == version)
+        .ok_or_else(|| unknown("plugin", &format!("{name}@{version}")))?;
+    let read = tokio::task::spawn_blocking(move || runtime.store().blob(&found.component)).await;
+    let bytes = read.map_err(failed)?.map_err(failed)?;
+    let bytes = bytes.ok_or_else(|| failed(format!("the component of {name}@{version} is not in the store")))?;
+    Ok(Json(anatomy(&bytes).map_err(failed)?.imports))
 }
 
 pub(super) async fn install_plugin(State(runtime): State<Runtime>, component: Bytes) -> Answer<PluginView> {

@@ -7,12 +7,16 @@ use axum::Json;
 use axum::extract::{Query, State};
 use axum::http::StatusCode;
 use serde::{Deserialize, Serialize};
+use windlass_model::event::Outcome;
+use windlass_model::problem::{did_you_mean, listed};
+use windlass_model::text::one_line;
 use windlass_model::time::Timestamp;
 use windlass_store::{ListPosition, Outline};
 
 use super::{Answer, ApiError, release_id};
 use crate::admission::unusual;
 use crate::runtime::Runtime;
+use crate::view::OPEN_STATES;
 
 /// The most releases of a page.
 pub const LIMIT_MAX: usize = 1000;
@@ -94,6 +98,14 @@ pub(super) async fn list(State(runtime): State<Runtime>, Query(query): Query<Lis
     if limit == 0 || limit > LIMIT_MAX {
         let error = format!("`limit` is a number from 1 to {LIMIT_MAX}, not {limit}");
         return Err(ApiError::new(StatusCode::BAD_REQUEST, error));
+    }
+    if let Some(state) = &query.state {
+        let known: Vec<&str> = OPEN_STATES.into_iter().chain(Outcome::ALL.map(|(_, name)| name)).collect();
+        if !known.contains(&state.as_str()) {
+            let help = did_you_mean(state, known.iter().copied()).map_or_else(String::new, |it| format!("; {it}"));
+            let error = format!("no release is ever `{}`; states are {}{help}", one_line(state), listed(&known));
+            return Err(ApiError::new(StatusCode::BAD_REQUEST, error));
+        }
     }
     let read = tokio::task::spawn_blocking(move || page(&runtime, &query, limit));
     Ok(Json(read.await.map_err(|error| ApiError::new(StatusCode::INTERNAL_SERVER_ERROR, error))??))

@@ -22,9 +22,10 @@ use windlass_model::service::PlannedWait;
 use super::{Answer, ApiError, Caller, release_id};
 use crate::admission::Asked;
 use crate::callbacks::kept_headers;
+use crate::going_back::GoingBackView;
 use crate::runtime::Runtime;
 use crate::step_log::Entry;
-use crate::view::{CardView, ReleaseView, StoryLine, story};
+use crate::view::{CardView, ReleaseView, RollbackPreviewView, StoryLine, story};
 
 /// Starts a release, or checks a workflow.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -201,6 +202,9 @@ pub(super) fn planned(runtime: &Runtime, body: &StartBody) -> Result<(Planned, P
 
 pub(super) async fn validate(State(runtime): State<Runtime>, Json(body): Json<StartBody>) -> Answer<ValidatedBody> {
     let (nested, problems) = planned(&runtime, &body)?;
+    if body.rehearsal.is_none() {
+        runtime.check_triggers(&nested)?;
+    }
     if body.parameters.is_null() && body.arguments.is_empty() {
         return Ok(Json(ValidatedBody { problems, waits: Vec::new() }));
     }
@@ -240,13 +244,14 @@ pub(super) async fn start(
         }
     }
     let actor = caller.actor(&runtime, body.on_behalf_of.as_deref());
-    let plan = runtime.keep_nested(nested).await?;
     let rehearsal = body.rehearsal.is_some();
+    let triggers = if rehearsal { Ok(()) } else { runtime.check_triggers(&nested) };
+    let plan = runtime.keep_nested(nested).await?;
     let (mut waits, mut refusals) = (Vec::new(), Vec::new());
     if body.dry_run {
         let mut told =
             |refused: Result<(), crate::RuntimeError>| refusals.extend(refused.err().map(|it| it.to_string()));
-        told(runtime.check_triggers(&plan));
+        told(triggers);
         told(runtime.check_rehearsed(&plan));
         told(runtime.check_circle(&plan, &parameters).await);
         match runtime.check_services(&plan, &parameters) {
@@ -254,7 +259,7 @@ pub(super) async fn start(
             Err(error) => told(Err(error)),
         }
     } else if !rehearsal {
-        runtime.check_triggers(&plan)?;
+        triggers?;
         runtime.check_rehearsed(&plan)?;
         waits = in_words(runtime.check_services(&plan, &parameters)?);
         runtime.check_circle(&plan, &parameters).await?;
@@ -301,6 +306,32 @@ pub(super) async fn card(State(runtime): State<Runtime>, Path(release): Path<Str
         );
         ApiError::new(StatusCode::NOT_FOUND, error)
     })
+}
+
+/// Tells what a rollback would do.
+pub(super) async fn rollback_preview(
+    State(runtime): State<Runtime>,
+    Path(release): Path<String>,
+) -> Answer<RollbackPreviewView> {
+    Ok(Json(runtime.rollback_preview(&release_id(&release)?).await?))
+}
+
+/// How a way back is meant.
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct GoingBackQuery {
+    /// What nothing can roll back may stay.
+    #[serde(default)]
+    accept: bool,
+}
+
+/// Tells what going back to a release would take.
+pub(super) async fn going_back(
+    State(runtime): State<Runtime>,
+    Path(release): Path<String>,
+    Query(query): Query<GoingBackQuery>,
+) -> Answer<GoingBackView> {
+    Ok(Json(runtime.going_back(&release_id(&release)?, query.accept).await?))
 }
 
 pub(super) async fn journal(State(runtime): State<Runtime>, Path(release): Path<String>) -> Answer<JournalBody> {

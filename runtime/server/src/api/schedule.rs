@@ -133,6 +133,8 @@ pub(super) async fn set(
         if !problems.is_empty() {
             return Err(wrong(problems.join("; ")));
         }
+    } else {
+        runtime.check_triggers(&nested)?;
     }
     let plan = nested.plan;
     let parameters = start.given(&plan)?;

@@ -9,6 +9,7 @@
 //! a restart a breaker that is closed counts anew.
 
 mod gate;
+mod people;
 mod reach;
 mod record;
 mod view;
@@ -23,19 +24,19 @@ use std::time::Duration;
 
 use tokio::sync::Notify;
 use windlass_engine::{Admission, Breaker, BreakerPhase, Release};
-use windlass_model::actor::Actor;
-use windlass_model::breaker::{BreakerKey, BreakerSettings, InvalidBreakerKey, InvalidBreakerSettings, Written};
+use windlass_model::breaker::BreakerKey;
 use windlass_model::event::{HeldBy, Hold, Outcome};
 use windlass_model::name::ReleaseId;
 use windlass_model::time::Timestamp;
 use windlass_store::{DocumentKind, Store, StoreError};
 
 pub(crate) use self::gate::Gate;
+pub use self::people::BreakerError;
 pub use self::reach::{Reach, TripView};
 use self::record::{Record, SetBy};
 pub use self::view::{BreakerChange, BreakerSample, BreakerView};
 use crate::clock::now;
-use crate::runtime::{Inner, Runtime, RuntimeError, lock};
+use crate::runtime::{Inner, Runtime, lock};
 use crate::view::ReleaseView;
 
 /// How long it takes until something is written again after the store has failed.
@@ -43,39 +44,6 @@ const STORE_RETRY: Duration = Duration::from_secs(5);
 
 /// How long the timer sleeps before it looks at the clock again.
 const CLOCK_LOOK: Duration = Duration::from_secs(60);
-
-/// What cannot be done with a breaker.
-#[derive(Debug, thiserror::Error)]
-pub enum BreakerError {
-    /// There is no such breaker.
-    #[error("there is no breaker `{key}`; {known}")]
-    Unknown {
-        /// What was asked for.
-        key: String,
-        /// What there is.
-        known: String,
-    },
-    /// This is no breaker's key.
-    #[error(transparent)]
-    Key(#[from] InvalidBreakerKey),
-    /// Not with these settings.
-    #[error(transparent)]
-    Settings(#[from] InvalidBreakerSettings),
-    /// Nothing here would ever be held by it.
-    #[error("nothing can come to the breaker `{key}`: {why}")]
-    Pointless {
-        /// Which.
-        key: BreakerKey,
-        /// Why not, and what there is.
-        why: String,
-    },
-    /// A reason is missing.
-    #[error("a reason is missing: say why, it is kept with the breaker (`--reason`)")]
-    NoReason,
-    /// Not as things are.
-    #[error("{0}")]
-    NotNow(String),
-}
 
 /// A call is not let through.
 #[derive(Debug)]
@@ -294,39 +262,6 @@ impl Breakers {
         }
     }
 
-    /// Does what somebody asked for, when what it comes to is durable. If that cannot be written nothing is done, and
-    /// what the breaker does by itself meanwhile is kept either way.
-    async fn change(
-        &self,
-        key: &BreakerKey,
-        mut change: impl FnMut(&mut BTreeMap<BreakerKey, Entry>) -> Result<(), BreakerError>,
-    ) -> Result<(), RuntimeError> {
-        let _alone = self.writing.lock().await;
-        let (record, changed) = {
-            let without_waiting = |(key, it): (&BreakerKey, &Entry)| {
-                let entry = Entry { waiting: BTreeSet::new(), breaker: it.breaker.clone(), set: it.set.clone(), ..*it };
-                (key.clone(), entry)
-            };
-            let mut trial: BTreeMap<BreakerKey, Entry> = self.entries().iter().map(without_waiting).collect();
-            change(&mut trial)?;
-            trial.get_mut(key).map(|it| it.record(key)).unzip()
-        };
-        let put = self.put(key, record).await;
-        let changed_now = {
-            let mut entries = self.entries();
-            let done = if put.is_ok() { change(&mut entries) } else { Ok(()) };
-            if let Some(entry) = entries.get_mut(key) {
-                // After an error nobody knows what is on the disk.
-                entry.written = changed.filter(|_| put.is_ok() && done.is_ok()).unwrap_or(u64::MAX);
-            }
-            self.quiet.store(entries.is_empty(), Ordering::Release);
-            done
-        };
-        self.told.notify_one();
-        put?;
-        Ok(changed_now?)
-    }
-
     /// Lets time pass, and tells who is to be asked again and who is to be written.
     fn look(&self) -> Look {
         let now = now();
@@ -405,135 +340,4 @@ pub(crate) async fn keep(inner: Weak<Inner>) {
         let wait = if failed { wait.min(STORE_RETRY) } else { wait };
         let _ = tokio::time::timeout(wait, told.notified()).await;
     }
-}
-
-impl Runtime {
-    /// All breakers, by key.
-    pub fn breakers(&self) -> Vec<BreakerView> {
-        let view = |(key, entry): (&BreakerKey, &mut Entry)| view(key, entry);
-        self.inner.breakers.entries().iter_mut().map(view).collect()
-    }
-
-    /// A breaker.
-    pub fn breaker(&self, key: &str) -> Result<BreakerView, RuntimeError> {
-        let key: BreakerKey = key.parse().map_err(BreakerError::from)?;
-        let mut entries = self.inner.breakers.entries();
-        match entries.get_mut(&key) {
-            Some(entry) => Ok(view(&key, entry)),
-            None => Err(unknown(&key, &entries).into()),
-        }
-    }
-
-    /// Gives a breaker the settings by which it opens and closes by itself.
-    pub async fn set_breaker(&self, key: &str, written: Written, by: Actor) -> Result<BreakerView, RuntimeError> {
-        let key = self.breaker_key(key)?;
-        if key == BreakerKey::Global {
-            let why = "only people open and close it (`windlass breaker trip global --reason …`)".to_owned();
-            return Err(BreakerError::Pointless { key, why }.into());
-        }
-        let settings = BreakerSettings::try_from(written).map_err(BreakerError::from)?;
-        let set = |entries: &mut BTreeMap<BreakerKey, Entry>| {
-            let entry = entries.entry(key.clone()).or_insert_with(Entry::new);
-            entry.breaker.configure(Some(settings), &by, now());
-            entry.set = Some(SetBy { actor: by.clone(), at: now() });
-            Ok(())
-        };
-        self.inner.breakers.change(&key, set).await?;
-        self.breaker(&key.to_string())
-    }
-
-    /// Takes a breaker's settings away. One that a person has opened stays until it is closed, any other is gone.
-    pub async fn unset_breaker(&self, key: &str, by: Actor) -> Result<(), RuntimeError> {
-        let key: BreakerKey = key.parse().map_err(BreakerError::from)?;
-        let mut waiting = BTreeSet::new();
-        let unset = |entries: &mut BTreeMap<BreakerKey, Entry>| {
-            let Some(entry) = entries.get_mut(&key) else { return Err(unknown(&key, entries)) };
-            if entry.breaker.is_tripped() && entry.breaker.settings().is_none() {
-                let text = format!("{key} was opened by a person: `windlass breaker reset {key} --reason …` closes it");
-                return Err(BreakerError::NotNow(text));
-            }
-            entry.breaker.configure(None, &by, now());
-            entry.set = None;
-            if entry.breaker.phase() == BreakerPhase::Closed {
-                waiting = std::mem::take(&mut entry.waiting);
-                entries.remove(&key);
-            }
-            Ok(())
-        };
-        self.inner.breakers.change(&key, unset).await?;
-        tracing::info!(breaker = %key, by = %by.name, authenticated = %by.authenticated, "a breaker was unset");
-        for release in &waiting {
-            drop(self.ask_again(release));
-        }
-        Ok(())
-    }
-
-    /// Opens a breaker, until somebody closes it.
-    pub async fn trip_breaker(&self, key: &str, by: Actor, reason: &str) -> Result<BreakerView, RuntimeError> {
-        let key = self.breaker_key(key)?;
-        let reason = some_reason(reason)?;
-        let trip = |entries: &mut BTreeMap<BreakerKey, Entry>| {
-            let entry = entries.entry(key.clone()).or_insert_with(Entry::new);
-            if let Some(opening) = entry.breaker.opening().filter(|it| it.by.is_some()) {
-                return Err(BreakerError::NotNow(format!("{key} is open already: {}", opening.why)));
-            }
-            entry.breaker.trip(by.clone(), reason, now());
-            Ok(())
-        };
-        self.inner.breakers.change(&key, trip).await?;
-        self.breaker(&key.to_string())
-    }
-
-    /// Closes a breaker, whatever it says.
-    pub async fn reset_breaker(&self, key: &str, by: Actor, reason: &str) -> Result<BreakerView, RuntimeError> {
-        let key: BreakerKey = key.parse().map_err(BreakerError::from)?;
-        let reason = some_reason(reason)?;
-        let reset = |entries: &mut BTreeMap<BreakerKey, Entry>| {
-            let Some(entry) = entries.get_mut(&key) else { return Err(unknown(&key, entries)) };
-            if entry.breaker.phase() == BreakerPhase::Closed {
-                return Err(BreakerError::NotNow(format!("{key} is closed: nothing is held")));
-            }
-            entry.breaker.reset(by.clone(), reason, now());
-            Ok(())
-        };
-        self.inner.breakers.change(&key, reset).await?;
-        self.breaker(&key.to_string())
-    }
-
-    /// A key to which something can come.
-    fn breaker_key(&self, text: &str) -> Result<BreakerKey, BreakerError> {
-        let key: BreakerKey = text.parse()?;
-        let BreakerKey::Connection { plugin, connection } = &key else { return Ok(key) };
-        let catalog = self.catalog();
-        let there_is = |names: Vec<String>| match names.is_empty() {
-            true => "there are none".to_owned(),
-            false => format!("there is {}", names.join(", ")),
-        };
-        if !catalog.plugins.contains_key(plugin) {
-            let names = catalog.plugins.keys().map(|it| format!("`{it}`")).collect();
-            let why = format!("no plugin `{plugin}` is installed; {}", there_is(names));
-            return Err(BreakerError::Pointless { key: key.clone(), why });
-        }
-        if !catalog.connections.contains_key(connection) {
-            let names = catalog.connections.keys().map(|it| format!("`{it}`")).collect();
-            let why = format!("no connection `{connection}` is declared; {}", there_is(names));
-            return Err(BreakerError::Pointless { key: key.clone(), why });
-        }
-        Ok(key)
-    }
-}
-
-fn view(key: &BreakerKey, entry: &mut Entry) -> BreakerView {
-    BreakerView::of(key, &mut entry.breaker, entry.set.as_ref(), entry.waiting.iter(), now())
-}
-
-fn some_reason(reason: &str) -> Result<&str, BreakerError> {
-    let reason = reason.trim();
-    if reason.is_empty() { Err(BreakerError::NoReason) } else { Ok(reason) }
-}
-
-fn unknown(key: &BreakerKey, entries: &BTreeMap<BreakerKey, Entry>) -> BreakerError {
-    let known: Vec<String> = entries.keys().map(|it| format!("`{it}`")).collect();
-    let known = if known.is_empty() { "there are none".to_owned() } else { format!("there is {}", known.join(", ")) };
-    BreakerError::Unknown { key: key.to_string(), known }
 }

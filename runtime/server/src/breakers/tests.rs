@@ -8,6 +8,8 @@ use futures::FutureExt as _;
 use futures::future::BoxFuture;
 use serde_json::json;
 use windlass_engine::{CallResult, StepState};
+use windlass_model::actor::Actor;
+use windlass_model::breaker::{BreakerSettings, Written};
 use windlass_model::digest::Digest;
 use windlass_model::failure::StepError;
 use windlass_model::plan::{Pin, Plan, Runs};

@@ -201,13 +201,13 @@ impl Runtime {
             Err(error) => return self.give_up(book, record, asked, error).await,
         };
         let requester = record.requester(&asked);
+        let has_triggers = self.check_triggers(&nested);
         let plan = self.keep_nested(nested).await?;
         let rehearsal = record.schedule.workflow.copies.is_some();
         let may_start = match rehearsal {
             // What it shows is what others have to have shown.
             true => Ok(Vec::new()),
-            false => self
-                .check_triggers(&plan)
+            false => has_triggers
                 .and_then(|()| self.check_rehearsed(&plan))
                 .and_then(|()| self.check_services(&plan, &parameters)),
         };

@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
+use windlass_model::check::Copies;
 use windlass_model::digest::Digest;
 use windlass_model::schedule::{Schedule, Times, show};
 use windlass_model::time::Timestamp;
@@ -32,6 +33,9 @@ pub struct ScheduleView {
     pub workflow: String,
     /// What its releases begin with.
     pub parameters: Value,
+    /// Which connections stand in for which, if its releases are rehearsals.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub copies: Option<Copies>,
     /// What happens when firings were missed.
     pub catch_up: String,
     /// What happens when the last release still runs.
@@ -153,6 +157,7 @@ impl ScheduleView {
             file: schedule.workflow.file.clone(),
             workflow: Digest::of(schedule.workflow.text.as_bytes()).to_string(),
             parameters: schedule.parameters.clone(),
+            copies: schedule.workflow.copies.clone(),
             catch_up: schedule.catch_up.to_string(),
             overlap: schedule.overlap.name().to_owned(),
             starts: schedule.starts.map(local),

@@ -24,8 +24,13 @@ pub(crate) struct DiffArgs {
 struct Compared {
     manifest: Manifest,
     digest: String,
-    /// None of an installed one, whose bytes are the server's.
-    imports: Option<BTreeSet<String>>,
+    imports: BTreeSet<String>,
+}
+
+impl Compared {
+    fn side(&self) -> Side<'_> {
+        Side { manifest: &self.manifest, imports: &self.imports }
+    }
 }
 
 #[derive(Serialize)]
@@ -44,25 +49,17 @@ struct View<'a> {
     summary: Option<String>,
     /// What the version's number promises and does not keep.
     broken_promise: Option<String>,
-    imports_compared: bool,
 }
 
 pub(crate) async fn diff(args: &DiffArgs, context: &Context<'_>) -> anyhow::Result<u8> {
     let (old, new) = (read(&args.old, context).await?, read(&args.new, context).await?);
-    let imports_compared = old.imports.is_some() && new.imports.is_some();
-    let of = |imports: &Option<BTreeSet<String>>| imports.clone().filter(|_| imports_compared).unwrap_or_default();
-    let imports = (of(&old.imports), of(&new.imports));
-    let differences = compare(
-        Side { manifest: &old.manifest, imports: &imports.0 },
-        Side { manifest: &new.manifest, imports: &imports.1 },
-    );
+    let differences = compare(old.side(), new.side());
     let view = View {
         old: identity(&old),
         new: identity(&new),
         summary: summary(&differences),
         broken_promise: broken_promise(&old.manifest, &new.manifest, &differences),
         differences: &differences,
-        imports_compared,
     };
     context.output.data(&view, shown);
     Ok(u8::from(view.summary.is_some()))
@@ -75,12 +72,14 @@ fn identity(it: &Compared) -> Identity<'_> {
 async fn read(what: &str, context: &Context<'_>) -> anyhow::Result<Compared> {
     if !std::path::Path::new(what).is_file() {
         let (digest, manifest) = installed(what, context).await?;
-        return Ok(Compared { manifest, digest, imports: None });
+        let path = format!("/v1/plugins/{}/{}/imports", manifest.name, manifest.version);
+        let imports = context.client().await?.get(&path).await?;
+        return Ok(Compared { manifest, digest, imports });
     }
     let bytes = std::fs::read(what).with_context(|| format!("{what} cannot be read"))?;
     let inspection = Sandbox::inspect(&bytes).with_context(|| what.to_owned())?;
     let parts = anatomy(&bytes).with_context(|| what.to_owned())?;
-    Ok(Compared { manifest: inspection.manifest, digest: inspection.digest.to_string(), imports: Some(parts.imports) })
+    Ok(Compared { manifest: inspection.manifest, digest: inspection.digest.to_string(), imports: parts.imports })
 }
 
 fn shown(view: &View<'_>) -> String {
@@ -102,9 +101,6 @@ fn shown(view: &View<'_>) -> String {
     });
     if let Some(promise) = &view.broken_promise {
         text.push_str(&format!("{promise}\n"));
-    }
-    if !view.imports_compared {
-        text.push_str("what they import was not compared: of an installed plugin only the manifest is here\n");
     }
     text
 }

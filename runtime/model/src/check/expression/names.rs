@@ -80,6 +80,20 @@ fn outcomes() -> &'static serde_json::Value {
     OUTCOME.get_or_init(|| serde_json::json!({ "type": "string", "enum": OUTCOMES }))
 }
 
+/// What `release.alerts` is made of.
+fn alerts() -> &'static serde_json::Value {
+    static ALERTS: std::sync::OnceLock<serde_json::Value> = std::sync::OnceLock::new();
+    let texts = || serde_json::json!({ "type": "object", "additionalProperties": { "type": "string" } });
+    ALERTS.get_or_init(|| {
+        serde_json::json!({ "type": "array", "items": {
+            "type": "object",
+            "properties": { "name": { "type": "string" }, "labels": texts(), "annotations": texts() },
+            "required": ["name", "labels", "annotations"],
+            "additionalProperties": false,
+        } })
+    })
+}
+
 impl<'s> Checker<'s, '_> {
     /// The type of a name such as `steps.build.output.url`, and what is wrong with it.
     pub(super) fn name(&mut self, node: &IdedExpr, path: &[String], presence: bool, bound: &Bound<'s>) -> Type<'s> {
@@ -194,25 +208,28 @@ impl<'s> Checker<'s, '_> {
     }
 
     fn release(&mut self, node: &IdedExpr, path: &[String]) -> Type<'s> {
-        let known = ["id", "workflow", "requested_by"];
         let is_last = self.step.is_some_and(|it| it.finally);
+        let is_decision = self.place == Place::Decision;
+        let more = is_last.then_some("outcome").into_iter().chain(is_decision.then_some("alerts"));
+        let known: Vec<&str> = ["id", "workflow", "requested_by"].into_iter().chain(more).collect();
         match path.get(1).map(String::as_str) {
             None => Type::of(Kinds::OBJECT),
             Some("id" | "workflow") => {
                 path[2..].iter().fold(Type::of(Kinds::TEXT), |type_, part| self.field(node, type_, part))
             }
             Some("requested_by") => Type::any(),
-            Some("alerts") if self.place == Place::Decision => {
-                path[2..].iter().fold(Type::of(Kinds::LIST), |type_, part| self.field(node, type_, part))
+            Some("alerts") if is_decision => {
+                let type_ = Type::from_schemas(vec![Schema::new(alerts())]);
+                path[2..].iter().fold(type_, |type_, part| self.field(node, type_, part))
             }
             Some("outcome") if is_last => {
                 let type_ = Type::from_schemas(vec![Schema::new(outcomes())]);
                 path[2..].iter().fold(type_, |type_, part| self.field(node, type_, part))
             }
             Some(other) => {
-                let suggestion = did_you_mean(other, known);
+                let suggestion = did_you_mean(other, known.iter().copied());
                 let problem = self.part_error(node, path, 1, "unknown-name", format!("a release has no `{other}`"));
-                problem.note(format!("it has {}", listed(known)));
+                problem.note(format!("it has {}", listed(&known)));
                 if other == "alerts" {
                     problem.note("only a criterion of `rollback.decision` knows which alerts came");
                 }

@@ -179,6 +179,20 @@ async fn answer(state: &State, request: Request<Incoming>) -> Answer {
         "/broken-token" => {
             with(StatusCode::BAD_REQUEST, format!(r#"{{"error":"invalid_client","error_description":"{credential}"}}"#))
         }
+        "/lying-token/nothing" => with(StatusCode::OK, "{}"),
+        "/lying-token/page" => with(StatusCode::OK, format!("<html>{credential}</html>")),
+        "/lying-token/short" => with(StatusCode::OK, r#"{"access_token": "t"}"#),
+        "/lying-token/other" => with(StatusCode::OK, r#"{"access_token": "t0k3n-of-the-server", "token_type": "mac"}"#),
+        "/lying-token/lines" => with(StatusCode::OK, r#"{"access_token": "t0k3n-of-the-server\r\nx-admin: yes"}"#),
+        "/lying-token/moved" => {
+            let mut answer = with(StatusCode::FOUND, "");
+            answer.headers_mut().insert("location", "/token".parse().expect("a header"));
+            answer
+        }
+        "/lying-token/long" => {
+            let padding = "x".repeat(300 * 1024);
+            with(StatusCode::OK, json!({"padding": padding, "access_token": token(state)}).to_string())
+        }
         "/secret/admin" => with(StatusCode::OK, "the admin's page"),
         _ => with(StatusCode::NOT_FOUND, "not here"),
     }

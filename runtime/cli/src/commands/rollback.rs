@@ -1,0 +1,162 @@
+//! `windlass release rollback`
+
+use windlass_model::event::Outcome;
+use windlass_model::name::ReleaseId;
+use windlass_model::text::one_line;
+use windlass_server::Client;
+use windlass_server::api::{Asked, InterventionBody};
+use windlass_server::going_back::GoingBackView;
+use windlass_server::view::{ReleaseView, RollbackPreviewView};
+
+use super::release::shown;
+use super::{Context, watch};
+use crate::output::{BAD, DIM, STRONG, WAIT, styled};
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct RollbackArgs {
+    /// Which release
+    #[arg(required_unless_present = "to")]
+    release: Option<ReleaseId>,
+    /// Go back to how things were after this one: roll back all releases of its workflow that came since
+    #[arg(long, value_name = "RELEASE", conflicts_with = "release")]
+    to: Option<ReleaseId>,
+    /// Only tell what would be rolled back, by what, and what would stay
+    #[arg(long)]
+    preview: bool,
+    /// For `--to`: what nothing can roll back, such as a build, may stay as it is
+    #[arg(long, requires = "to")]
+    accept_what_stays: bool,
+    /// Why; kept with the release
+    #[arg(long, required_unless_present = "preview", conflicts_with = "preview")]
+    reason: Option<String>,
+    /// Act for this person; the journal says who did
+    #[arg(long = "as", value_name = "PERSON", value_parser = super::person)]
+    on_behalf_of: Option<String>,
+}
+
+pub(super) async fn rollback(args: RollbackArgs, client: &Client, context: &Context<'_>) -> anyhow::Result<u8> {
+    let reason = args.reason.unwrap_or_default();
+    let body = |reason: String| InterventionBody {
+        what: Asked::RollBack,
+        step: None,
+        version: None,
+        output: None,
+        reason,
+        on_behalf_of: args.on_behalf_of.clone(),
+    };
+    match (args.release, args.to) {
+        (Some(release), _) if args.preview => {
+            let preview: RollbackPreviewView = client.get(&format!("/v1/releases/{release}/rollback")).await?;
+            context.output.data(&preview, |it| drawn(it, 0));
+            Ok(u8::from(preview.refused.is_some()))
+        }
+        (Some(release), _) => {
+            let path = format!("/v1/releases/{release}/interventions");
+            let view: ReleaseView = client.post(&path, &body(reason)).await?;
+            shown(&view, client, context);
+            Ok(0)
+        }
+        (None, Some(to)) => {
+            let accept = args.accept_what_stays;
+            let way: GoingBackView = client.get(&format!("/v1/releases/{to}/way-back?accept={accept}")).await?;
+            if args.preview {
+                context.output.data(&way, way_drawn);
+                return Ok(u8::from(way.problem.is_some()));
+            }
+            if let Some(problem) = &way.problem {
+                anyhow::bail!("nothing was rolled back: {problem}{}", nearest(&way));
+            }
+            if matches!(client, Client::Here(_)) && way.releases.len() > 1 {
+                anyhow::bail!(
+                    "nothing was rolled back: {} releases would be, one after the other, and nothing runs; start `windlass serve` first",
+                    way.releases.len()
+                );
+            }
+            go_back(&way, &body(format!("back to {to}: {reason}")), client, context).await
+        }
+        (None, None) => anyhow::bail!("name a release, or one to go back to with `--to`"),
+    }
+}
+
+/// Rolls back one release after the other, the newest first; ends with the first that is not wholly rolled back.
+async fn go_back(
+    way: &GoingBackView,
+    body: &InterventionBody,
+    client: &Client,
+    context: &Context<'_>,
+) -> anyhow::Result<u8> {
+    let mut done: Vec<ReleaseView> = Vec::new();
+    for release in way.releases.iter().map(|it| &it.release) {
+        let _: ReleaseView = client.post(&format!("/v1/releases/{release}/interventions"), body).await?;
+        let view = watch::watch(client, release, context, watch::Approvals::Wait).await?;
+        let is_good = view.ended && [Outcome::RolledBack.name(), Outcome::Canceled.name()].contains(&&*view.state);
+        if !is_good {
+            let state = &view.state;
+            anyhow::bail!(
+                "{release} is {state}: what came before it is left as it is; once that is settled, `windlass release rollback --to {}` goes on",
+                way.to
+            );
+        }
+        done.push(view);
+    }
+    context.output.data(&done, |it| match it.as_slice() {
+        [] => format!("nothing that could be rolled back came after {}\n", way.to),
+        all => {
+            let names: Vec<&str> = all.iter().map(|it| it.release.as_str()).collect();
+            format!("back to {}: rolled back {}\n", way.to, names.join(", "))
+        }
+    });
+    Ok(0)
+}
+
+fn nearest(way: &GoingBackView) -> String {
+    match &way.nearest {
+        Some(nearest) => format!("; the nearest that one can go back to is {nearest} (`--to {nearest}`)"),
+        None => String::new(),
+    }
+}
+
+fn way_drawn(way: &GoingBackView) -> String {
+    let mut out = String::new();
+    for release in &way.releases {
+        out.push_str(&drawn(release, 0));
+    }
+    match &way.problem {
+        Some(problem) => {
+            let problem = one_line(&format!("{problem}{}", nearest(way)));
+            out.push_str(&format!("{} no way back to {}: {problem}\n", styled(BAD, "✘"), way.to));
+        }
+        None if way.releases.is_empty() => {
+            out.push_str(&format!("nothing that could be rolled back came after {}\n", way.to));
+        }
+        None => {}
+    }
+    out
+}
+
+fn drawn(preview: &RollbackPreviewView, depth: usize) -> String {
+    let indent = "  ".repeat(depth);
+    let mut out = format!("{indent}{}  {}\n", styled(STRONG, &preview.release), preview.state);
+    if let Some(refused) = &preview.refused {
+        out.push_str(&format!("{indent}  {} {}\n", styled(BAD, "✘"), one_line(refused)));
+    }
+    let wide = preview.steps.iter().map(|it| it.step.len()).max().unwrap_or(0);
+    for (at, it) in preview.steps.iter().enumerate() {
+        let by = styled(DIM, format!("{} {}", it.version, it.digest.get(..19).unwrap_or(&it.digest)));
+        out.push_str(&format!("{indent}  {}. {:wide$}  {} {by}\n", at + 1, it.step, it.uses));
+        for (name, value) in it.recorded.iter().filter(|_| it.inner.is_none()) {
+            out.push_str(&format!("{indent}     {}\n", styled(DIM, one_line(&format!("{name}: {value}")))));
+        }
+        if let Some(inner) = &it.inner {
+            out.push_str(&drawn(inner, depth + 2));
+        }
+    }
+    for it in &preview.stays {
+        let sign = if it.is_lost { styled(WAIT, "▸") } else { styled(DIM, "○") };
+        out.push_str(&format!("{indent}  {sign} {} stays: {}\n", it.step, one_line(&it.why)));
+    }
+    if preview.steps.is_empty() && preview.stays.is_empty() {
+        out.push_str(&format!("{indent}  {}\n", styled(DIM, "nothing")));
+    }
+    out
+}

@@ -61,7 +61,7 @@ async fn a_denial_names_the_missing_side_and_the_line_to_add() {
             "/open/hello",
             granting.clone(),
             Missing::Manifest,
-            r#"{"methods":["DELETE"],"path":"/open/hello"}"#,
+            "ask for `DELETE /open/hello` among the requests of its role `target`",
         ),
         (
             "request",

@@ -13,6 +13,8 @@ mod callback;
 mod cassette;
 mod circles;
 mod concurrency;
+mod contract_page;
+mod cookbook;
 mod crash;
 mod crash_helm;
 mod dry_run;

@@ -167,7 +167,7 @@ func transportFailure(method, address string, err error) *Failure {
 		transport = &TransportError{"other", err.Error()}
 	}
 	if transport.Kind == "denied" {
-		return Fail(Forbidden, "denied", "the host denied %s %s: the plugin's manifest and the connection's grant do not both allow it", method, place(address)).Never()
+		return Fail(Forbidden, "denied", "the host denied %s %s: the requests that this action asks for and those that the connection allows do not both have it", method, place(address)).Never()
 	}
 	classes := map[string]Class{
 		"not-connected": Transient, "untrusted": Unauthenticated, "interrupted": Transient,

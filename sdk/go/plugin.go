@@ -73,6 +73,7 @@ type AnyAction interface {
 	rollback(ctx *Context) (any, error)
 	find(ctx *Context) (any, error)
 	stateLimit() int
+	lacks() []string
 	check(input, output []byte) error
 }
 
@@ -99,13 +100,16 @@ func (p *Plugin) Manifest() []byte {
 	return written
 }
 
-// Problems is what is wrong with the names; a plugin's own test should find none.
+// Problems is what is wrong with the names, and what actions lack. A component of a plugin that has any is not made.
 func (p *Plugin) Problems() []string {
 	var problems []string
 	for _, name := range append([]string{p.Name}, p.names()...) {
 		if !names.MatchString(name) {
 			problems = append(problems, fmt.Sprintf("`%s` is no name: write [a-z][a-z0-9-]{0,62}", name))
 		}
+	}
+	for _, action := range p.Actions {
+		problems = append(problems, action.lacks()...)
 	}
 	return problems
 }
@@ -297,6 +301,17 @@ func (a Action[Input, Output, State]) state(written []byte) (State, error) {
 		return state, Fail(Internal, "state", "the suspended state cannot be read: %v", err).Never()
 	}
 	return state, nil
+}
+
+func (a Action[Input, Output, State]) lacks() []string {
+	var lacks []string
+	if a.Start == nil {
+		lacks = append(lacks, fmt.Sprintf("action `%s` has no Start", a.Name))
+	}
+	if a.Effect == "" {
+		lacks = append(lacks, fmt.Sprintf("action `%s` has no Effect: windlass.Read, IdempotentWrite or Write", a.Name))
+	}
+	return lacks
 }
 
 func (a Action[Input, Output, State]) missing(operation string) error {

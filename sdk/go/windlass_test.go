@@ -89,6 +89,12 @@ func TestTheManifestSaysWhatAnActionIsAndHas(t *testing.T) {
 		`"required":[],"type":"object"}`)
 }
 
+func TestWhatAnActionLacksIsAProblem(t *testing.T) {
+	bare := &windlass.Plugin{Name: "bare", Actions: []windlass.AnyAction{windlass.Action[struct{}, struct{}, struct{}]{Name: "look"}}}
+	same(t, strings.Join(bare.Problems(), "; "),
+		"action `look` has no Start; action `look` has no Effect: windlass.Read, IdempotentWrite or Write")
+}
+
 func TestWhatIsNotAsItsTypeSaysNamesThePlace(t *testing.T) {
 	plugin := pluginOf(windlass.Action[input, any, any]{})
 	for text, message := range map[string]string{

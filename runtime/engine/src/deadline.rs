@@ -157,7 +157,15 @@ impl Release {
 
     /// When a phase has more failures than it tolerates: the whole story of it.
     pub(crate) fn threshold_crossed(&self, index: StepIndex) -> Option<(String, bool)> {
-        let phase = self.phase_of(index)?;
+        self.phase_crossed(self.phase_of(index)?)
+    }
+
+    /// The first phase that had more failures than it tolerates, in words.
+    pub(crate) fn phase_that_failed(&self) -> Option<String> {
+        (0..self.phases.len()).find_map(|it| self.phase_crossed(it)).map(|(text, _)| text)
+    }
+
+    fn phase_crossed(&self, phase: usize) -> Option<(String, bool)> {
         let name = &self.plan.workflow().phases[phase];
         let threshold = self.plan.workflow().rules(name)?.threshold?;
         let mut all = 0;

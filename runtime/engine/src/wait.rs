@@ -210,13 +210,16 @@ impl Release {
         })
     }
 
-    /// Of a release that ended badly: the step that failed, or else what caused its rollback, in one short line.
+    /// Of a release that ended badly: the step that failed, or else what caused its rollback, or what stopped it, in one
+    /// short line.
     fn why_not_succeeded(&self) -> Option<String> {
         if matches!(self.outcome()?, Outcome::Succeeded | Outcome::Canceled) {
             return None;
         }
         let failed = self.failures().next().map(|(step, error)| format!("{step}: {error}"));
-        Some(shortened(&failed.or_else(|| Some(self.rollback()?.trigger.clone()))?))
+        let why = failed.or_else(|| Some(self.rollback()?.trigger.clone()));
+        let why = why.or_else(|| self.overdue.clone()).or_else(|| self.phase_that_failed());
+        Some(shortened(&why?))
     }
 
     /// What it is doing or waiting for, or why it failed, in one line.

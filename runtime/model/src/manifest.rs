@@ -221,7 +221,14 @@ impl Manifest {
                 json.len()
             )]));
         }
-        let manifest: Self = serde_json::from_slice(json).map_err(|error| InvalidManifest(vec![error.to_string()]))?;
+        let mut reader = serde_json::Deserializer::from_slice(json);
+        let read: Result<Self, _> = serde_path_to_error::deserialize(&mut reader);
+        let manifest = read.map_err(|error| {
+            let place = error.path().to_string();
+            let place = if place == "." { String::new() } else { format!("`{place}`: ") };
+            InvalidManifest(vec![format!("{place}{}", error.inner())])
+        })?;
+        reader.end().map_err(|error| InvalidManifest(vec![error.to_string()]))?;
         let mut problems = Vec::new();
         if manifest.contract != CONTRACT {
             problems.push(format!("`contract` is `{}`; this host speaks `{CONTRACT}`", manifest.contract));

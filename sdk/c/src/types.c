@@ -124,6 +124,9 @@ static const char *decode_struct(const wl_type *type, const wl_json *value, void
     for (size_t at = 0; at < type->count; at++) {
         const wl_field *field = &type->fields[at];
         const wl_json *given = wl_get(value, field->name);
+        /* Other systems say null where there is nothing. */
+        bool may_be_absent = field->optional || field->otherwise != NULL;
+        if (type->open && may_be_absent && field->kind != WL_ANY && given != NULL && given->kind == NOTHING) given = NULL;
         if (given == NULL && field->otherwise != NULL) given = wl_parse(field->otherwise, strlen(field->otherwise), NULL);
         if (given == NULL) {
             if (!field->optional) return wl_format(": the field `%s` is missing", field->name);

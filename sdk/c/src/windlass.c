@@ -195,7 +195,7 @@ static wl_failure *transport_failure(const char *method, const char *url, const 
     };
     const char *place = without_query(url);
     if (response->error == WL_DENIED) {
-        return wl_never(wl_failure_of(WL_FORBIDDEN, "denied", "the host denied %s %s: the plugin's manifest and the connection's grant do not both allow it", method, place));
+        return wl_never(wl_failure_of(WL_FORBIDDEN, "denied", "the host denied %s %s: the requests that this action asks for and those that the connection allows do not both have it", method, place));
     }
     wl_class kind = known[response->error].kind;
     wl_failure *failure = wl_failure_of(kind, known[response->error].code, "%s %s: %s", method, place, response->message);

@@ -46,6 +46,9 @@ static const wl_field input_fields[] = {
 };
 static const wl_type input_type = WL_TYPE(input, input_fields);
 
+/* The same as another system answers it. */
+static const wl_type answer_type = WL_TYPE(input, input_fields, .open = true);
+
 static wl_outcome start(wl_ctx *ctx, const void *given) {
     (void)given;
     const wl_response *response = wl_http(ctx, "app", (wl_request){.path = wl_path("a", "b/c", NULL), .query = {{"q", "ä &"}}});
@@ -73,14 +76,16 @@ static const wl_action actions[] = {
 };
 const wl_plugin windlass_plugin = {.name = "test", .version = "1.0.0", .description = "Tests.", .actions = actions};
 
-static const char *decoded(const char *text) {
+static const char *decoded_as(const wl_type *type, const char *text) {
     input into;
     const char *problem = NULL;
     const wl_json *json = wl_parse(text, strlen(text), &problem);
     if (json == NULL) return problem;
-    problem = wl_decode(&input_type, json, &into);
-    return problem != NULL ? problem : wl_write(wl_encode(&input_type, &into));
+    problem = wl_decode(type, json, &into);
+    return problem != NULL ? problem : wl_write(wl_encode(type, &into));
 }
+
+static const char *decoded(const char *text) { return decoded_as(&input_type, text); }
 
 static void json_is_read_and_written(void) {
     static const char *const cases[][2] = {
@@ -121,8 +126,11 @@ static void structs_are_read_and_what_is_wrong_names_its_place(void) {
         {"{\"first\":{\"name\":\"ab\",\"count\":1.5}}", "first.count: 1.5 is no integer"},
         {"{\"mdoe\":\"fast\"}", "there is no field `mdoe`"},
         {"[]", "[] is no object"},
+        {"{\"mode\":null}", "mode: null is no string"},
     };
     for (size_t at = 0; at < sizeof cases / sizeof *cases; at++) SAME(decoded(cases[at][0]), cases[at][1]);
+    const char *nothing = "{\"mode\":null,\"rate\":null,\"first\":null,\"parts\":null,\"any\":null,\"more\":1}";
+    SAME(decoded_as(&answer_type, nothing), decoded("{\"any\":null}"));
 }
 
 static wl_failure *answered(int status, const char *body, const wl_pair *headers) {

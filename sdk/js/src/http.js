@@ -103,7 +103,7 @@ export function transportFailure(method, url, error) {
   const place = url.split('?')[0];
   const [failureClass, code] = TRANSPORT[error.kind] ?? TRANSPORT.other;
   if (code === 'denied') {
-    const why = "the plugin's manifest and the connection's grant do not both allow it";
+    const why = 'the requests that this action asks for and those that the connection allows do not both have it';
     return Failure.forbidden('denied', `the host denied ${method} ${place}: ${why}`).never();
   }
   const failure = new Failure(failureClass, code, `${method} ${place}: ${error.message}`);

@@ -1,3 +1,4 @@
+import types
 import unittest
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta, timezone
@@ -111,6 +112,9 @@ class Plugins(unittest.TestCase):
     def test_a_declaration_that_cannot_be_meant_is_refused(self):
         with self.assertRaisesRegex(TypeError, "does not say its types"):
             Plugin("test", "1.0.0", "Tests.", [type("Bare", (Action,), {})])
+        bare = {"name": "bare", "description": "Bare.", "effect": "raed"}
+        with self.assertRaisesRegex(TypeError, "Bare: `effect` is Effect.READ"):
+            Plugin("test", "1.0.0", "Tests.", [types.new_class("Bare", (Action[None, None, None],), {}, lambda it: it.update(bare))])
         with self.assertRaisesRegex(TypeError, "is no name"):
             Plugin("Test", "1.0.0", "Tests.", [])
         with self.assertRaisesRegex(TypeError, "what wakes the step"):

@@ -43,7 +43,7 @@ pub(crate) fn transport_failure(method: Method, url: &str, error: &TransportErro
     match error.kind {
         TransportErrorKind::Denied => Failure::forbidden(
             "denied",
-            format!("the host denied {method} {place}: the plugin's manifest and the connection's grant do not both allow it"),
+            format!("the host denied {method} {place}: the requests that this action asks for and those that the connection allows do not both have it"),
         )
         .never(),
         TransportErrorKind::NotConnected => with("not-connected", FailureClass::Transient),

@@ -62,11 +62,24 @@ pub(super) async fn build(folder: &Path, out: &Path, sandbox: &Sandbox, output: 
         .arg(&wit)
         .arg(contract::WORLD)
         .arg(&component);
-    tools::run(componentizing.current_dir(work), NODE).await?;
+    if let Err(error) = tools::run(componentizing.current_dir(work), NODE).await {
+        return match explanation(folder, &entry, &script, work).await {
+            Some(why) => Err(anyhow::anyhow!("{entry} cannot be loaded:\n{why}")),
+            None => Err(error),
+        };
+    }
     let bytes = std::fs::read(&component).with_context(|| format!("{} cannot be read", component.display()))?;
     let built = finish(Language::JavaScript, &entry, &bytes, out, sandbox).await?;
     kept::remember(&built, input)?;
     Ok(built)
+}
+
+/// Why the plugin cannot be loaded, if Node.js cannot load it either: with places in the plugin's own files.
+async fn explanation(folder: &Path, entry: &str, script: &Path, work: &Path) -> Option<String> {
+    let mut explaining = Command::new("node");
+    explaining.arg("--enable-source-maps").arg(script).arg("explain").arg(folder).arg(entry).arg(work.join("why.mjs"));
+    let said = tools::run(&mut explaining, NODE).await.ok()?;
+    Some(said.trim().to_owned()).filter(|it| !it.is_empty())
 }
 
 /// The versions of the tools, in the order in which the tested ones are.

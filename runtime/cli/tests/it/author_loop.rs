@@ -14,7 +14,7 @@ use crate::support::Site;
 
 /// The language's tools as an author has them after `--install-tools`: those of the SDK's example.
 #[derive(Clone, Copy)]
-enum Tools {
+pub(crate) enum Tools {
     Cargo,
     NodeModules,
     Environment,
@@ -22,11 +22,10 @@ enum Tools {
 
 /// A plugin as `plugin new` makes it, in a folder of its own; none where the tools are absent.
 #[expect(clippy::print_stderr, reason = "a skipped test says so and why")]
-fn scaffolded(site: &Site, language: &str, tools: Tools) -> Option<PathBuf> {
-    let name = format!("desk-{language}");
+pub(crate) fn scaffolded(site: &Site, language: &str, name: &str, tools: Tools) -> Option<PathBuf> {
     let example = root().join("sdk").join(language).join("example");
     let tools_folder = match tools {
-        Tools::Cargo => return Some(with_what_was_compiled(site, &name)),
+        Tools::Cargo => return Some(with_what_was_compiled(site, name)),
         Tools::NodeModules => "node_modules",
         Tools::Environment => ".venv",
     };
@@ -37,11 +36,11 @@ fn scaffolded(site: &Site, language: &str, tools: Tools) -> Option<PathBuf> {
         eprintln!("skipped: {why}");
         return None;
     };
-    site.good(&["plugin", "new", &name, "--lang", language]);
-    let to = site.path(&name).join(tools_folder);
+    site.good(&["plugin", "new", name, "--lang", language]);
+    let to = site.path(name).join(tools_folder);
     if let Tools::Environment = tools {
         std::os::unix::fs::symlink(from, to).expect("a link");
-        return Some(site.path(&name));
+        return Some(site.path(name));
     }
     // The SDK is the plugin's own, as `npm install` would link it.
     std::fs::create_dir_all(to.join("@windlass")).expect("a folder");
@@ -51,12 +50,12 @@ fn scaffolded(site: &Site, language: &str, tools: Tools) -> Option<PathBuf> {
             std::os::unix::fs::symlink(entry.path(), to.join(entry.file_name())).expect("a link");
         }
     }
-    Some(site.path(&name))
+    Some(site.path(name))
 }
 
 /// A new plugin in Rust in a folder that is kept, so that the next run compiles no crate anew.
 fn with_what_was_compiled(site: &Site, name: &str) -> PathBuf {
-    let kept = Path::new(env!("CARGO_TARGET_TMPDIR")).join("loop");
+    let kept = Path::new(env!("CARGO_TARGET_TMPDIR")).join("loop").join(format!("of-{name}"));
     let (folder, aside) = (kept.join(name), kept.join("compiled"));
     std::fs::create_dir_all(&kept).expect("a folder");
     if folder.join("target").is_dir() && !aside.is_dir() {
@@ -85,7 +84,7 @@ fn long_json(site: &Site, arguments: &[&str]) -> Value {
 
 /// The plugin's folder, and what its source was before it was broken at the end.
 fn the_whole_loop(site: &Site, language: &str, tools: Tools) -> Option<(PathBuf, String)> {
-    let folder = scaffolded(site, language, tools)?;
+    let folder = scaffolded(site, language, &format!("desk-{language}"), tools)?;
     let plugin = folder.to_str().expect("UTF-8");
     let (code, tested, said) = long(site, &["plugin", "test", plugin]);
     assert!(code == Some(0) && tested.contains("all tests pass"), "{tested}{said}");
@@ -144,9 +143,23 @@ fn the_loop_in_rust() {
     the_whole_loop(&Site::empty(), "rust", Tools::Cargo);
 }
 
+/// What building says of a source that is changed at one place.
+fn built_wrong(site: &Site, folder: &Path, file: &str, source: &str, (of, is): (&str, &str)) -> String {
+    assert!(source.contains(of), "{source}");
+    std::fs::write(folder.join(file), source.replacen(of, is, 1)).expect("the source");
+    let (code, _, said) = long(site, &["plugin", "build", folder.to_str().expect("UTF-8")]);
+    assert_eq!(code, Some(2), "{said}");
+    said
+}
+
 #[test]
 fn the_loop_in_javascript() {
-    the_whole_loop(&Site::empty(), "js", Tools::NodeModules);
+    let site = Site::empty();
+    let Some((folder, source)) = the_whole_loop(&site, "js", Tools::NodeModules) else { return };
+    // With a place in the author's file, and not in the bundle, which nobody has seen.
+    let said = built_wrong(&site, &folder, "src/plugin.js", &source, ("effect: 'write'", "effect: 'wriet'"));
+    assert!(said.contains("`effect` is read, idempotent_write or write"), "{said}");
+    assert!(said.contains("/src/plugin.js:") && !said.contains("plugin.js:1:"), "{said}");
 }
 
 #[test]
@@ -162,7 +175,10 @@ fn the_loop_in_python() {
 
 #[test]
 fn the_loop_in_c() {
-    the_whole_loop(&Site::empty(), "c", Tools::Environment);
+    let site = Site::empty();
+    let Some((folder, source)) = the_whole_loop(&site, "c", Tools::Environment) else { return };
+    let said = built_wrong(&site, &folder, "plugin.c", &source, (".start = start, ", ""));
+    assert!(said.contains("the action `submit` has no `.start`"), "{said}");
 }
 
 #[test]

@@ -14,6 +14,8 @@ mod cassette;
 mod certify;
 mod circles;
 mod concurrency;
+mod contract_page;
+mod cookbook;
 mod crash;
 mod crash_helm;
 mod dry_run;

@@ -5,7 +5,7 @@ use serde_json::json;
 use windlass_engine::{Rejected, ReleaseState, StepState};
 use windlass_model::event::{Intervention, Outcome};
 use windlass_model::failure::FailureClass;
-use windlass_model::fan_out::Allowance;
+use windlass_model::fan_out::{Allowance, ForEach, Items};
 use windlass_model::name::StepName;
 use windlass_model::template::Template;
 use windlass_model::time::Span;
@@ -197,6 +197,8 @@ fn a_release_over_its_time_is_stopped_and_has_failed() {
         let mut world = World::new(bounded, Pins::default(), &[("b", vec![Does::Suspends(500)])]);
         world.run();
         assert_eq!(world.story(), format!("run a\nrun b: suspends\n{end}"));
+        let headline = world.release.headline();
+        assert!(headline.contains("its deadline of 1m40s"), "{headline}");
     }
 }
 
@@ -267,6 +269,26 @@ fn one_failure_too_many_stops_the_phase() {
         world.run();
         assert_eq!(world.release.outcome(), Some(Outcome::Succeeded));
     }
+}
+
+#[test]
+fn a_part_of_a_phase_that_may_fail_is_counted_over_its_steps_and_their_items() {
+    let threshold = Threshold { failures_allowed: Allowance::Percent(40), rollback: false };
+    let mut waves = phased("a -> test -> c", PhaseRules { deadline: None, threshold: Some(threshold) });
+    let list = Template::parse(&json!(["w", "x", "y", "z"])).expect("a template");
+    let for_each = ForEach { failures_allowed: Allowance::Count(4), ..ForEach::of(Items::List(list)) };
+    waves.steps[1].for_each = Some(for_each);
+    waves.steps.iter_mut().for_each(|it| it.on_failure = OnFailure::Continue);
+    let script = ["test.1", "test.2", "test.3"].map(|it| (it, fails(FailureClass::Invalid)));
+    // Of two steps and four items, 40 % are two.
+    let mut world = World::new(waves.clone(), Pins::default(), &script[..2]);
+    world.run();
+    assert_eq!(world.release.outcome(), Some(Outcome::Succeeded), "{}", world.story());
+    let mut world = World::new(waves, Pins::default(), &script);
+    world.run();
+    assert_eq!(world.release.outcome(), Some(Outcome::Failed), "{}", world.story());
+    let headline = world.release.headline();
+    assert!(headline.contains("3 of 6 failed"), "{headline}");
 }
 
 #[test]

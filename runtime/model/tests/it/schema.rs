@@ -235,6 +235,24 @@ fn manifests_that_are_read_fit_the_schema() {
     }
 }
 
+/// Authors do not write manifests: a line and a column of one say nothing to them.
+#[test]
+fn what_a_manifest_has_wrong_names_its_place() {
+    for (effect, expected) in [
+        (serde_json::json!("raed"), "`actions.look.effect`: unknown variant `raed`, expected one of `read`"),
+        (serde_json::json!(1), "`actions.look.effect`: "),
+    ] {
+        let manifest = serde_json::json!({
+            "name": "x", "version": "0.1.0", "contract": "0.1", "description": "d",
+            "actions": {"look": {"description": "d", "input": {}, "output": {}, "effect": effect}}
+        });
+        let error = Manifest::parse(manifest.to_string().as_bytes()).expect_err("a wrong effect").to_string();
+        assert!(error.contains(expected), "{error}");
+        let more = [manifest.to_string().replace("\"raed\"", "\"read\"").as_bytes(), b" {}"].concat();
+        assert!(Manifest::parse(&more).is_err(), "more after the end");
+    }
+}
+
 /// What a plugin says of its inputs and outputs is checked by the host: a schema must not occupy it.
 #[test]
 fn schemas_that_would_occupy_the_host_are_refused() {

@@ -54,14 +54,14 @@ async fn a_denial_names_the_missing_side_and_the_line_to_add() {
             "/secret/admin",
             granting.clone(),
             Missing::Manifest,
-            r#"add to `actions.ungranted-path.connections.target.requests` in the manifest of `hostile`: {"methods":["GET"],"path":"/secret/admin"}"#,
+            "let the action `ungranted-path` of `hostile` ask for `GET /secret/admin` among the requests of its role `target` (`*` stands for a segment), and build it anew",
         ),
         (
             "ungranted-method",
             "/open/hello",
             granting.clone(),
             Missing::Manifest,
-            r#"{"methods":["DELETE"],"path":"/open/hello"}"#,
+            "ask for `DELETE /open/hello` among the requests of its role `target`",
         ),
         (
             "request",

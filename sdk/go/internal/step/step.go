@@ -4,6 +4,7 @@
 package step
 
 import (
+	"strings"
 	"time"
 
 	"windlass.dev/go"
@@ -17,7 +18,12 @@ var Plugin *windlass.Plugin
 type result = types.Result[contract.Outcome, contract.Failure]
 
 // Manifest is what the plugin says of itself.
-func Manifest() string { return string(Plugin.Manifest()) }
+func Manifest() string {
+	if problems := Plugin.Problems(); len(problems) > 0 {
+		panic(strings.Join(problems, "; "))
+	}
+	return string(Plugin.Manifest())
+}
 
 // Start begins an action.
 func Start(call contract.Call) result {

@@ -210,6 +210,8 @@ class _Entry:
         for name in ("name", "description", "effect"):
             if not hasattr(kind, name):
                 raise TypeError(f"{kind.__name__} has no `{name}`")
+        if not isinstance(kind.effect, Effect):
+            raise TypeError(f"{kind.__name__}: `effect` is Effect.READ, Effect.IDEMPOTENT_WRITE or Effect.WRITE")
         _has_no_misspelt_operation(kind)
         self.action = kind()
         self.input, self.output, self.state = typing.get_args(bases[0])

@@ -155,10 +155,13 @@ fn granted(
         return Err((Missing::Manifest, format!("`{method}` requests are never sent")));
     }
     if !action.connections.get(role).is_some_and(|it| allows(&it.requests, line)) {
-        let rule = serde_json::json!({"methods": [method.as_str()], "path": cut(path)});
+        // What authors write is their language's; the manifest is made of it.
         return Err((
             Missing::Manifest,
-            format!("add to `actions.{name}.connections.{role}.requests` in the manifest of `{plugin}`: {rule}"),
+            format!(
+                "let the action `{name}` of `{plugin}` ask for `{method} {}` among the requests of its role `{role}` (`*` stands for a segment), and build it anew",
+                cut(path)
+            ),
         ));
     }
     let connection_name = &connection.name;

@@ -453,7 +453,7 @@ impl<'s> Scene<'s> {
             RetryAdvice::After(_) => true,
             // Nobody repeats by himself what may have been done and cannot be looked for.
             RetryAdvice::ByPolicy
-                if error.class == TimedOut && self.action.effect == Effect::Write && !self.action.find =>
+                if !error.class.is_definite() && self.action.effect == Effect::Write && !self.action.find =>
             {
                 return Some(Finish::Person(error));
             }

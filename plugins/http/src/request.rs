@@ -8,8 +8,12 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 use serde_json::Value;
 use std::collections::BTreeMap;
+use std::time::Duration;
 use windlass_sdk::http::SendError;
-use windlass_sdk::{Action, Answer, Context, Effect, Failure, Method, Outcome, Role};
+use windlass_sdk::{Action, Answer, Context, Effect, Failure, Method, Outcome, RetryAdvice, Role};
+
+/// The shortest wait before another attempt; the workflow's policy makes more of it.
+const AGAIN_AFTER: Duration = Duration::from_secs(1);
 
 /// Writes to an endpoint.
 pub(crate) struct Write;
@@ -114,5 +118,9 @@ fn lost(input: &RequestInput, error: SendError, method: Method, url: &str) -> Fa
         let doing = "the request may have had its effect; look before it is sent again, or say `repeatable: true` if that is harmless";
         return failure.context(doing).pause();
     }
-    failure
+    // The host repeats no write of which it cannot know what became; here it is known, or does not matter.
+    match failure.retry {
+        RetryAdvice::ByPolicy if failure.class.passes() => failure.after(AGAIN_AFTER),
+        _ => failure,
+    }
 }

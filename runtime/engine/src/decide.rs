@@ -206,7 +206,7 @@ impl Release {
         dice: u64,
     ) {
         let Some(activity) = self.steps[index.as_usize()].state.activity() else { return };
-        let next = retry::after(self.definition(index), activity, &error, now, dice);
+        let next = retry::after(self.definition(index), self.pin(index), activity, &error, now, dice);
         let next = self.within_allowance(index, &error, next);
         // Past a point of no return nothing is rolled back by itself: a person says how to go forward.
         let wants_rollback = self.definition(index).on_failure == OnFailure::Rollback;

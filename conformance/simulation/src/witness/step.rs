@@ -1,7 +1,7 @@
 //! Rules about events of one step.
 
 use windlass_model::event::{AfterFailure, AfterInterruption, Event, Operation, SkipReason, Wake};
-use windlass_model::failure::{FailureClass, RetryAdvice, StepError};
+use windlass_model::failure::{FailureClass, FailureOrigin, RetryAdvice, StepError};
 use windlass_model::graph::StepIndex;
 use windlass_model::manifest::Effect;
 use windlass_model::time::Span;
@@ -381,10 +381,14 @@ impl Witness {
         let declared = policy.on.contains(&error.class);
         let canceling = matches!(self.phase, Phase::Canceling { .. } | Phase::Finishing { canceled: true, .. })
             && doing.operation == Operation::Start;
+        let pin = self.pin(step);
+        let had_no_room = error.origin == FailureOrigin::Host && error.class == FailureClass::Transient;
+        let may_stand = !says_that_nothing_stands(error.class) && !had_no_room;
+        let is_blind = doing.operation == Operation::Start && pin.effect == Effect::Write && !pin.find && may_stand;
         let (may_retry, not_before) = match error.advice {
             RetryAdvice::Never | RetryAdvice::Pause => (false, Span(0)),
             RetryAdvice::After(span) => (true, span),
-            RetryAdvice::ByPolicy => (declared, Span(0)),
+            RetryAdvice::ByPolicy => (declared && !is_blind, Span(0)),
         };
         let may_retry = may_retry && doing.attempt - doing.spent < policy.attempts && !canceling;
         let fits = match next {

@@ -5,6 +5,7 @@ use serde_json::json;
 use windlass_engine::{Call, KEPT_PER_RELEASE_MAX, KEPT_PER_STEP_MAX, Rejected, Release, StepState};
 use windlass_model::event::{Event, Intervention, Operation, Wake};
 use windlass_model::failure::FailureClass;
+use windlass_model::manifest::Effect;
 use windlass_model::workflow::OnFailure;
 
 use crate::world::{Does, Pins, World, workflow};
@@ -78,7 +79,8 @@ fn what_is_kept_survives_a_crash_and_a_failed_attempt() {
 fn what_a_failed_attempt_got_the_next_one_gets_again() {
     // A checkpoint holds the topic, and the other side calls once.
     let script = [("a", vec![Does::Waits(&["one"]), Does::Fails(FailureClass::Transient), Does::Waits(&["one"])])];
-    let mut world = World::new(workflow("a"), Pins { find: false, ..Pins::default() }, &script);
+    let pins = Pins { find: false, effect: Effect::IdempotentWrite, ..Pins::default() };
+    let mut world = World::new(workflow("a"), pins, &script);
     world.run();
     world.call_back("a", "one").expect("taken");
     world.run();

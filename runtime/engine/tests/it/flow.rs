@@ -151,10 +151,10 @@ fn a_plugin_can_advise_but_the_policy_bounds_it() {
 #[test]
 fn delays_double_up_to_their_bound_and_a_deadline_ends_them() {
     let mut slow = workflow("a");
+    let pins = Pins { find: false, effect: Effect::IdempotentWrite, ..Pins::default() };
     slow.steps[0].retry.attempts = 6;
     slow.steps[0].retry.max_backoff = Span::seconds(10);
-    let mut world =
-        World::new(slow.clone(), Pins { find: false, ..Pins::default() }, &[("a", fails(FailureClass::Transient))]);
+    let mut world = World::new(slow.clone(), pins, &[("a", fails(FailureClass::Transient))]);
     let began = world.now;
     world.run();
     // Dice that give the bound every time: 4, 8, 10, 10, 10 seconds, each less what the division leaves.
@@ -162,9 +162,36 @@ fn delays_double_up_to_their_bound_and_a_deadline_ends_them() {
     assert_eq!(world.log.iter().filter(|it| it.starts_with("run")).count(), 6);
 
     slow.steps[0].retry.within = Some(Span(1));
-    let mut world = World::new(slow, Pins { find: false, ..Pins::default() }, &[("a", fails(FailureClass::Transient))]);
+    let mut world = World::new(slow, pins, &[("a", fails(FailureClass::Transient))]);
     world.run();
     assert!(world.log.iter().filter(|it| it.starts_with("run")).count() < 6);
+}
+
+#[test]
+fn a_write_that_cannot_be_looked_for_is_not_repeated_by_itself() {
+    let blind = Pins { find: false, ..Pins::default() };
+    let story = |pins, on_failure, does: Does| {
+        let mut one = workflow("a");
+        one.steps[0].on_failure = on_failure;
+        let mut world = World::new(one, pins, &[("a", vec![does])]);
+        world.run();
+        world.story()
+    };
+    let lost = || Does::Fails(FailureClass::Transient);
+    let paused = "run a: fails (transient)\nwaits for a: scripted (transient): as scripted\n";
+    assert_eq!(story(blind, OnFailure::Pause, lost()), paused);
+    // A workflow may say that such a failure is no question.
+    let rolled_back = story(blind, OnFailure::Rollback, lost());
+    assert_eq!(rolled_back, "run a: fails (transient)\nrollback a\nrolled back\n");
+    // What can be looked for, what the other side recognises, and what a plugin says is worth another attempt.
+    assert_eq!(
+        story(Pins::default(), OnFailure::Pause, lost()),
+        "run a: fails (transient)\nfind a: nothing\nrun a\nsucceeded\n"
+    );
+    let again = "run a: fails (transient)\nrun a\nsucceeded\n";
+    assert_eq!(story(Pins { effect: Effect::IdempotentWrite, ..blind }, OnFailure::Pause, lost()), again);
+    let advised = Does::FailsFor(FailureClass::Transient, RetryAdvice::After(Span::seconds(1)));
+    assert_eq!(story(blind, OnFailure::Pause, advised), again);
 }
 
 #[test]

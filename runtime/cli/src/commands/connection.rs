@@ -19,6 +19,11 @@ pub(crate) enum ConnectionCommand {
         after_help = "Secrets are referred to, never written out: env:NAME or file:/absolute/path.\n\nExamples:\n  windlass connection add ci --url https://ci.example.com --auth basic --username bot --password env:CI_TOKEN\n  windlass connection add itsm --url https://acme.service-now.com --auth oauth2 --token-url https://acme.service-now.com/oauth_token.do --client-id windlass --client-secret file:/etc/windlass/itsm\n  windlass connection add cluster --auth kubeconfig --kubeconfig file:/etc/windlass/kubeconfig"
     )]
     Add(Box<AddArgs>),
+    /// Let a connection do more; all else of it stays as it is
+    #[command(
+        after_help = "Examples:\n  windlass connection change ci --allow 'POST /job/*/stop'\n  windlass connection change ci --private-network"
+    )]
+    Change(ChangeArgs),
     /// List connections
     List,
     /// Try a connection: reach, identity
@@ -33,7 +38,25 @@ pub(crate) enum ConnectionCommand {
     },
 }
 
-#[derive(Debug, Clone, Copy, ValueEnum)]
+#[derive(Debug, clap::Args)]
+pub(crate) struct ChangeArgs {
+    /// Which
+    name: ConnectionName,
+    /// Requests to allow as well, for example 'POST /job/*/stop'
+    #[arg(long = "allow", value_name = "METHODS PATH")]
+    allow: Vec<String>,
+    /// Requests that only read though their method does not say so
+    #[arg(long = "reads", value_name = "METHODS PATH")]
+    reads: Vec<String>,
+    /// A plugin that may use it as well
+    #[arg(long = "plugin")]
+    plugins: Vec<PluginName>,
+    /// The endpoint may be in a private or local network
+    #[arg(long)]
+    private_network: bool,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 enum Auth {
     None,
     Basic,
@@ -57,16 +80,16 @@ pub(crate) struct AddArgs {
     #[arg(long)]
     username: Option<String>,
     /// For basic: where the password is
-    #[arg(long, value_name = "REFERENCE")]
+    #[arg(long, value_name = "REFERENCE", value_parser = super::ReferenceParser)]
     password: Option<SecretReference>,
     /// For bearer: where the token is
-    #[arg(long, value_name = "REFERENCE")]
+    #[arg(long, value_name = "REFERENCE", value_parser = super::ReferenceParser)]
     token: Option<SecretReference>,
     /// For header: the header's name
     #[arg(long)]
     header: Option<String>,
     /// For header: where its value is
-    #[arg(long, value_name = "REFERENCE")]
+    #[arg(long, value_name = "REFERENCE", value_parser = super::ReferenceParser)]
     value: Option<SecretReference>,
     /// For oauth2: where tokens are fetched
     #[arg(long)]
@@ -75,13 +98,13 @@ pub(crate) struct AddArgs {
     #[arg(long)]
     client_id: Option<String>,
     /// For oauth2: where the client's secret is
-    #[arg(long, value_name = "REFERENCE")]
+    #[arg(long, value_name = "REFERENCE", value_parser = super::ReferenceParser)]
     client_secret: Option<SecretReference>,
     /// For oauth2: scopes, separated by spaces
     #[arg(long)]
     scope: Option<String>,
     /// For kubeconfig: where the file is
-    #[arg(long, value_name = "REFERENCE")]
+    #[arg(long, value_name = "REFERENCE", value_parser = super::ReferenceParser)]
     kubeconfig: Option<SecretReference>,
     /// Requests to allow, for example 'GET,POST /job/**'; without this, all that a plugin's manifest asks for
     #[arg(long = "allow", value_name = "METHODS PATH")]
@@ -108,6 +131,16 @@ pub(crate) async fn connection(command: ConnectionCommand, context: &Context<'_>
     let client = context.client().await?;
     let connections: Vec<Connection> = match command {
         ConnectionCommand::Add(args) => vec![client.post("/v1/connections", &declared(*args)?).await?],
+        ConnectionCommand::Change(args) => {
+            let known: Vec<Connection> = client.get("/v1/connections").await?;
+            let names: Vec<&str> = known.iter().map(|it| it.name.as_str()).collect();
+            let missing = || match names.as_slice() {
+                [] => format!("there is no connection `{}`; `windlass connection add` declares one", args.name),
+                names => format!("there is no connection `{}`; there is {}", args.name, names.join(", ")),
+            };
+            let before = known.iter().find(|it| it.name == args.name).with_context(missing)?.clone();
+            vec![client.post("/v1/connections", &changed(before, args)?).await?]
+        }
         ConnectionCommand::List => client.get("/v1/connections").await?,
         ConnectionCommand::Remove { name } => {
             client.delete(&format!("/v1/connections/{name}")).await?;
@@ -129,6 +162,39 @@ pub(crate) async fn connection(command: ConnectionCommand, context: &Context<'_>
     Ok(0)
 }
 
+/// With more rights. A list that is empty allows everything, and would allow less with something in it.
+fn changed(mut connection: Connection, args: ChangeArgs) -> anyhow::Result<Connection> {
+    let name = &connection.name;
+    if !args.allow.is_empty() {
+        anyhow::ensure!(!connection.allow.is_empty(), "`{name}` allows all that a plugin's manifest asks for already");
+    }
+    if !args.plugins.is_empty() {
+        anyhow::ensure!(!connection.plugins.is_empty(), "every plugin may use `{name}` already");
+    }
+    anyhow::ensure!(
+        args.private_network || !(args.allow.is_empty() && args.reads.is_empty() && args.plugins.is_empty()),
+        "say what it is to do: `--allow`, `--reads`, `--plugin` or `--private-network`"
+    );
+    let add = |flag: &str, to: &mut Vec<RequestRule>, given: &[String]| -> anyhow::Result<()> {
+        for text in given {
+            let rule = rule(flag, text)?;
+            if !to.contains(&rule) {
+                to.push(rule);
+            }
+        }
+        Ok(())
+    };
+    add("--allow", &mut connection.allow, &args.allow)?;
+    add("--reads", &mut connection.reads, &args.reads)?;
+    for plugin in args.plugins {
+        if !connection.plugins.contains(&plugin) {
+            connection.plugins.push(plugin);
+        }
+    }
+    connection.private_network |= args.private_network;
+    Ok(connection)
+}
+
 fn line(it: &Connection) -> String {
     let allow = if it.allow.is_empty() { "all that a manifest asks for".to_owned() } else { rules(&it.allow) };
     let network = if it.private_network { ", private network" } else { "" };
@@ -142,7 +208,31 @@ fn rules(rules: &[RequestRule]) -> String {
     rules.iter().map(|it| format!("{} {}", it.methods.join(","), it.path)).collect::<Vec<_>>().join("; ")
 }
 
+/// What was given for another way of authenticating than the one that is asked for would be lost without a word.
+fn check_unused(args: &AddArgs) -> anyhow::Result<()> {
+    let given = [
+        ("--username", args.username.is_some(), &[Auth::Basic][..]),
+        ("--password", args.password.is_some(), &[Auth::Basic]),
+        ("--token", args.token.is_some(), &[Auth::Bearer]),
+        ("--header", args.header.is_some(), &[Auth::Header]),
+        ("--value", args.value.is_some(), &[Auth::Header]),
+        ("--token-url", args.token_url.is_some(), &[Auth::Oauth2]),
+        ("--client-id", args.client_id.is_some(), &[Auth::Oauth2]),
+        ("--client-secret", args.client_secret.is_some(), &[Auth::Oauth2]),
+        ("--scope", args.scope.is_some(), &[Auth::Oauth2]),
+        ("--kubeconfig", args.kubeconfig.is_some(), &[Auth::Kubeconfig]),
+    ];
+    let name = |it: Auth| it.to_possible_value().map(|it| it.get_name().to_owned()).unwrap_or_default();
+    match given.into_iter().find(|(_, is_given, of)| *is_given && !of.contains(&args.auth)) {
+        Some((flag, _, of)) => {
+            anyhow::bail!("`{flag}` is for `--auth {}`, and this is `--auth {}`", name(of[0]), name(args.auth))
+        }
+        None => Ok(()),
+    }
+}
+
 fn declared(args: AddArgs) -> anyhow::Result<Connection> {
+    check_unused(&args)?;
     let needs = |flag: &str| format!("`--auth` of this kind needs `{flag}`");
     let authentication = match args.auth {
         Auth::None => Authentication::None,

@@ -33,6 +33,7 @@ use std::path::PathBuf;
 
 use anyhow::Context as _;
 use clap::{Parser, Subcommand};
+use windlass_model::connection::{InvalidSecretReference, SecretReference};
 use windlass_server::{Client, StateDirectory};
 
 use crate::output::Output;
@@ -165,6 +166,27 @@ pub(crate) async fn run(arguments: Arguments, output: &Output) -> anyhow::Result
         Command::Bench(args) => bench::bench(args, &context).await,
         Command::Doctor(args) => doctor::doctor(&args, &context).await,
         Command::Completions(args) => completions::completions(&args, &context),
+    }
+}
+
+/// Reads where a secret is. What was given may be the secret itself, and is not repeated as clap's own errors would.
+#[derive(Debug, Clone)]
+pub(crate) struct ReferenceParser;
+
+impl clap::builder::TypedValueParser for ReferenceParser {
+    type Value = SecretReference;
+
+    fn parse_ref(
+        &self,
+        command: &clap::Command,
+        argument: Option<&clap::Arg>,
+        value: &std::ffi::OsStr,
+    ) -> Result<SecretReference, clap::Error> {
+        value.to_string_lossy().parse().map_err(|error: InvalidSecretReference| {
+            let of = argument.and_then(clap::Arg::get_long).map(|it| format!("--{it}: ")).unwrap_or_default();
+            let kind = clap::error::ErrorKind::ValueValidation;
+            clap::Error::raw(kind, format!("{of}{error}\n")).with_cmd(command)
+        })
     }
 }
 

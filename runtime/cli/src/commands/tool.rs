@@ -18,6 +18,9 @@ pub(crate) enum ToolCommand {
         after_help = "Example:\n  windlass tool add helm --path /usr/local/bin/helm --subcommand upgrade --subcommand status --connection cluster"
     )]
     Add(AddArgs),
+    /// Let a tool do more; all else of it stays as it is
+    #[command(after_help = "Example:\n  windlass tool change helm --subcommand rollback --connection cluster")]
+    Change(ChangeArgs),
     /// List tools
     List,
     /// Forget a tool
@@ -54,6 +57,51 @@ pub(crate) struct AddArgs {
     output_bytes: u64,
 }
 
+#[derive(Debug, clap::Args)]
+pub(crate) struct ChangeArgs {
+    /// Which
+    name: ToolName,
+    /// A subcommand that plugins may run as well
+    #[arg(long = "subcommand")]
+    subcommands: Vec<String>,
+    /// How commands begin that change nothing
+    #[arg(long = "dry-run", value_name = "COMMAND")]
+    dry_run: Vec<String>,
+    /// A connection whose credential it may receive as well
+    #[arg(long = "connection")]
+    connections: Vec<ConnectionName>,
+    /// A plugin that may run it as well
+    #[arg(long = "plugin")]
+    plugins: Vec<PluginName>,
+}
+
+/// With more rights. No plugins in the list are all of them.
+fn changed(mut tool: Tool, args: ChangeArgs) -> anyhow::Result<Tool> {
+    fn add<T: PartialEq>(to: &mut Vec<T>, more: Vec<T>) {
+        for it in more {
+            if !to.contains(&it) {
+                to.push(it);
+            }
+        }
+    }
+    let (subcommands, forms_given) = (args.subcommands, args.dry_run);
+    let is_empty = subcommands.is_empty() && forms_given.is_empty() && args.connections.is_empty();
+    anyhow::ensure!(
+        !(is_empty && args.plugins.is_empty()),
+        "say what it is to do: `--subcommand`, `--dry-run`, `--connection` or `--plugin`"
+    );
+    anyhow::ensure!(
+        args.plugins.is_empty() || !tool.plugins.is_empty(),
+        "every plugin may run `{}` already",
+        tool.name
+    );
+    add(&mut tool.subcommands, subcommands);
+    add(&mut tool.dry_run, forms(&tool.subcommands, forms_given)?);
+    add(&mut tool.connections, args.connections);
+    add(&mut tool.plugins, args.plugins);
+    Ok(tool)
+}
+
 pub(crate) async fn tool(command: ToolCommand, context: &Context<'_>) -> anyhow::Result<u8> {
     let client = context.client().await?;
     let tools: Vec<Tool> = match command {
@@ -73,6 +121,16 @@ pub(crate) async fn tool(command: ToolCommand, context: &Context<'_>) -> anyhow:
                 output_bytes: args.output_bytes,
             };
             vec![client.post("/v1/tools", &tool).await?]
+        }
+        ToolCommand::Change(args) => {
+            let known: Vec<Tool> = client.get("/v1/tools").await?;
+            let names: Vec<&str> = known.iter().map(|it| it.name.as_str()).collect();
+            let missing = || match names.as_slice() {
+                [] => format!("there is no tool `{}`; `windlass tool add` declares one", args.name),
+                names => format!("there is no tool `{}`; there is {}", args.name, names.join(", ")),
+            };
+            let before = known.iter().find(|it| it.name == args.name).with_context(missing)?.clone();
+            vec![client.post("/v1/tools", &changed(before, args)?).await?]
         }
         ToolCommand::List => client.get("/v1/tools").await?,
         ToolCommand::Remove { name } => {

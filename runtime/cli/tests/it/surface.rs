@@ -260,9 +260,7 @@ fn what_cannot_be_done_is_said_with_a_hint() {
         &["connection", "add", "ci", "--url", "http://127.0.0.1:1", "--auth", "bearer", "--token", "written-out"],
         2,
         expect![[r#"
-        error: invalid value 'written-out' for '--token <REFERENCE>': a secret is never written out: refer to it as `env:NAME` or `file:/absolute/path` (11 characters were given)
-
-        For more information, try '--help'.
+        error: --token: a secret is never written out: refer to it as `env:NAME` or `file:/absolute/path` (11 characters were given)
     "#]],
     );
 }
@@ -382,4 +380,60 @@ fn completions_and_pictures_are_printed() {
     }
     assert!(site.good(&["graph", "payments.yaml"]).stdout.contains("flowchart"));
     assert!(site.good(&["graph", "--format", "svg", "payments.yaml"]).stdout.starts_with("<svg"));
+}
+
+#[test]
+fn a_secret_that_is_written_out_is_refused_and_not_repeated() {
+    let site = Site::empty();
+    let url = ["connection", "add", "ci", "--url", "https://ci.example.com"];
+    for given in [
+        &["--auth", "basic", "--username", "bot", "--password", "hunter2"][..],
+        &["--auth", "bearer", "--token", "hunter2"],
+        &["--auth", "header", "--header", "x-key", "--value", "hunter2"],
+        &["--auth", "kubeconfig", "--kubeconfig", "hunter2"],
+    ] {
+        let refused = site.run(&[&url[..], given].concat());
+        assert_eq!(refused.code, Some(2), "{refused:?}");
+        assert!(refused.stderr.contains("a secret is never written out"), "{refused:?}");
+        assert!(!format!("{refused:?}").contains("hunter2"), "{refused:?}");
+    }
+    let refused = site.run(&["alert", "source", "add", "prom", "--token", "hunter2"]);
+    assert!(refused.code == Some(2) && !format!("{refused:?}").contains("hunter2"), "{refused:?}");
+    // One that would not be used is no better.
+    let refused = site.run(&[&url[..], &["--token", "env:CI_TOKEN"]].concat());
+    assert_eq!(refused.code, Some(2), "{refused:?}");
+    assert!(refused.stderr.contains("`--token` is for `--auth bearer`, and this is `--auth none`"), "{refused:?}");
+}
+
+#[test]
+fn what_may_do_more_is_otherwise_as_it_was() {
+    let site = Site::empty();
+    let basic = ["--auth", "basic", "--username", "bot", "--password", "env:CI_TOKEN"];
+    let url = ["connection", "add", "ci", "--url", "https://ci.example.com", "--allow", "GET /job/**"];
+    site.good(&[&url[..], &basic].concat());
+    site.good(&["connection", "change", "ci", "--allow", "POST /job/*/stop", "--allow", "GET /job/**"]);
+    site.good(&["connection", "change", "ci", "--private-network"]);
+    let ci = &site.json(&["connection", "list"])[0];
+    assert_eq!(ci["authentication"]["username"], "bot", "{ci}");
+    assert_eq!(ci["private_network"], true, "{ci}");
+    let rules = serde_json::json!([
+        { "methods": ["GET"], "path": "/job/**" },
+        { "methods": ["POST"], "path": "/job/*/stop" },
+    ]);
+    assert_eq!(ci["allow"], rules, "{ci}");
+    let tool = std::env::current_exe().expect("a program");
+    site.good(&["tool", "add", "helm", "--path", tool.to_str().expect("text"), "--subcommand", "status"]);
+    site.good(&["tool", "change", "helm", "--subcommand", "upgrade", "--dry-run", "upgrade --dry-run=server"]);
+    let helm = &site.json(&["tool", "list"])[0];
+    assert_eq!(helm["subcommands"], serde_json::json!(["status", "upgrade"]), "{helm}");
+    for (arguments, says) in [
+        (&["connection", "change", "cl", "--private-network"][..], "there is no connection `cl`; there is ci"),
+        (&["connection", "change", "ci"], "say what it is to do"),
+        (&["connection", "change", "ci", "--plugin", "jenkins"], "every plugin may use `ci` already"),
+        (&["tool", "change", "kubectl", "--subcommand", "get"], "there is no tool `kubectl`; there is helm"),
+        (&["tool", "change", "helm", "--dry-run", "delete"], "begins with none of the subcommands"),
+    ] {
+        let refused = site.run(arguments);
+        assert!(refused.code == Some(2) && refused.stderr.contains(says), "{says}: {refused:?}");
+    }
 }

@@ -149,7 +149,7 @@ async fn only_the_operator_says_that_a_post_reads() {
     assert_eq!(arrived(&server), ["POST /open/echo"]);
     assert_eq!(server.seen()[0].body, "query");
     let remedies: Vec<&str> = report.denials.iter().map(|it| it.remedy.as_str()).collect();
-    assert_eq!(remedies[0], "if it only reads: `windlass connection add server --reads 'POST /open/hello'`");
+    assert_eq!(remedies[0], "if it only reads: `windlass connection change server --reads 'POST /open/hello'`");
     assert_eq!(remedies[1], "`x-http-method-override` makes another request of it, and is never sent in a dry run");
     // What is not granted is told as such: a real run would be refused, too.
     let allow = json!({"allow": [{"methods": ["GET"], "path": "/open/**"}]});

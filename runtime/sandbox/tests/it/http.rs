@@ -68,21 +68,21 @@ async fn a_denial_names_the_missing_side_and_the_line_to_add() {
             "/asked-for/x",
             granting,
             Missing::ConnectionGrant,
-            "`windlass connection add server --allow 'GET /asked-for/x'`",
+            "`windlass connection change server --allow 'GET /asked-for/x'`",
         ),
         (
             "request",
             "/open/hello",
             json!({"plugins": ["other"]}),
             Missing::PluginGrant,
-            "`windlass connection add server --plugin hostile`",
+            "`windlass connection change server --plugin hostile`",
         ),
         (
             "request",
             "/open/hello",
             json!({"private_network": false}),
             Missing::PrivateNetwork,
-            "`windlass connection add server --private-network`",
+            "`windlass connection change server --private-network`",
         ),
     ] {
         let report = fetch(action, &server, path, more).await;

@@ -183,7 +183,7 @@ async fn a_call_that_is_dropped_takes_its_tool_with_it() {
 async fn what_is_not_granted_or_not_the_declared_program_does_not_run() {
     let report = run(tool(json!({"subcommands": ["env"]})), json!({"arguments": ["echo"]})).await;
     assert_eq!(code(&report), "tool-denied");
-    assert!(message(&report).contains("`windlass tool add helm --subcommand echo`"), "{}", message(&report));
+    assert!(message(&report).contains("`windlass tool change helm --subcommand echo`"), "{}", message(&report));
     let report = run(tool(json!({"digest": Digest::of(b"another").to_string()})), json!({"arguments": ["echo"]})).await;
     assert_eq!(code(&report), "on-purpose");
     assert!(message(&report).contains("not the declared"), "{}", message(&report));

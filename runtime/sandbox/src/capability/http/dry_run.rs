@@ -47,7 +47,7 @@ pub(super) async fn look(shared: &Shared, route: &Route, request: Request<WasiBo
         Some(name) => format!("`{name}` makes another request of it, and is never sent in a dry run"),
         None => {
             let path = route.below(&path).unwrap_or("/");
-            format!("if it only reads: `windlass connection add {name} --reads '{method} {path}'`")
+            format!("if it only reads: `windlass connection change {name} --reads '{method} {path}'`")
         }
     };
     // A credential that it may hold is known before it is shown.

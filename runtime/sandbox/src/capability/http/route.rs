@@ -168,14 +168,16 @@ fn granted(
     if !connection.plugins.is_empty() && !connection.plugins.contains(plugin) {
         return Err((
             Missing::PluginGrant,
-            format!("add the plugin to the connection: `windlass connection add {connection_name} --plugin {plugin}`"),
+            format!(
+                "add the plugin to the connection: `windlass connection change {connection_name} --plugin {plugin}`"
+            ),
         ));
     }
     if !connection.allow.is_empty() && !allows(&connection.allow, line) {
         return Err((
             Missing::ConnectionGrant,
             format!(
-                "add the request to the connection: `windlass connection add {connection_name} --allow '{method} {}'`",
+                "add the request to the connection: `windlass connection change {connection_name} --allow '{method} {}'`",
                 cut(path)
             ),
         ));

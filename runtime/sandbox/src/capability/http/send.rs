@@ -99,7 +99,9 @@ fn forbidden_address(route: &Route, asked: &str, address: std::net::IpAddr, reac
     let remedy = match reach {
         Reach::Never => format!("{address} is an address that no connection may lead to"),
         Reach::Private | Reach::Public => {
-            format!("its address is {address}; if it belongs there: `windlass connection add {name} --private-network`")
+            format!(
+                "its address is {address}; if it belongs there: `windlass connection change {name} --private-network`"
+            )
         }
     };
     Denial { asked: asked.to_owned(), missing: Missing::PrivateNetwork, remedy }

@@ -69,11 +69,11 @@ pub(super) fn decide<'a>(command: &Command, asking: &Asking<'a>) -> Result<Grant
     if !tool.subcommands.contains(subcommand) {
         return deny(
             Missing::Tool,
-            format!("allow the subcommand: `windlass tool add {tool_name} --subcommand {subcommand}`"),
+            format!("allow the subcommand: `windlass tool change {tool_name} --subcommand {subcommand}`"),
         );
     }
     if !tool.plugins.is_empty() && !tool.plugins.contains(plugin) {
-        return deny(Missing::Tool, format!("allow the plugin: `windlass tool add {tool_name} --plugin {plugin}`"));
+        return deny(Missing::Tool, format!("allow the plugin: `windlass tool change {tool_name} --plugin {plugin}`"));
     }
     let connection = match role {
         None => None,
@@ -111,7 +111,7 @@ fn changes_nothing(
     if tool.dry_run.iter().any(|it| is_in_form(it, arguments)) {
         return Ok(());
     }
-    let remedy = format!("if that changes nothing: `windlass tool add {name} --dry-run '{form}'`");
+    let remedy = format!("if that changes nothing: `windlass tool change {name} --dry-run '{form}'`");
     Err((Missing::DryRun, remedy))
 }
 
@@ -133,13 +133,17 @@ fn credential_of<'a>(
     if !tool.connections.contains(connection_name) {
         return deny(
             Missing::Tool,
-            format!("let the tool have the credential: `windlass tool add {tool_name} --connection {connection_name}`"),
+            format!(
+                "let the tool have the credential: `windlass tool change {tool_name} --connection {connection_name}`"
+            ),
         );
     }
     if !connection.plugins.is_empty() && !connection.plugins.contains(plugin) {
         return deny(
             Missing::PluginGrant,
-            format!("add the plugin to the connection: `windlass connection add {connection_name} --plugin {plugin}`"),
+            format!(
+                "add the plugin to the connection: `windlass connection change {connection_name} --plugin {plugin}`"
+            ),
         );
     }
     if !matches!(connection.authentication, Authentication::Kubeconfig { .. }) {
@@ -250,7 +254,7 @@ mod tests {
         };
         for (tool, arguments, role, dry_run, expected) in [
             (helm(), &["list"][..], None, false, "add to `actions.upgrade.tools.helm.subcommands`"),
-            (helm(), &["status"], None, false, "windlass tool add helm --subcommand status"),
+            (helm(), &["status"], None, false, "windlass tool change helm --subcommand status"),
             (helm(), &["--namespace", "upgrade", "uninstall"], None, false, "as the first argument"),
             (helm(), &[], None, false, "as the first argument"),
             (with("name", json!("kubectl")), &["upgrade"], None, false, "windlass tool add helm --path"),

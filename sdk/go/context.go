@@ -61,7 +61,7 @@ func (c *Context) Connection(role string) (*Connection, error) {
 	if connection := c.OptionalConnection(role); connection != nil {
 		return connection, nil
 	}
-	return nil, Fail(Invalid, "connection-missing", "no connection is bound to the role `%s`: name one in the step's `connection`", role).Never()
+	return nil, Fail(Invalid, "connection-missing", "no connection is bound to the role `%s`: if the action declares that role, the step names one in `connection`", role).Never()
 }
 
 // OptionalConnection is the connection bound to an optional role, or nil.

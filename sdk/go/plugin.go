@@ -347,7 +347,7 @@ func (a Action[Input, Output, State]) resume(ctx *Context, written []byte, event
 	case ctx.call.Operation == Rollback && a.ResumeRollback != nil:
 		return a.ResumeRollback(ctx, input, output, state, event)
 	}
-	return nil, Fail(Internal, "never-suspends", "`%s` was resumed but has nothing to go on with", a.Name).Never()
+	return nil, Fail(Internal, "never-suspends", "`%s` waited, and has no Resume to go on with", a.Name).Never()
 }
 
 func (a Action[Input, Output, State]) cancel(ctx *Context, written []byte, has bool) (any, error) {

@@ -164,7 +164,7 @@ wl_outcome wl_resume_call(const wl_plugin *plugin, wl_call *call) {
         if (action->resume_rollback == NULL) break;
         return action->resume_rollback(&call->ctx, it.input, it.output, it.state, &call->event);
     }
-    return wl_fail(wl_never(wl_failure_of(WL_INTERNAL, "never-suspends", "`%s` was resumed but has nothing to go on with", action->name)));
+    return wl_fail(wl_never(wl_failure_of(WL_INTERNAL, "never-suspends", "`%s` waited, and has no .resume to go on with", action->name)));
 }
 
 wl_outcome wl_cancel_call(const wl_plugin *plugin, wl_call *call) {

@@ -141,7 +141,7 @@ const char *wl_required_url(wl_ctx *ctx, const wl_callback *callback) {
 const wl_connection *wl_connection_of(wl_ctx *ctx, const char *role) {
     const wl_connection *connection = ctx->host->connection(ctx->host->self, role);
     if (connection != NULL) return connection;
-    return fail(ctx, wl_never(wl_failure_of(WL_INVALID, "connection-missing", "no connection is bound to the role `%s`: name one in the step's `connection`", role)));
+    return fail(ctx, wl_never(wl_failure_of(WL_INVALID, "connection-missing", "no connection is bound to the role `%s`: if the action declares that role, the step names one in `connection`", role)));
 }
 
 /* ---- Requests ------------------------------------------------------------------------------------------------------- */
@@ -309,7 +309,7 @@ static char *said(const char *body, size_t length) {
 static wl_failure *status_failure(const char *method, const char *url, const wl_wire_response *response) {
     int status = response->status;
     const char *hint = status >= 300 && status < 400 ? " (redirects are not followed: is the connection's address right?)"
-                     : status == 401                 ? " (the connection's credential was not accepted)"
+                     : status == 401                 ? " (the connection's credential was not accepted, or it has none)"
                                                      : "";
     const char *words = said(response->body, response->body_length);
     wl_failure *failure = wl_failure_of(class_of(status), wl_format("http-%d", status), "%s %s was answered with %d%s%s%s", method, without_query(url), status, hint, *words != '\0' ? ": " : "", words);

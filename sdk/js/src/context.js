@@ -45,7 +45,7 @@ export class Context {
   connection(role) {
     const connection = this.optionalConnection(role);
     if (connection) return connection;
-    const message = `no connection is bound to the role \`${role}\`: name one in the step's \`connection\``;
+    const message = `no connection is bound to the role \`${role}\`: if the action declares that role, the step names one in \`connection\``;
     throw Failure.invalid('connection-missing', message).never();
   }
 

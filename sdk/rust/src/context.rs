@@ -91,7 +91,7 @@ impl<'a> Context<'a> {
     /// The connection bound to a role; a failure that says what to do if there is none.
     pub fn connection(&self, role: &str) -> Result<Connection, Failure> {
         self.host.connection(role).ok_or_else(|| {
-            let message = format!("no connection is bound to the role `{role}`: name one in the step's `connection`");
+            let message = format!("no connection is bound to the role `{role}`: if the action declares that role, the step names one in `connection`");
             Failure::invalid("connection-missing", message).never()
         })
     }

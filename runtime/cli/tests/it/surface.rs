@@ -383,6 +383,27 @@ fn completions_and_pictures_are_printed() {
 }
 
 #[test]
+fn a_group_that_has_nobody_in_it_is_told_before_anybody_waits() {
+    let site = Site::new();
+    let gate = "gates: [{ approval: { from: group:relaese-managers } }]";
+    let step = |gate: &str| format!("windlass: v1\nworkflow: one\nsteps:\n  work:\n    uses: noop/noop\n    {gate}\n");
+    site.write("one.yaml", &step(gate));
+    let says = "nobody can approve step `work` yet: the group `relaese-managers` has no members (`windlass group add relaese-managers PERSON …`)";
+    let validated = site.good(&["validate", "one.yaml"]);
+    assert!(validated.stdout.contains(says), "{validated:?}");
+    let _serve = site.serve();
+    let started = site.good(&["run", "one.yaml", "--detach"]);
+    assert!(started.stderr.contains(says), "{started:?}");
+    site.good(&["group", "add", "relaese-managers", "ana"]);
+    let validated = site.good(&["validate", "one.yaml"]);
+    assert!(!validated.stdout.contains("nobody"), "{validated:?}");
+    // One of several who can is enough.
+    site.write("one.yaml", &step("gates: [{ approval: { from: [group:nobody, user:ana] } }]"));
+    let validated = site.good(&["validate", "one.yaml"]);
+    assert!(!validated.stdout.contains("nobody can"), "{validated:?}");
+}
+
+#[test]
 fn a_secret_that_is_written_out_is_refused_and_not_repeated() {
     let site = Site::empty();
     let url = ["connection", "add", "ci", "--url", "https://ci.example.com"];

@@ -205,12 +205,20 @@ pub(super) async fn validate(State(runtime): State<Runtime>, Json(body): Json<St
     if body.rehearsal.is_none() {
         runtime.check_triggers(&nested)?;
     }
+    let mut waits = nobody_decides(&runtime, &nested);
     if body.parameters.is_null() && body.arguments.is_empty() {
-        return Ok(Json(ValidatedBody { problems, waits: Vec::new() }));
+        return Ok(Json(ValidatedBody { problems, waits }));
     }
     let parameters = checked(&body, &nested.plan)?;
     let plan = runtime.keep_nested(nested).await?;
-    Ok(Json(ValidatedBody { problems, waits: in_words(runtime.check_services(&plan, &parameters)?) }))
+    waits.extend(in_words(runtime.check_services(&plan, &parameters)?));
+    Ok(Json(ValidatedBody { problems, waits }))
+}
+
+/// What waits for ever unless somebody is added to a group.
+fn nobody_decides(runtime: &Runtime, planned: &Planned) -> Vec<String> {
+    let groups = runtime.catalog().groups;
+    planned.inner.iter().chain([&planned.plan]).flat_map(|it| groups.nobody_decides(it)).collect()
 }
 
 fn checked(body: &StartBody, plan: &Plan) -> Result<Value, ApiError> {
@@ -246,6 +254,7 @@ pub(super) async fn start(
     let actor = caller.actor(&runtime, body.on_behalf_of.as_deref());
     let rehearsal = body.rehearsal.is_some();
     let triggers = if rehearsal { Ok(()) } else { runtime.check_triggers(&nested) };
+    let nobody = if body.dry_run { Vec::new() } else { nobody_decides(&runtime, &nested) };
     let plan = runtime.keep_nested(nested).await?;
     let (mut waits, mut refusals) = (Vec::new(), Vec::new());
     if body.dry_run {
@@ -267,6 +276,7 @@ pub(super) async fn start(
     let (dry_run, priority) = (body.dry_run, body.priority);
     let asked = Asked { parameters, rehearsal, dry_run, recorded: body.record, priority, ..Asked::by(actor) };
     let release = runtime.begin_asked(&plan, asked).await?;
+    let waits = nobody.into_iter().chain(waits).collect();
     Ok(Json(Started { release: release.to_string(), warnings, waits, refusals }))
 }
 

@@ -286,7 +286,7 @@ class Context:
         connection = self.optional_connection(role)
         if connection is not None:
             return connection
-        message = f"no connection is bound to the role `{role}`: name one in the step's `connection`"
+        message = f"no connection is bound to the role `{role}`: if the action declares that role, the step names one in `connection`"
         raise Failure.invalid("connection-missing", message).never()
 
     def optional_connection(self, role: str) -> Optional[Connection]:

@@ -278,7 +278,7 @@ mod tests {
                 &["upgrade", "--dry-run=server", "app"],
                 None,
                 true,
-                "add helm --dry-run 'upgrade --dry-run=server'",
+                "change helm --dry-run 'upgrade --dry-run=server'",
             ),
             (with("dry_run", json!(["upgrade"])), &["upgrade", "app"], None, true, "in a form of"),
             (with("plugins", json!(["other"])), &["upgrade"], None, true, "--plugin helm"),

@@ -182,6 +182,8 @@ impl Witness {
             let seen = self.seen_mut(step);
             seen.may_have_acted = true;
             seen.rounds = seen.rounds.max(round);
+            // Another attempt has it, too.
+            seen.input = input.cloned();
             return Ok(begun);
         }
         ensure(!self.seen(step).told.unknown || !first_of_run, "an unknown input is none", || format!("{given:?}"))?;

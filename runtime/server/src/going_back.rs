@@ -41,8 +41,8 @@ impl Runtime {
     ) -> BoxFuture<'r, Result<RollbackPreviewView, RuntimeError>> {
         async move {
             let release = self.release(id).await?;
-            let mut view = RollbackPreviewView::of(&release, now());
             let preview = release.rollback_preview(now());
+            let mut view = RollbackPreviewView::of(&release, &preview);
             for (step, index) in view.steps.iter_mut().zip(preview.steps) {
                 let began = release.step(index).checkpoints.get(nested::CHECKPOINT).and_then(|it| Began::read(it));
                 if let Some(began) = began.filter(|_| release.definition(index).uses.action().is_none()) {

@@ -288,7 +288,7 @@ async fn vote(client: &Client, args: VoteArgs, approved: bool, context: &Context
     Ok(0)
 }
 
-pub(super) async fn intervene(
+async fn intervene(
     client: &Client,
     who: InterventionArgs,
     what: Asked,

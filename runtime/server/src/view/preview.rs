@@ -1,10 +1,9 @@
 //! What a rollback would do, as people and programs see it.
 
 use serde::{Deserialize, Serialize};
-use windlass_engine::{Release, Stays};
+use windlass_engine::{Release, RollbackPreview, Stays};
 use windlass_model::event::Outcome;
 use windlass_model::graph::StepIndex;
-use windlass_model::time::Timestamp;
 
 use super::state_name;
 use crate::topic::redacted;
@@ -80,14 +79,13 @@ impl RollbackPreviewView {
         self.steps.is_empty() && self.stays.is_empty()
     }
 
-    pub(crate) fn of(release: &Release, now: Timestamp) -> Self {
-        let preview = release.rollback_preview(now);
+    pub(crate) fn of(release: &Release, preview: &RollbackPreview) -> Self {
         Self {
             release: release.id().to_string(),
             state: state_name(release),
-            refused: preview.refused.map(|it| it.to_string()),
-            steps: preview.steps.into_iter().map(|it| step(release, it)).collect(),
-            stays: preview.stays.into_iter().map(|(it, why)| stays(release, it, why)).collect(),
+            refused: preview.refused.as_ref().map(ToString::to_string),
+            steps: preview.steps.iter().map(|it| step(release, *it)).collect(),
+            stays: preview.stays.iter().map(|(it, why)| stays(release, *it, *why)).collect(),
         }
     }
 }

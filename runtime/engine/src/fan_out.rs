@@ -119,6 +119,16 @@ impl Release {
         Some(fan.runs.iter().copied().zip(&fan.items))
     }
 
+    /// Runs of items that a step ran for before it was taken back to its beginning, and does not run for now, if they may
+    /// have left something behind.
+    pub fn earlier_items(&self, step: StepIndex) -> impl Iterator<Item = StepIndex> + '_ {
+        let runs = self.fans.get(&step).map(|it| &it.runs[it.items.len()..]).unwrap_or_default();
+        runs.iter().copied().filter(|it| {
+            let run = &self.steps[it.as_usize()];
+            run.called || run.state != StepState::Waiting
+        })
+    }
+
     /// Which item of which step this is, counted from 1.
     fn item(&self, index: StepIndex) -> Option<(StepIndex, usize)> {
         let beyond = index.as_usize().checked_sub(self.plan.graph().len())?;

@@ -44,7 +44,7 @@ impl Release {
         let mut order = self.in_order_of_rollback();
         order.retain(|it| {
             let items = self.items(*it).into_iter().flatten().map(|(item, _)| item);
-            items.chain([*it]).any(|it| self.is_of_rollback(it))
+            items.chain(self.earlier_items(*it)).chain([*it]).any(|it| self.is_of_rollback(it))
         });
         order
     }
@@ -56,7 +56,8 @@ impl Release {
         let refused = self.clone().decide(asks, now).err();
         let (mut steps, mut stays) = (Vec::new(), Vec::new());
         for step in self.in_order_of_rollback() {
-            let items: Vec<StepIndex> = self.items(step).into_iter().flatten().map(|(item, _)| item).collect();
+            let items = self.items(step).into_iter().flatten().map(|(item, _)| item);
+            let items: Vec<StepIndex> = items.chain(self.earlier_items(step)).collect();
             for run in if items.is_empty() { vec![step] } else { items } {
                 if self.would_be_rolled_back(run) {
                     steps.push(run);

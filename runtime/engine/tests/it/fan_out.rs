@@ -211,10 +211,21 @@ fn a_step_that_runs_again_counts_its_items_anew_and_old_ones_are_still_rolled_ba
     let mut last = World::new(dynamic, Pins::default(), &script);
     last.script.insert("deploy".to_owned(), fails(FailureClass::Invalid).into());
     last.run();
+    let is_earlier = |world: &World| -> Vec<String> {
+        let step = world.release.index_of(&name("test")).expect("a step");
+        world.release.earlier_items(step).map(|it| world.release.name_of(it).to_string()).collect()
+    };
+    assert!(is_earlier(&last).is_empty());
     last.intervene(Intervention::RunAgain { step: name("plan") }).expect("it failed");
+    assert_eq!(is_earlier(&last), ["test.1", "test.2", "test.3"]);
     last.run();
+    assert_eq!(is_earlier(&last), ["test.2", "test.3"]);
+    let preview = last.release.rollback_preview(last.now).steps;
+    let told: Vec<String> = preview.into_iter().map(|it| last.release.name_of(it).to_string()).collect();
+    assert_eq!(told, ["deploy", "test.1", "test.2", "test.3", "plan"], "what is told is what happens");
     last.intervene(Intervention::Rollback).expect("it failed");
     last.run();
+    assert_eq!(is_earlier(&last), ["test.2", "test.3"], "they are shown with what became of them");
     expect![[r#"
         run plan
         run test.1

@@ -325,7 +325,8 @@ fn is_taken_back(release: &Release, step: StepIndex) -> bool {
         if !seen.insert(step) {
             continue;
         }
-        if is_back(step) || release.items(step).into_iter().flatten().any(|(it, _)| is_back(it)) {
+        let mut items = release.items(step).into_iter().flatten().map(|(it, _)| it).chain(release.earlier_items(step));
+        if is_back(step) || items.any(is_back) {
             return true;
         }
         open.extend(release.plan().graph().parents(step));

@@ -50,6 +50,14 @@ pub(crate) fn draw(view: &ReleaseView, now: Timestamp) -> String {
             }
         }
     }
+    // What is no step's own failure is told nowhere else.
+    let is_told = || {
+        let all = view.steps.iter().flat_map(|it| it.items.iter().chain([it]));
+        all.map(|it| it.status.as_str()).any(|it| !it.is_empty() && view.headline.contains(&one_line(it)))
+    };
+    if view.state == "failed" && view.headline != view.state && !is_told() {
+        lines.push(format!("{} {}", styled(BAD, "✘"), one_line(&view.headline)));
+    }
     for left_out in &view.left_out {
         lines.push(styled(DIM, left_out).to_string());
     }

@@ -11,6 +11,7 @@ use crate::approval;
 use crate::fan_out::FanTurn;
 use crate::release::{Release, ReleaseState};
 use crate::step::{PassedOver, StepState};
+use crate::wait::shortened;
 
 impl Release {
     /// Goes on as far as it can without anything coming in.
@@ -125,10 +126,18 @@ impl Release {
     /// Why a failing release is rolled back.
     fn failure_trigger(&self, step: &StepName) -> String {
         let index = self.index_of(step);
+        let error = index.and_then(|it| match &self.steps[it.as_usize()].state {
+            StepState::Failed { error, .. } => Some(error),
+            _ => None,
+        });
         let tolerated =
             |it: &StepIndex| matches!(self.steps[it.as_usize()].state, StepState::Failed { tolerated: true, .. });
         let crossed = index.filter(tolerated).and_then(|it| self.threshold_crossed(it));
-        crossed.map_or_else(|| format!("step {step} failed"), |(text, _)| text)
+        match (crossed, error) {
+            (Some((text, _)), _) => text,
+            (None, Some(error)) => shortened(&format!("step {step} failed: {error}")),
+            (None, None) => format!("step {step} failed"),
+        }
     }
 
     /// A held step that may start.

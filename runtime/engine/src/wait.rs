@@ -249,7 +249,7 @@ impl Release {
 }
 
 /// The first line of a text, as far as lists show it.
-fn shortened(text: &str) -> String {
+pub(crate) fn shortened(text: &str) -> String {
     let line = text.lines().next().unwrap_or_default();
     let mut short: String = line.chars().take(WHY_CHARS_MAX).collect();
     if short.len() < text.len() {

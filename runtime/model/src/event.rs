@@ -193,7 +193,7 @@ pub enum Event {
     },
     /// What ran is being rolled back.
     RollbackStarted {
-        /// What caused it: `step deploy failed`, `ana: wrong version`.
+        /// What caused it: `step deploy failed: http-503 (transient): …`, `ana: wrong version`.
         trigger: String,
     },
     /// Everything has ended well, but what the release gives is not what its workflow declares.

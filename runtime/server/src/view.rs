@@ -178,7 +178,8 @@ pub struct StepView {
     /// Of an item: what the step runs for here.
     #[serde(default, skip_serializing_if = "Value::is_null")]
     pub item: Value,
-    /// Of a step that runs once for each item of a list: these, once they are known.
+    /// Of a step that runs once for each item of a list: these, once they are known, and those of an earlier run of the
+    /// step that may have left something behind.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub items: Vec<StepView>,
 }
@@ -334,6 +335,11 @@ fn step_view(release: &Release, index: StepIndex, waits: &[Wait], progress: &BTr
         .flatten()
         .map(|(index, item)| StepView { item: item.clone(), ..step_view(release, index, waits, progress) })
         .collect();
+    let earlier = release.earlier_items(index).map(|it| {
+        let view = step_view(release, it, waits, progress);
+        let status = if view.status.is_empty() { "of an earlier run".to_owned() } else { view.status };
+        StepView { status, ..view }
+    });
     let error = match &run.state {
         StepState::Failed { error, .. }
         | StepState::Paused { error, .. }
@@ -405,7 +411,7 @@ fn step_view(release: &Release, index: StepIndex, waits: &[Wait], progress: &BTr
             .collect(),
         dry_run: DryStepView::of(release, index),
         item: Value::Null,
-        items,
+        items: items.into_iter().chain(earlier).collect(),
     }
 }
 
@@ -432,13 +438,38 @@ fn skip_text(reason: &SkipReason) -> String {
 /// Tells the story of a release, from its journal alone.
 pub fn story(records: &[Record]) -> Vec<StoryLine> {
     let mut lines = Vec::new();
+    let mut operations: BTreeMap<&StepName, Operation> = BTreeMap::new();
     for record in records {
         for event in &record.events {
+            let text = match event {
+                Event::AttemptStarted { step, operation, .. } => {
+                    operations.insert(step, *operation);
+                    tell(event)
+                }
+                Event::AttemptSucceeded { step, output } => match operations.get(step) {
+                    Some(Operation::Rollback) => format!("is rolled back{}", told(output)),
+                    Some(Operation::Cancel) => format!("is stopped{}", told(output)),
+                    Some(Operation::Start) | None => tell(event),
+                },
+                _ => tell(event),
+            };
             let step = event.step().map(ToString::to_string);
-            lines.push(StoryLine { at: record.at, step, text: one_line(&tell(event)) });
+            lines.push(StoryLine { at: record.at, step, text: one_line(&text) });
         }
     }
     lines
+}
+
+/// What an operation gave that is no step's output, as far as it fits in a line.
+fn told(output: &Value) -> String {
+    const CHARS_MAX: usize = 200;
+    if output.is_null() || output.as_object().is_some_and(serde_json::Map::is_empty) {
+        return String::new();
+    }
+    let text = output.to_string();
+    let end = text.char_indices().nth(CHARS_MAX).map_or(text.len(), |(at, _)| at);
+    let more = if end < text.len() { "…" } else { "" };
+    format!(": {}{more}", &text[..end])
 }
 
 /// `http@0.1.0 (787639e814a6)`; the name of a workflow says its digest already, since two may be called alike.

@@ -30,7 +30,7 @@ pub(crate) struct RehearseArgs {
     copies: Vec<String>,
 
     /// A parameter of the workflow; texts as they are, anything else as JSON
-    #[arg(long = "param", value_name = "NAME=VALUE")]
+    #[arg(short = 'p', long = "param", value_name = "NAME=VALUE")]
     parameters: Vec<String>,
 
     /// Start it as this person; the journal says who did

@@ -1,6 +1,7 @@
 //! `windlass validate`
 
-use std::path::PathBuf;
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
 
 use windlass_model::parse::parse;
 use windlass_model::problem::{Color, render};
@@ -27,7 +28,7 @@ pub(crate) struct ValidateArgs {
     offline: bool,
 
     /// A parameter: tells also which versions of services a release would wait for now
-    #[arg(long = "param", value_name = "NAME=VALUE", conflicts_with = "offline")]
+    #[arg(short = 'p', long = "param", value_name = "NAME=VALUE", conflicts_with = "offline")]
     parameters: Vec<String>,
 }
 
@@ -36,8 +37,11 @@ pub(crate) async fn validate(args: &ValidateArgs, context: &Context<'_>) -> anyh
     let mut checked = serde_json::Map::new();
     let mut good = true;
     let mut refused = false;
+    // What is wrong with a file that an earlier one uses has been told with that one.
+    let mut told = BTreeSet::new();
     for file in &args.files {
         let (source, files) = read_with_used(file)?;
+        let used: Vec<PathBuf> = files.keys().filter_map(|it| beside(file, it)).collect();
         let mut waits = Vec::new();
         let (is_good, problems, rendered) = match &client {
             None => {
@@ -75,7 +79,14 @@ pub(crate) async fn validate(args: &ValidateArgs, context: &Context<'_>) -> anyh
             checked.insert(source.name().to_owned(), problems);
             continue;
         }
-        context.output.problems(&rendered);
+        if file.canonicalize().is_ok_and(|it| told.contains(&it)) {
+            context.output.note(format_args!("{}: as told above", source.name()));
+        } else {
+            context.output.problems(&rendered);
+        }
+        if !is_good && client.is_some() {
+            told.extend(used);
+        }
         if is_good {
             let what = if args.offline { "is well formed" } else { "can be released" };
             let how = parse(&source).0.map(|it| queueing(it.workflow())).unwrap_or_default();
@@ -87,6 +98,11 @@ pub(crate) async fn validate(args: &ValidateArgs, context: &Context<'_>) -> anyh
         context.output.data(&checked, |_| String::new());
     }
     Ok(if refused { 2 } else { u8::from(!good) })
+}
+
+/// Where a file that `file` uses is.
+fn beside(file: &Path, used: &str) -> Option<PathBuf> {
+    file.parent().unwrap_or(Path::new("")).join(used).canonicalize().ok()
 }
 
 /// How its releases wait for each other, in words: ` (tenant payments; group prod: 1 at a time, oldest first)`

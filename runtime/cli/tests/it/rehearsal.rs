@@ -247,7 +247,13 @@ fn a_rehearsal_that_did_not_go_all_the_way_is_none() {
     site.until("payments-1", "it waits for approval", |it| it.waits.iter().any(|it| it.cause == "approval"));
     site.good(&["release", "approve", "payments-1", "--as", "ana"]);
     assert_eq!(site.ended("payments-1").state, "rolled back");
-    refused(&site, &run, &["payments-1, ended as rolled back before all of it had gone forward (step deploy failed)"]);
+    refused(
+        &site,
+        &run,
+        &[
+            "payments-1, ended as rolled back before all of it had gone forward (step deploy failed: build-failed (rejected)",
+        ],
+    );
     // A person stops one half way.
     site.good(&rehearse(&["--on", "itsm=itsm-copy"]));
     site.until("payments-2", "it waits for approval", |it| it.waits.iter().any(|it| it.cause == "approval"));

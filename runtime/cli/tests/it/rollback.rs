@@ -21,7 +21,7 @@ fn a_failing_deployment_is_rolled_back_in_the_right_order() {
 
     let shown = site.good(&["release", "show", RELEASE]).stdout;
     expect![[r#"
-        payments-1  rolled back (step deploy failed) · SPAN
+        payments-1  rolled back (step deploy failed: build-failed (rejected): build #1 of `deploy` failed: see URL) · SPAN
         ├─ build
         │  └─ ✔ build   jenkins/trigger-build           SPAN [build #1: URL]
         ├─ change
@@ -48,11 +48,11 @@ fn a_failing_deployment_is_rolled_back_in_the_right_order() {
         TIME  deploy  checkpoint intent is done
         TIME  deploy  failed: build-failed (rejected): build #1 of `deploy` failed: see URL; no further attempt
         TIME  deploy  nothing new starts; the release is rolled back when its running steps have ended
-        TIME          rollback begins (step deploy failed)
+        TIME          rollback begins (step deploy failed: build-failed (rejected): build #1 of `deploy` failed: see URL)
         TIME  task    is being rolled back, attempt 1
-        TIME  task    succeeded
+        TIME  task    is rolled back: {"canceled":true,"number":"CTASK0000001"}
         TIME  change  is being rolled back, attempt 1
-        TIME  change  succeeded
+        TIME  change  is rolled back: {"canceled":true,"number":"CHG0000001"}
         TIME          the release ended: rolled back
     "#]].assert_eq(&scrubbed(&shown, |line| line.contains("looks again") || line.contains("  waits: ")));
 }

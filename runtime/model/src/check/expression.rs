@@ -83,8 +83,11 @@ pub(crate) fn check<'s>(
     for expression in &draft.criteria {
         check(None, Place::Decision, expression, Use::Condition);
     }
-    for expression in draft.outputs.iter().flat_map(|it| &it.value.expressions) {
-        check(None, Place::Step, expression, Use::in_template(expression));
+    for (output, expression) in
+        draft.outputs.iter().flat_map(|it| it.value.expressions.iter().map(move |own| (it, own)))
+    {
+        let place = if output.declared.is_some() { Place::Declared } else { Place::Step };
+        check(None, place, expression, Use::in_template(expression));
     }
 }
 
@@ -110,6 +113,8 @@ enum Place {
     Step,
     /// In the input of a step with `for_each`: once for each item.
     Item,
+    /// In an output of the release that is declared to be something: without a value the release fails.
+    Declared,
     /// Where the items' outputs are joined.
     Reduce,
     /// In what is to be known before a release begins.

@@ -59,16 +59,23 @@ impl Order {
 
     /// Whether `step` can run although `earlier`, which has ended, gave no output.
     pub(crate) fn runs_without(&self, draft: &Draft, earlier: &DraftStep, step: &str) -> bool {
-        if earlier.on_failure == OnFailure::Continue {
-            return true;
-        }
-        let (Some(from), Some(to)) = (self.places.get(&earlier.name.value), self.places.get(step)) else {
-            return false;
+        let skipped_with_it = || match (self.places.get(&earlier.name.value), self.places.get(step)) {
+            (Some(from), Some(to)) => self.skipped_with[*to].has(*from),
+            _ => true,
         };
-        // A chain of needs may skip `earlier` together with what it needs.
-        let conditional = (0..draft.steps.len())
-            .any(|at| draft.steps[at].when.is_some() && (at == *from || self.skipped_with[*from].has(at)));
-        conditional && !self.skipped_with[*to].has(*from)
+        earlier.on_failure == OnFailure::Continue || self.may_be_skipped(draft, earlier) && !skipped_with_it()
+    }
+
+    /// Whether a release can succeed although this step gave no output.
+    pub(crate) fn may_give_nothing(&self, draft: &Draft, step: &DraftStep) -> bool {
+        step.on_failure == OnFailure::Continue || self.may_be_skipped(draft, step)
+    }
+
+    /// Whether conditions may skip it, its own or, by a chain of needs, those of what it needs.
+    fn may_be_skipped(&self, draft: &Draft, step: &DraftStep) -> bool {
+        let Some(place) = self.places.get(&step.name.value) else { return false };
+        (0..draft.steps.len())
+            .any(|at| draft.steps[at].when.is_some() && (at == *place || self.skipped_with[*place].has(at)))
     }
 }
 

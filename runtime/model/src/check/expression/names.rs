@@ -144,7 +144,7 @@ impl<'s> Checker<'s, '_> {
 
     fn unknown_root(&mut self, node: &IdedExpr, root: &str) {
         let roots = match self.place {
-            Place::Step | Place::Decision => vec!["parameters", "steps", "release"],
+            Place::Step | Place::Declared | Place::Decision => vec!["parameters", "steps", "release"],
             Place::Item => vec!["parameters", "steps", "release", "each"],
             Place::Reduce => vec!["parameters", "steps", "release", "outputs"],
             Place::Start => vec!["parameters"],
@@ -402,7 +402,6 @@ impl<'s> Checker<'s, '_> {
 
     /// A condition may have skipped the step whose output is named.
     fn warn_if_missing(&mut self, node: &IdedExpr, path: &[String], named: &DraftStep, presence: bool) {
-        let Some(own) = self.step else { return };
         let name = &named.name.value;
         // `has(steps.x.output)` asks; `has(steps.x.output.y)` needs the output to ask in it.
         let asks = |expression: &PlacedExpression| {
@@ -415,10 +414,15 @@ impl<'s> Checker<'s, '_> {
         let asked = presence && path.len() == 3
             || asks(self.placed)
             // The step runs only when its condition holds.
-            || own.when.as_ref().is_some_and(asks)
+            || self.step.and_then(|it| it.when.as_ref()).is_some_and(asks)
             || self.placed.expression.source().contains(".?");
-        let too_soon = own.finally && !named.finally;
-        if asked || !(too_soon || self.order.runs_without(self.draft, named, &own.name.value)) {
+        let too_soon = self.step.is_some_and(|it| it.finally) && !named.finally;
+        let may_be_missing = match self.step {
+            Some(own) => self.order.runs_without(self.draft, named, &own.name.value),
+            // The others give null then.
+            None => self.place == Place::Declared && self.order.may_give_nothing(self.draft, named),
+        };
+        if asked || !(too_soon || may_be_missing) {
             return;
         }
         let why = match named.on_failure {

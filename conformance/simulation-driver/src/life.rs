@@ -1,6 +1,7 @@
 //! The life of one process: it takes over what it finds, people come, the days are bad, then good; or it ends before.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use windlass_server::callbacks::CallbackUrl;
 use windlass_server::{Runtime, RuntimeOptions, StateDirectory};
@@ -37,10 +38,40 @@ pub(crate) enum End {
 
 /// Lives until everything is over, or until it is ended.
 pub(crate) async fn live(shared: Arc<Shared>, state: StateDirectory, to_begin: ToBegin) -> End {
-    tokio::select! {
+    let end = tokio::select! {
         biased;
-        () = shared.ends.notified() => End::Killed,
-        end = through_all_days(&shared, state, to_begin) => end,
+        () = shared.ends.notified() => return End::Killed,
+        () = shared.winds_down.notified() => None,
+        end = through_all_days(&shared, state, to_begin) => Some(end),
+    };
+    let Some(end) = end else {
+        tokio::select! {
+            biased;
+            () = shared.ends.notified() => {}
+            () = wind_down(&shared) => {}
+        }
+        return End::Killed;
+    };
+    end
+}
+
+/// The process ends what it does, and begins nothing. People go on meddling.
+async fn wind_down(shared: &Shared) {
+    let Some(runtime) = shared.state().runtime.clone() else { return };
+    let at_most = {
+        let mut state = shared.state();
+        // Not all are patient.
+        state.sharing_dice.between(0, 60_000)
+    };
+    shared.tell(|| format!("the process is asked to end, within {at_most} ms"));
+    let busy = runtime.wind_down().wait(Duration::from_millis(at_most)).await;
+    shared.tell(|| format!("{busy} releases have calls that have not ended"));
+    shared.count(if busy == 0 { "process: wound down" } else { "process: did not wind down in time" });
+    // What was stopped is dropped by now.
+    sleep(1).await;
+    if busy == 0 && !shared.is_dead() {
+        let judged = shared.state().is_wound_down(&runtime);
+        shared.judge(judged);
     }
 }
 

@@ -35,6 +35,8 @@ pub(crate) struct Profile {
     pub(crate) nested: u64,
     /// How long the bad days last, in milliseconds.
     pub(crate) bad_days: u64,
+    /// Whether some processes are asked to end, and end what they do.
+    pub(crate) winds_down: bool,
 }
 
 impl Profile {
@@ -55,6 +57,7 @@ impl Profile {
             releases: dice.between(1, 4),
             nested: [0, 400, 1000][dice.below(3) as usize],
             bad_days: [60_000, 600_000, 3_600_000][dice.below(3) as usize],
+            winds_down: dice.permille(400),
         }
     }
 }

@@ -34,6 +34,26 @@ impl Shared {
 }
 
 impl State {
+    /// Nobody who takes over has to ask what became of a call.
+    pub(crate) fn is_wound_down(&self, runtime: &Runtime) -> Result<(), Violation> {
+        let flight = self.flights.values().next();
+        ensure(flight.is_none(), "no call goes on when all is wound down", || {
+            flight.map(|it| format!("{}: {:?}", it.release, it.id)).unwrap_or_default()
+        })?;
+        for (id, seen) in &self.releases {
+            let release = &seen.release;
+            // What could not be written, and was parked for that, may have been going on; so may have what comes just now.
+            let is_unsure = self.on_the_way.values().any(|it| it.release == *id)
+                || runtime.attends(id) != Attended::Driven
+                || self.troubled_at > seen.landed_at;
+            let is_told = release.calls().next().is_none() || release.is_left_alone();
+            ensure(is_told || is_unsure, "what was not begun is known not to have been", || {
+                format!("{id}: {:?} was not begun, and nothing says so", release.calls().next())
+            })?;
+        }
+        Ok(())
+    }
+
     fn look_at(&mut self, id: &ReleaseId, attended: Attended, passed: u64, wall: Timestamp) -> Result<(), Violation> {
         let is_on_the_way = self.on_the_way.values().any(|it| it.release == *id);
         let troubled_at = self.troubled_at;

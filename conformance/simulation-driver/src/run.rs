@@ -123,6 +123,7 @@ fn lives(shared: &Arc<Shared>, place: &Place, to_begin: ToBegin) -> Result<(), V
             let most = state.profile.life;
             let ends = state.profile.crashes && !state.healed;
             state.life = ends.then(|| state.dice.between(1, most));
+            state.is_asked = ends && state.profile.winds_down && state.sharing_dice.permille(500);
         }
         shared.tell(|| "a process begins".to_owned());
         let end = runtime.block_on(async {

@@ -38,6 +38,8 @@ pub(crate) struct Shared {
     pub(crate) disk: MemoryStore,
     /// Told when the process is to end.
     pub(crate) ends: Notify,
+    /// Told when it is to end, and may take its time.
+    pub(crate) winds_down: Notify,
     state: Mutex<State>,
 }
 
@@ -57,6 +59,8 @@ pub(crate) struct State {
     pub(crate) dead: bool,
     /// After so many happenings it ends.
     pub(crate) life: Option<u64>,
+    /// Whether it is asked to end then, and not killed.
+    pub(crate) is_asked: bool,
     pub(crate) releases: BTreeMap<ReleaseId, Seen>,
     pub(crate) plans: BTreeMap<Digest, Arc<Plan>>,
     /// Appends on their way to the disk, in their order.
@@ -90,6 +94,7 @@ impl Shared {
             healed: false,
             dead: false,
             life: None,
+            is_asked: false,
             releases: BTreeMap::new(),
             plans: BTreeMap::new(),
             on_the_way: BTreeMap::new(),
@@ -102,7 +107,13 @@ impl Shared {
             services_changed: BTreeMap::new(),
             runtime: None,
         };
-        Self { clock: Arc::default(), disk: MemoryStore::new(), ends: Notify::new(), state: Mutex::new(state) }
+        Self {
+            clock: Arc::default(),
+            disk: MemoryStore::new(),
+            ends: Notify::new(),
+            winds_down: Notify::new(),
+            state: Mutex::new(state),
+        }
     }
 
     pub(crate) fn state(&self) -> MutexGuard<'_, State> {
@@ -138,12 +149,17 @@ impl Shared {
         if state.dead {
             return;
         }
-        if let Some(life) = &mut state.life {
-            *life = life.saturating_sub(1);
-            if *life == 0 {
-                state.dead = true;
-                self.ends.notify_one();
-            }
+        let Some(life) = &mut state.life else { return };
+        *life = life.saturating_sub(1);
+        if *life > 0 {
+            return;
+        }
+        state.life = None;
+        if state.is_asked {
+            self.winds_down.notify_one();
+        } else {
+            state.dead = true;
+            self.ends.notify_one();
         }
     }
 

@@ -67,6 +67,40 @@ impl Release {
         Ok(Some(Record { at: now, events }))
     }
 
+    /// As [`Self::decide`], for a driver that is about to go and makes no call any more: what it decides is left for the
+    /// next one. None of the release's calls may be going on.
+    pub fn decide_last(&mut self, input: Input, now: Timestamp) -> Result<Option<Record>, Rejected> {
+        let mut record = self.decide(input, now)?;
+        if let Some(record) = &mut record {
+            self.leave_alone_with(record);
+        }
+        Ok(record)
+    }
+
+    /// Says that none of the calls that should be going on has been begun, if that has not been said: whoever takes the
+    /// release over need not ask whether they had their effect.
+    pub fn leave_alone(&mut self, now: Timestamp) -> Option<Record> {
+        let mut record = Record { at: now.max(self.updated_at), events: Vec::new() };
+        self.leave_alone_with(&mut record);
+        if record.events.is_empty() {
+            return None;
+        }
+        self.records += 1;
+        Some(record)
+    }
+
+    /// As [`Self::leave_alone`], in the release's last record, which has not been written yet.
+    pub fn leave_alone_with(&mut self, record: &mut Record) {
+        if !self.left_alone && self.calls().next().is_some() {
+            self.record(&mut record.events, Event::LeftAlone, record.at);
+        }
+    }
+
+    /// Whether the journal says that none of the calls that should be going on has been begun.
+    pub fn is_left_alone(&self) -> bool {
+        self.left_alone
+    }
+
     fn parent_told(&mut self, now: Timestamp) -> Vec<Event> {
         let mut events = Vec::new();
         if self.is_untold() {

@@ -65,6 +65,11 @@ impl Handle {
     fn is_attended(&self) -> bool {
         !self.inbox.is_closed()
     }
+
+    /// Whether the message could be sent.
+    pub(crate) fn send(&self, message: Message) -> bool {
+        self.inbox.send(message).is_ok()
+    }
 }
 
 /// What a new driver needs beside its release.
@@ -75,6 +80,11 @@ pub(crate) struct Desk {
 }
 
 impl Attendance {
+    /// Those who drive releases.
+    pub(crate) fn handles(&self) -> impl Iterator<Item = &Handle> {
+        self.driven.values()
+    }
+
     /// Nobody sits at this desk any more. Whoever has taken its place stays.
     fn clear(&mut self, id: &ReleaseId, desk: &Desk) {
         if self.driven.get(id).is_some_and(|it| it.inbox.same_channel(&desk.inbox)) {

@@ -1,5 +1,7 @@
 //! Talking to the process that owns a state directory, or being it.
 
+use std::time::Duration;
+
 use bytes::Bytes;
 use http::{Method, Request, StatusCode};
 use http_body_util::{BodyExt, Full};
@@ -8,10 +10,17 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use tokio::net::UnixStream;
 use tower_service::Service;
+use windlass_store::StoreError;
 
 use crate::api::{ErrorBody, Peer, router};
 use crate::runtime::{Runtime, RuntimeError, RuntimeOptions};
 use crate::state_directory::StateDirectory;
+
+/// How long somebody waits for a process that has the store and does not answer.
+const HANDOVER: Duration = Duration::from_secs(5);
+
+/// How often it is looked at meanwhile: nothing tells when a lock is free.
+const HANDOVER_LOOK: Duration = Duration::from_millis(50);
 
 /// Who answers.
 #[derive(Clone)]
@@ -55,13 +64,27 @@ impl Client {
         UnixStream::connect(state.socket()).await.ok().map(|_| Self::Socket(state.clone()))
     }
 
-    /// Whoever owns `state`: the process that answers on its socket, else this one.
+    /// Whoever owns `state`: the process that answers on its socket, else this one, which drives no releases.
     pub async fn open(state: &StateDirectory) -> Result<Self, ClientError> {
-        if let Some(client) = Self::connect(state).await {
-            return Ok(client);
-        }
         let options = RuntimeOptions { drive: false, ..RuntimeOptions::default() };
-        Ok(Self::Here(Runtime::open(state.clone(), options).await?))
+        Self::open_with(state, options).await
+    }
+
+    /// Whoever owns `state`: the process that answers on its socket, else this one, with these options. One that has the
+    /// store and does not answer is given a moment to start, or to end.
+    pub async fn open_with(state: &StateDirectory, options: RuntimeOptions) -> Result<Self, ClientError> {
+        let until = tokio::time::Instant::now() + HANDOVER;
+        loop {
+            if let Some(client) = Self::connect(state).await {
+                return Ok(client);
+            }
+            match Runtime::open(state.clone(), options.clone()).await {
+                Err(RuntimeError::Store(StoreError::Locked { .. })) if tokio::time::Instant::now() < until => {
+                    tokio::time::sleep(HANDOVER_LOOK).await;
+                }
+                opened => return Ok(Self::Here(opened?)),
+            }
+        }
     }
 
     /// Who answers, for people.

@@ -38,6 +38,8 @@ pub(crate) enum Message {
     Show(oneshot::Sender<Box<Release>>),
     /// What holds its calls may let them through; told when it was asked.
     Ask(oneshot::Sender<()>),
+    /// No call is to begin any more; told when none is made, and that is recorded.
+    WindDown(oneshot::Sender<()>),
 }
 
 /// Why an input was not taken.
@@ -85,6 +87,7 @@ pub(crate) async fn drive(
     let mut turns = Turns::new();
     let mut telling: Option<BoxFuture<'static, ()>> = None;
     let mut waiting: Vec<oneshot::Sender<Result<(), NotTaken>>> = Vec::new();
+    let mut winding_down: Vec<oneshot::Sender<()>> = Vec::new();
     let mut gate = Gate::new(inner.clone(), release);
     let mut is_expected = false;
     let mut door = Door::new(inner.clone(), release);
@@ -105,6 +108,17 @@ pub(crate) async fn drive(
         }
         match_up(inner, release, sender, &mut calls, &mut in_flight, &mut turns, &mut gate);
         gate.forget(release, &in_flight);
+        if inner.is_winding_down() && in_flight.is_empty() {
+            let before = release.records();
+            if let Some(record) = release.leave_alone(now()) {
+                append(inner, release, before, record).await?;
+                changed.send_replace(release.records());
+            }
+            for asked in winding_down.drain(..) {
+                // Whoever asked may not have waited so long.
+                let _ = asked.send(());
+            }
+        }
         if release.is_untold() && telling.is_none() {
             let runtime = Runtime { inner: inner.clone() };
             telling = Some(match release.created().parent.clone() {
@@ -160,6 +174,10 @@ pub(crate) async fn drive(
                     gate.answer(answer);
                     continue;
                 }
+                Some(Message::WindDown(answer)) => {
+                    winding_down.push(answer);
+                    continue;
+                }
                 None => return Ok(()),
             },
             () = async { telling.as_mut().expect("it is asked for only then").await }, if telling.is_some() => {
@@ -176,6 +194,8 @@ pub(crate) async fn drive(
         // What it did to breakers is durable before it is recorded: the next process must not find a failure that opened
         // one, and the breaker closed.
         let taken = match gate.settle().await {
+            // What is decided now is done by the next process.
+            Ok(()) if inner.is_winding_down() && in_flight.is_empty() => take_last(inner, release, input).await,
             Ok(()) => take(inner, release, input).await,
             Err(error) => Err(error.into()),
         };
@@ -198,15 +218,12 @@ pub(crate) async fn take(
     release: &mut Release,
     input: Input,
 ) -> Result<Result<(), Rejected>, AppendError> {
-    let (before, was_over) = (release.records(), release.outcome().is_some());
-    match release.decide(input, now()) {
-        Err(rejected) => {
-            tracing::debug!(release = %release.id(), %rejected, "an input was refused");
-            Ok(Err(rejected))
-        }
-        Ok(None) => Ok(Ok(())),
-        Ok(Some(record)) => record_all(inner, release, (before, was_over), record).await.map(Ok),
-    }
+    take_by(inner, release, |it| it.decide(input, now())).await
+}
+
+/// As [`take`], by a driver that makes no call any more.
+async fn take_last(inner: &Inner, release: &mut Release, input: Input) -> Result<Result<(), Rejected>, AppendError> {
+    take_by(inner, release, |it| it.decide_last(input, now())).await
 }
 
 /// As [`take`], in a process that drives no releases.
@@ -215,9 +232,20 @@ pub(crate) async fn take_unattended(
     release: &mut Release,
     input: Input,
 ) -> Result<Result<(), Rejected>, AppendError> {
+    take_by(inner, release, |it| it.decide_unattended(input, now())).await
+}
+
+async fn take_by(
+    inner: &Inner,
+    release: &mut Release,
+    decide: impl FnOnce(&mut Release) -> Result<Option<Record>, Rejected>,
+) -> Result<Result<(), Rejected>, AppendError> {
     let (before, was_over) = (release.records(), release.outcome().is_some());
-    match release.decide_unattended(input, now()) {
-        Err(rejected) => Ok(Err(rejected)),
+    match decide(release) {
+        Err(rejected) => {
+            tracing::debug!(release = %release.id(), %rejected, "an input was refused");
+            Ok(Err(rejected))
+        }
         Ok(None) => Ok(Ok(())),
         Ok(Some(record)) => record_all(inner, release, (before, was_over), record).await.map(Ok),
     }
@@ -311,7 +339,7 @@ fn match_up(
         wanted
     });
     for id in release.calls() {
-        if in_flight.contains_key(&id) {
+        if in_flight.contains_key(&id) || inner.is_winding_down() {
             continue;
         }
         let Some(order) = release.order(id) else { continue };

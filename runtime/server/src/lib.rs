@@ -43,6 +43,7 @@ mod parking;
 pub mod recordings;
 mod topic;
 mod triggers;
+pub mod winding_down;
 
 pub use attendance::Attended;
 pub use client::Client;

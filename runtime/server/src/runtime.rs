@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 use std::future::Future;
+use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
 use tokio::sync::{Notify, Semaphore, watch};
@@ -79,6 +80,7 @@ pub(crate) struct Inner {
     pub(crate) rehearsing: tokio::sync::Mutex<()>,
     pub(crate) beginnings: crate::nested::Beginnings,
     pub(crate) admission: crate::admission::Admission,
+    pub(crate) winding_down: AtomicBool,
 }
 
 /// What Windlass could not do.
@@ -256,6 +258,7 @@ impl Runtime {
             rehearsing: tokio::sync::Mutex::default(),
             beginnings: crate::nested::Beginnings::default(),
             admission,
+            winding_down: AtomicBool::new(false),
         };
         let runtime = Self { inner: Arc::new(inner) };
         if runtime.inner.options.drive {

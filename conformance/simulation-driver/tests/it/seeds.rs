@@ -80,3 +80,15 @@ fn told_something_while_it_is_created() {
 fn opened_by_itself_while_somebody_sets_it() {
     breaks_no_rule(340);
 }
+
+/// Items of a step that was to run again were rolled back, and nobody could see them.
+#[test]
+fn earlier_items_that_are_rolled_back() {
+    breaks_no_rule(480);
+}
+
+/// A release was created while its process wound down.
+#[test]
+fn created_while_the_process_winds_down() {
+    breaks_no_rule(8609);
+}

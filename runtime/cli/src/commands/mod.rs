@@ -11,6 +11,7 @@ mod connection;
 mod demo;
 mod doctor;
 mod drill;
+mod ending;
 mod graph;
 mod group;
 mod limit;
@@ -132,11 +133,25 @@ impl Context<'_> {
 
     /// Whoever owns the state directory; says who when it is this process.
     pub(crate) async fn client(&self) -> anyhow::Result<Client> {
-        let client = Client::open(&self.state()?).await?;
-        if let Client::Here(_) = client {
+        let is_new = !self.state.exists();
+        let state = self.state()?;
+        let client = Client::open(&state).await?;
+        if is_new {
+            let other =
+                self.installation_above().map(|it| format!("; there is another one, {}: --state", it.display()));
+            let (root, other) = (state.root().display(), other.unwrap_or_default());
+            self.output.note(format_args!("({root} is new: nothing is installed there{other})"));
+        } else if let Client::Here(_) = client {
             self.output.note(format_args!("({})", client.who()));
         }
         Ok(client)
+    }
+
+    /// An installation in a folder above, which somebody may have meant who is in a folder of it.
+    fn installation_above(&self) -> Option<PathBuf> {
+        let name = self.state.file_name().filter(|_| self.state.components().count() == 1)?;
+        let here = std::env::current_dir().ok()?;
+        here.ancestors().skip(1).map(|it| it.join(name)).find(|it| it.is_dir())
     }
 }
 

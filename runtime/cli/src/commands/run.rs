@@ -5,12 +5,12 @@ use std::path::PathBuf;
 
 use windlass_model::check::Copies;
 use windlass_model::concurrency::Priority;
-use windlass_server::api::{ErrorBody, StartBody, Started, serve};
+use windlass_server::api::{ErrorBody, Serving, StartBody, Started, serve};
 use windlass_server::client::ClientError;
 use windlass_server::view::ReleaseView;
-use windlass_server::{Client, Runtime, RuntimeOptions};
+use windlass_server::{Client, RuntimeOptions, StateDirectory};
 
-use super::{Context, read_with_used, watch};
+use super::{Context, ending, read_with_used, watch};
 use crate::tree::draw;
 
 /// Start a release and watch it to its end
@@ -26,7 +26,7 @@ pub(crate) struct RunArgs {
     file: PathBuf,
 
     /// A parameter of the workflow; texts as they are, anything else as JSON
-    #[arg(long = "param", value_name = "NAME=VALUE")]
+    #[arg(short = 'p', long = "param", value_name = "NAME=VALUE")]
     parameters: Vec<String>,
 
     /// Start it as this person; the journal says who did
@@ -113,19 +113,13 @@ pub(crate) async fn start_and_watch(beginning: Beginning, context: &Context<'_>)
     body.priority = beginning.priority;
     body.color = context.output.has_color();
     let state = context.state()?;
-    let mut serving = None;
-    let client = if let Some(client) = Client::connect(&state).await {
-        client
-    } else {
-        anyhow::ensure!(
-            !beginning.detach,
-            "nothing runs in {}, so nobody would go on with a detached release: start `windlass serve` first, or leave out --detach",
-            state.root().display()
-        );
-        let runtime = Runtime::open(state.clone(), RuntimeOptions::default()).await?;
-        serving = Some(serve(runtime.clone()).await?);
-        Client::Here(runtime)
-    };
+    anyhow::ensure!(
+        !beginning.detach || Client::connect(&state).await.is_some(),
+        "nothing runs in {}, so nobody would go on with a detached release: start `windlass serve` first, or leave out --detach",
+        state.root().display()
+    );
+    let mut owner = Owner::find(&state).await?;
+    let client = owner.client.clone();
     let started: Started = match client.post("/v1/releases", &body).await {
         Ok(started) => started,
         Err(ClientError::Refused { body: ErrorBody { problems: Some(it), .. }, .. }) if !context.output.is_json() => {
@@ -147,13 +141,77 @@ pub(crate) async fn start_and_watch(beginning: Beginning, context: &Context<'_>)
         });
         return Ok(Seen::Detached);
     }
-    let view = watch::watch(&client, &started.release, context, watch::Approvals::Wait).await?;
+    let view = tokio::select! {
+        view = owner.watch(&started.release, &state, context) => Some(view?),
+        asked = ending::asked() => {
+            asked?;
+            None
+        }
+    };
+    if let Client::Here(runtime) = &owner.client {
+        // Other releases may be in the midst of something.
+        ending::wind_down(runtime, ending::GRACE, context.output).await?;
+    }
+    let Some(view) = view else {
+        let goes_on = if owner.is_here() { "when something runs here again: `windlass serve`" } else { "without you" };
+        anyhow::bail!("not watched any more; {} goes on {goes_on}", started.release);
+    };
     if context.output.is_json() {
         context.output.data(&view, |it| draw(it, watch::now()));
-    } else if view.dry_run && !context.output.is_live() {
+    } else if !context.output.is_live() && (view.dry_run || !view.succeeded) {
         // Told line by line so far, which leaves out what matters most.
         context.output.text(draw(&view, watch::now()).trim_end());
     }
-    drop(serving);
     Ok(Seen::Ended(Box::new(view)))
+}
+
+/// Who drives the release that is watched: another process, or this one.
+struct Owner {
+    client: Client,
+    /// Answers other commands as long as it is kept.
+    _serving: Option<Serving>,
+}
+
+impl Owner {
+    async fn find(state: &StateDirectory) -> anyhow::Result<Self> {
+        let client = Client::open_with(state, RuntimeOptions::default()).await?;
+        let _serving = match &client {
+            Client::Here(runtime) => Some(serve(runtime.clone()).await?),
+            Client::Socket(_) => None,
+        };
+        Ok(Self { client, _serving })
+    }
+
+    fn is_here(&self) -> bool {
+        matches!(self.client, Client::Here(_))
+    }
+
+    /// Watches a release to its end. When the process that drives it ends first, this one takes its place, or finds who
+    /// has.
+    async fn watch(
+        &mut self,
+        release: &str,
+        state: &StateDirectory,
+        context: &Context<'_>,
+    ) -> anyhow::Result<ReleaseView> {
+        let mut seen_last = None;
+        loop {
+            let watched = watch::watch(&self.client, release, context, watch::Approvals::Wait).await;
+            match watched {
+                Ok(view) if view.ended || self.is_here() => return Ok(view),
+                // Somebody answers. If that brings no news, nobody goes on with it.
+                Ok(view) if seen_last.replace(view.updated_at) == Some(view.updated_at) => return Ok(view),
+                Err(error) if self.is_here() || !is_no_answer(&error) => return Err(error),
+                Ok(_) | Err(_) => {}
+            }
+            *self = Self::find(state).await?;
+            if self.is_here() {
+                context.output.note(format_args!("the process in which {release} went on has ended; it goes on here"));
+            }
+        }
+    }
+}
+
+fn is_no_answer(error: &anyhow::Error) -> bool {
+    matches!(error.downcast_ref(), Some(ClientError::NoAnswer { .. }))
 }

@@ -7,9 +7,9 @@ use windlass_server::api::serve as serve_api;
 use windlass_server::callbacks::{CallbackListener, CallbackUrl};
 use windlass_server::recordings::Library;
 use windlass_server::upkeep::Upkeep;
-use windlass_server::{Client, Runtime, RuntimeOptions};
+use windlass_server::{Client, RuntimeOptions};
 
-use super::Context;
+use super::{Context, ending};
 
 /// Go on with all open releases, fire schedules and answer other commands, until stopped
 ///
@@ -42,6 +42,11 @@ pub(crate) struct ServeArgs {
     /// Remove a release so long after its end; without this all are kept
     #[arg(long, value_name = "TIME", value_parser = retention)]
     retention: Option<Span>,
+
+    /// How long calls that are being made may take to end when this is stopped (Ctrl-C or SIGTERM): what is cut off may
+    /// need a person to say what became of it
+    #[arg(long, value_name = "TIME", default_value_t = ending::GRACE)]
+    grace: Span,
 }
 
 fn address(text: &str) -> Result<SocketAddr, String> {
@@ -73,7 +78,9 @@ pub(crate) async fn serve(args: ServeArgs, context: &Context<'_>) -> anyhow::Res
     let callbacks = listener.as_ref().map(|it| it.url().clone());
     let recordings = recordings(args.recordings.as_deref(), context)?;
     let options = RuntimeOptions { callbacks: callbacks.clone(), recordings, ..RuntimeOptions::default() };
-    let runtime = Runtime::open(state.clone(), options).await?;
+    let Client::Here(runtime) = Client::open_with(&state, options).await? else {
+        anyhow::bail!("another process already runs in {}", state.root().display());
+    };
     let serving_callbacks = listener.map(|it| it.serve(runtime.clone()));
     runtime.fire_schedules();
     let serving = serve_api(runtime.clone()).await?;
@@ -91,12 +98,11 @@ pub(crate) async fn serve(args: ServeArgs, context: &Context<'_>) -> anyhow::Res
             );
         }
     }
-    let mut terminate = tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate())?;
     tokio::select! {
         () = runtime.all_ended(), if args.until_idle => {}
-        _ = tokio::signal::ctrl_c() => {}
-        _ = terminate.recv() => {}
+        asked = ending::asked() => asked?,
     }
+    ending::wind_down(&runtime, args.grace, context.output).await?;
     drop((serving, serving_callbacks));
     Ok(0)
 }

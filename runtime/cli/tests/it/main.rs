@@ -37,3 +37,4 @@ mod services;
 mod store;
 mod support;
 mod surface;
+mod winding_down;

@@ -2,8 +2,8 @@
 
 use expect_test::expect;
 use serde_json::json;
-use windlass_engine::{Input, Rejected};
-use windlass_model::event::Intervention;
+use windlass_engine::{CallResult, Input, Rejected};
+use windlass_model::event::{Event, Intervention, Outcome};
 use windlass_model::expression::Expression;
 use windlass_model::failure::{FailureClass, RetryAdvice};
 use windlass_model::manifest::Effect;
@@ -417,6 +417,44 @@ fn what_is_decided_while_nothing_runs_is_begun_by_the_next_driver() {
     second.turn();
     second.crash();
     assert_eq!(second.state("a").name(), "paused");
+}
+
+#[test]
+fn what_a_driver_did_not_begin_before_it_left_is_in_no_doubt() {
+    let no_find = Pins { find: false, ..Pins::default() };
+    let mut world = World::new(workflow("a; b; a -> c"), no_find, &[("b", vec![Does::Hangs])]);
+    world.turn();
+    let call = |world: &World, step: &str| {
+        let index = world.release.index_of(&step.parse().expect("a name")).expect("a step");
+        world.release.calls().find(|it| it.step == index).expect("it is being called")
+    };
+    // Its driver is about to go, and one call has not ended: that one is in doubt if it does not before the end.
+    let a = call(&world, "a");
+    let ended = Input::CallEnded { call: a, result: Ok(CallResult::Done(json!({}))), dice: 0 };
+    let mut hasty = world.release.clone();
+    hasty.decide(ended.clone(), world.now).expect("it ran");
+    assert!(!hasty.is_left_alone());
+    // Both end, and what follows is left to the next driver, in the very record that says so.
+    let b = call(&world, "b");
+    let ended_b = Input::CallEnded { call: b, result: Ok(CallResult::Done(json!({}))), dice: 0 };
+    world.journal.extend(world.release.decide(ended_b, world.now).expect("it ran"));
+    let record = world.release.decide_last(ended, world.now).expect("it ran").expect("something to record");
+    assert_eq!(record.events.last(), Some(&Event::LeftAlone), "{record:?}");
+    world.journal.push(record);
+    assert!(world.release.is_left_alone());
+    assert_eq!(world.release.leave_alone(world.now), None, "it has been said");
+    world.crash();
+    assert_eq!(world.state("c").name(), "running");
+
+    // What was begun by nobody is said to be so afterwards, too.
+    let record = world.release.leave_alone(world.now).expect("nobody has said so since");
+    world.journal.push(record);
+    world.crash();
+    world.run();
+    assert_eq!(world.release.outcome(), Some(Outcome::Succeeded));
+    let before = world.release.clone();
+    assert_eq!(world.release.leave_alone(world.now), None, "there is nothing to do");
+    assert_eq!(world.release, before);
 }
 
 #[test]

@@ -34,7 +34,7 @@ impl Door {
     /// Asks whether one that is queued may begin, and tells what has changed; tells whether something was recorded.
     pub(crate) async fn look(&mut self, release: &mut Release) -> Result<bool, AppendError> {
         let before = release.records();
-        if release.is_queued() {
+        if release.is_queued() && !self.runtime.inner.is_winding_down() {
             let input = match self.turn(release) {
                 Turn::Begin => Some(Input::Admitted),
                 Turn::GiveWay(by) => Some(Input::Superseded { by }),

@@ -24,9 +24,14 @@ impl Process {
 
     /// SIGTERM, and waits until it is gone.
     pub(crate) fn stop(&mut self) {
+        self.ask_to_stop();
+        self.0.wait().expect("its end");
+    }
+
+    /// SIGTERM.
+    pub(crate) fn ask_to_stop(&self) {
         let pid = rustix::process::Pid::from_child(&self.0);
         rustix::process::kill_process(pid, rustix::process::Signal::TERM).expect("SIGTERM");
-        self.0.wait().expect("its end");
     }
 }
 

@@ -1,0 +1,163 @@
+//! A process that is asked to end ends what it does, and another one takes its place.
+
+use std::io::{Read as _, Write as _};
+use std::net::{TcpListener, TcpStream};
+
+use crate::support::{Process, Site, eventually, noop};
+
+/// The other side: each request is answered when the test says so.
+struct Desk {
+    listener: TcpListener,
+    url: String,
+}
+
+impl Desk {
+    fn open() -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
+        listener.set_nonblocking(true).expect("a socket");
+        let url = format!("http://{}", listener.local_addr().expect("its address"));
+        Self { listener, url }
+    }
+
+    /// Waits for the next request; gives its path, and how to answer it.
+    fn next(&self) -> (String, TcpStream) {
+        let mut stream = eventually("it is asked for something", || self.listener.accept().ok()).0;
+        stream.set_nonblocking(false).expect("a socket");
+        let mut request = Vec::new();
+        let mut byte = [0];
+        while !request.ends_with(b"\r\n\r\n") {
+            stream.read_exact(&mut byte).expect("a request");
+            request.push(byte[0]);
+        }
+        let path = String::from_utf8_lossy(&request).split(' ').nth(1).expect("a path").to_owned();
+        (path, stream)
+    }
+
+    /// Whether nobody asks for anything.
+    fn is_idle(&self) -> bool {
+        self.listener.accept().is_err()
+    }
+}
+
+fn fine(mut stream: TcpStream) {
+    stream.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\nconnection: close\r\n\r\n{}").expect("it listens");
+}
+
+/// Two requests that nobody may repeat blindly.
+const ORDERS: &str = r"windlass: v1
+workflow: orders
+steps:
+  first: { uses: http/request@^0.1, connection: desk, with: { method: POST, path: /first } }
+  second: { needs: [first], uses: http/request@^0.1, connection: desk, with: { method: POST, path: /second } }
+";
+
+fn orders() -> (Site, Desk) {
+    let (site, desk) = (Site::new(), Desk::open());
+    site.write("orders.yaml", ORDERS);
+    site.good(&["connection", "add", "desk", "--url", &desk.url, "--private-network"]);
+    (site, desk)
+}
+
+#[test]
+fn what_is_being_done_ends_before_the_process_does_and_nothing_begins() {
+    let (site, desk) = orders();
+    let mut serve = site.serve();
+    site.good(&["run", "orders.yaml", "--detach"]);
+    let (path, first) = desk.next();
+    assert_eq!(path, "/first");
+    serve.ask_to_stop();
+    // It still answers, and takes what comes; nothing of that is begun.
+    site.good(&["run", "orders.yaml", "--detach"]);
+    assert!(serve.ended().is_none());
+    fine(first);
+    let status = eventually("it ends", || serve.ended());
+    assert!(status.success(), "{status}");
+    assert!(desk.is_idle(), "nothing was begun");
+
+    // The next one does what is left, and asks nobody.
+    let _serve = site.serve();
+    let mut paths: Vec<String> = Vec::new();
+    for _ in 0..3 {
+        let (path, stream) = desk.next();
+        paths.push(path);
+        fine(stream);
+    }
+    paths.sort();
+    assert_eq!(paths, ["/first", "/second", "/second"]);
+    assert!(site.ended("orders-1").succeeded);
+    assert!(site.ended("orders-2").succeeded);
+    assert!(desk.is_idle());
+}
+
+#[test]
+fn who_asks_twice_does_not_wait() {
+    let (site, desk) = orders();
+    let mut serve = site.serve();
+    site.good(&["run", "orders.yaml", "--detach"]);
+    let (_, _never_answered) = desk.next();
+    serve.ask_to_stop();
+    let ended = || {
+        // The first time it may not have looked yet; asking more often does no harm.
+        serve.ask_to_stop();
+        serve.ended()
+    };
+    let status = eventually("it ends", ended);
+    assert!(status.success(), "{status}");
+    let _serve = site.serve();
+    site.until("orders-1", "a person is asked", |it| it.waits.iter().any(|it| it.text.contains("unknown")));
+}
+
+/// A release of it runs until ana approves.
+fn gated(name: &str) -> String {
+    format!(
+        "windlass: v1\nworkflow: {name}\nsteps:\n  work:\n    uses: noop/noop\n    gates: [{{ approval: {{ from: user:ana }} }}]\n"
+    )
+}
+
+#[test]
+fn who_watches_a_release_goes_on_with_it_when_the_process_that_drives_it_ends() {
+    let site = Site::empty();
+    site.good(&["plugin", "install", noop().to_str().expect("text")]);
+    for name in ["one", "two", "three"] {
+        site.write(&format!("{name}.yaml"), &gated(name));
+    }
+    let start = |name: &str| {
+        let process = Process::start(&mut site.command(&["run", &format!("{name}.yaml")]));
+        site.until(&format!("{name}-1"), "it waits", |it| it.waits.iter().any(|it| it.cause == "approval"));
+        process
+    };
+    let mut one = start("one");
+    let (mut two, mut three) = (start("two"), start("three"));
+    // The first one drives all three.
+    site.good(&["release", "approve", "one-1", "--as", "ana"]);
+    let status = eventually("its release is over", || one.ended());
+    assert!(status.success(), "{status}");
+    // Whoever of the others has taken its place drives both.
+    site.until("two-1", "somebody answers", |it| !it.ended);
+    site.good(&["release", "approve", "three-1", "--as", "ana"]);
+    let status = eventually("its release is over", || three.ended());
+    assert!(status.success(), "{status}");
+    assert!(two.ended().is_none());
+    site.good(&["release", "approve", "two-1", "--as", "ana"]);
+    let status = eventually("its release is over", || two.ended());
+    assert!(status.success(), "{status}");
+}
+
+#[test]
+fn who_stops_a_run_is_told_that_the_release_goes_on() {
+    let site = Site::empty();
+    site.good(&["plugin", "install", noop().to_str().expect("text")]);
+    site.write("one.yaml", &gated("one"));
+    let mut run = site.command(&["run", "one.yaml"]);
+    let child = run.stdin(std::process::Stdio::null()).stderr(std::process::Stdio::piped()).spawn().expect("it starts");
+    site.until("one-1", "it waits", |it| it.waits.iter().any(|it| it.cause == "approval"));
+    let pid = rustix::process::Pid::from_child(&child);
+    rustix::process::kill_process(pid, rustix::process::Signal::INT).expect("SIGINT");
+    let output = child.wait_with_output().expect("it ends");
+    let told = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(2), "{told}");
+    assert!(told.contains("one-1 goes on when something runs here again"), "{told}");
+    let _serve = site.serve();
+    site.good(&["release", "approve", "one-1", "--as", "ana"]);
+    assert!(site.ended("one-1").succeeded);
+}

@@ -11,7 +11,7 @@ use crate::approval;
 use crate::fan_out::FanTurn;
 use crate::release::{Release, ReleaseState};
 use crate::step::{PassedOver, StepState};
-use crate::wait::shortened;
+use crate::wait::headline_of;
 
 impl Release {
     /// Goes on as far as it can without anything coming in.
@@ -135,7 +135,7 @@ impl Release {
         let crossed = index.filter(tolerated).and_then(|it| self.threshold_crossed(it));
         match (crossed, error) {
             (Some((text, _)), _) => text,
-            (None, Some(error)) => shortened(&format!("step {step} failed: {error}")),
+            (None, Some(error)) => headline_of(&format!("step {step} failed: {error}")),
             (None, None) => format!("step {step} failed"),
         }
     }

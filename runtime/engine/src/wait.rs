@@ -7,6 +7,7 @@
 use windlass_model::event::{HeldBy, Operation, Outcome};
 use windlass_model::graph::StepIndex;
 use windlass_model::name::StepName;
+use windlass_model::text::shortened;
 use windlass_model::time::Timestamp;
 
 use crate::approval;
@@ -219,7 +220,7 @@ impl Release {
         let failed = self.failures().next().map(|(step, error)| format!("{step}: {error}"));
         let why = failed.or_else(|| Some(self.rollback()?.trigger.clone()));
         let why = why.or_else(|| self.overdue.clone()).or_else(|| self.phase_that_failed());
-        Some(shortened(&why?))
+        Some(headline_of(&why?))
     }
 
     /// What it is doing or waiting for, or why it failed, in one line.
@@ -249,13 +250,10 @@ impl Release {
 }
 
 /// The first line of a text, as far as lists show it.
-pub(crate) fn shortened(text: &str) -> String {
+pub(crate) fn headline_of(text: &str) -> String {
     let line = text.lines().next().unwrap_or_default();
-    let mut short: String = line.chars().take(WHY_CHARS_MAX).collect();
-    if short.len() < text.len() {
-        short.push('…');
-    }
-    short
+    let more = line.len() < text.len() && line.chars().count() <= WHY_CHARS_MAX;
+    shortened(line, WHY_CHARS_MAX) + if more { "…" } else { "" }
 }
 
 #[cfg(test)]
@@ -264,9 +262,9 @@ mod tests {
 
     #[test]
     fn a_long_reason_is_shortened_and_says_so() {
-        assert_eq!(shortened("deploy: refused"), "deploy: refused");
-        assert_eq!(shortened("deploy: refused\nfor a reason"), "deploy: refused…");
+        assert_eq!(headline_of("deploy: refused"), "deploy: refused");
+        assert_eq!(headline_of("deploy: refused\nfor a reason"), "deploy: refused…");
         let long = "é".repeat(WHY_CHARS_MAX + 1);
-        assert_eq!(shortened(&long), "é".repeat(WHY_CHARS_MAX) + "…");
+        assert_eq!(headline_of(&long), "é".repeat(WHY_CHARS_MAX) + "…");
     }
 }

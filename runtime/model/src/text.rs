@@ -10,6 +10,14 @@ pub fn one_line(text: &str) -> String {
     text.replace(acts, " ")
 }
 
+/// The beginning of a text, of at most so many characters; `…` says that there is more.
+pub fn shortened(text: &str, characters: usize) -> String {
+    match text.char_indices().nth(characters) {
+        Some((end, _)) => format!("{}…", &text[..end]),
+        None => text.to_owned(),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -21,5 +29,12 @@ mod tests {
             "boom root asked   to  stop  [2K"
         );
         assert_eq!(one_line("Größe: 5 % – 東京"), "Größe: 5 % – 東京");
+    }
+
+    #[test]
+    fn what_is_cut_says_so() {
+        assert_eq!(shortened("größer", 6), "größer");
+        assert_eq!(shortened("größer", 3), "grö…");
+        assert_eq!(shortened("", 0), "");
     }
 }

@@ -38,21 +38,18 @@ pub(crate) enum End {
 
 /// Lives until everything is over, or until it is ended.
 pub(crate) async fn live(shared: Arc<Shared>, state: StateDirectory, to_begin: ToBegin) -> End {
-    let end = tokio::select! {
+    tokio::select! {
         biased;
         () = shared.ends.notified() => return End::Killed,
-        () = shared.winds_down.notified() => None,
-        end = through_all_days(&shared, state, to_begin) => Some(end),
-    };
-    let Some(end) = end else {
-        tokio::select! {
-            biased;
-            () = shared.ends.notified() => {}
-            () = wind_down(&shared) => {}
-        }
-        return End::Killed;
-    };
-    end
+        () = shared.winds_down.notified() => {}
+        end = through_all_days(&shared, state, to_begin) => return end,
+    }
+    tokio::select! {
+        biased;
+        () = shared.ends.notified() => {}
+        () = wind_down(&shared) => {}
+    }
+    End::Killed
 }
 
 /// The process ends what it does, and begins nothing. People go on meddling.

@@ -369,8 +369,7 @@ impl Somebody<'_> {
 pub fn runs(release: &Release) -> Vec<StepIndex> {
     let mut all: Vec<StepIndex> = release.plan().graph().steps().collect();
     for step in release.plan().graph().steps() {
-        all.extend(release.items(step).into_iter().flatten().map(|(item, _)| item));
-        all.extend(release.earlier_items(step));
+        all.extend(release.all_items(step));
     }
     all
 }

@@ -129,6 +129,11 @@ impl Release {
         })
     }
 
+    /// The runs of all items of a step that may have left something behind: [`Self::items`] and [`Self::earlier_items`].
+    pub fn all_items(&self, step: StepIndex) -> impl Iterator<Item = StepIndex> + '_ {
+        self.items(step).into_iter().flatten().map(|(item, _)| item).chain(self.earlier_items(step))
+    }
+
     /// Which item of which step this is, counted from 1.
     fn item(&self, index: StepIndex) -> Option<(StepIndex, usize)> {
         let beyond = index.as_usize().checked_sub(self.plan.graph().len())?;

@@ -42,10 +42,7 @@ impl Release {
     /// The steps whose effects are, or were, rolled back, each after all that ran after it.
     pub fn rollback_order(&self) -> Vec<StepIndex> {
         let mut order = self.in_order_of_rollback();
-        order.retain(|it| {
-            let items = self.items(*it).into_iter().flatten().map(|(item, _)| item);
-            items.chain(self.earlier_items(*it)).chain([*it]).any(|it| self.is_of_rollback(it))
-        });
+        order.retain(|it| self.all_items(*it).chain([*it]).any(|it| self.is_of_rollback(it)));
         order
     }
 
@@ -56,8 +53,7 @@ impl Release {
         let refused = self.clone().decide(asks, now).err();
         let (mut steps, mut stays) = (Vec::new(), Vec::new());
         for step in self.in_order_of_rollback() {
-            let items = self.items(step).into_iter().flatten().map(|(item, _)| item);
-            let items: Vec<StepIndex> = items.chain(self.earlier_items(step)).collect();
+            let items: Vec<StepIndex> = self.all_items(step).collect();
             for run in if items.is_empty() { vec![step] } else { items } {
                 if self.would_be_rolled_back(run) {
                     steps.push(run);

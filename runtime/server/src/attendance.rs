@@ -337,7 +337,7 @@ impl Runtime {
         for _ in 0..TELL_ATTEMPTS_MAX {
             let (answer, answered) = oneshot::channel();
             let message = Message::Input { input: input.clone(), answer };
-            let sent = self.reach(id, |handle| handle.inbox.send(message).is_ok());
+            let sent = self.reach(id, |handle| handle.send(message));
             // A driver that failed drops what it did not look at; then another one is asked.
             if sent && let Ok(answer) = answered.await {
                 return Ok(answer?);
@@ -351,7 +351,7 @@ impl Runtime {
     pub(crate) fn ask_again(&self, id: &ReleaseId) -> oneshot::Receiver<()> {
         let (answer, answered) = oneshot::channel();
         // A driver that fails drops it, and asks when it is brought back.
-        self.reach(id, |handle| handle.inbox.send(Message::Ask(answer)).ok());
+        self.reach(id, |handle| handle.send(Message::Ask(answer)));
         answered
     }
 

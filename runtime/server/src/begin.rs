@@ -86,8 +86,8 @@ impl Runtime {
     /// Records the first record of a release, and goes on with it.
     async fn create(&self, mut release: Release, mut record: Record, is_new: bool) -> Result<(), RuntimeError> {
         let desk = self.expect(release.id());
-        // Asked after it is expected: who winds down waits for all that is.
-        if self.inner.is_winding_down() || !self.drives() {
+        // Nobody begins its calls here. Asked after it is expected: who winds down waits for all that is.
+        if self.inner.is_winding_down() {
             release.leave_alone_with(&mut record);
         }
         match driver::append(&self.inner, &release, 0, record).await {

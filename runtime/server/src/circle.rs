@@ -182,10 +182,7 @@ impl Runtime {
                 all.push(Waits { step: Some(step.to_string()), text, any_of: by, is_for_place: false });
             }
         }
-        let items = plan
-            .graph()
-            .steps()
-            .flat_map(|it| release.items(it).into_iter().flatten().map(|(it, _)| it).chain(release.earlier_items(it)));
+        let items = plan.graph().steps().flat_map(|it| release.all_items(it));
         for index in plan.graph().steps().chain(items).filter(|it| concerns(*it)) {
             let run = release.step(index);
             let is_nested =

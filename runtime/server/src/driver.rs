@@ -93,7 +93,7 @@ pub(crate) async fn drive(
     let mut door = Door::new(inner.clone(), release);
     if beginning == Beginning::TakenOver {
         // Never refused.
-        let _ = take(inner, release, Input::TakenOver).await?;
+        let _ = take_driving(inner, release, Input::TakenOver, &in_flight).await?;
     }
     changed.send_replace(release.records());
     loop {
@@ -194,9 +194,7 @@ pub(crate) async fn drive(
         // What it did to breakers is durable before it is recorded: the next process must not find a failure that opened
         // one, and the breaker closed.
         let taken = match gate.settle().await {
-            // What is decided now is done by the next process.
-            Ok(()) if inner.is_winding_down() && in_flight.is_empty() => take_last(inner, release, input).await,
-            Ok(()) => take(inner, release, input).await,
+            Ok(()) => take_driving(inner, release, input, &in_flight).await,
             Err(error) => Err(error.into()),
         };
         let answer = match &taken {
@@ -221,9 +219,19 @@ pub(crate) async fn take(
     take_by(inner, release, |it| it.decide(input, now())).await
 }
 
-/// As [`take`], by a driver that makes no call any more.
-async fn take_last(inner: &Inner, release: &mut Release, input: Input) -> Result<Result<(), Rejected>, AppendError> {
-    take_by(inner, release, |it| it.decide_last(input, now())).await
+/// As [`take`], by the driver that makes these calls. When it makes none any more, what is decided is left to the next
+/// process, which is said in the same record: this one may end right after it.
+async fn take_driving(
+    inner: &Inner,
+    release: &mut Release,
+    input: Input,
+    in_flight: &HashMap<CallId, AbortHandle>,
+) -> Result<Result<(), Rejected>, AppendError> {
+    if inner.is_winding_down() && in_flight.is_empty() {
+        take_by(inner, release, |it| it.decide_last(input, now())).await
+    } else {
+        take(inner, release, input).await
+    }
 }
 
 /// As [`take`], in a process that drives no releases.

@@ -92,3 +92,10 @@ fn earlier_items_that_are_rolled_back() {
 fn created_while_the_process_winds_down() {
     breaks_no_rule(8609);
 }
+
+/// A release was brought back while its process wound down, and what it took over was said not to have been begun in a
+/// record of its own.
+#[test]
+fn brought_back_while_the_process_winds_down() {
+    breaks_no_rule(40_703);
+}

@@ -11,7 +11,6 @@ mod connection;
 mod demo;
 mod doctor;
 mod drill;
-mod ending;
 mod graph;
 mod group;
 mod limit;
@@ -28,6 +27,7 @@ mod store;
 mod tool;
 mod validate;
 mod watch;
+mod winding_down;
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;

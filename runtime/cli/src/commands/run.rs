@@ -10,7 +10,7 @@ use windlass_server::client::ClientError;
 use windlass_server::view::ReleaseView;
 use windlass_server::{Client, RuntimeOptions, StateDirectory};
 
-use super::{Context, ending, read_with_used, watch};
+use super::{Context, read_with_used, watch, winding_down};
 use crate::tree::draw;
 
 /// Start a release and watch it to its end
@@ -119,8 +119,22 @@ pub(crate) async fn start_and_watch(beginning: Beginning, context: &Context<'_>)
         state.root().display()
     );
     let mut owner = Owner::find(&state).await?;
-    let client = owner.client.clone();
-    let started: Started = match client.post("/v1/releases", &body).await {
+    let seen = start_with(&mut owner, body, beginning.detach, &state, context).await;
+    if let Client::Here(runtime) = &owner.client {
+        // It went on with all open releases, and they may be in the midst of something, whatever became of this one.
+        winding_down::wind_down(runtime, winding_down::GRACE, context.output).await?;
+    }
+    seen
+}
+
+async fn start_with(
+    owner: &mut Owner,
+    body: StartBody,
+    detach: bool,
+    state: &StateDirectory,
+    context: &Context<'_>,
+) -> anyhow::Result<Seen> {
+    let started: Started = match owner.client.post("/v1/releases", &body).await {
         Ok(started) => started,
         Err(ClientError::Refused { body: ErrorBody { problems: Some(it), .. }, .. }) if !context.output.is_json() => {
             context.output.problems(&it.rendered);
@@ -135,23 +149,19 @@ pub(crate) async fn start_and_watch(beginning: Beginning, context: &Context<'_>)
     for refusal in &started.refusals {
         context.output.note(format_args!("a run would be refused: {refusal}"));
     }
-    if beginning.detach {
+    if detach {
         context.output.data(&started, |it| {
             format!("{} started; `windlass release show {}` tells how it stands", it.release, it.release)
         });
         return Ok(Seen::Detached);
     }
     let view = tokio::select! {
-        view = owner.watch(&started.release, &state, context) => Some(view?),
-        asked = ending::asked() => {
+        view = owner.watch(&started.release, state, context) => Some(view?),
+        asked = winding_down::asked() => {
             asked?;
             None
         }
     };
-    if let Client::Here(runtime) = &owner.client {
-        // Other releases may be in the midst of something.
-        ending::wind_down(runtime, ending::GRACE, context.output).await?;
-    }
     let Some(view) = view else {
         let goes_on = if owner.is_here() { "when something runs here again: `windlass serve`" } else { "without you" };
         anyhow::bail!("not watched any more; {} goes on {goes_on}", started.release);

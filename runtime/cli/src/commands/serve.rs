@@ -9,7 +9,7 @@ use windlass_server::recordings::Library;
 use windlass_server::upkeep::Upkeep;
 use windlass_server::{Client, RuntimeOptions};
 
-use super::{Context, ending};
+use super::{Context, winding_down};
 
 /// Go on with all open releases, fire schedules and answer other commands, until stopped
 ///
@@ -45,7 +45,7 @@ pub(crate) struct ServeArgs {
 
     /// How long calls that are being made may take to end when this is stopped (Ctrl-C or SIGTERM): what is cut off may
     /// need a person to say what became of it
-    #[arg(long, value_name = "TIME", default_value_t = ending::GRACE)]
+    #[arg(long, value_name = "TIME", default_value_t = winding_down::GRACE)]
     grace: Span,
 }
 
@@ -100,9 +100,9 @@ pub(crate) async fn serve(args: ServeArgs, context: &Context<'_>) -> anyhow::Res
     }
     tokio::select! {
         () = runtime.all_ended(), if args.until_idle => {}
-        asked = ending::asked() => asked?,
+        asked = winding_down::asked() => asked?,
     }
-    ending::wind_down(&runtime, args.grace, context.output).await?;
+    winding_down::wind_down(&runtime, args.grace, context.output).await?;
     drop((serving, serving_callbacks));
     Ok(0)
 }

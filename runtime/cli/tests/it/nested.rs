@@ -198,6 +198,13 @@ fn files_that_do_not_fit_are_told_where_they_stand() {
         "{input}"
     );
     assert!(input.contains("`parts/deploy.yaml` has 2 problems of its own"), "{input}");
+    // What is told of it with the file that uses it is not told again.
+    let both = site.run(&["validate", "fleet.yaml", "parts/deploy.yaml"]);
+    assert_eq!(both.stderr.matches("has no field `wat`").count(), 1, "{both:?}");
+    assert!(both.code == Some(1) && both.stderr.contains("parts/deploy.yaml: as told above"), "{both:?}");
+    // Unless nobody told of it.
+    let offline = site.run(&["validate", "--offline", "fleet.yaml", "parts/deploy.yaml"]);
+    assert!(!offline.stderr.contains("as told above"), "{offline:?}");
     site.write("parts/deploy.yaml", DEPLOY);
     let output = told("fleet.yaml", &OUTER.replace("[1].url", "[1].uri"));
     assert!(output.contains("there is no field `uri`"), "{output}");

@@ -458,3 +458,42 @@ fn what_may_do_more_is_otherwise_as_it_was() {
         assert!(refused.code == Some(2) && refused.stderr.contains(says), "{says}: {refused:?}");
     }
 }
+
+#[test]
+fn why_a_release_failed_is_told_though_no_step_did() {
+    let site = Site::new();
+    site.write(
+        "one.yaml",
+        "windlass: v1\nworkflow: one\nparameters: { go: { type: boolean, default: false } }\nsteps:\n  work: { uses: http/get, connection: docs, when: parameters.go, retry: { attempts: 1 }, on_failure: fail, with: { path: / } }\noutputs:\n  status: { type: integer, value: '${{ steps.work.output.status }}' }\n",
+    );
+    site.good(&["connection", "add", "docs", "--url", "http://127.0.0.1:9", "--private-network"]);
+    let validated = site.good(&["validate", "one.yaml"]);
+    assert!(validated.stderr.contains("`work` may have been skipped, and then this has no value"), "{validated:?}");
+    let ran = site.run(&["run", "one.yaml"]);
+    let says = "✘ output `status` has no value";
+    assert!(ran.code == Some(1) && ran.stdout.contains(says), "{ran:?}");
+    assert!(site.good(&["release", "show", "one-1"]).stdout.contains(says));
+    // A step's own failure is told with the step, and once.
+    let ran = site.run(&["run", "one.yaml", "-p", "go=true"]);
+    let tree = ran.stdout.split("one-2  failed ·").nth(1).expect("the tree");
+    assert_eq!((ran.code, tree.matches("not-connected").count()), (Some(1), 1), "{ran:?}");
+}
+
+#[test]
+fn who_is_in_a_folder_of_an_installation_is_told_where_that_is() {
+    let site = Site::empty();
+    let folder = site.folder().join("files");
+    std::fs::create_dir_all(&folder).expect("a folder");
+    std::fs::create_dir_all(site.folder().join(".windlass")).expect("a folder");
+    let list = |folder: &std::path::Path| {
+        let mut list = std::process::Command::new(crate::support::WINDLASS);
+        let ran = list.args(["release", "list"]).env_remove("WINDLASS_STATE").current_dir(folder).output();
+        String::from_utf8_lossy(&ran.expect("it runs").stderr).into_owned()
+    };
+    let other = site.folder().join(".windlass");
+    let told = list(&folder);
+    let says = format!("is new: nothing is installed there; there is another one, {}: --state", other.display());
+    assert!(told.contains(&says), "{told}");
+    // Once it is there nobody has to be told again.
+    assert!(!list(&folder).contains("is new"));
+}

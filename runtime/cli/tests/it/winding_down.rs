@@ -21,7 +21,12 @@ impl Desk {
 
     /// Waits for the next request; gives its path, and how to answer it.
     fn next(&self) -> (String, TcpStream) {
-        let mut stream = eventually("it is asked for something", || self.listener.accept().ok()).0;
+        eventually("it is asked for something", || self.asked())
+    }
+
+    /// The next request, if there is one.
+    fn asked(&self) -> Option<(String, TcpStream)> {
+        let (mut stream, _) = self.listener.accept().ok()?;
         stream.set_nonblocking(false).expect("a socket");
         let mut request = Vec::new();
         let mut byte = [0];
@@ -30,7 +35,7 @@ impl Desk {
             request.push(byte[0]);
         }
         let path = String::from_utf8_lossy(&request).split(' ').nth(1).expect("a path").to_owned();
-        (path, stream)
+        Some((path, stream))
     }
 
     /// Whether nobody asks for anything.
@@ -90,6 +95,38 @@ fn what_is_being_done_ends_before_the_process_does_and_nothing_begins() {
 }
 
 #[test]
+fn a_run_that_cannot_be_started_cuts_nothing_off_that_it_took_over() {
+    let (site, desk) = orders();
+    let mut serve = site.serve();
+    site.good(&["run", "orders.yaml", "--detach"]);
+    let (_, first) = desk.next();
+    serve.ask_to_stop();
+    fine(first);
+    eventually("it ends", || serve.ended());
+    // The second step is left. This process takes it over, and has nothing else to do.
+    site.write("wrong.yaml", "windlass: v1\nworkflow: wrong\nsteps: {}\n");
+    let mut run = Process::start(&mut site.command(&["run", "wrong.yaml"]));
+    let ran = |run: &mut Process| eventually("it ends", || run.ended()).code();
+    let asked = eventually("it has ended, or asks for something first", || {
+        desk.asked().map(Some).or_else(|| run.ended().map(|_| None))
+    });
+    // Nobody says how far it came.
+    if let Some((path, second)) = asked {
+        assert_eq!(path, "/second");
+        fine(second);
+    }
+    assert_eq!(ran(&mut run), Some(1));
+    let _serve = site.serve();
+    if let Some((_, second)) = eventually("it goes on, or is over", || {
+        let is_over = site.show("orders-1").is_some_and(|it| it.ended);
+        desk.asked().map(Some).or_else(|| is_over.then_some(None))
+    }) {
+        fine(second);
+    }
+    assert!(site.ended("orders-1").succeeded);
+}
+
+#[test]
 fn who_asks_twice_does_not_wait() {
     let (site, desk) = orders();
     let mut serve = site.serve();
@@ -114,13 +151,18 @@ fn gated(name: &str) -> String {
     )
 }
 
-#[test]
-fn who_watches_a_release_goes_on_with_it_when_the_process_that_drives_it_ends() {
+fn gates(names: &[&str]) -> Site {
     let site = Site::empty();
     site.good(&["plugin", "install", noop().to_str().expect("text")]);
-    for name in ["one", "two", "three"] {
+    for name in names {
         site.write(&format!("{name}.yaml"), &gated(name));
     }
+    site
+}
+
+#[test]
+fn who_watches_a_release_goes_on_with_it_when_the_process_that_drives_it_ends() {
+    let site = gates(&["one", "two", "three"]);
     let start = |name: &str| {
         let process = Process::start(&mut site.command(&["run", &format!("{name}.yaml")]));
         site.until(&format!("{name}-1"), "it waits", |it| it.waits.iter().any(|it| it.cause == "approval"));
@@ -145,9 +187,7 @@ fn who_watches_a_release_goes_on_with_it_when_the_process_that_drives_it_ends() 
 
 #[test]
 fn who_stops_a_run_is_told_that_the_release_goes_on() {
-    let site = Site::empty();
-    site.good(&["plugin", "install", noop().to_str().expect("text")]);
-    site.write("one.yaml", &gated("one"));
+    let site = gates(&["one"]);
     let mut run = site.command(&["run", "one.yaml"]);
     let child = run.stdin(std::process::Stdio::null()).stderr(std::process::Stdio::piped()).spawn().expect("it starts");
     site.until("one-1", "it waits", |it| it.waits.iter().any(|it| it.cause == "approval"));

@@ -325,8 +325,7 @@ fn is_taken_back(release: &Release, step: StepIndex) -> bool {
         if !seen.insert(step) {
             continue;
         }
-        let mut items = release.items(step).into_iter().flatten().map(|(it, _)| it).chain(release.earlier_items(step));
-        if is_back(step) || items.any(is_back) {
+        if is_back(step) || release.all_items(step).any(is_back) {
             return true;
         }
         open.extend(release.plan().graph().parents(step));

@@ -432,7 +432,8 @@ impl<'s> Checker<'s, '_> {
         };
         let problem = self.part_error(node, path, 1, "may-be-missing", format!("{why}, and then this has no value"));
         problem.severity = crate::problem::Severity::Warning;
-        problem.suggest(format!("ask first: `steps.{name}.state == 'succeeded' ? … : …`"));
+        let asked = if name.contains('-') { format!("steps['{name}']") } else { format!("steps.{name}") };
+        problem.suggest(format!("ask first: `{asked}.state == 'succeeded' ? … : …`"));
     }
 
     /// `steps.create-change.output` reads as a subtraction.

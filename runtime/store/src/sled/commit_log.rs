@@ -21,6 +21,9 @@
 //! **Invariant:** the database is durable up to the end of a generation before the next one begins, and that
 //! the next one has begun is durable before its first commit is written. So what a generation holds is applied to a
 //! database that has all of it, or some of it, never to one that has more.
+//! **Invariant:** the database knows which generation follows on what it holds, and knew it before that one began. One
+//! that knows only of an earlier one has lost what it held: sled takes damage in the middle of its own log for that log's
+//! end.
 //! **Invariant:** a commit is written when the one before it is durable. So only the last one can be torn, and
 //! it was not acknowledged; a whole one behind a torn one is damage.
 //! **Invariant:** nobody can write a value that looks like a commit: the salt is not known outside.
@@ -91,18 +94,37 @@ pub(super) fn create(path: &Path) -> Result<(), StoreError> {
     file.write_all_at(&first, 0).and_then(|()| file.sync_all()).map_err(|it| failed("write", path, it))
 }
 
+/// Which generation a log is in.
+pub(super) fn generation(path: &Path) -> Result<u64, StoreError> {
+    let mut header = [0; HEADER_BYTES];
+    let read = File::open(path).and_then(|it| it.read_exact_at(&mut header, 0));
+    read.map_err(|it| failed("read", path, it))?;
+    Generation::read(&header).map(|it| it.number).ok_or_else(|| no_header(path))
+}
+
+fn damaged(path: &Path, what: &str) -> StoreError {
+    StoreError::damaged(format!("the log of commits {}", path.display()), what)
+}
+
+fn no_header(path: &Path) -> StoreError {
+    damaged(path, "its first sector is not what was written")
+}
+
 impl CommitLog {
-    /// Opens a log, which is to get so large, and gives all that it holds, in order, to `apply`.
+    /// Opens a log, which is to get so large, and gives all that it holds, in order, to `apply`; before that, its
+    /// generation to `follows`, which refuses one that does not follow on what the database holds.
     pub(super) fn open(
         path: PathBuf,
         bytes_max: u64,
+        follows: impl FnOnce(u64) -> Result<(), StoreError>,
         mut apply: impl FnMut(Vec<Change>) -> Result<(), StoreError>,
     ) -> Result<Self, StoreError> {
         let mut bytes = Vec::new();
         let mut file = File::options().read(true).write(true).open(&path).map_err(|it| failed("open", &path, it))?;
         file.read_to_end(&mut bytes).map_err(|it| failed("read", &path, it))?;
-        let damaged = |what: &str| StoreError::damaged(format!("the log of commits {}", path.display()), what);
-        let generation = Generation::read(&bytes).ok_or_else(|| damaged("its first sector is not what was written"))?;
+        let damaged = |what: &str| damaged(&path, what);
+        let generation = Generation::read(&bytes).ok_or_else(|| no_header(&path))?;
+        follows(generation.number)?;
         let (mut next, mut end) = (0, FIRST);
         while let Some((changes, length)) = generation.commit(&bytes, end, next) {
             apply(decode(changes).ok_or_else(|| damaged(&format!("commit {next} cannot be read")))?)?;
@@ -117,6 +139,11 @@ impl CommitLog {
         }
         let size = bytes.len() as u64;
         Ok(Self { path, bytes_max, file, generation, next, end, size, buffer: Vec::new() })
+    }
+
+    /// The number of the next generation.
+    pub(super) fn next_generation(&self) -> u64 {
+        self.generation.number + 1
     }
 
     /// Whether nothing was committed since the last beginning.

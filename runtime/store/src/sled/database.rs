@@ -14,7 +14,7 @@ use std::time::{Duration, Instant};
 
 use ::sled::{Batch, Db, IVec};
 
-use super::commit_log::{CommitLog, NotLogged};
+use super::commit_log::{self, CommitLog, NotLogged};
 use super::keys;
 use super::lists::Change;
 use super::watch::Watch;
@@ -161,7 +161,8 @@ impl Opened {
     /// Opens a database, and applies what the log holds.
     fn open(paths: &Paths) -> Result<Self, StoreError> {
         let sled = open(&paths.sled)?;
-        let log = CommitLog::open(paths.log.clone(), paths.log_bytes_max, |changes| {
+        let follows = |generation| is_followed_by(&sled, generation, paths);
+        let log = CommitLog::open(paths.log.clone(), paths.log_bytes_max, follows, |changes| {
             apply(&sled, changes).map_err(|it| StoreError::database("apply the log of commits", it))
         })?;
         let opened = Self { sled, log: Mutex::new(log) };
@@ -181,7 +182,7 @@ impl Opened {
             self.settle(&mut log, watch)?;
             let _watched = watch.begin();
             self.sled.apply_batch(batch(changes)).map_err(broken)?;
-            return self.flush_sled();
+            return self.begin_anew(&mut log);
         }
         if !log.has_room(bytes) {
             self.settle(&mut log, watch)?;
@@ -197,21 +198,48 @@ impl Opened {
     }
 
     fn flush(&self, log: &mut CommitLog) -> Result<(), Failed> {
-        if log.is_empty() {
-            return Ok(());
-        }
-        self.flush_sled()?;
-        Ok(log.begin_anew()?)
+        if log.is_empty() { Ok(()) } else { self.begin_anew(log) }
     }
 
-    fn flush_sled(&self) -> Result<(), Failed> {
-        self.sled.flush().map(|_| ()).map_err(broken)
+    /// Makes durable what sled has, and begins the next generation of the log.
+    fn begin_anew(&self, log: &mut CommitLog) -> Result<(), Failed> {
+        mark(&self.sled, log.next_generation()).map_err(Failed::Broken)?;
+        Ok(log.begin_anew()?)
     }
 
     fn log(&self) -> std::sync::MutexGuard<'_, CommitLog> {
         // What is written is decided before it is, so a panic leaves nothing half done.
         self.log.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// Writes into a database which generation of the log follows on what it holds, and makes that durable.
+fn mark(sled: &Db, generation: u64) -> Result<(), StoreError> {
+    let marked = sled.insert([keys::GENERATION], &generation.to_be_bytes());
+    marked.and_then(|_| sled.flush()).map(drop).map_err(|it| StoreError::database("write", it))
+}
+
+/// Refuses a database that holds less than it held when this generation of the log began.
+fn is_followed_by(sled: &Db, generation: u64, paths: &Paths) -> Result<(), StoreError> {
+    let known = sled.get([keys::GENERATION]).map_err(|it| StoreError::database("read", it))?;
+    let known = known.and_then(|it| Some(u64::from_be_bytes(*it.first_chunk()?))).unwrap_or_default();
+    if known >= generation {
+        return Ok(());
+    }
+    let what = format!(
+        "it holds what was durable when its log of commits began for the {known}. time, and that has begun {generation} \
+         times: a part of {} was lost. Restore a backup (`windlass restore`). To go on without what was lost, move {} \
+         away; releases may then do again what they had done",
+        paths.sled.join("db").display(),
+        paths.log.display(),
+    );
+    Err(StoreError::damaged("the database", what))
+}
+
+/// Has a database that was made without it say which generation of the log follows.
+pub(super) fn adopt(paths: &Paths) -> Result<(), StoreError> {
+    let sled = open(&paths.sled)?;
+    mark(&sled, commit_log::generation(&paths.log)?)
 }
 
 fn broken(error: ::sled::Error) -> Failed {
@@ -261,9 +289,7 @@ fn batch(changes: Vec<Change>) -> Batch {
 
 /// Makes an empty database; the caller syncs its files.
 pub(super) fn create(path: &Path) -> Result<(), StoreError> {
-    let database = open_sled(path)?;
-    database.flush().map_err(|it| StoreError::database("create the database", it))?;
-    Ok(())
+    mark(&open_sled(path)?, 1)
 }
 
 /// Copies a database, with what its log holds, into a new folder of sled's; the caller syncs the files of the copy. What
@@ -306,6 +332,10 @@ pub(super) fn open_sled(path: &Path) -> Result<Db, StoreError> {
             Ok(database) => return Ok(database),
             Err(error) if is_locked(&error) && since.elapsed() < LOCK_WAIT => {
                 std::thread::sleep(Duration::from_millis(5));
+            }
+            Err(error @ ::sled::Error::Corruption { .. }) => {
+                let what = format!("{}: {error}. Restore a backup (`windlass restore`)", path.display());
+                return Err(StoreError::damaged("the database", what.replace(" backtrace ()", "")));
             }
             Err(error) => return Err(StoreError::database("open the database", error)),
         }

@@ -15,6 +15,7 @@
 //! | `c` | time of creation, workflow, 0, number | nothing: the release is in the list. Derived |
 //! | `e` | time of its last record, workflow, 0, number | nothing: the release has ended and is to be archived. Derived |
 //! | `i` | `lists` | the version of `w`, `c` and `e`, as a number. Derived |
+//! | `g` | | which generation of the log of commits follows on what the database holds, as a number |
 //!
 //! Numbers and times are eight bytes, big-endian, so that keys sort like what they name; a workflow's name never
 //! holds a 0.
@@ -34,8 +35,10 @@ pub(super) const OPEN: u8 = b'w';
 pub(super) const CREATED: u8 = b'c';
 pub(super) const ENDED: u8 = b'e';
 pub(super) const INDEX: u8 = b'i';
+/// The whole key.
+pub(super) const GENERATION: u8 = b'g';
 
-/// The first bytes of all keys there are.
+/// The first bytes of all keys of what a store holds.
 pub(super) const ALL: [u8; 10] =
     [JOURNAL, OUTLINE, NUMBER, DOCUMENT, QUARANTINE, ARCHIVED, OPEN, CREATED, ENDED, INDEX];
 

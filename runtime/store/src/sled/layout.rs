@@ -16,8 +16,9 @@ use crate::StoreError;
 
 const FORMAT: &str = "windlass-store";
 
-/// The version of a store's folder. 1 had no log of commits: who knows only that would not see what is in it.
-const VERSION: u32 = 2;
+/// The version of a store's folder. 1 had no log of commits: who knows only that would not see what is in it. In 2 the
+/// database did not say which generation of the log follows on what it holds.
+const VERSION: u32 = 3;
 
 /// A store's folder, held by this process.
 #[derive(Debug)]
@@ -203,7 +204,7 @@ impl Layout {
     fn upgrade(&self, version: u32) -> Result<(), StoreError> {
         let log = self.database().log;
         if !log.exists() {
-            if version == VERSION {
+            if version > 1 {
                 tracing::warn!(path = %log.display(), "the log of commits is missing; what it held is not in this store");
             }
             let new = log.with_extension("new");
@@ -214,8 +215,9 @@ impl Layout {
             fs::rename(&new, &log).map_err(|it| failed("name", &log, it))?;
             sync_folder(&self.data())?;
         }
-        // The log first: a store of this version has one.
+        // The log first, and what the database says of it: a store of this version has both.
         if version < VERSION {
+            database::adopt(&self.database())?;
             let (format, new) = (self.data().join("format"), self.data().join("format.new"));
             let text = format!("{FORMAT} {VERSION}\n");
             let write =

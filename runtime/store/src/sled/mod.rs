@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! DIR/lock               held by the process that has the store open, with its id
-//! DIR/data/format        windlass-store 2
+//! DIR/data/format        windlass-store 3
 //! DIR/data/commits       what was committed and may not be on the disk in sled yet
 //! DIR/data/sled/         keys and values of at most 4 KiB
 //! DIR/data/compact       if the database is to be compacted when it is opened next

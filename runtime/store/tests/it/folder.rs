@@ -6,6 +6,7 @@ use std::path::Path;
 use windlass_model::digest::Digest;
 use windlass_store::{DocumentKind, SledStore, Store, StoreError};
 
+use crate::damage::meddle;
 use crate::sample::{append, large_record, outline, record, release};
 
 fn open(folder: &Path) -> SledStore {
@@ -95,32 +96,41 @@ fn what_a_power_cut_leaves_of_a_creation_is_cleared_away() {
 fn a_newer_format_is_refused() {
     let folder = tempfile::tempdir().expect("a folder");
     drop(open(folder.path()));
-    fs::write(folder.path().join("data/format"), "windlass-store 3\n").expect("written");
+    fs::write(folder.path().join("data/format"), "windlass-store 4\n").expect("written");
     let error = SledStore::open(folder.path()).expect_err("refused");
-    assert!(matches!(error, StoreError::NewerFormat { found: 3, known: 2, .. }), "{error:?}");
+    assert!(matches!(error, StoreError::NewerFormat { found: 4, known: 3, .. }), "{error:?}");
     let said = error.to_string();
-    assert!(said.contains("has format 3, and this Windlass knows formats up to 2"), "{said}");
-    fs::write(folder.path().join("data/format"), "windlass-store 2\n").expect("written");
+    assert!(said.contains("has format 4, and this Windlass knows formats up to 3"), "{said}");
+    fs::write(folder.path().join("data/format"), "windlass-store 3\n").expect("written");
     open(folder.path());
 }
 
-/// Version 1 had no log of commits. Who knows only that must not open what has one.
+/// Version 1 had no log of commits: who knows only that must not open what has one. In 2 the database did not say which
+/// generation of the log follows.
 #[tokio::test]
-async fn a_store_of_the_first_format_becomes_one_of_the_second() {
-    let folder = tempfile::tempdir().expect("a folder");
-    let (id, data) = (release("payments-1"), folder.path().join("data"));
-    open(folder.path()).append(append(&id, 0, record(0))).await.expect("appended");
-    fs::remove_file(data.join("commits")).expect("removed");
-    fs::write(data.join("format"), "windlass-store 1\n").expect("written");
-    // What an upgrade that was cut off leaves.
-    fs::write(data.join("commits.new"), "half").expect("written");
-    for length in 1..3 {
-        let store = open(folder.path());
-        assert_eq!(fs::read_to_string(data.join("format")).expect("read"), "windlass-store 2\n");
-        assert_eq!(store.journal(&id).expect("read").len() as u64, length);
-        store.append(append(&id, length, record(length))).await.expect("appended");
+async fn a_store_of_an_older_format_becomes_one_of_this() {
+    for version in [1, 2] {
+        let folder = tempfile::tempdir().expect("a folder");
+        let (id, data) = (release("payments-1"), folder.path().join("data"));
+        open(folder.path()).append(append(&id, 0, record(0))).await.expect("appended");
+        meddle(folder.path(), |database| drop(database.remove(b"g").expect("removed")));
+        if version == 1 {
+            fs::remove_file(data.join("commits")).expect("removed");
+            // What an upgrade that was cut off leaves.
+            fs::write(data.join("commits.new"), "half").expect("written");
+        } else {
+            let said = SledStore::open(folder.path()).expect_err("refused").to_string();
+            assert!(said.contains("for the 0. time, and that has begun 2 times"), "{said}");
+        }
+        fs::write(data.join("format"), format!("windlass-store {version}\n")).expect("written");
+        for length in 1..3 {
+            let store = open(folder.path());
+            assert_eq!(fs::read_to_string(data.join("format")).expect("read"), "windlass-store 3\n");
+            assert_eq!(store.journal(&id).expect("read").len() as u64, length);
+            store.append(append(&id, length, record(length))).await.expect("appended");
+        }
+        assert!(!data.join("commits.new").exists());
     }
-    assert!(!data.join("commits.new").exists());
 }
 
 #[tokio::test]

@@ -24,7 +24,7 @@ impl Log {
             commits.push(changes);
             Ok(())
         };
-        let log = CommitLog::open(self.path(), BYTES_MAX, apply).map_err(|it| it.to_string())?;
+        let log = CommitLog::open(self.path(), BYTES_MAX, |_| Ok(()), apply).map_err(|it| it.to_string())?;
         Ok((log, commits))
     }
 

@@ -90,9 +90,21 @@ impl Release {
             if *unsettled > 0 {
                 return;
             }
+            self.go_back_with_items(step);
         }
         for parent in self.settled_parents(step) {
             self.reach_in_rollback(parent);
+        }
+    }
+
+    /// What is said of a step that ran for items follows from them: it is rolled back when they are, and stays in place
+    /// where one of them does. One that failed goes on to say why.
+    fn go_back_with_items(&mut self, step: StepIndex) {
+        let was_left = |it: StepIndex| self.steps[it.as_usize()].state == StepState::LeftInPlace;
+        let state = if self.all_items(step).any(was_left) { StepState::LeftInPlace } else { StepState::RolledBack };
+        let run = &mut self.steps[step.as_usize()];
+        if run.state == StepState::Succeeded {
+            run.state = state;
         }
     }
 

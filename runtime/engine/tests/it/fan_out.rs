@@ -277,6 +277,23 @@ fn items_are_rolled_back_one_by_one_before_what_the_step_needed() {
 }
 
 #[test]
+fn a_step_goes_back_with_its_items_and_stays_where_one_of_them_does() {
+    for (done, state) in [(true, StepState::RolledBack), (false, StepState::LeftInPlace)] {
+        let mut workflow = shards(|_| {});
+        workflow.steps.last_mut().expect("a step").on_failure = OnFailure::Rollback;
+        let last = workflow.steps.last().expect("a step").name.to_string();
+        let blocked = ("test.1:rollback", vec![Does::Fails(FailureClass::Invalid)]);
+        let mut world =
+            World::new(workflow, Pins::default(), &[(last.as_str(), fails(FailureClass::Invalid)), blocked]);
+        world.run();
+        assert_eq!(world.state("test"), &StepState::Succeeded, "not all of them are back: {}", world.story());
+        world.intervene(Intervention::SettleRollback { step: name("test.1"), done }).expect("it is blocked");
+        world.run();
+        assert_eq!(world.state("test"), &state, "{}", world.story());
+    }
+}
+
+#[test]
 fn canceling_stops_the_items_that_run_and_starts_no_others() {
     let mut world = World::new(
         shards(|it| it.max_parallel = Some(2)),

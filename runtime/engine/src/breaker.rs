@@ -303,6 +303,12 @@ impl Breaker {
         }
     }
 
+    /// Whether what says nothing of it by its end, and so can be no probe, may start.
+    pub fn passes(&mut self, now: Timestamp) -> bool {
+        self.pass(now);
+        self.phase() != BreakerPhase::Open
+    }
+
     /// Tells how something ended. While it is open that changes nothing, and while it is half open only the probe
     /// does.
     pub fn observe(&mut self, who: &str, failure: Option<String>, now: Timestamp) {

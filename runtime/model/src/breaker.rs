@@ -7,7 +7,8 @@ use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
-use crate::name::{ConnectionName, PluginName, WorkflowName};
+use crate::name::{ConnectionName, EnvironmentName, PluginName, ServiceName, TenantName, WorkflowName};
+use crate::service::Place;
 use crate::time::Span;
 
 /// What a breaker stands in front of.
@@ -23,13 +24,27 @@ pub enum BreakerKey {
     },
     /// The releases of a workflow; fed by their ends.
     Workflow(WorkflowName),
+    /// Releases that deliver or require a version of a service; fed by the ends of those that deliver one.
+    Service {
+        /// Which.
+        service: ServiceName,
+        /// Where; none for everywhere.
+        environment: Option<EnvironmentName>,
+    },
+    /// Releases that deliver or require a version of any service there; fed by the ends of those that deliver one.
+    Environment(EnvironmentName),
+    /// The releases of a tenant, those inside of others not counted; fed by their ends.
+    Tenant(TenantName),
     /// Everything; only people open and close it.
     Global,
 }
 
 /// Why a text is no breaker's key.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("`{0}` is no breaker: write `connection:PLUGIN/CONNECTION`, `workflow:NAME` or `global`")]
+#[error(
+    "`{0}` is no breaker: write `connection:PLUGIN/CONNECTION`, `workflow:NAME`, `service:NAME`, \
+     `service:NAME/ENVIRONMENT`, `environment:NAME`, `tenant:NAME` or `global`"
+)]
 pub struct InvalidBreakerKey(pub String);
 
 impl FromStr for BreakerKey {
@@ -39,6 +54,13 @@ impl FromStr for BreakerKey {
         match text.split_once(':') {
             None if text == "global" => Ok(Self::Global),
             Some(("workflow", name)) => Ok(Self::Workflow(name.parse().map_err(|_| refuse())?)),
+            Some(("service", name)) => {
+                let (service, environment) = name.split_once('/').map_or((name, None), |(it, at)| (it, Some(at)));
+                let environment = environment.map(str::parse).transpose().map_err(|_| refuse())?;
+                Ok(Self::Service { service: service.parse().map_err(|_| refuse())?, environment })
+            }
+            Some(("environment", name)) => Ok(Self::Environment(name.parse().map_err(|_| refuse())?)),
+            Some(("tenant", name)) => Ok(Self::Tenant(name.parse().map_err(|_| refuse())?)),
             Some(("connection", both)) => {
                 let (plugin, connection) = both.split_once('/').ok_or_else(refuse)?;
                 let plugin = plugin.parse().map_err(|_| refuse())?;
@@ -49,11 +71,24 @@ impl FromStr for BreakerKey {
     }
 }
 
+impl BreakerKey {
+    /// The breakers of a service somewhere: of it everywhere, of it there, and of all that is there.
+    pub fn of_place(place: &Place) -> [Self; 3] {
+        let Place { environment, service } = place;
+        let of_service = |environment| Self::Service { service: service.clone(), environment };
+        [of_service(None), of_service(Some(environment.clone())), Self::Environment(environment.clone())]
+    }
+}
+
 impl fmt::Display for BreakerKey {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Connection { plugin, connection } => write!(f, "connection:{plugin}/{connection}"),
             Self::Workflow(name) => write!(f, "workflow:{name}"),
+            Self::Service { service, environment: None } => write!(f, "service:{service}"),
+            Self::Service { service, environment: Some(environment) } => write!(f, "service:{service}/{environment}"),
+            Self::Environment(name) => write!(f, "environment:{name}"),
+            Self::Tenant(name) => write!(f, "tenant:{name}"),
             Self::Global => f.write_str("global"),
         }
     }
@@ -212,10 +247,35 @@ mod tests {
 
     #[test]
     fn keys_read_back_and_what_is_none_says_what_would_be_one() {
-        for text in ["connection:http/api", "workflow:payments", "global"] {
+        for text in [
+            "connection:http/api",
+            "workflow:payments",
+            "service:payments",
+            "service:payments/production",
+            "environment:production",
+            "tenant:retail",
+            "global",
+        ] {
             assert_eq!(text.parse::<BreakerKey>().expect(text).to_string(), text);
         }
-        for text in ["", "globe", "global:", "connection:http", "connection:/api", "workflow:", "workflow:A", "x:y"] {
+        for text in [
+            "",
+            "globe",
+            "global:",
+            "connection:http",
+            "connection:/api",
+            "workflow:",
+            "workflow:A",
+            "x:y",
+            "service:",
+            "service:a/",
+            "service:/a",
+            "service:a/b/c",
+            "environment:",
+            "environment:a/b",
+            "tenant:",
+            "tenant",
+        ] {
             let error = text.parse::<BreakerKey>().expect_err(text).to_string();
             assert!(error.contains("connection:PLUGIN/CONNECTION"), "{error}");
         }

@@ -14,14 +14,14 @@ pub(crate) enum BreakerCommand {
     List,
     /// Show a breaker: why it is open, what it has seen, who waits for it, who changed it
     Show {
-        /// Which: connection:PLUGIN/CONNECTION, workflow:NAME or global
+        /// Which: connection:PLUGIN/CONNECTION, workflow:NAME, service:NAME[/ENVIRONMENT], environment:NAME, tenant:NAME or global
         key: String,
     },
     /// Let a breaker open and close by itself
     ///
     /// What is not said is as by default: 50% of at least 10 within 10m, or 5 in a row; open for 5m, then 1 probe.
     #[command(
-        after_help = "A breaker of a connection counts the ends of attempts: transient, rate_limited, timed_out, unauthenticated and internal failures against it, any other answer for it. A breaker of a workflow counts the ends of releases: failed and rolled back against it.\n\nExamples:\n  windlass breaker set connection:http/api\n  windlass breaker set connection:jenkins/ci --failures 30% --of 20 --within 5m --consecutive 0 --cooldown 2m --probes 3\n  windlass breaker set workflow:payments --failures 100% --of 3 --within 1d --cooldown 1h"
+        after_help = "A breaker of a connection counts the ends of attempts: transient, rate_limited, timed_out, unauthenticated and internal failures against it, any other answer for it. All others count the ends of releases, failed and rolled back against them: of the workflow, of the tenant, and of those that deliver a version of the service, or of any into the environment.\n\nExamples:\n  windlass breaker set connection:http/api\n  windlass breaker set connection:jenkins/ci --failures 30% --of 20 --within 5m --consecutive 0 --cooldown 2m --probes 3\n  windlass breaker set workflow:payments --failures 100% --of 3 --within 1d --cooldown 1h\n  windlass breaker set service:payments/production --consecutive 2 --cooldown 1h"
     )]
     Set(SetArgs),
     /// Take a breaker's rule away; what it holds goes on, unless a person has opened it
@@ -40,7 +40,7 @@ pub(crate) enum BreakerCommand {
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct SetArgs {
-    /// Which: connection:PLUGIN/CONNECTION or workflow:NAME
+    /// Which: connection:PLUGIN/CONNECTION, workflow:NAME, service:NAME[/ENVIRONMENT], environment:NAME or tenant:NAME
     key: String,
     /// Opens when at least so many of the last ones failed
     #[arg(long, value_name = "PERCENT", value_parser = percent)]
@@ -67,7 +67,7 @@ pub(crate) struct SetArgs {
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct ReasonArgs {
-    /// Which: connection:PLUGIN/CONNECTION, workflow:NAME or global
+    /// Which: connection:PLUGIN/CONNECTION, workflow:NAME, service:NAME[/ENVIRONMENT], environment:NAME, tenant:NAME or global
     key: String,
     /// Why; it is kept with the breaker
     #[arg(long)]
@@ -79,7 +79,7 @@ pub(crate) struct ReasonArgs {
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct TripArgs {
-    /// Which: connection:PLUGIN/CONNECTION, workflow:NAME or global
+    /// Which: connection:PLUGIN/CONNECTION, workflow:NAME, service:NAME[/ENVIRONMENT], environment:NAME, tenant:NAME or global
     key: String,
     /// Why; it is kept with the breaker
     #[arg(long, required_unless_present = "dry_run")]

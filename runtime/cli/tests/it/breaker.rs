@@ -142,6 +142,119 @@ fn a_workflow_whose_releases_fail_is_tried_with_one_release() {
     refused(&site, &["breaker", "show", "workflow:once"], "there is no breaker `workflow:once`; there are none");
 }
 
+const SHIP: &str = r"windlass: v1
+workflow: ship
+tenant: retail
+parameters: { version: { type: string } }
+steps:
+  staging:
+    uses: http/get@^0.1
+    connection: api
+    with: { path: /staging }
+    delivers: { service: shop, version: '${{ parameters.version }}', environment: staging }
+  production:
+    needs: [staging]
+    uses: http/get@^0.1
+    connection: api
+    with: { path: /production }
+    retry: { attempts: 1 }
+    on_failure: fail
+    delivers: { service: shop, version: '${{ parameters.version }}', environment: production }
+";
+
+/// The end of a run that waits for what it started, in this environment.
+fn needs(environment: &str) -> String {
+    format!(
+        "windlass: v1\nworkflow: needs-{environment}\nsteps:\n  look:\n    uses: noop/noop\n    \
+         requires: {{ service: shop, version: '>=0.1', environment: {environment} }}\n"
+    )
+}
+
+/// What failed in production says nothing of staging, nor of who works there; who depends on production waits.
+#[test]
+fn a_service_that_cannot_be_delivered_somewhere_holds_who_brings_and_who_needs_it_there() {
+    let service = Service::start();
+    let site = site(&service);
+    service.answers("/staging", 200, "fine");
+    service.answers("/production", 503, "not now");
+    site.good(&["plugin", "install", noop().to_str().expect("text")]);
+    site.write("ship.yaml", SHIP);
+    let environments = ["staging", "production"];
+    for environment in environments {
+        site.write(&format!("needs-{environment}.yaml"), &needs(environment));
+    }
+    let mut serve = site.serve();
+    let set = |key: &str| {
+        site.good(&["breaker", "set", key, "--of", "1000", "--consecutive", "2", "--cooldown", "2s"]);
+    };
+    let (staging, production) = ("service:shop/staging", "service:shop/production");
+    for key in [staging, production, "environment:production", "tenant:retail", "tenant:default"] {
+        set(key);
+    }
+    site.good(&["service", "set", "shop", "--environment", "production", "--version", "0.9", "--reason", "by hand"]);
+    for release in ["ship-1", "ship-2"] {
+        site.good(&["run", "ship.yaml", "--param", "version=1.0.0", "--detach"]);
+        assert_eq!(site.ended(release).state, "failed");
+    }
+    for key in [production, "environment:production", "tenant:retail"] {
+        let open = show(&site, key);
+        assert_eq!(open["why"], "2 failed in a row; the last: failed", "{open}");
+    }
+    let good = show(&site, staging);
+    assert_eq!((&good["state"], &good["counted"], &good["failures"]), (&"closed".into(), &2.into(), &0.into()));
+    assert_eq!(show(&site, "tenant:default")["counted"], 0);
+    // Across a kill, too.
+    serve.kill_9();
+    site.good(&["breaker", "trip", "environment:production", "--reason", "the network is down", "--as", "ana"]);
+    let reach = site.json(&["breaker", "trip", "environment:staging", "--dry-run"]);
+    assert_eq!(reach["reach"]["holds"], serde_json::json!({}), "{reach}");
+    let _serve = site.serve();
+    for file in ["ship.yaml", "needs-production.yaml"] {
+        let version = if file == "ship.yaml" { &["--param", "version=1.0.0"][..] } else { &[] };
+        site.good(&[&["run", file, "--detach"], version].concat());
+    }
+    assert_eq!(site.run(&["run", "needs-staging.yaml"]).code, Some(0), "nothing holds it");
+    for release in ["ship-3", "needs-production-1"] {
+        // By the others, too, until these are half-open.
+        let down = "environment:production is open: ana opened it: the network is down";
+        site.until(release, "a person holds it", |it| held(it).is_some_and(|it| it.text == down));
+    }
+    for (key, held) in [("service:shop", true), ("service:shop/production", true), ("tenant:retail", false)] {
+        let reach = site.json(&["breaker", "trip", key, "--dry-run"]);
+        assert_eq!(reach["reach"]["holds"]["needs-production-1"].is_array(), held, "{key}: {reach}");
+        assert!(reach["reach"]["holds"]["ship-3"].is_array(), "{key}: {reach}");
+    }
+    service.answers("/production", 200, "fine");
+    site.good(&["breaker", "reset", "environment:production", "--reason", "it is up again", "--as", "ana"]);
+    assert!(site.ended("ship-3").succeeded && site.ended("needs-production-1").succeeded);
+    for key in [production, "tenant:retail"] {
+        assert_eq!(show(&site, key)["state"], "closed");
+    }
+    site.check();
+}
+
+/// A version that went back for the sake of the next place says nothing of the place where it had been well.
+#[test]
+fn what_is_rolled_back_for_the_sake_of_another_place_counts_there_only() {
+    let (site, _counterparts) = payments(Deployment::Succeeds, 0, 0);
+    let service = Service::start();
+    service.answers("/production", 503, "not now");
+    site.good(&["connection", "add", "api", "--url", &service.url, "--private-network"]);
+    let change = "uses: servicenow/create-change@^0.1\n    connection: itsm\n    with: { short_description: x }";
+    let staging = "uses: http/get@^0.1\n    connection: api\n    with: { path: /staging }";
+    site.write("ship.yaml", &SHIP.replace(staging, change).replace("on_failure: fail", "on_failure: rollback"));
+    let _serve = site.serve();
+    for key in ["service:shop/staging", "service:shop/production", "service:shop"] {
+        site.good(&["breaker", "set", key, "--consecutive", "5"]);
+    }
+    site.good(&["run", "ship.yaml", "--param", "version=1.0.0", "--detach"]);
+    assert_eq!(site.ended("ship-1").state, "rolled back");
+    let counted = |key: &str| show(&site, key)["failures"].clone();
+    let keys = ["service:shop/staging", "service:shop/production", "service:shop"];
+    assert_eq!(keys.map(counted), [0, 1, 1].map(Value::from));
+    assert_eq!(show(&site, "service:shop/staging")["counted"], 0, "nor for it: it is not there any more");
+}
+
 #[test]
 fn what_a_person_opens_stays_open_across_kill_9_until_a_person_closes_it() {
     let site = Site::empty();
@@ -201,7 +314,7 @@ fn what_cannot_be_is_refused_and_changes_nothing() {
     let site = site(&service);
     for (arguments, says) in [
         (&["show", "global"][..], "there is no breaker `global`; there are none"),
-        (&["show", "x"], "`x` is no breaker: write `connection:PLUGIN/CONNECTION`, `workflow:NAME` or `global`"),
+        (&["show", "x"], "`x` is no breaker: write `connection:PLUGIN/CONNECTION`, `workflow:NAME`, `service:NAME`"),
         (&["set", "connection:http"], "`connection:http` is no breaker"),
         (&["set", "connection:htp/api"], "no plugin `htp` is installed; there is "),
         (&["set", "connection:http/app"], "no connection `app` is declared; there is `api`"),

@@ -1,6 +1,6 @@
 //! Between one release's driver and the breakers: asks before a call is made, and tells how it ended.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
 
 use tokio::sync::oneshot;
@@ -12,6 +12,7 @@ use windlass_model::failure::{FailureClass, StepError};
 use windlass_model::graph::StepIndex;
 use windlass_store::{AppendError, StoreError};
 
+use super::concerned::holders;
 use super::{Breakers, Refusal};
 use crate::clock::now;
 use crate::driver::take;
@@ -194,9 +195,10 @@ impl Gate {
         let keys = connections(release, call.step);
         let who = who(release, call.step);
         let breakers = &self.inner.breakers;
-        // How releases of a workflow end says nothing of rehearsals, nor do these say anything of it.
-        let is_first = !self.has_begun && !release.has_begun() && !release.created().rehearsal;
-        breakers.admit(release.id(), is_first, &keys, &who)?;
+        // Releases that are under way go on to their end, however the breakers of the whole stand.
+        let asks = !self.has_begun && !breakers.is_quiet();
+        let of_release = if asks { holders(&self.inner, release) } else { BTreeMap::new() };
+        breakers.admit(release.id(), &of_release, &keys, &who)?;
         if let Some(before) = before {
             before.replaced();
         }

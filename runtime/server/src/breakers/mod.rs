@@ -8,6 +8,7 @@
 //! ended before that end is recorded; only what time alone does is written soon after. Samples are not written: after
 //! a restart a breaker that is closed counts anew.
 
+mod concerned;
 mod gate;
 mod people;
 mod reach;
@@ -25,11 +26,12 @@ use std::time::Duration;
 use tokio::sync::Notify;
 use windlass_engine::{Admission, Breaker, BreakerPhase, Release};
 use windlass_model::breaker::BreakerKey;
-use windlass_model::event::{HeldBy, Hold, Outcome};
+use windlass_model::event::{HeldBy, Hold};
 use windlass_model::name::ReleaseId;
 use windlass_model::time::Timestamp;
 use windlass_store::{DocumentKind, Store, StoreError};
 
+use self::concerned::{Held, Verdict, verdicts};
 pub(crate) use self::gate::Gate;
 pub use self::people::BreakerError;
 pub use self::reach::{Reach, TripView};
@@ -124,26 +126,35 @@ impl Breakers {
         lock(&self.entries)
     }
 
-    /// Asks whether a call may be made: by all breakers that it has to do with. A release that is held is told when
-    /// to ask again.
-    fn admit(&self, release: &ReleaseId, is_first: bool, keys: &[BreakerKey], who: &str) -> Result<(), Refusal> {
+    /// Asks whether a call may be made: by all breakers that it has to do with. `of_release` are those that hold the
+    /// release as a whole. A release that is held is told when to ask again.
+    fn admit(
+        &self,
+        release: &ReleaseId,
+        of_release: &BTreeMap<BreakerKey, Held>,
+        keys: &[BreakerKey],
+        who: &str,
+    ) -> Result<(), Refusal> {
         let now = now();
         let mut entries = self.entries();
         let id = release.to_string();
-        let workflow = BreakerKey::Workflow(release.workflow().clone());
-        // Releases that are under way go on to their end, however their workflow's breaker stands.
-        let first = is_first.then_some((&workflow, id.as_str()));
-        let asked: Vec<(&BreakerKey, &str)> =
-            [(&BreakerKey::Global, who)].into_iter().chain(first).chain(keys.iter().map(|it| (it, who))).collect();
-        for (at, (key, as_whom)) in asked.iter().enumerate() {
+        let of_release = of_release.iter().map(|(key, held)| (key, id.as_str(), *held));
+        let of_call = |it| (it, who, Held::UntilProbed);
+        let asked: Vec<(&BreakerKey, &str, Held)> =
+            [of_call(&BreakerKey::Global)].into_iter().chain(of_release).chain(keys.iter().map(of_call)).collect();
+        for (at, (key, as_whom, held)) in asked.iter().enumerate() {
             let Some(entry) = entries.get_mut(key) else { continue };
-            if entry.breaker.admit(as_whom, now) != Admission::Held {
+            let is_free = match held {
+                Held::UntilProbed => entry.breaker.admit(as_whom, now) != Admission::Held,
+                Held::WhileOpen => entry.breaker.passes(now),
+            };
+            if is_free {
                 continue;
             }
             entry.waiting.insert(release.clone());
             let hold = hold(key, &entry.breaker);
             let is_open = entry.breaker.phase() == BreakerPhase::Open;
-            for (key, as_whom) in &asked[..at] {
+            for (key, as_whom, _) in &asked[..at] {
                 if let Some(entry) = entries.get_mut(key) {
                     entry.breaker.abandon(as_whom);
                 }
@@ -165,22 +176,28 @@ impl Breakers {
         self.stir(&entries);
     }
 
-    /// A release is about to end: its workflow's breaker is told, and it waits for nothing any more. What that breaker did
-    /// then is durable when this returns.
+    /// A release is about to end: the breakers that it has to do with are told, and it waits for nothing any more. What
+    /// they did then is durable when this returns.
     pub(crate) async fn release_ended(&self, release: &Release) -> Result<(), StoreError> {
-        let keys = [BreakerKey::Workflow(release.id().workflow().clone())];
-        let who = release.id().to_string();
-        self.forget(release.id());
-        // How rehearsals and dry runs end says nothing of the workflow.
-        let says_something = !release.created().rehearsal && !release.is_dry_run();
-        match release.outcome().filter(|_| says_something) {
-            Some(Outcome::Succeeded) => self.observe(&keys, &who, None),
-            Some(outcome @ (Outcome::Failed | Outcome::RolledBack | Outcome::PartiallyRolledBack)) => {
-                self.observe(&keys, &who, Some(outcome.name().to_owned()));
-            }
-            Some(Outcome::Canceled) | None => self.abandon(&keys, &who),
+        if self.is_quiet() {
+            return Ok(());
         }
-        self.settle(&keys).await
+        self.forget(release.id());
+        let verdicts = verdicts(release);
+        {
+            let mut entries = self.entries();
+            let who = release.id().to_string();
+            for (key, verdict) in verdicts.iter().filter(|(_, it)| **it != Verdict::None) {
+                if let Some(entry) = entries.get_mut(key) {
+                    let end = release.outcome().map(|it| it.name().to_owned());
+                    entry.breaker.observe(&who, end.filter(|_| *verdict == Verdict::Bad), now());
+                }
+            }
+            // Where its end says nothing it may have been the probe all the same.
+            entries.values_mut().for_each(|it| it.breaker.abandon(&who));
+            self.stir(&entries);
+        }
+        self.settle(verdicts.keys()).await
     }
 
     /// A release that is over waits for nothing.
@@ -230,7 +247,7 @@ impl Breakers {
     }
 
     /// Writes those of them that have changed by themselves; durable when this returns.
-    async fn settle(&self, keys: &[BreakerKey]) -> Result<(), StoreError> {
+    async fn settle(&self, keys: impl IntoIterator<Item = &BreakerKey>) -> Result<(), StoreError> {
         for key in keys {
             // Somebody else may have written it meanwhile.
             if self.entries().get(key).is_some_and(|it| it.breaker.changed() != it.written) {
@@ -304,6 +321,9 @@ fn hold(key: &BreakerKey, breaker: &Breaker) -> Hold {
         (Some(person), _) => person.name.clone(),
         (None, BreakerKey::Connection { connection, .. }) => format!("the service behind `{connection}`"),
         (None, BreakerKey::Workflow(workflow)) => format!("whoever looks after `{workflow}`"),
+        (None, BreakerKey::Service { service, .. }) => format!("whoever delivers `{service}`"),
+        (None, BreakerKey::Environment(environment)) => format!("whoever looks after `{environment}`"),
+        (None, BreakerKey::Tenant(tenant)) => format!("tenant `{tenant}`"),
         (None, BreakerKey::Global) => "an operator".to_owned(),
     };
     let text = opening.map_or_else(String::new, |it| it.why.clone());

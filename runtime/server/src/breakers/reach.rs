@@ -13,8 +13,9 @@ use windlass_model::graph::StepIndex;
 use windlass_model::workflow::RollbackTrigger;
 
 use super::BreakerView;
+use super::concerned::holders;
 use super::gate::connections;
-use crate::runtime::{Runtime, RuntimeError};
+use crate::runtime::{Inner, Runtime, RuntimeError};
 
 /// What an open breaker will come to, as things are.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -68,20 +69,14 @@ fn is_to_begin(release: &Release, step: StepIndex) -> bool {
     }
 }
 
-fn touched(release: &Release, key: &BreakerKey) -> Touched {
+fn touched(inner: &Inner, release: &Release, key: &BreakerKey) -> Touched {
     // A dry run asks no breaker.
     let goes_forward = !release.is_dry_run() && matches!(release.state(), ReleaseState::Queued | ReleaseState::Running);
-    // Its workflow's breaker holds only what has not begun, and no rehearsal.
     let is_concerned = match key {
         BreakerKey::Global | BreakerKey::Connection { .. } => true,
-        BreakerKey::Workflow(workflow) => {
-            release.id().workflow() == workflow && !release.has_begun() && !release.created().rehearsal
-        }
+        _ => holders(inner, release).contains_key(key),
     };
-    let asks = |it: StepIndex| match key {
-        BreakerKey::Global | BreakerKey::Workflow(_) => true,
-        BreakerKey::Connection { .. } => connections(release, it).contains(key),
-    };
+    let asks = |it: StepIndex| !matches!(key, BreakerKey::Connection { .. }) || connections(release, it).contains(key);
     let plan = release.plan();
     let is_held = |it: StepIndex| is_to_begin(release, it) && asks(it);
     let steps: Vec<StepIndex> =
@@ -111,7 +106,7 @@ impl Runtime {
                 Err(RuntimeError::UnknownRelease(_)) => continue,
                 other => other?,
             };
-            let Touched { steps, is_rolled_back } = touched(&release, &key);
+            let Touched { steps, is_rolled_back } = touched(&self.inner, &release, &key);
             if !steps.is_empty() {
                 let names = steps.iter().map(|it| release.name_of(*it).to_string()).collect();
                 reach.holds.insert(id.to_string(), names);

@@ -26,6 +26,14 @@ fn key(text: &str) -> BreakerKey {
     text.parse().expect("a key")
 }
 
+fn none() -> BTreeMap<BreakerKey, Held> {
+    BTreeMap::new()
+}
+
+fn workflow() -> BTreeMap<BreakerKey, Held> {
+    [(key("workflow:w"), Held::UntilProbed)].into()
+}
+
 fn release(number: u64) -> ReleaseId {
     ReleaseId::new("w".parse().expect("a name"), number)
 }
@@ -57,9 +65,9 @@ fn half_open(keys: &[&str]) -> Breakers {
 fn a_release_held_by_one_breaker_is_no_probe_of_another() {
     let (one, two) = (key("connection:http/api"), key("connection:http/web"));
     let breakers = half_open(&["connection:http/api", "connection:http/web"]);
-    breakers.admit(&release(1), false, std::slice::from_ref(&two), "w-1/a").expect("the probe of the second");
+    breakers.admit(&release(1), &none(), std::slice::from_ref(&two), "w-1/a").expect("the probe of the second");
     let both = [one.clone(), two.clone()];
-    let held = breakers.admit(&release(2), false, &both, "w-2/a").expect_err("the second holds it");
+    let held = breakers.admit(&release(2), &none(), &both, "w-2/a").expect_err("the second holds it");
     assert!(!held.is_open, "it waits for its probe");
     let held = held.hold;
     assert_eq!(
@@ -71,23 +79,37 @@ fn a_release_held_by_one_breaker_is_no_probe_of_another() {
     // The probe is given up: who waits is asked.
     breakers.abandon(std::slice::from_ref(&two), "w-1/a");
     assert_eq!(breakers.look().next, Some(release(2)));
-    breakers.admit(&release(2), false, &both, "w-2/a").expect("the probe of both");
+    breakers.admit(&release(2), &none(), &both, "w-2/a").expect("the probe of both");
     assert_eq!(breakers.look().next, None);
-    breakers.admit(&release(3), false, &both, "w-3/a").expect_err("there is a probe");
+    breakers.admit(&release(3), &none(), &both, "w-3/a").expect_err("there is a probe");
     // It ends well: all that wait are asked, and what changed is to be written.
     breakers.observe(&both, "w-2/a", None);
     let look = breakers.look();
     assert_eq!((look.free, look.unwritten, look.due), ([release(3)].into(), both.to_vec(), None));
-    breakers.admit(&release(3), false, &both, "w-3/a").expect("both are closed");
+    breakers.admit(&release(3), &none(), &both, "w-3/a").expect("both are closed");
 }
 
 #[test]
 fn a_workflow_holds_only_releases_that_have_not_begun() {
     let breakers = half_open(&["workflow:w"]);
-    breakers.admit(&release(1), true, &[], "w-1/a").expect("the probe");
-    breakers.admit(&release(1), true, &[], "w-1/b").expect("a step of the probe");
-    breakers.admit(&release(2), true, &[], "w-2/a").expect_err("there is a probe");
-    breakers.admit(&release(3), false, &[], "w-3/b").expect("it is under way");
+    breakers.admit(&release(1), &workflow(), &[], "w-1/a").expect("the probe");
+    breakers.admit(&release(1), &workflow(), &[], "w-1/b").expect("a step of the probe");
+    breakers.admit(&release(2), &workflow(), &[], "w-2/a").expect_err("there is a probe");
+    breakers.admit(&release(3), &none(), &[], "w-3/b").expect("it is under way");
+}
+
+/// Who only needs what a breaker is about is not the probe, and does not wait for it either.
+#[test]
+fn who_says_nothing_of_it_by_its_end_is_held_only_while_it_is_open() {
+    let breakers = half_open(&["service:a"]);
+    let service = |held| [(key("service:a"), held)].into();
+    breakers.admit(&release(1), &service(Held::WhileOpen), &[], "w-1/a").expect("it is not open");
+    breakers.admit(&release(2), &service(Held::UntilProbed), &[], "w-2/a").expect("the probe");
+    breakers.admit(&release(3), &service(Held::UntilProbed), &[], "w-3/a").expect_err("there is a probe");
+    breakers.admit(&release(1), &service(Held::WhileOpen), &[], "w-1/a").expect("it is not open");
+    breakers.observe(&[key("service:a")], "w-2", Some("failed".to_owned()));
+    breakers.admit(&release(1), &service(Held::WhileOpen), &[], "w-1/a").expect_err("it is open");
+    assert_eq!(breakers.entries()[&key("service:a")].waiting, [release(1), release(3)].into());
 }
 
 #[test]
@@ -102,7 +124,7 @@ fn what_was_written_is_read_back_and_what_cannot_be_read_keeps_nothing_from_work
     store.put_document(DocumentKind::Breaker, "broken", b"{".to_vec()).now_or_never().expect("at once").expect("put");
     let again = Breakers::load(store).expect("read");
     assert!(!again.is_quiet());
-    let held = again.admit(&release(1), false, &[], "w-1/a").expect_err("it is open");
+    let held = again.admit(&release(1), &none(), &[], "w-1/a").expect_err("it is open");
     assert_eq!(
         (held.hold.owner.as_str(), held.hold.text.as_str(), held.hold.until),
         ("ana", "ana opened it: incident", None)

@@ -11,7 +11,7 @@ use super::record::SetBy;
 /// A breaker.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct BreakerView {
-    /// What it stands in front of: `connection:http/api`, `workflow:payments` or `global`.
+    /// What it stands in front of: `connection:http/api`, `workflow:payments`, `service:payments/production` …
     pub key: String,
     /// `closed`, `open` or `half-open`.
     pub state: String,

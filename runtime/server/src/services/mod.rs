@@ -19,9 +19,7 @@ use windlass_model::actor::Actor;
 use windlass_model::event::{HeldBy, Hold, Operation};
 use windlass_model::graph::StepIndex;
 use windlass_model::name::ReleaseId;
-use windlass_model::service::{
-    Known, Need, Place, PlannedWait, Promise, describe, parse_version, plan_waits, promise_of,
-};
+use windlass_model::service::{self, Known, Need, Place, PlannedWait, Promise, describe, parse_version, plan_waits};
 use windlass_store::{DocumentKind, Store, StoreError};
 
 use self::record::{By, Entry, Record};
@@ -94,6 +92,13 @@ fn is_apart(release: &Release) -> bool {
     release.created().rehearsal || release.is_dry_run()
 }
 
+/// What a release will need and deliver from its beginning to its end. What is no version fails where it is needed.
+pub(crate) fn promise_of(inner: &Inner, release: &Release) -> Option<Promise> {
+    let plan = release.plan();
+    let promise = || service::promise_of(plan, &release.created().parameters, &|it| inner.plan(it).ok().flatten());
+    plan.promises().then(promise)?.ok()
+}
+
 impl Services {
     /// Reads what is live. A record that cannot be read is left out, and said: it must not keep the others away.
     pub(crate) fn load(store: Arc<dyn Store>) -> Result<Self, StoreError> {
@@ -115,12 +120,10 @@ impl Services {
 
     /// Takes in what an open release will need and deliver.
     pub(crate) fn expect(&self, inner: &Inner, release: &Release) {
-        if release.outcome().is_some() || is_apart(release) || !release.plan().promises() {
+        if release.outcome().is_some() || is_apart(release) {
             return;
         }
-        // What is no version fails where it is needed.
-        let promise = promise_of(release.plan(), &release.created().parameters, &|it| inner.plan(it).ok().flatten());
-        if let Some(promise) = promise.ok().filter(|it| !it.is_empty()) {
+        if let Some(promise) = promise_of(inner, release).filter(|it| !it.is_empty()) {
             self.state().promises.insert(release.id().to_string(), promise);
         }
     }
@@ -311,7 +314,7 @@ impl Services {
 
 /// Whether what a step delivered is being rolled back, or was: itself, or something that it stands on. A step that
 /// only looked whether a version is there has nothing to roll back, and says no more that it is.
-fn is_taken_back(release: &Release, step: StepIndex) -> bool {
+pub(crate) fn is_taken_back(release: &Release, step: StepIndex) -> bool {
     if release.rollback().is_none() {
         return false;
     }
@@ -367,7 +370,8 @@ impl Runtime {
     /// What a release of a plan with these parameters would need and deliver; what others will is known then, too.
     pub(crate) fn promise_of(&self, kept: &KeptPlan, parameters: &Value) -> Result<Promise, RuntimeError> {
         let refused = |it| RuntimeError::from(ServiceError::NeverThere(it));
-        let promise = promise_of(kept.plan(), parameters, &|it| self.inner.plan(it).ok().flatten()).map_err(refused)?;
+        let promise =
+            service::promise_of(kept.plan(), parameters, &|it| self.inner.plan(it).ok().flatten()).map_err(refused)?;
         self.inner.services.read_promises(&self.inner);
         Ok(promise)
     }

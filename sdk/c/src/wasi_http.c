@@ -191,7 +191,8 @@ wl_wire_response wl_wasi_send(const wl_wire_request *request) {
     wasi_http_types_own_outgoing_body_t body;
     const char *why;
     if (!make(request, &outgoing, &why)) return refused(WL_BAD_REQUEST, why);
-    if (!wasi_http_types_method_outgoing_request_body(wasi_http_types_borrow_outgoing_request(outgoing), &body)) {
+    /* A body that is asked for and left empty is sent in chunks, which some servers refuse. */
+    if (request->has_body && !wasi_http_types_method_outgoing_request_body(wasi_http_types_borrow_outgoing_request(outgoing), &body)) {
         return refused(WL_OTHER, "the request's body was taken already");
     }
     wasi_http_types_own_request_options_t options = options_of(request->timeout_ms);
@@ -199,7 +200,9 @@ wl_wire_response wl_wasi_send(const wl_wire_request *request) {
     wasi_http_types_error_code_t code;
     if (!wasi_http_outgoing_handler_handle(outgoing, &options, &pending, &code)) return failed(&code);
     /* The host answers early when it refuses or the connection breaks, and says why there, not on the stream. */
-    if (write_body(body, request->body, request->body_length)) {
+    if (!request->has_body) {
+        /* There is nothing to write. */
+    } else if (write_body(body, request->body, request->body_length)) {
         if (!wasi_http_types_static_outgoing_body_finish(body, NULL, &code)) return failed(&code);
     } else {
         wasi_http_types_outgoing_body_drop_own(body);

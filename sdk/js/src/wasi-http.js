@@ -45,7 +45,8 @@ function begin(url, method, headers, bytes, timeout) {
   options.setConnectTimeout(nanoseconds(CONNECT_TIMEOUT));
   options.setFirstByteTimeout(nanoseconds(timeout));
   options.setBetweenBytesTimeout(nanoseconds(timeout));
-  const body = request.body();
+  // A body that is asked for and left empty is sent in chunks, which some servers refuse.
+  const body = bytes && request.body();
   let pending;
   try {
     pending = handle(request, options);
@@ -53,7 +54,8 @@ function begin(url, method, headers, bytes, timeout) {
     throw transportError(payload(error));
   }
   // The host answers early when it refuses or the connection breaks, and says why there, not on the stream.
-  if (write(body, bytes ?? new Uint8Array())) {
+  if (!body) return pending;
+  if (write(body, bytes)) {
     try {
       OutgoingBody.finish(body, undefined);
     } catch (error) {

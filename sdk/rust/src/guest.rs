@@ -307,14 +307,19 @@ fn send(request: WireRequest) -> Result<WireResponse, TransportError> {
     let _ = options.set_first_byte_timeout(Some(nanos(request.read_timeout)));
     let _ = options.set_between_bytes_timeout(Some(nanos(request.read_timeout)));
 
-    let body = outgoing.body().map_err(|()| bad("the request's body was taken already"))?;
+    // A body that is asked for and left empty is sent in chunks, which some servers refuse.
+    let body = match &request.body {
+        Some(bytes) => Some((outgoing.body().map_err(|()| bad("the request's body was taken already"))?, bytes)),
+        None => None,
+    };
     let pending = outgoing_handler::handle(outgoing, Some(options)).map_err(|code| transport_error(&code))?;
     // The host answers early when it refuses or the connection breaks, and says why there, not on the stream.
-    let written = write_body(&body, request.body.as_deref().unwrap_or_default());
-    if written.is_ok() {
-        wasi_http::OutgoingBody::finish(body, None).map_err(|code| transport_error(&code))?;
-    } else {
-        drop(body);
+    if let Some((body, bytes)) = body {
+        if write_body(&body, bytes).is_ok() {
+            wasi_http::OutgoingBody::finish(body, None).map_err(|code| transport_error(&code))?;
+        } else {
+            drop(body);
+        }
     }
     let ready = pending.subscribe();
     ready.block();

@@ -54,9 +54,12 @@ func (transport) RoundTrip(request *http.Request) (*http.Response, error) {
 	options.SetConnectTimeout(types.Some(uint64(connectTimeout)))
 	options.SetFirstByteTimeout(types.Some(uint64(timeout)))
 	options.SetBetweenBytesTimeout(types.Some(uint64(timeout)))
-	outgoingBody, _, ok := outgoing.Body().Get()
-	if !ok {
-		return nil, &windlass.TransportError{Kind: "other", Message: "the request's body was taken already"}
+	// A body that is asked for and left empty is sent in chunks, which some servers refuse.
+	var outgoingBody *wasi.OutgoingBody
+	if request.Body != nil {
+		if outgoingBody, _, ok = outgoing.Body().Get(); !ok {
+			return nil, &windlass.TransportError{Kind: "other", Message: "the request's body was taken already"}
+		}
 	}
 	pending, code, ok := wasi_http_outgoing_handler.Handle(outgoing, types.Some(options)).Get()
 	if !ok {
@@ -64,7 +67,9 @@ func (transport) RoundTrip(request *http.Request) (*http.Response, error) {
 	}
 	defer pending.Drop()
 	// The host answers early when it refuses or the connection breaks, and says why there, not on the stream.
-	if write(outgoingBody, body) {
+	if outgoingBody == nil {
+		// There is nothing to write.
+	} else if write(outgoingBody, body) {
 		if _, code, ok := wasi.OutgoingBodyFinish(outgoingBody, types.None[*wasi.Fields]()).Get(); !ok {
 			return nil, transportError(code)
 		}

@@ -44,11 +44,14 @@ def send(request: urllib.request.Request, timeout: float) -> tuple[int, Headers,
     options.set_connect_timeout(_nanoseconds(_CONNECT_TIMEOUT))
     options.set_first_byte_timeout(_nanoseconds(timeout))
     options.set_between_bytes_timeout(_nanoseconds(timeout))
-    outgoing_body = outgoing.body()
+    # A body that is asked for and left empty is sent in chunks, which some servers refuse.
+    outgoing_body = None if request.data is None else outgoing.body()
     try:
         pending = outgoing_handler.handle(outgoing, options)
         # The host answers early when it refuses or the connection breaks, and says why there, not on the stream.
-        if _write(outgoing_body, body):
+        if outgoing_body is None:
+            pass
+        elif _write(outgoing_body, body):
             wasi.OutgoingBody.finish(outgoing_body, None)
         else:
             outgoing_body.__exit__(None, None, None)

@@ -65,6 +65,7 @@ pub(crate) fn draw(view: &ReleaseView, now: Timestamp) -> String {
         let who = if wait.step.is_empty() { &view.release } else { &wait.step };
         lines.push(format!("{} {who} waits: {}", styled(WAIT, "▸"), one_line(&wait.text)));
         lines.push(format!("  {}", styled(DIM, &wait.command)));
+        lines.extend(wait.others.iter().map(|it| format!("  {}", styled(DIM, it))));
     }
     if let Some(rollback) = view.rollback.as_ref().filter(|_| view.ended) {
         match &rollback.cause {

@@ -118,7 +118,13 @@ impl Release {
         if counting.contains(&OnAlert::Rollback) {
             return Ok(OnAlert::Rollback);
         }
-        counting.first().copied().ok_or_else(|| not_concerned("its time of stabilisation is over"))
+        let is_never_long = named.iter().all(|(it, _)| it.stabilisation.is_none());
+        let over = if is_never_long {
+            "it has succeeded, and its workflow gives this alert no `stabilisation`"
+        } else {
+            "its time of stabilisation is over"
+        };
+        counting.first().copied().ok_or_else(|| not_concerned(over))
     }
 
     /// Takes an alert in.

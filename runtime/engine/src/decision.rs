@@ -156,6 +156,7 @@ impl Release {
             owner: owner.unwrap_or_else(|| self.created.requested_by.name.clone()),
             until: self.escalation().map(|(at, _)| at),
             action,
+            others: Vec::new(),
         })
     }
 }

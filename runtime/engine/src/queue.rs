@@ -73,6 +73,7 @@ impl Release {
             owner: "the releases before it".to_owned(),
             until: None,
             action: format!("cancel {} --reason …", self.id()),
+            others: Vec::new(),
         })
     }
 }

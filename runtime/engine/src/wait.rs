@@ -33,6 +33,8 @@ pub struct Wait {
     /// What to do about it: the arguments of a `windlass release` command, for a breaker or a service those of `windlass`; empty
     /// when nothing is to be done.
     pub action: String,
+    /// What else one can do.
+    pub others: Vec<String>,
 }
 
 /// What a wait is for.
@@ -71,6 +73,7 @@ impl Release {
             owner: pause.by.name.clone(),
             until: None,
             action: format!("resume {} --reason …", self.id()),
+            others: Vec::new(),
         }));
         waits.extend(self.queue_wait());
         waits.extend(self.question_wait());
@@ -105,6 +108,7 @@ impl Release {
                         owner,
                         until: Some(until),
                         action: String::new(),
+                        others: Vec::new(),
                     });
                 }
                 if missing.iter().all(|it| *it == 0) {
@@ -120,8 +124,8 @@ impl Release {
                 let colon = if question.is_empty() { "" } else { ": " };
                 let pivot = if definition.pivot { " (after this there is no way back)" } else { "" };
                 let text = format!("approval by {owner}{colon}{question}{pivot}");
-                let action = format!("approve {id} --step {name}");
-                Wait { step, cause: WaitCause::Approval, text, owner, until: None, action }
+                let (action, reject) = (format!("approve {id} --step {name}"), format!("reject {id} --step {name}"));
+                Wait { step, cause: WaitCause::Approval, text, owner, until: None, action, others: vec![reject] }
             }
             StepState::Paused { error, .. } if is_running => {
                 let action = if error.is_of_expression() && definition.finally {
@@ -131,6 +135,9 @@ impl Release {
                 } else {
                     format!("retry {id} --step {name} --reason …")
                 };
+                let skip = (!definition.mandatory && !action.starts_with("skip"))
+                    .then(|| format!("skip {id} --step {name} --reason …"));
+                let others = skip.into_iter().chain([format!("cancel {id} --reason …")]).collect();
                 Wait {
                     step,
                     cause: WaitCause::Decision,
@@ -138,10 +145,13 @@ impl Release {
                     owner: self.created.requested_by.name.clone(),
                     until: None,
                     action,
+                    others,
                 }
             }
             StepState::RollbackBlocked { error, .. } if is_rolling_back => {
                 let action = format!("retry {id} --step {name} --reason …");
+                let others = ["done", "in-place"];
+                let others = others.map(|it| format!("settle {id} --step {name} --{it} --reason …")).to_vec();
                 let text = format!("its rollback failed: {error}");
                 Wait {
                     step,
@@ -150,6 +160,7 @@ impl Release {
                     owner: self.created.requested_by.name.clone(),
                     until: None,
                     action,
+                    others,
                 }
             }
             StepState::Active(activity) => {
@@ -168,6 +179,7 @@ impl Release {
                             owner: plugin,
                             until: *wake_at,
                             action: String::new(),
+                            others: Vec::new(),
                         }
                     }
                     Stage::Backoff { until, error } => {
@@ -179,6 +191,7 @@ impl Release {
                             owner: plugin,
                             until: Some(*until),
                             action: String::new(),
+                            others: Vec::new(),
                         }
                     }
                     Stage::Held { .. } if self.is_held_back() => return None,
@@ -191,7 +204,15 @@ impl Release {
                             ),
                             HeldBy::Service(_) => (WaitCause::Service, hold.text.clone(), "service list".to_owned()),
                         };
-                        Wait { step, cause, text, owner: hold.owner.clone(), until: hold.until, action }
+                        Wait {
+                            step,
+                            cause,
+                            text,
+                            owner: hold.owner.clone(),
+                            until: hold.until,
+                            action,
+                            others: Vec::new(),
+                        }
                     }
                     Stage::Calling(_) | Stage::Stopped => return None,
                 }

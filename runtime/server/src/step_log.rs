@@ -87,6 +87,8 @@ pub struct Progress {
     pub status: Option<String>,
     /// How far it is, 0 to 100.
     pub percent: Option<u8>,
+    /// When it said the last of these.
+    pub at: Timestamp,
     /// Places to look at.
     pub links: Vec<(String, String)>,
 }
@@ -211,6 +213,9 @@ fn read(path: &std::path::Path, after: usize) -> io::Result<Vec<Entry>> {
 
 fn note(progress: &mut BTreeMap<StepName, Progress>, entry: &Entry) {
     let of_step = progress.entry(entry.step.clone()).or_default();
+    if matches!(entry.what, What::Status { .. } | What::Percent { .. }) {
+        of_step.at = entry.at;
+    }
     match &entry.what {
         What::Status { text } => of_step.status = Some(text.chars().take(STATUS_CHARS_MAX).collect()),
         What::Percent { value } => of_step.percent = Some((*value).min(100)),

@@ -211,6 +211,9 @@ pub struct WaitView {
     pub until: Option<Timestamp>,
     /// The command that does something about it; empty when there is none.
     pub command: String,
+    /// Other commands that do something else about it.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub others: Vec<String>,
     /// Of a release that waits for its turn: where it stands.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub queue: Option<QueueView>,
@@ -284,6 +287,7 @@ impl ReleaseView {
                         WaitCause::Breaker | WaitCause::Service => format!("windlass {}", it.action),
                         _ => format!("windlass release {}", it.action),
                     },
+                    others: it.others.iter().map(|it| format!("windlass release {it}")).collect(),
                     queue: None,
                     circle: Vec::new(),
                 })
@@ -314,6 +318,8 @@ fn step_view(release: &Release, index: StepIndex, waits: &[Wait], progress: &BTr
     let (definition, pin, run) = (release.definition(index), release.pin(index), release.step(index));
     let name = release.name_of(index);
     let noted = progress.get(&name);
+    // What it said in an earlier attempt is not what it does now.
+    let says_now = noted.filter(|it| run.state.activity().is_none_or(|activity| activity.attempt_began_at <= it.at));
     let wait = waits.iter().find(|it| it.step.as_ref() == Some(&name));
     let items: Vec<StepView> = release
         .items(index)
@@ -344,7 +350,7 @@ fn step_view(release: &Release, index: StepIndex, waits: &[Wait], progress: &BTr
         | StepState::Paused { .. }
         | StepState::RollbackBlocked { .. } => {
             let failed = error.as_ref().map(ToString::to_string);
-            let noted = noted.and_then(|it| it.status.clone());
+            let noted = says_now.and_then(|it| it.status.clone());
             wait.map(|it| it.text.clone()).or(failed).or(noted).unwrap_or_default()
         }
         StepState::FannedOut => items_text(&items),
@@ -376,7 +382,7 @@ fn step_view(release: &Release, index: StepIndex, waits: &[Wait], progress: &BTr
             run.state.name().replace('_', " ")
         },
         status,
-        percent: noted.and_then(|it| it.percent).filter(|_| is_active),
+        percent: says_now.and_then(|it| it.percent).filter(|_| is_active),
         links: noted.map(|it| it.links.clone()).unwrap_or_default(),
         attempt: run.state.activity().map_or(0, |it| it.attempt),
         began_at: run.began_at,

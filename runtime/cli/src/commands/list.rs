@@ -70,8 +70,8 @@ fn table(releases: &[OutlineView]) -> String {
     let lines = releases.iter().map(|it| {
         let says = if it.open { Some(it.headline.as_str()) } else { it.failure.as_deref() };
         let kinds = [it.rehearsal.then_some("rehearsal"), it.dry_run.then_some("dry run")];
-        let marks = kinds.into_iter().flatten().chain(it.priority.as_deref());
-        let rest: Vec<&str> = marks.chain(says).collect();
+        let mut rest: Vec<&str> = kinds.into_iter().flatten().chain(it.priority.as_deref()).collect();
+        rest.extend(says.filter(|it| !rest.contains(it)));
         let line = format!(
             "{:wide$}  {:22} {}  {:10} {}",
             it.release,

@@ -50,7 +50,7 @@ impl State {
 }
 
 fn failed() -> StoreError {
-    StoreError::Io { doing: "simulate".to_owned(), source: Arc::new(std::io::ErrorKind::StorageFull.into()) }
+    StoreError::Io { doing: "simulate".to_owned(), cause: Arc::new(std::io::ErrorKind::StorageFull.into()) }
 }
 
 impl Shaky {

@@ -102,22 +102,20 @@ pub enum StoreError {
         what: String,
     },
     /// The operating system refused. On a full disk, later writes succeed once there is room.
-    #[error("cannot {doing}")]
+    #[error("cannot {doing}: {cause}{}", remedy(cause))]
     Io {
         /// What the store was doing.
         doing: String,
         /// Why not.
-        #[source]
-        source: Arc<io::Error>,
+        cause: Arc<io::Error>,
     },
     /// The database below the store failed.
-    #[error("cannot {doing}: the embedded database failed")]
+    #[error("cannot {doing}: the embedded database failed: {cause}")]
     Database {
         /// What the store was doing.
         doing: String,
         /// Why not.
-        #[source]
-        source: Arc<dyn Error + Send + Sync>,
+        cause: Arc<dyn Error + Send + Sync>,
     },
     /// The disk failed to take what the store had written. What of it is on the disk is unknown, the
     /// operating system does not try again, and so nothing more is written until the store is
@@ -132,14 +130,19 @@ pub enum StoreError {
     Closed,
 }
 
+fn is_out_of_space(cause: &io::Error) -> bool {
+    matches!(cause.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded | io::ErrorKind::FileTooLarge)
+}
+
+fn remedy(cause: &io::Error) -> &'static str {
+    if is_out_of_space(cause) { "; what was acknowledged is kept, and work goes on when there is room" } else { "" }
+}
+
 impl StoreError {
     /// Whether it failed for want of room, so that trying again later makes sense.
     pub fn is_out_of_space(&self) -> bool {
         match self {
-            Self::Io { source, .. } => matches!(
-                source.kind(),
-                io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded | io::ErrorKind::FileTooLarge
-            ),
+            Self::Io { cause, .. } => is_out_of_space(cause),
             Self::Locked { .. }
             | Self::NewerFormat { .. }
             | Self::NotAStore { .. }
@@ -174,15 +177,15 @@ impl StoreError {
 
     /// An error of the operating system.
     pub(crate) fn io(doing: impl Into<String>, source: io::Error) -> Self {
-        Self::Io { doing: doing.into(), source: Arc::new(source) }
+        Self::Io { doing: doing.into(), cause: Arc::new(source) }
     }
 
     /// An error of the database.
     pub(crate) fn database(doing: impl Into<String>, source: ::sled::Error) -> Self {
         let doing = doing.into();
         match source {
-            ::sled::Error::Io(source) => Self::Io { doing, source: Arc::new(source) },
-            source => Self::Database { doing, source: Arc::new(source) },
+            ::sled::Error::Io(cause) => Self::Io { doing, cause: Arc::new(cause) },
+            cause => Self::Database { doing, cause: Arc::new(cause) },
         }
     }
 

@@ -45,7 +45,7 @@ impl Breaking {
     }
 
     fn broken() -> StoreError {
-        StoreError::Io { doing: "write".to_owned(), source: Arc::new(std::io::ErrorKind::StorageFull.into()) }
+        StoreError::Io { doing: "write".to_owned(), cause: Arc::new(std::io::ErrorKind::StorageFull.into()) }
     }
 
     fn told<'s, T: Send + 's>(

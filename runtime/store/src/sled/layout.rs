@@ -57,7 +57,7 @@ impl Layout {
         sync_folder(root)?;
         for above in fs::canonicalize(root).map_err(|it| failed("find", root, it))?.ancestors().skip(1) {
             match sync_folder(above) {
-                Err(StoreError::Io { source, .. }) if cannot_be_ours(&source) => break,
+                Err(StoreError::Io { cause, .. }) if cannot_be_ours(&cause) => break,
                 other => other?,
             }
         }

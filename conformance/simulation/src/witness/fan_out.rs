@@ -115,6 +115,23 @@ impl Witness {
         self.for_each(step).and_then(|it| it.max_parallel).is_none_or(|it| going < it as usize)
     }
 
+    /// A step that ran for items is taken back when all of them are that a rollback takes back, and left in place when one
+    /// of those is; one that failed stays failed.
+    pub(super) fn goes_back_with_items(&mut self, item: StepIndex) {
+        if self.phase != Phase::RollingBack || !self.rollback.contains(&item) || !self.is_item(item) {
+            return;
+        }
+        let step = self.of(item);
+        let with_it = self.rollback.iter().filter(|it| self.of(**it) == step).map(|it| &self.seen(*it).state);
+        let states: Vec<&State> = with_it.collect();
+        let is_left = states.contains(&&State::LeftInPlace);
+        let is_settled = states.iter().all(|it| matches!(it, State::RolledBack | State::LeftInPlace));
+        if is_settled && self.seen(step).state == State::Succeeded {
+            self.seen_mut(step).state = if is_left { State::LeftInPlace } else { State::RolledBack };
+            self.counts.add(if is_left { "fan: left in place" } else { "fan: rolled back" });
+        }
+    }
+
     pub(super) fn ensure_item_may_begin(&self, item: StepIndex) -> Result<(), Violation> {
         let step = self.of(item);
         let name = || self.name(item).to_string();

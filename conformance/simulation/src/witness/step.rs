@@ -200,6 +200,7 @@ impl Witness {
             }
             (state, _) => return refuse(&state),
         };
+        self.goes_back_with_items(step);
         self.gave(step, event);
         self.called_back(step, event, within.previous)
     }

@@ -2,12 +2,13 @@
 //!
 //! Closed, a breaker counts; when too much has failed it opens, and holds who asks. After its cooldown it is half
 //! open: one at a time is let through as a probe, and enough good probes close it. What a person has opened stays
-//! open until a person closes it.
+//! open until a person closes it; what an alert has opened stays open until that is resolved, and cools down then.
 //!
 //! **Invariant:** there is at most one probe, and only its end closes a breaker or opens it again.
 //! **Invariant:** a breaker whose window breaks its rule is not closed after it has been asked or told anything.
 //! **Invariant:** time passes for it as far as the clock goes forward; a clock that is set back keeps nothing open,
 //! and one that jumps ahead and back again does not stop it.
+//! **Invariant:** while an alert fires that nobody has dismissed it is open, and no cooldown ends.
 //! **Invariant:** it grows with nothing: samples are counted in buckets, and a few of the last ones are kept.
 
 mod window;
@@ -25,6 +26,22 @@ pub const SAMPLES_KEPT: usize = 20;
 
 /// How many changes are kept.
 pub const CHANGES_KEPT: usize = 50;
+
+/// How many alerts a breaker knows of at once; it does not get to know of more.
+pub const ALARMS_MAX: usize = 100;
+
+/// An alert that keeps a breaker open while it fires.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Alarm {
+    /// The same for alerts with the same labels.
+    pub fingerprint: String,
+    /// Since when it fires; with the fingerprint it says which one it is, however often it is sent.
+    pub starts_at: Timestamp,
+    /// The alert in words.
+    pub says: String,
+    /// Whether somebody has closed the breaker all the same.
+    pub dismissed: bool,
+}
 
 /// Whether something may start.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -130,6 +147,8 @@ pub struct Snapshot {
     pub samples: Vec<Sample>,
     /// The last changes, the last one last.
     pub changes: Vec<Change>,
+    /// Alerts that fire.
+    pub alarms: Vec<Alarm>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -137,7 +156,7 @@ enum State {
     Closed,
     Open {
         opening: Opening,
-        /// When its cooldown ends, in time that has passed; none when only a person closes it.
+        /// When its cooldown ends, in time that has passed; none when a person closes it, or alerts have to be resolved.
         ends: Option<u64>,
     },
     HalfOpen {
@@ -161,6 +180,7 @@ pub struct Breaker {
     row: u32,
     samples: VecDeque<Sample>,
     changes: VecDeque<Change>,
+    alarms: Vec<Alarm>,
     /// How often it has changed.
     changed: u64,
 }
@@ -178,6 +198,7 @@ impl Breaker {
             row: 0,
             samples: VecDeque::new(),
             changes: VecDeque::new(),
+            alarms: Vec::new(),
             changed: 0,
         }
     }
@@ -185,11 +206,13 @@ impl Breaker {
     /// As it was when [`Self::snapshot`] was taken, but for the samples it had counted and who was its probe: who
     /// was let through then has to ask again.
     pub fn restore(settings: Option<BreakerSettings>, snapshot: Snapshot, now: Timestamp) -> Self {
-        let Snapshot { phase, since, opening, until, good, samples, changes, .. } = snapshot;
+        let Snapshot { phase, since, opening, until, good, samples, changes, alarms, .. } = snapshot;
+        let is_alarmed = alarms.iter().any(|it| !it.dismissed);
         let state = match (phase, opening) {
             (BreakerPhase::Closed, _) | (_, None) => State::Closed,
             (BreakerPhase::Open, Some(opening)) => {
-                let cooldown = settings.filter(|_| opening.by.is_none()).map(|it| it.cooldown());
+                let ends = opening.by.is_none() && !is_alarmed;
+                let cooldown = settings.filter(|_| ends).map(|it| it.cooldown());
                 // The clock may have been set meanwhile: never longer than a whole cooldown.
                 let left = cooldown.map(|it| until.map_or(it, |until| until.since(now).min(it)));
                 State::Open { opening, ends: left.map(|it| it.as_millis()) }
@@ -199,6 +222,7 @@ impl Breaker {
         let mut breaker = Self { state, since, ..Self::new(settings, now) };
         breaker.samples = samples.into_iter().rev().take(SAMPLES_KEPT).rev().collect();
         breaker.changes = changes.into_iter().rev().take(CHANGES_KEPT).rev().collect();
+        breaker.alarms = alarms;
         breaker
     }
 
@@ -225,6 +249,7 @@ impl Breaker {
             row: self.row,
             samples: self.samples.iter().cloned().collect(),
             changes: self.changes.iter().cloned().collect(),
+            alarms: self.alarms.clone(),
         }
     }
 
@@ -260,7 +285,7 @@ impl Breaker {
         matches!(self.state, State::HalfOpen { probe: None, .. })
     }
 
-    /// How often it has changed its phase.
+    /// How often it has changed: its phase, or the alerts that it knows of.
     pub fn changed(&self) -> u64 {
         self.changed
     }
@@ -358,9 +383,55 @@ impl Breaker {
         self.become_so(State::Open { opening, ends: None }, why, Some(actor));
     }
 
-    /// Somebody closes it; what it had counted is forgotten.
+    /// An alert fires that keeps it open; gives whether that was news.
+    pub fn alarm(&mut self, alarm: Alarm, now: Timestamp) -> bool {
+        self.pass(now);
+        let known = self.alarms.iter().position(|it| it.fingerprint == alarm.fingerprint);
+        if known.map_or(self.alarms.len() >= ALARMS_MAX, |at| self.alarms[at].starts_at >= alarm.starts_at) {
+            return false;
+        }
+        let opening = Opening { why: alarm.says.clone(), by: None };
+        let is_held_open = self.is_tripped() || self.is_alarmed();
+        known.map(|at| self.alarms.remove(at));
+        self.alarms.push(alarm);
+        if is_held_open {
+            self.changed += 1;
+        } else {
+            self.become_so(State::Open { opening: opening.clone(), ends: None }, opening.why, None);
+        }
+        true
+    }
+
+    /// An alert is resolved; gives whether it was known. When it was the last one that kept the breaker open, that cools
+    /// down, or closes where nothing would show that it works again.
+    pub fn calm(&mut self, fingerprint: &str, now: Timestamp) -> bool {
+        self.pass(now);
+        let before = self.alarms.len();
+        let was_alarmed = self.is_alarmed();
+        self.alarms.retain(|it| it.fingerprint != fingerprint);
+        if self.alarms.len() == before {
+            return false;
+        }
+        self.changed += 1;
+        if was_alarmed && !self.is_alarmed() && !self.is_tripped() {
+            let ended = self.settings.map(|it| self.elapsed.saturating_add(it.cooldown().as_millis()));
+            match (&mut self.state, ended) {
+                (State::Open { ends, .. }, Some(ended)) => *ends = Some(ended),
+                _ => self.close("the alerts that kept it open are resolved".to_owned(), None),
+            }
+        }
+        true
+    }
+
+    /// Whether an alert keeps it open.
+    pub fn is_alarmed(&self) -> bool {
+        self.alarms.iter().any(|it| !it.dismissed)
+    }
+
+    /// Somebody closes it; what it had counted is forgotten, and alerts that fire keep it open no longer.
     pub fn reset(&mut self, actor: Actor, reason: &str, now: Timestamp) {
         self.pass(now);
+        self.alarms.iter_mut().for_each(|it| it.dismissed = true);
         self.close(format!("{actor} closed it: {reason}"), Some(actor));
     }
 
@@ -370,6 +441,9 @@ impl Breaker {
         self.pass(now);
         self.settings = settings;
         self.forget();
+        if settings.is_none() {
+            self.alarms.clear();
+        }
         let is_tripped = self.is_tripped();
         match (&mut self.state, settings) {
             (State::Closed, _) => {}

@@ -42,7 +42,8 @@ pub use alert::{ALERTS_MAX, TakenAlert};
 pub use apply::IllegalEvent;
 pub use bounds::{CHECKPOINT_BYTES_MAX, CHECKPOINTS_MAX, SUSPENDED_BYTES_MAX};
 pub use breaker::{
-    Admission, Breaker, BreakerPhase, CHANGES_KEPT, Change, Opening, Probe, SAMPLES_KEPT, Sample, Snapshot,
+    ALARMS_MAX, Admission, Alarm, Breaker, BreakerPhase, CHANGES_KEPT, Change, Opening, Probe, SAMPLES_KEPT, Sample,
+    Snapshot,
 };
 pub use callback::{KEPT_PER_RELEASE_MAX, KEPT_PER_STEP_MAX};
 pub use decision::{Decided, Question, Standing};

@@ -7,6 +7,7 @@ use anyhow::Context as _;
 use bytes::Bytes;
 use clap::Subcommand;
 use serde_json::{Map, Value, json};
+use windlass_model::alert::NAME_LABEL;
 use windlass_model::connection::SecretReference;
 use windlass_model::time::Timestamp;
 use windlass_server::Client;
@@ -23,6 +24,9 @@ pub(crate) enum AlertCommand {
         after_help = "A release names alerts in `rollback.alerts` of its workflow; all labels named there must be the same.\n\nExamples:\n  windlass alert fire HighErrorRate --label service=payments --annotation 'summary=5 % of requests fail'"
     )]
     Fire(FireArgs),
+    /// Say that it is over: breakers that it keeps open are kept open no longer
+    #[command(after_help = "Examples:\n  windlass alert resolve HighErrorRate --label service=payments")]
+    Resolve(ResolveArgs),
     /// Take what Alertmanager's webhook would send, where no network reaches
     #[command(after_help = "Examples:\n  windlass alert send webhook.json\n  windlass alert send - < webhook.json")]
     Send(SendArgs),
@@ -46,6 +50,19 @@ pub(crate) struct FireArgs {
     /// and each is taken once
     #[arg(long, value_name = "TIME", default_value = "now", value_parser = instant)]
     since: Timestamp,
+    /// Do it as this person
+    #[arg(long = "as", value_name = "PERSON", value_parser = super::person)]
+    on_behalf_of: Option<String>,
+}
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct ResolveArgs {
+    /// Its name: the label `alertname`
+    #[arg(value_parser = clap::builder::NonEmptyStringValueParser::new())]
+    name: String,
+    /// Another label; all that it fired with
+    #[arg(long = "label", value_name = "NAME=VALUE", value_parser = pair)]
+    labels: Vec<(String, String)>,
     /// Do it as this person
     #[arg(long = "as", value_name = "PERSON", value_parser = super::person)]
     on_behalf_of: Option<String>,
@@ -97,7 +114,7 @@ pub(crate) struct SourceArgs {
     on_behalf_of: Option<String>,
 }
 
-fn pair(text: &str) -> Result<(String, String), String> {
+pub(super) fn pair(text: &str) -> Result<(String, String), String> {
     match text.split_once('=') {
         Some((name, value)) if !name.is_empty() => Ok((name.to_owned(), value.to_owned())),
         _ => Err("write NAME=VALUE, for example `service=payments`".to_owned()),
@@ -124,18 +141,33 @@ fn texts(pairs: &[(String, String)], what: &str) -> anyhow::Result<Map<String, V
 }
 
 /// What Alertmanager would send of one alert.
-fn body(args: &FireArgs) -> anyhow::Result<Value> {
-    let mut labels = texts(&args.labels, "label")?;
-    if labels.insert("alertname".to_owned(), args.name.as_str().into()).is_some() {
-        anyhow::bail!("the label `alertname` is the alert's name, which is given without `--label`");
-    }
-    let alert = json!({
+fn firing(args: &FireArgs) -> anyhow::Result<Value> {
+    Ok(json!({
         "status": "firing",
-        "labels": labels,
+        "labels": named(&args.name, &args.labels)?,
         "annotations": texts(&args.annotations, "annotation")?,
         "startsAt": args.since.to_string(),
-    });
-    Ok(json!({ "version": "4", "alerts": [alert] }))
+    }))
+}
+
+fn resolved(args: &ResolveArgs) -> anyhow::Result<Value> {
+    Ok(json!({
+        "status": "resolved",
+        "labels": named(&args.name, &args.labels)?,
+        "startsAt": watch::now().to_string(),
+    }))
+}
+
+fn named(name: &str, labels: &[(String, String)]) -> anyhow::Result<Map<String, Value>> {
+    let mut labels = texts(labels, "label")?;
+    if labels.insert(NAME_LABEL.to_owned(), name.into()).is_some() {
+        anyhow::bail!("the label `{NAME_LABEL}` is the alert's name, which is given without `--label`");
+    }
+    Ok(labels)
+}
+
+fn body(alert: Value) -> anyhow::Result<Vec<u8>> {
+    Ok(serde_json::to_vec(&json!({ "version": "4", "alerts": [alert] }))?)
 }
 
 fn read(file: &std::path::Path) -> anyhow::Result<Vec<u8>> {
@@ -154,7 +186,8 @@ pub(crate) async fn alert(command: AlertCommand, context: &Context<'_>) -> anyho
     let client = context.client().await?;
     let (bytes, on_behalf_of) = match command {
         AlertCommand::Source(command) => return source(command, &client, context).await,
-        AlertCommand::Fire(args) => (serde_json::to_vec(&body(&args)?)?, args.on_behalf_of),
+        AlertCommand::Fire(args) => (body(firing(&args)?)?, args.on_behalf_of),
+        AlertCommand::Resolve(args) => (body(resolved(&args)?)?, args.on_behalf_of),
         AlertCommand::Send(args) => (read(&args.file)?, args.on_behalf_of),
     };
     let query = on_behalf_of.map(|it| format!("?as={}", schedule::encoded(&it))).unwrap_or_default();
@@ -172,11 +205,17 @@ fn told(taken: &AlertsTaken) -> String {
         let reason = it.reason.as_deref().unwrap_or_default();
         out.push_str(&format!("{}  {}: {reason}\n", styled(DIM, &it.release), it.alert));
     }
+    for key in &taken.opened {
+        out.push_str(&format!("{} is open until that is resolved\n", styled(STRONG, key)));
+    }
+    for key in &taken.calmed {
+        out.push_str(&format!("{} is kept open by it no longer\n", styled(STRONG, key)));
+    }
     if taken.repeated > 0 {
         out.push_str("taken before; each alert is taken once\n");
     }
     if out.is_empty() {
-        out = format!("no release is concerned ({} firing)\n", taken.firing);
+        out = format!("no release and no breaker is concerned ({} firing)\n", taken.firing);
     }
     out
 }

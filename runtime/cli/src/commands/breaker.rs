@@ -1,9 +1,12 @@
 //! `windlass breaker`
 
+use std::collections::BTreeMap;
+
 use clap::Subcommand;
+use windlass_model::alert::NAME_LABEL;
 use windlass_model::time::Span;
 use windlass_server::api::{ReasonBody, SettingsBody};
-use windlass_server::breakers::{BreakerView, Reach, TripView};
+use windlass_server::breakers::{BreakerView, FiringAlert, Reach, TripView};
 
 use super::{Context, schedule};
 use crate::output::{BAD, DIM, GOOD, STRONG, WAIT, styled};
@@ -21,7 +24,7 @@ pub(crate) enum BreakerCommand {
     ///
     /// What is not said is as by default: 50% of at least 10 within 10m, or 5 in a row; open for 5m, then 1 probe.
     #[command(
-        after_help = "A breaker of a connection counts the ends of attempts: transient, rate_limited, timed_out, unauthenticated and internal failures against it, any other answer for it. All others count the ends of releases, failed and rolled back against them: of the workflow, of the tenant, and of those that deliver a version of the service, or of any into the environment.\n\nExamples:\n  windlass breaker set connection:http/api\n  windlass breaker set connection:jenkins/ci --failures 30% --of 20 --within 5m --consecutive 0 --cooldown 2m --probes 3\n  windlass breaker set workflow:payments --failures 100% --of 3 --within 1d --cooldown 1h\n  windlass breaker set service:payments/production --consecutive 2 --cooldown 1h"
+        after_help = "A breaker of a connection counts the ends of attempts: transient, rate_limited, timed_out, unauthenticated and internal failures against it, any other answer for it. All others count the ends of releases, failed and rolled back against them: of the workflow, of the tenant, and of those that deliver a version of the service, or of any into the environment.\n\nExamples:\n  windlass breaker set connection:http/api\n  windlass breaker set connection:jenkins/ci --failures 30% --of 20 --within 5m --consecutive 0 --cooldown 2m --probes 3\n  windlass breaker set workflow:payments --failures 100% --of 3 --within 1d --cooldown 1h\n  windlass breaker set service:payments/production --consecutive 2 --cooldown 1h\n  windlass breaker set environment:production --alert ErrorBudgetBurn --alert-label severity=page\n  windlass breaker set global --alert Incident --alert-label severity=1"
     )]
     Set(SetArgs),
     /// Take a breaker's rule away; what it holds goes on, unless a person has opened it
@@ -40,7 +43,7 @@ pub(crate) enum BreakerCommand {
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct SetArgs {
-    /// Which: connection:PLUGIN/CONNECTION, workflow:NAME, service:NAME[/ENVIRONMENT], environment:NAME or tenant:NAME
+    /// Which: connection:PLUGIN/CONNECTION, workflow:NAME, service:NAME[/ENVIRONMENT], environment:NAME, tenant:NAME, or global with `--alert`
     key: String,
     /// Opens when at least so many of the last ones failed
     #[arg(long, value_name = "PERCENT", value_parser = percent)]
@@ -60,6 +63,12 @@ pub(crate) struct SetArgs {
     /// How many of those in a row must end well until it closes
     #[arg(long, value_name = "COUNT")]
     probes: Option<u32>,
+    /// Opens when this alert fires, too, and stays open until it is resolved
+    #[arg(long, value_name = "NAME", value_parser = clap::builder::NonEmptyStringValueParser::new())]
+    alert: Option<String>,
+    /// Another label that the alert has to have
+    #[arg(long = "alert-label", value_name = "NAME=VALUE", value_parser = super::alert::pair, requires = "alert")]
+    alert_labels: Vec<(String, String)>,
     /// Do it as this person
     #[arg(long = "as", value_name = "PERSON", value_parser = super::person)]
     on_behalf_of: Option<String>,
@@ -114,6 +123,7 @@ pub(crate) async fn breaker(command: BreakerCommand, context: &Context<'_>) -> a
                 consecutive: args.consecutive,
                 cooldown: args.cooldown,
                 probes: args.probes,
+                alert: args.alert.map(|name| labels(name, args.alert_labels)).transpose()?,
                 on_behalf_of: args.on_behalf_of,
             };
             client.post(&path(&args.key, ""), &body).await?
@@ -137,6 +147,17 @@ pub(crate) async fn breaker(command: BreakerCommand, context: &Context<'_>) -> a
     };
     context.output.data(&view, drawn);
     Ok(0)
+}
+
+/// The labels of an alert, its name included.
+fn labels(name: String, others: Vec<(String, String)>) -> anyhow::Result<BTreeMap<String, String>> {
+    let mut labels = BTreeMap::from([(NAME_LABEL.to_owned(), name)]);
+    for (label, value) in others {
+        if labels.insert(label.clone(), value).is_some() {
+            anyhow::bail!("the label `{label}` is given twice; `{NAME_LABEL}` is the alert's name");
+        }
+    }
+    Ok(labels)
 }
 
 fn path(key: &str, rest: &str) -> String {
@@ -193,11 +214,22 @@ fn drawn(view: &BreakerView) -> String {
                 (Some(until), ..) => format!("{until}, when one is let through"),
                 (None, _, Some(probe)) => format!("{probe} has ended, which is let through now"),
                 (None, Some(_), None) => format!("`windlass breaker reset {} --reason …`", view.key),
+                (None, None, None) if view.state == "open" => "the alerts that fire are resolved".to_owned(),
                 (None, None, None) => "one that is let through has ended".to_owned(),
             },
         );
     }
     line("rule", view.rule.clone());
+    if let Some(name) = view.alert.get(NAME_LABEL) {
+        let others = view.alert.iter().filter(|(it, _)| *it != NAME_LABEL);
+        let others: Vec<String> = others.map(|(name, value)| format!("{name}={value}")).collect();
+        let others = if others.is_empty() { String::new() } else { format!(" ({})", others.join(", ")) };
+        line("alert", format!("open while {name}{others} fires"));
+    }
+    for FiringAlert { alert, since, dismissed } in &view.firing {
+        let dismissed = if *dismissed { ", dismissed when the breaker was closed" } else { "" };
+        line("fires", format!("{alert}, since {since}{dismissed}"));
+    }
     if let (Some(by), Some(at)) = (&view.set_by, view.set_at) {
         line("set by", format!("{by} at {at}"));
     }

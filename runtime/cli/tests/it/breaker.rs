@@ -288,6 +288,54 @@ fn what_a_person_opens_stays_open_across_kill_9_until_a_person_closes_it() {
     refused(&site, &["breaker", "reset", "global", "--reason", "x"], "global is closed: nothing is held");
 }
 
+/// An incident holds everything, until it is over; across a kill, and however often it is told.
+#[test]
+fn what_an_alert_opens_stays_open_until_that_is_resolved() {
+    let site = Site::empty();
+    site.good(&["plugin", "install", noop().to_str().expect("text")]);
+    site.write("quick.yaml", QUICK);
+    let mut serve = site.serve();
+    let set = |key: &str| {
+        site.json(&["breaker", "set", key, "--alert", "Incident", "--alert-label", "severity=1", "--cooldown", "1s"])
+    };
+    assert_eq!(set("global")["rule"], "people and alerts open and close it");
+    set("workflow:quick");
+    let fire = |severity: &str, since: &str| {
+        let label = format!("severity={severity}");
+        site.json(&["alert", "fire", "Incident", "--label", &label, "--label", "where=db", "--since", since])
+    };
+    assert_eq!(fire("2", "now")["opened"], Value::Null);
+    let since = "2026-01-01T00:00:00Z";
+    let both = serde_json::json!(["workflow:quick", "global"]);
+    assert_eq!(fire("1", since)["opened"], both);
+    assert_eq!(fire("1", since)["opened"], Value::Null, "it is known");
+    site.good(&["run", "quick.yaml", "--detach"]);
+    let down = "global is open: alert Incident (severity=1, where=db)";
+    site.until("quick-1", "it is held", |it| held(it).is_some_and(|it| it.text == down));
+    serve.kill_9();
+    let _serve = site.serve();
+    let open = show(&site, "global");
+    assert_eq!((&open["state"], &open["firing"][0]["since"]), (&"open".into(), &1_767_225_600_000_u64.into()));
+    let shown = site.good(&["breaker", "show", "global"]).stdout;
+    assert!(shown.contains("until      the alerts that fire are resolved"), "{shown}");
+    assert!(shown.contains("alert      open while Incident (severity=1) fires"), "{shown}");
+    assert!(!site.show("quick-1").expect("the release").ended);
+    let resolve = ["alert", "resolve", "Incident", "--label", "severity=1", "--label", "where=db"];
+    assert_eq!(site.json(&resolve)["calmed"], both);
+    // The one closes, the other cools down and takes it for its probe.
+    assert!(site.ended("quick-1").succeeded);
+    assert_eq!(history(&show(&site, "workflow:quick")), ["open", "half-open", "closed"]);
+    assert_eq!(show(&site, "global")["state"], "closed");
+    // Somebody knows better; the same incident does not open it again, the next one does.
+    fire("1", since);
+    let reset = ["breaker", "reset", "global", "--reason", "it is elsewhere"];
+    site.good(&reset);
+    assert_eq!(fire("1", since)["opened"], Value::Null);
+    assert_eq!(show(&site, "global")["state"], "closed");
+    assert_eq!(fire("1", "2026-01-02T00:00:00Z")["opened"], both);
+    site.check();
+}
+
 #[test]
 fn a_rollback_is_not_held() {
     let (site, counterparts) = payments(Deployment::Fails, 0, 0);
@@ -319,7 +367,11 @@ fn what_cannot_be_is_refused_and_changes_nothing() {
         (&["set", "connection:htp/api"], "no plugin `htp` is installed; there is "),
         (&["set", "connection:http/app"], "no connection `app` is declared; there is `api`"),
         (&["trip", "connection:http/app", "--reason", "x"], "no connection `app` is declared; there is `api`"),
-        (&["set", "global"], "only people open and close it"),
+        (&["set", "global"], "only people open and close it (`windlass breaker trip global --reason …`), and alerts"),
+        (&["set", KEY, "--alert", ""], "a value is required for '--alert <NAME>'"),
+        (&["set", KEY, "--alert-label", "a=b"], "--alert <NAME>"),
+        (&["set", KEY, "--alert", "a", "--alert-label", "b"], "write NAME=VALUE"),
+        (&["set", KEY, "--alert", "a", "--alert-label", "alertname=b"], "the label `alertname` is given twice"),
         (&["set", KEY, "--failures", "half"], "`half` is no share: write a whole number of percent"),
         (&["set", KEY, "--failures", "0%"], "the share of failures is 0%: it may be 1% to 100%"),
         (&["set", KEY, "--of", "0"], "the number of samples is 0: it may be 1 to 10000"),

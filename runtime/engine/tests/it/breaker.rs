@@ -1,6 +1,6 @@
 //! Circuit breakers by themselves: what opens and closes them, and what never happens, whatever comes.
 
-use windlass_engine::{Admission, Breaker, BreakerPhase};
+use windlass_engine::{ALARMS_MAX, Admission, Alarm, Breaker, BreakerPhase};
 use windlass_model::breaker::{BreakerSettings, Written};
 use windlass_model::time::{Span, Timestamp};
 
@@ -22,8 +22,13 @@ fn failure() -> Option<String> {
     Some("no answer".to_owned())
 }
 
+fn alarm(fingerprint: &str, starts_at: Timestamp) -> Alarm {
+    let says = format!("alert {fingerprint}");
+    Alarm { fingerprint: fingerprint.to_owned(), starts_at, says, dismissed: false }
+}
+
 /// Plays a line of what happens, and shows where the breaker stands after each: `+` and `-` are good and bad ends,
-/// `3s` lets time pass, `a?` asks for `a`, `a+` and `a-` are its ends, `a/` gives up, `trip`, `reset`, `unset`.
+/// `3s` lets time pass, `f!` is an alert that fires and `f.` the same resolved, `a?` asks for `a`, `a+` and `a-` are its ends, `a/` gives up, `trip`, `reset`, `unset`.
 fn play(settings: Written, line: &str) -> String {
     let mut breaker = breaker(settings);
     let mut now = BEGIN;
@@ -42,6 +47,14 @@ fn play(settings: Written, line: &str) -> String {
             }
             ("unset", _) => {
                 breaker.configure(None, &actor("ana", &[]), now);
+                None
+            }
+            (_, "!") => {
+                breaker.alarm(alarm(who, BEGIN), now);
+                None
+            }
+            (_, ".") => {
+                breaker.calm(who, now);
                 None
             }
             (_, "+") => {
@@ -135,6 +148,23 @@ fn it_opens_and_closes_as_its_rule_says() {
             "closed closed closed open closed closed closed closed closed closed closed free",
         ),
         (settings(), "trip unset a? reset a?", "open open held closed free"),
+        // An alert opens it for as long as it fires, then it cools down and is probed.
+        (settings(), "f! 10000s a? f. a? 10s a?", "open open held open held half-open probe"),
+        // Until the last of them is resolved; one that it does not know changes nothing.
+        (settings(), "f! g! f. 20s h. g. 9s 1s", "open open open open open open open half-open"),
+        // While it is half open, too, and whatever the probe says then.
+        (
+            settings(),
+            "- - - - 10s a? f! a+ 20s f. 10s",
+            "closed closed closed open half-open probe open open open open half-open",
+        ),
+        // The same one sent again is no news, once somebody has closed it either.
+        (settings(), "f! f! reset a? f! a? f. f! a?", "open open closed free closed free closed open held"),
+        // What a person has opened only a person closes; what a person closes no alert keeps open.
+        (settings(), "trip f! f. 20s reset", "open open open open closed"),
+        (settings(), "f! trip f. 20s reset", "open open open open closed"),
+        (settings(), "f! trip reset a? f. a?", "open open closed free closed free"),
+        (settings(), "f! unset f! f.", "open closed open closed"),
         // A clock that goes back keeps nothing open for longer, and does not make time pass.
         (settings(), "- - - - <5000s 9s a? 1s a?", "closed closed closed open open open held half-open probe"),
         (settings(), "- - - - 9s <9s a? 1s a?", "closed closed closed open open open held half-open probe"),
@@ -297,4 +327,28 @@ fn whatever_comes_there_is_one_probe_and_what_breaks_the_rule_is_not_closed() {
         }
     }
     assert!(opened > 1_000 && closed_by_probes > 100 && reopened > 100, "{opened} {closed_by_probes} {reopened}");
+}
+
+/// An alert that fires anew is news, one that is sent late is not; there is an end to how many are known.
+#[test]
+fn an_alert_is_known_by_when_it_began_and_survives_a_restart() {
+    let mut known = breaker(settings());
+    assert!(known.alarm(alarm("f", BEGIN + Span::seconds(10)), BEGIN));
+    assert!(!known.alarm(alarm("f", BEGIN), BEGIN) && known.alarm(alarm("f", BEGIN + Span::seconds(20)), BEGIN));
+    let snapshot = known.snapshot(BEGIN);
+    let later = BEGIN + Span::seconds(10_000);
+    let mut restored = Breaker::restore(known.settings(), snapshot, later);
+    assert_eq!((restored.phase(), restored.due(), restored.is_alarmed()), (BreakerPhase::Open, None, true));
+    assert!(restored.calm("f", later) && !restored.calm("f", later));
+    assert_eq!(restored.due(), Some(later + Span::seconds(10)));
+    let mut alone = Breaker::new(None, BEGIN);
+    for at in 0..ALARMS_MAX {
+        assert!(alone.alarm(alarm(&at.to_string(), BEGIN), BEGIN));
+    }
+    assert!(!alone.alarm(alarm("one more", BEGIN), BEGIN));
+    for at in 0..ALARMS_MAX {
+        assert_eq!(alone.phase(), BreakerPhase::Open);
+        alone.calm(&at.to_string(), BEGIN);
+    }
+    assert_eq!(alone.phase(), BreakerPhase::Closed, "without a rule nothing would show that it works again");
 }

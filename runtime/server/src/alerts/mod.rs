@@ -68,6 +68,12 @@ pub struct AlertsTaken {
     /// Releases that name one, and that it does not concern, with the reason.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub passed_over: Vec<AlertedRelease>,
+    /// Breakers that one keeps open from now on.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub opened: Vec<String>,
+    /// Breakers that one kept open that is resolved.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub calmed: Vec<String>,
 }
 
 /// An alert and a release.
@@ -90,14 +96,26 @@ pub(crate) fn by_person(actor: &Actor) -> String {
 impl Runtime {
     /// Takes what a monitoring system sent; durable when this returns.
     pub async fn take_alerts(&self, body: &[u8], source: &str) -> Result<AlertsTaken, RuntimeError> {
-        let Sent { alerts, .. } = payload::read(body, source, now())?;
+        let Sent { alerts, resolved } = payload::read(body, source, now())?;
         let mut taken = AlertsTaken { firing: alerts.len(), ..AlertsTaken::default() };
+        for fingerprint in resolved {
+            let calmed = self.inner.breakers.calm(&fingerprint).await?;
+            taken.calmed.extend(calmed.iter().map(ToString::to_string));
+        }
         for alert in alerts {
+            // Before releases are told, so that none begins what this holds.
+            let opened = self.inner.breakers.alarm(&alert).await?;
+            taken.opened.extend(opened.iter().map(ToString::to_string));
             for release in self.concerned(&alert).await? {
                 self.alert(release, &alert, &mut taken).await?;
             }
         }
-        if taken.taken.is_empty() && taken.repeated == 0 {
+        for (keys, what) in [(&taken.opened, "opened"), (&taken.calmed, "kept open no longer")] {
+            if !keys.is_empty() {
+                tracing::warn!(source, breakers = %keys.join(", "), "breakers were {what} by alerts");
+            }
+        }
+        if taken.taken.is_empty() && taken.repeated == 0 && taken.opened.is_empty() {
             let (firing, passed_over) = (taken.firing, taken.passed_over.len());
             tracing::info!(source, firing, passed_over, "alerts came that concern no release");
         }

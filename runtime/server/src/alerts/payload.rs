@@ -57,8 +57,8 @@ enum Status {
 pub(super) struct Sent {
     /// Those that are firing, each once.
     pub(super) alerts: Vec<Alert>,
-    /// How many are over.
-    pub(super) resolved: usize,
+    /// Fingerprints of those that are over.
+    pub(super) resolved: Vec<String>,
 }
 
 /// How far ahead of this clock an alert's may be. One that fires later than now would count for releases that begin
@@ -80,10 +80,11 @@ pub(super) fn read(body: &[u8], source: &str, now: Timestamp) -> Result<Sent, Al
     if body.alerts.len() > ALERTS_PER_BODY_MAX {
         return Err(AlertError::TooLarge);
     }
-    let mut sent = Sent { alerts: Vec::new(), resolved: 0 };
+    let mut sent = Sent { alerts: Vec::new(), resolved: Vec::new() };
     for (at, alert) in body.alerts.into_iter().enumerate() {
         if alert.status == Status::Resolved {
-            sent.resolved += 1;
+            // They keep nothing from going on, whatever else is said of them.
+            sent.resolved.extend(fingerprint(&alert));
             continue;
         }
         let alert = kept(alert, source, now).map_err(|why| AlertError::Shape(format!("alerts[{at}]: {why}")))?;
@@ -95,7 +96,8 @@ pub(super) fn read(body: &[u8], source: &str, now: Timestamp) -> Result<Sent, Al
 }
 
 fn kept(alert: BodyAlert, source: &str, now: Timestamp) -> Result<Alert, String> {
-    let BodyAlert { labels, annotations, starts_at, fingerprint, .. } = alert;
+    let fingerprint = fingerprint(&alert);
+    let BodyAlert { labels, annotations, starts_at, .. } = alert;
     let bytes: usize = labels.iter().map(|(name, value)| name.len() + value.len()).sum();
     if labels.is_empty() || labels.len() > LABELS_MAX || bytes > LABEL_BYTES_MAX {
         return Err(format!("an alert has 1 to {LABELS_MAX} labels of at most {LABEL_BYTES_MAX} bytes in all"));
@@ -104,14 +106,8 @@ fn kept(alert: BodyAlert, source: &str, now: Timestamp) -> Result<Alert, String>
     if starts_at > now + AHEAD_MAX {
         return Err(format!("`startsAt` is {starts_at}, and it is {now} here: one of the two clocks is wrong"));
     }
-    let fingerprint = match fingerprint.as_str() {
-        "" => {
-            let text: String = labels.iter().map(|(name, value)| format!("{name}\0{value}\0")).collect();
-            Digest::of(text.as_bytes()).hex()[..16].to_owned()
-        }
-        given if given.len() <= 128 && !given.chars().any(char::is_control) => given.to_owned(),
-        _ => return Err("`fingerprint` has at most 128 bytes and no control characters".to_owned()),
-    };
+    let fingerprint =
+        fingerprint.ok_or_else(|| "`fingerprint` has at most 128 bytes and no control characters".to_owned())?;
     let annotations = annotations
         .into_iter()
         .filter(|(name, _)| name.len() <= ANNOTATION_BYTES_MAX)
@@ -119,6 +115,17 @@ fn kept(alert: BodyAlert, source: &str, now: Timestamp) -> Result<Alert, String>
         .map(|(name, text)| (name, cut(text)))
         .collect();
     Ok(Alert { fingerprint, starts_at, labels, annotations, source: source.to_owned() })
+}
+
+/// What is the same for alerts with the same labels; none if what was given cannot be kept.
+fn fingerprint(alert: &BodyAlert) -> Option<String> {
+    match alert.fingerprint.as_str() {
+        "" => {
+            let text: String = alert.labels.iter().map(|(name, value)| format!("{name}\0{value}\0")).collect();
+            Some(Digest::of(text.as_bytes()).hex()[..16].to_owned())
+        }
+        given => (given.len() <= 128 && !given.chars().any(char::is_control)).then(|| given.to_owned()),
+    }
 }
 
 fn cut(mut text: String) -> String {

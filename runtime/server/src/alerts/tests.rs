@@ -27,7 +27,7 @@ fn what_fires_is_kept_once_and_what_is_resolved_is_not() {
     let mut over = one.clone();
     over["status"] = "resolved".into();
     let sent = read_all(&[one.clone(), over, one, other]).expect("alerts");
-    assert_eq!((sent.alerts.len(), sent.resolved), (2, 1));
+    assert_eq!((sent.alerts.len(), sent.resolved.len()), (2, 1));
     assert_eq!(sent.alerts[0].name(), "Slow");
     assert_eq!(sent.alerts[0].starts_at, "2026-03-01T12:00:00Z".parse().expect("an instant"));
 }

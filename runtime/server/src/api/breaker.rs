@@ -1,9 +1,12 @@
 //! Circuit breakers over the API. A key is one part of a path: its `/` is written `%2F`.
 
+use std::collections::BTreeMap;
+
 use axum::Json;
 use axum::extract::{Path, State};
 use axum::http::StatusCode;
 use serde::{Deserialize, Serialize};
+use windlass_model::alert::AlertMatch;
 use windlass_model::breaker::Written;
 use windlass_model::time::Span;
 
@@ -33,6 +36,9 @@ pub struct SettingsBody {
     /// How many probes in a row must end well until it closes.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub probes: Option<u32>,
+    /// Labels of alerts that keep it open while they fire.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub alert: Option<BTreeMap<String, String>>,
     /// Whom the local user acts for.
     #[serde(default, rename = "as")]
     pub on_behalf_of: Option<String>,
@@ -78,7 +84,8 @@ pub(super) async fn set(
     Json(body): Json<SettingsBody>,
 ) -> Answer<BreakerView> {
     let actor = caller.actor(&runtime, body.on_behalf_of.as_deref());
-    Ok(Json(runtime.set_breaker(&key, body.settings(), actor).await?))
+    let alert = body.alert.clone().map(|labels| AlertMatch { labels, stabilisation: None });
+    Ok(Json(runtime.set_breaker(&key, body.settings(), alert, actor).await?))
 }
 
 pub(super) async fn unset(

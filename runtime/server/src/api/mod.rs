@@ -105,6 +105,7 @@ impl From<RuntimeError> for ApiError {
                 BreakerError::Key(_)
                 | BreakerError::Settings(_)
                 | BreakerError::Pointless { .. }
+                | BreakerError::NoLabel
                 | BreakerError::NoReason => StatusCode::UNPROCESSABLE_ENTITY,
             },
             RuntimeError::Admission(error) => match error {

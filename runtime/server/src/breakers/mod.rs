@@ -8,6 +8,7 @@
 //! ended before that end is recorded; only what time alone does is written soon after. Samples are not written: after
 //! a restart a breaker that is closed counts anew.
 
+mod alarm;
 mod concerned;
 mod gate;
 mod people;
@@ -25,6 +26,7 @@ use std::time::Duration;
 
 use tokio::sync::Notify;
 use windlass_engine::{Admission, Breaker, BreakerPhase, Release};
+use windlass_model::alert::AlertMatch;
 use windlass_model::breaker::BreakerKey;
 use windlass_model::event::{HeldBy, Hold};
 use windlass_model::name::ReleaseId;
@@ -36,7 +38,7 @@ pub(crate) use self::gate::Gate;
 pub use self::people::BreakerError;
 pub use self::reach::{Reach, TripView};
 use self::record::{Record, SetBy};
-pub use self::view::{BreakerChange, BreakerSample, BreakerView};
+pub use self::view::{BreakerChange, BreakerSample, BreakerView, FiringAlert};
 use crate::clock::now;
 use crate::runtime::{Inner, Runtime, lock};
 use crate::view::ReleaseView;
@@ -71,6 +73,8 @@ pub(crate) struct Breakers {
 struct Entry {
     breaker: Breaker,
     set: Option<SetBy>,
+    /// The alerts that keep it open while they fire.
+    alert: Option<AlertMatch>,
     /// Releases that it holds.
     waiting: BTreeSet<ReleaseId>,
     /// How often it had changed when it was last written.
@@ -79,12 +83,12 @@ struct Entry {
 
 impl Entry {
     fn new() -> Self {
-        Self { breaker: Breaker::new(None, now()), set: None, waiting: BTreeSet::new(), written: 0 }
+        Self { breaker: Breaker::new(None, now()), set: None, alert: None, waiting: BTreeSet::new(), written: 0 }
     }
 
     /// What is to be written of it, and how often it had changed then.
     fn record(&mut self, key: &BreakerKey) -> (Record, u64) {
-        (Record::of(key, &mut self.breaker, self.set.clone(), now()), self.breaker.changed())
+        (Record::of(key, self, now()), self.breaker.changed())
     }
 
     /// Whether somebody has to be told, or something written.
@@ -101,10 +105,7 @@ impl Breakers {
         for (name, bytes) in store.documents(DocumentKind::Breaker)? {
             match serde_json::from_slice::<Record>(&bytes) {
                 Ok(record) => {
-                    let key = record.key.clone();
-                    let (breaker, set) = record.breaker(now());
-                    let written = breaker.changed();
-                    entries.insert(key, Entry { breaker, set, waiting: BTreeSet::new(), written });
+                    entries.insert(record.key.clone(), record.entry(now()));
                 }
                 Err(error) => tracing::error!(breaker = %name, %error, "this breaker cannot be read; set it again"),
             }

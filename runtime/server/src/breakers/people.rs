@@ -7,6 +7,7 @@ use std::sync::atomic::Ordering;
 
 use windlass_engine::BreakerPhase;
 use windlass_model::actor::Actor;
+use windlass_model::alert::AlertMatch;
 use windlass_model::breaker::{BreakerKey, BreakerSettings, InvalidBreakerKey, InvalidBreakerSettings, Written};
 
 use super::record::SetBy;
@@ -39,6 +40,9 @@ pub enum BreakerError {
         /// Why not, and what there is.
         why: String,
     },
+    /// Alerts that no label tells from others.
+    #[error("alerts that open a breaker are told by at least one label: `--alert NAME`")]
+    NoLabel,
     /// A reason is missing.
     #[error("a reason is missing: say why, it is kept with the breaker (`--reason`)")]
     NoReason,
@@ -58,8 +62,9 @@ impl Breakers {
         let _alone = self.writing.lock().await;
         let (record, changed) = {
             let without_waiting = |(key, it): (&BreakerKey, &Entry)| {
-                let entry = Entry { waiting: BTreeSet::new(), breaker: it.breaker.clone(), set: it.set.clone(), ..*it };
-                (key.clone(), entry)
+                let Entry { breaker, set, alert, waiting: _, written } = it;
+                let (breaker, set, alert) = (breaker.clone(), set.clone(), alert.clone());
+                (key.clone(), Entry { breaker, set, alert, waiting: BTreeSet::new(), written: *written })
             };
             let mut trial: BTreeMap<BreakerKey, Entry> = self.entries().iter().map(without_waiting).collect();
             change(&mut trial)?;
@@ -99,17 +104,30 @@ impl Runtime {
         }
     }
 
-    /// Gives a breaker the settings by which it opens and closes by itself.
-    pub async fn set_breaker(&self, key: &str, written: Written, by: Actor) -> Result<BreakerView, RuntimeError> {
+    /// Gives a breaker the settings by which it opens and closes by itself, and the alerts that keep it open.
+    pub async fn set_breaker(
+        &self,
+        key: &str,
+        written: Written,
+        alert: Option<AlertMatch>,
+        by: Actor,
+    ) -> Result<BreakerView, RuntimeError> {
         let key = self.breaker_key(key)?;
-        if key == BreakerKey::Global {
-            let why = "only people open and close it (`windlass breaker trip global --reason …`)".to_owned();
-            return Err(BreakerError::Pointless { key, why }.into());
+        if key == BreakerKey::Global && alert.is_none() {
+            let why =
+                "only people open and close it (`windlass breaker trip global --reason …`), and alerts (`--alert`)";
+            return Err(BreakerError::Pointless { key, why: why.to_owned() }.into());
+        }
+        if alert.as_ref().is_some_and(|it| it.labels.is_empty()) {
+            return Err(BreakerError::NoLabel.into());
         }
         let settings = BreakerSettings::try_from(written).map_err(BreakerError::from)?;
+        // There, nothing is counted.
+        let settings = Some(settings).filter(|_| key != BreakerKey::Global);
         let set = |entries: &mut BTreeMap<BreakerKey, Entry>| {
             let entry = entries.entry(key.clone()).or_insert_with(Entry::new);
-            entry.breaker.configure(Some(settings), &by, now());
+            entry.breaker.configure(settings, &by, now());
+            entry.alert.clone_from(&alert);
             entry.set = Some(SetBy { actor: by.clone(), at: now() });
             Ok(())
         };
@@ -128,7 +146,7 @@ impl Runtime {
                 return Err(BreakerError::NotNow(text));
             }
             entry.breaker.configure(None, &by, now());
-            entry.set = None;
+            (entry.set, entry.alert) = (None, None);
             if entry.breaker.phase() == BreakerPhase::Closed {
                 waiting = std::mem::take(&mut entry.waiting);
                 entries.remove(&key);
@@ -199,7 +217,7 @@ impl Runtime {
 }
 
 fn view(key: &BreakerKey, entry: &mut Entry) -> BreakerView {
-    BreakerView::of(key, &mut entry.breaker, entry.set.as_ref(), entry.waiting.iter(), now())
+    BreakerView::of(key, entry, now())
 }
 
 fn some_reason(reason: &str) -> Result<&str, BreakerError> {

@@ -1,10 +1,15 @@
 //! A breaker as it is kept in the store: one document each, written when it changes, not for each sample.
 
+use std::collections::BTreeSet;
+
 use serde::{Deserialize, Serialize};
-use windlass_engine::{Breaker, BreakerPhase, Change, Opening, Sample, Snapshot};
+use windlass_engine::{Alarm, Breaker, BreakerPhase, Change, Opening, Sample, Snapshot};
 use windlass_model::actor::Actor;
+use windlass_model::alert::AlertMatch;
 use windlass_model::breaker::{BreakerKey, BreakerSettings};
 use windlass_model::time::Timestamp;
+
+use super::Entry;
 
 /// What is kept of a breaker.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -26,6 +31,19 @@ pub(super) struct Record {
     good: u32,
     samples: Vec<KeptSample>,
     changes: Vec<KeptChange>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    alert: Option<AlertMatch>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    alarms: Vec<KeptAlarm>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+struct KeptAlarm {
+    fingerprint: String,
+    starts_at: Timestamp,
+    says: String,
+    #[serde(default)]
+    dismissed: bool,
 }
 
 /// Who gave a breaker its settings.
@@ -81,16 +99,19 @@ impl From<Phase> for BreakerPhase {
 }
 
 impl Record {
-    pub(super) fn of(key: &BreakerKey, breaker: &mut Breaker, set: Option<SetBy>, now: Timestamp) -> Self {
-        let settings = breaker.settings();
-        let Snapshot { phase, since, opening, until, good, samples, changes, .. } = breaker.snapshot(now);
+    pub(super) fn of(key: &BreakerKey, entry: &mut Entry, now: Timestamp) -> Self {
+        let settings = entry.breaker.settings();
+        let seen = entry.breaker.snapshot(now);
+        let Snapshot { phase, since, opening, until, good, samples, changes, alarms, .. } = seen;
         let (why, by) = opening.map_or((None, None), |it| (Some(it.why), it.by));
         let sample = |Sample { at, who, failure }| KeptSample { at, who, failure };
         let change = |Change { at, to, why, by }: Change| KeptChange { at, to: to.into(), why, by };
+        let alarm =
+            |Alarm { fingerprint, starts_at, says, dismissed }| KeptAlarm { fingerprint, starts_at, says, dismissed };
         Self {
             key: key.clone(),
             settings,
-            set,
+            set: entry.set.clone(),
             phase: phase.into(),
             since,
             why,
@@ -99,14 +120,18 @@ impl Record {
             good,
             samples: samples.into_iter().map(sample).collect(),
             changes: changes.into_iter().map(change).collect(),
+            alert: entry.alert.clone(),
+            alarms: alarms.into_iter().map(alarm).collect(),
         }
     }
 
     /// The breaker that was kept.
-    pub(super) fn breaker(self, now: Timestamp) -> (Breaker, Option<SetBy>) {
+    pub(super) fn entry(self, now: Timestamp) -> Entry {
         let by = self.by;
         let sample = |KeptSample { at, who, failure }| Sample { at, who, failure };
         let change = |KeptChange { at, to, why, by }: KeptChange| Change { at, to: to.into(), why, by };
+        let alarm =
+            |KeptAlarm { fingerprint, starts_at, says, dismissed }| Alarm { fingerprint, starts_at, says, dismissed };
         let snapshot = Snapshot {
             phase: self.phase.into(),
             since: self.since,
@@ -119,7 +144,10 @@ impl Record {
             row: 0,
             samples: self.samples.into_iter().map(sample).collect(),
             changes: self.changes.into_iter().map(change).collect(),
+            alarms: self.alarms.into_iter().map(alarm).collect(),
         };
-        (Breaker::restore(self.settings, snapshot, now), self.set)
+        let breaker = Breaker::restore(self.settings, snapshot, now);
+        let written = breaker.changed();
+        Entry { breaker, set: self.set, alert: self.alert, waiting: BTreeSet::new(), written }
     }
 }

@@ -1,12 +1,13 @@
 //! A breaker as people and programs see it.
 
+use std::collections::BTreeMap;
+
 use serde::{Deserialize, Serialize};
-use windlass_engine::{Breaker, Change, Sample};
+use windlass_engine::{Change, Sample};
 use windlass_model::breaker::{BreakerKey, Written};
-use windlass_model::name::ReleaseId;
 use windlass_model::time::Timestamp;
 
-use super::record::SetBy;
+use super::Entry;
 
 /// A breaker.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -54,6 +55,24 @@ pub struct BreakerView {
     pub samples: Vec<BreakerSample>,
     /// What it did, the last change last.
     pub history: Vec<BreakerChange>,
+    /// The labels of alerts that keep it open while they fire.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub alert: BTreeMap<String, String>,
+    /// Those that fire, in words.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub firing: Vec<FiringAlert>,
+}
+
+/// An alert that fires.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FiringAlert {
+    /// The alert, in words.
+    pub alert: String,
+    /// Since when.
+    pub since: Timestamp,
+    /// Whether somebody closed the breaker all the same.
+    #[serde(default)]
+    pub dismissed: bool,
 }
 
 /// The end of something that a breaker watches.
@@ -83,15 +102,11 @@ pub struct BreakerChange {
 }
 
 impl BreakerView {
-    pub(super) fn of<'r>(
-        key: &BreakerKey,
-        breaker: &mut Breaker,
-        set: Option<&SetBy>,
-        waiting: impl Iterator<Item = &'r ReleaseId>,
-        now: Timestamp,
-    ) -> Self {
-        let seen = breaker.snapshot(now);
-        let settings = breaker.settings();
+    pub(super) fn of(key: &BreakerKey, entry: &mut Entry, now: Timestamp) -> Self {
+        let seen = entry.breaker.snapshot(now);
+        let settings = entry.breaker.settings();
+        let set = entry.set.as_ref();
+        let by_people = if entry.alert.is_some() { "people and alerts" } else { "people" };
         let sample = |Sample { at, who, failure }| BreakerSample { at, who, failure };
         let change = |Change { at, to, why, by }: Change| BreakerChange {
             at,
@@ -109,15 +124,21 @@ impl BreakerView {
             probe: seen.probe.map(|it| it.who),
             good_probes: seen.good,
             settings: settings.map(Written::from),
-            rule: settings.map_or_else(|| "people open and close it".to_owned(), |it| it.to_string()),
+            rule: settings.map_or_else(|| format!("{by_people} open and close it"), |it| it.to_string()),
             set_by: set.map(|it| it.actor.name.clone()),
             set_at: set.map(|it| it.at),
             failures: seen.failures,
             counted: seen.counted,
             in_a_row: seen.row,
-            waiting: waiting.map(ToString::to_string).collect(),
+            waiting: entry.waiting.iter().map(ToString::to_string).collect(),
             samples: seen.samples.into_iter().map(sample).collect(),
             history: seen.changes.into_iter().map(change).collect(),
+            alert: entry.alert.as_ref().map(|it| it.labels.clone()).unwrap_or_default(),
+            firing: seen
+                .alarms
+                .into_iter()
+                .map(|it| FiringAlert { alert: it.says, since: it.starts_at, dismissed: it.dismissed })
+                .collect(),
         }
     }
 }

@@ -57,9 +57,11 @@ func (transport) RoundTrip(request *http.Request) (*http.Response, error) {
 	// A body that is asked for and left empty is sent in chunks, which some servers refuse.
 	var outgoingBody *wasi.OutgoingBody
 	if request.Body != nil {
-		if outgoingBody, _, ok = outgoing.Body().Get(); !ok {
+		taken, _, ok := outgoing.Body().Get()
+		if !ok {
 			return nil, &windlass.TransportError{Kind: "other", Message: "the request's body was taken already"}
 		}
+		outgoingBody = taken
 	}
 	pending, code, ok := wasi_http_outgoing_handler.Handle(outgoing, types.Some(options)).Get()
 	if !ok {

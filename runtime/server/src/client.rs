@@ -91,9 +91,16 @@ impl Client {
     pub fn who(&self) -> String {
         match self {
             Self::Socket(state) => format!("the process that runs in {}", state.root().display()),
-            Self::Here(runtime) => {
-                format!("nothing is running; the store in {} was opened", runtime.state().root().display())
-            }
+            Self::Here(runtime) => format!("this process, in {}", runtime.state().root().display()),
+        }
+    }
+
+    /// How many open releases wait because nothing is running; none where a process answers.
+    pub fn left_waiting(&self) -> usize {
+        match self {
+            Self::Socket(_) => 0,
+            // Whoever asks for something gets to know what is wrong with the store.
+            Self::Here(runtime) => runtime.store().open_releases().map_or(0, |it| it.len()),
         }
     }
 

@@ -131,7 +131,7 @@ impl Context<'_> {
             .with_context(|| format!("the state directory {} cannot be used", self.state.display()))
     }
 
-    /// Whoever owns the state directory; says who when it is this process.
+    /// Whoever owns the state directory; says so when it is this process, and releases wait for one that goes on with them.
     pub(crate) async fn client(&self) -> anyhow::Result<Client> {
         let is_new = !self.state.exists();
         let state = self.state()?;
@@ -141,8 +141,13 @@ impl Context<'_> {
                 self.installation_above().map(|it| format!("; there is another one, {}: --state", it.display()));
             let (root, other) = (state.root().display(), other.unwrap_or_default());
             self.output.note(format_args!("({root} is new: nothing is installed there{other})"));
-        } else if let Client::Here(_) = client {
-            self.output.note(format_args!("({})", client.who()));
+        }
+        match client.left_waiting() {
+            0 => {}
+            1 => self.output.note(format_args!("(nothing is running: 1 open release waits for `windlass serve`)")),
+            count => {
+                self.output.note(format_args!("(nothing is running: {count} open releases wait for `windlass serve`)"));
+            }
         }
         Ok(client)
     }

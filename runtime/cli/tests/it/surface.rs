@@ -125,7 +125,6 @@ fn a_wrong_workflow_is_shown_with_carets() {
     check(
         &ran.stderr,
         &expect![[r#"
-        (nothing is running; the store in STATE was opened)
         error[unknown-action]: plugin `jenkins` 0.1.0 has no action `trigger-buidl`
          --> wrong.yaml:5:19
           |
@@ -225,7 +224,6 @@ fn what_cannot_be_done_is_said_with_a_hint() {
         &["release", "show", "payments-7"],
         2,
         expect![[r#"
-            (nothing is running; the store in STATE was opened)
             error: there is no release `payments-7`
             hint: `windlass release list` shows the releases, `windlass plugin list` the plugins, `windlass schedule list` the schedules, `windlass breaker list` the breakers, `windlass limit list` the limits
         "#]],
@@ -243,7 +241,6 @@ fn what_cannot_be_done_is_said_with_a_hint() {
         &["release", "approve", "payments-7"],
         2,
         expect![[r#"
-            (nothing is running; the store in STATE was opened)
             error: there is no release `payments-7`
             hint: `windlass release list` shows the releases, `windlass plugin list` the plugins, `windlass schedule list` the schedules, `windlass breaker list` the breakers, `windlass limit list` the limits
         "#]],
@@ -252,7 +249,6 @@ fn what_cannot_be_done_is_said_with_a_hint() {
         &["plugin", "inspect", "nothing"],
         2,
         expect![[r#"
-        (nothing is running; the store in STATE was opened)
         error: `nothing` is neither a file nor an installed plugin; `windlass plugin list` lists those
     "#]],
     );

@@ -107,10 +107,10 @@ fn c_test() -> String {
 
 fn ignored(language: Language) -> &'static str {
     match language {
-        Language::Rust => "/target\n",
-        Language::JavaScript => "/node_modules\n/target\n",
-        Language::Python => "/.venv\n/target\n__pycache__\n",
-        Language::C | Language::Go => "/.venv\n/target\n",
+        Language::Rust => "/target\n/.windlass\n",
+        Language::JavaScript => "/node_modules\n/target\n/.windlass\n",
+        Language::Python => "/.venv\n/target\n/.windlass\n__pycache__\n",
+        Language::C | Language::Go => "/.venv\n/target\n/.windlass\n",
     }
 }
 

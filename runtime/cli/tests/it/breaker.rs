@@ -253,6 +253,13 @@ fn what_is_rolled_back_for_the_sake_of_another_place_counts_there_only() {
     let keys = ["service:shop/staging", "service:shop/production", "service:shop"];
     assert_eq!(keys.map(counted), [0, 1, 1].map(Value::from));
     assert_eq!(show(&site, "service:shop/staging")["counted"], 0, "nor for it: it is not there any more");
+    // What never had its turn failed nowhere.
+    let early = SHIP.replace("workflow: ship", "workflow: early");
+    site.write("early.yaml", &early.replace("path: /staging }", "path: /staging }\n    on_failure: fail"));
+    site.good(&["run", "early.yaml", "--param", "version=1.0.0", "--detach"]);
+    assert_eq!(site.ended("early-1").state, "failed");
+    assert_eq!(keys.map(counted), [1, 1, 2].map(Value::from));
+    assert_eq!(show(&site, "service:shop/production")["counted"], 1);
 }
 
 #[test]

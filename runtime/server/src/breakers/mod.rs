@@ -75,15 +75,15 @@ struct Entry {
     set: Option<SetBy>,
     /// The alerts that keep it open while they fire.
     alert: Option<AlertMatch>,
-    /// Releases that it holds.
-    waiting: BTreeSet<ReleaseId>,
+    /// Releases that it holds, and until when.
+    waiting: BTreeMap<ReleaseId, Held>,
     /// How often it had changed when it was last written.
     written: u64,
 }
 
 impl Entry {
     fn new() -> Self {
-        Self { breaker: Breaker::new(None, now()), set: None, alert: None, waiting: BTreeSet::new(), written: 0 }
+        Self { breaker: Breaker::new(None, now()), set: None, alert: None, waiting: BTreeMap::new(), written: 0 }
     }
 
     /// What is to be written of it, and how often it had changed then.
@@ -94,7 +94,9 @@ impl Entry {
     /// Whether somebody has to be told, or something written.
     fn is_stirred(&self) -> bool {
         let passes = self.breaker.wants_a_probe() || self.breaker.phase() == BreakerPhase::Closed;
-        self.breaker.changed() != self.written || (passes && !self.waiting.is_empty())
+        let lets_some_pass =
+            self.breaker.phase() != BreakerPhase::Open && self.waiting.values().any(|it| *it == Held::WhileOpen);
+        self.breaker.changed() != self.written || (passes && !self.waiting.is_empty()) || lets_some_pass
     }
 }
 
@@ -152,7 +154,7 @@ impl Breakers {
             if is_free {
                 continue;
             }
-            entry.waiting.insert(release.clone());
+            entry.waiting.insert(release.clone(), *held);
             let hold = hold(key, &entry.breaker);
             let is_open = entry.breaker.phase() == BreakerPhase::Open;
             for (key, as_whom, _) in &asked[..at] {
@@ -289,11 +291,15 @@ impl Breakers {
             if entry.breaker.changed() != entry.written {
                 look.unwritten.push(key.clone());
             }
+            if entry.breaker.phase() == BreakerPhase::HalfOpen {
+                look.free
+                    .extend(entry.waiting.extract_if(.., |_, it| *it == Held::WhileOpen).map(|(release, _)| release));
+            }
             if entry.breaker.phase() == BreakerPhase::Closed {
-                look.free.extend(std::mem::take(&mut entry.waiting));
+                look.free.extend(std::mem::take(&mut entry.waiting).into_keys());
             } else if entry.breaker.wants_a_probe()
                 && look.next.is_none()
-                && let Some(release) = entry.waiting.pop_first()
+                && let Some((release, _)) = entry.waiting.pop_first()
             {
                 look.next = Some(release);
             }

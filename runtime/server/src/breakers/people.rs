@@ -2,7 +2,7 @@
 //!
 //! **Invariant:** what a person does is durable before it is acknowledged, and done only if it could be written.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::sync::atomic::Ordering;
 
 use windlass_engine::BreakerPhase;
@@ -64,7 +64,7 @@ impl Breakers {
             let without_waiting = |(key, it): (&BreakerKey, &Entry)| {
                 let Entry { breaker, set, alert, waiting: _, written } = it;
                 let (breaker, set, alert) = (breaker.clone(), set.clone(), alert.clone());
-                (key.clone(), Entry { breaker, set, alert, waiting: BTreeSet::new(), written: *written })
+                (key.clone(), Entry { breaker, set, alert, waiting: BTreeMap::new(), written: *written })
             };
             let mut trial: BTreeMap<BreakerKey, Entry> = self.entries().iter().map(without_waiting).collect();
             change(&mut trial)?;
@@ -138,7 +138,7 @@ impl Runtime {
     /// Takes a breaker's settings away. One that a person has opened stays until it is closed, any other is gone.
     pub async fn unset_breaker(&self, key: &str, by: Actor) -> Result<(), RuntimeError> {
         let key: BreakerKey = key.parse().map_err(BreakerError::from)?;
-        let mut waiting = BTreeSet::new();
+        let mut waiting = BTreeMap::new();
         let unset = |entries: &mut BTreeMap<BreakerKey, Entry>| {
             let Some(entry) = entries.get_mut(&key) else { return Err(unknown(&key, entries)) };
             if entry.breaker.is_tripped() && entry.breaker.settings().is_none() {
@@ -155,7 +155,7 @@ impl Runtime {
         };
         self.inner.breakers.change(&key, unset).await?;
         tracing::info!(breaker = %key, by = %by.name, authenticated = %by.authenticated, "a breaker was unset");
-        for release in &waiting {
+        for release in waiting.keys() {
             drop(self.ask_again(release));
         }
         Ok(())

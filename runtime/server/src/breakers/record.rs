@@ -1,6 +1,6 @@
 //! A breaker as it is kept in the store: one document each, written when it changes, not for each sample.
 
-use std::collections::BTreeSet;
+use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 use windlass_engine::{Alarm, Breaker, BreakerPhase, Change, Opening, Sample, Snapshot};
@@ -148,6 +148,6 @@ impl Record {
         };
         let breaker = Breaker::restore(self.settings, snapshot, now);
         let written = breaker.changed();
-        Entry { breaker, set: self.set, alert: self.alert, waiting: BTreeSet::new(), written }
+        Entry { breaker, set: self.set, alert: self.alert, waiting: BTreeMap::new(), written }
     }
 }

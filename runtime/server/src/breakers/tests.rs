@@ -75,7 +75,7 @@ fn a_release_held_by_one_breaker_is_no_probe_of_another() {
         (&HeldBy::Breaker("connection:http/web".to_owned()), "the service behind `web`")
     );
     assert!(breakers.entries()[&one].breaker.wants_a_probe(), "it has given that back");
-    assert_eq!(breakers.entries()[&two].waiting, [release(2)].into());
+    assert_eq!(breakers.entries()[&two].waiting, [(release(2), Held::UntilProbed)].into());
     // The probe is given up: who waits is asked.
     breakers.abandon(std::slice::from_ref(&two), "w-1/a");
     assert_eq!(breakers.look().next, Some(release(2)));
@@ -109,7 +109,13 @@ fn who_says_nothing_of_it_by_its_end_is_held_only_while_it_is_open() {
     breakers.admit(&release(1), &service(Held::WhileOpen), &[], "w-1/a").expect("it is not open");
     breakers.observe(&[key("service:a")], "w-2", Some("failed".to_owned()));
     breakers.admit(&release(1), &service(Held::WhileOpen), &[], "w-1/a").expect_err("it is open");
-    assert_eq!(breakers.entries()[&key("service:a")].waiting, [release(1), release(3)].into());
+    let waiting = [(release(1), Held::WhileOpen), (release(3), Held::UntilProbed)];
+    assert_eq!(breakers.entries()[&key("service:a")].waiting, waiting.into());
+    // Half-open again, and somebody else is the probe at once: it does not wait for that.
+    let later = Timestamp(now().0 + 1_000);
+    breakers.entries().get_mut(&key("service:a")).expect("there").breaker.admit("w-9", later);
+    let look = breakers.look();
+    assert_eq!((look.free, look.next), ([release(1)].into(), None));
 }
 
 #[test]

@@ -130,7 +130,7 @@ impl BreakerView {
             failures: seen.failures,
             counted: seen.counted,
             in_a_row: seen.row,
-            waiting: entry.waiting.iter().map(ToString::to_string).collect(),
+            waiting: entry.waiting.keys().map(ToString::to_string).collect(),
             samples: seen.samples.into_iter().map(sample).collect(),
             history: seen.changes.into_iter().map(change).collect(),
             alert: entry.alert.as_ref().map(|it| it.labels.clone()).unwrap_or_default(),

@@ -192,19 +192,17 @@ static wl_outcome find(wl_ctx *ctx, const void *given) {
     return outcome_of(ctx, it, &(state){it->id, NULL});
 }
 
-static const wl_role roles[] = {
-    {.name = "jobs", .description = "The job service.", .requests = "GET,POST /jobs; GET,DELETE /jobs/*"},
-    {0},
-};
+static const wl_role roles[] = WL_ROLES(
+    {.name = "jobs", .description = "The job service.", .requests = "GET,POST /jobs; GET,DELETE /jobs/*"}
+);
 
-static const wl_action actions[] = {
+static const wl_action actions[] = WL_ACTIONS(
     {
         .name = "submit", .description = "Submits a job and waits until it has ended.", .effect = WL_WRITE,
         .input = &input_type, .output = &output_type, .state = &state_type, .roles = roles,
         .start = start, .resume = resume, .rollback = rollback, .find = find,
-    },
-    {0},
-};
+    }
+);
 
 const wl_plugin windlass_plugin = {
     .name = "jobs", .version = "0.1.0", .description = "Work at a job service.", .actions = actions,

@@ -115,7 +115,23 @@ typedef struct {
 } wl_list;
 
 /* A field: WL_FIELD(input, title, WL_TEXT, .description = "What people call it.", .min_length = 1) */
-#define WL_FIELD(struct_, member, kind_, ...) {.name = #member, .kind = kind_, .offset = offsetof(struct_, member), __VA_ARGS__}
+#define WL_FIELD(struct_, member, kind_, ...) {.name = #member, .kind = WL_KIND(struct_, member, kind_), .offset = offsetof(struct_, member), __VA_ARGS__}
+/* A kind that the compiler has compared with the member's C type: an `int` read as an int64_t would be another number. */
+#ifdef __cplusplus
+#define WL_KIND(struct_, member, kind_) kind_
+#else
+#define WL_KIND(struct_, member, kind_) ((wl_kind)((kind_) + 0 * (int)sizeof(struct { \
+    _Static_assert((kind_) == WL_KIND_OF(((struct_ *)0)->member), \
+        "`" #member "` is " #kind_ " and has another C type: const char * is WL_TEXT, int64_t WL_INTEGER, double WL_NUMBER, " \
+        "bool WL_BOOLEAN, wl_list WL_LIST, wl_json * WL_ANY, any struct WL_STRUCT"); \
+    int it; \
+})))
+#define WL_KIND_OF(value) _Generic((value), \
+    const char *: WL_TEXT, char *: WL_TEXT, int64_t: WL_INTEGER, double: WL_NUMBER, bool: WL_BOOLEAN, wl_list: WL_LIST, \
+    wl_json *: WL_ANY, const wl_json *: WL_ANY, \
+    char: -1, signed char: -1, unsigned char: -1, short: -1, unsigned short: -1, int: -1, unsigned: -1, float: -1, void *: -1, \
+    default: WL_STRUCT)
+#endif
 /* A type of a struct and its array of fields: WL_TYPE(input, input_fields) */
 #define WL_TYPE(struct_, array, ...) {.fields = array, .count = sizeof(array) / sizeof(*(array)), .size = sizeof(struct_), __VA_ARGS__}
 
@@ -343,6 +359,11 @@ typedef struct {
     const char *requests;
     bool optional;
 } wl_role;
+
+/* The roles of an action, or the actions of a plugin, with the end that such a list has:
+ * static const wl_role roles[] = WL_ROLES({.name = "jobs"}); */
+#define WL_ROLES(...) {__VA_ARGS__, {0}}
+#define WL_ACTIONS(...) {__VA_ARGS__, {0}}
 
 /* What one call may use; 0 is the host's default. */
 typedef struct {

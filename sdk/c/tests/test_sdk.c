@@ -202,6 +202,14 @@ static void the_manifest_says_what_an_action_is_and_has(void) {
     SAME(wl_write(wl_get(wl_get(action, "output"), "required")), "[\"name\"]");
 }
 
+static void what_would_be_lost_is_a_failure(void) {
+    wl_ctx ctx = {.action = &(wl_action){.name = "act"}};
+    wl_outcome waits = wl_suspend(&ctx, (wl_wait){.state = &ctx, .after_ms = 1});
+    assert(waits.kind == WL_OUTCOME_FAILED);
+    SAME(waits.failure->code, "state-without-type");
+    assert(wl_suspend(&ctx, (wl_wait){.after_ms = 1}).kind == WL_OUTCOME_SUSPENDED);
+}
+
 int main(void) {
     json_is_read_and_written();
     structs_are_read_and_what_is_wrong_names_its_place();
@@ -210,7 +218,8 @@ int main(void) {
     a_server_that_asks_for_time_gets_it();
     requests_are_as_written_and_answers_name_the_field();
     the_manifest_says_what_an_action_is_and_has();
+    what_would_be_lost_is_a_failure();
     wl_mock_reset();
-    puts("7 tests passed");
+    puts("8 tests passed");
     return 0;
 }

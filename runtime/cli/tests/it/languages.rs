@@ -463,6 +463,52 @@ fn the_sdk_for_c_passes_its_tests() {
     }
 }
 
+/// A field that is declared as something else than it is would hold another number, and nothing would say so.
+#[test]
+fn c_does_not_compile_where_a_field_is_not_what_its_table_says() {
+    let folder = scratch("c-wrong");
+    std::fs::create_dir_all(&folder).expect("a folder");
+    if !starts(Path::new("cc"), &["--version"]) {
+        return outside(&mut Command::new("cc"));
+    }
+    let source = |member: &str, kind: &str| {
+        let text = format!(
+            "#include <windlass.h>\ntypedef struct {{ {member} it; }} t;\n\
+             static const wl_field fields[] = {{WL_FIELD(t, it, {kind})}};\n\
+             const wl_type type = WL_TYPE(t, fields);\n"
+        );
+        std::fs::write(folder.join("field.c"), text).expect("written");
+        let mut compiling = Command::new("cc");
+        compiling.args(["-std=gnu11", "-fsyntax-only", "-I"]).arg(root().join("sdk/c/include")).arg("field.c");
+        let ran = compiling.current_dir(&folder).output().expect("it starts");
+        (ran.status.success(), String::from_utf8_lossy(&ran.stderr).into_owned())
+    };
+    for (member, kind) in [
+        ("const char *", "WL_TEXT"),
+        ("int64_t", "WL_INTEGER"),
+        ("double", "WL_NUMBER"),
+        ("bool", "WL_BOOLEAN"),
+        ("wl_list", "WL_LIST"),
+        ("wl_json *", "WL_ANY"),
+        ("struct { bool in; }", "WL_STRUCT"),
+    ] {
+        let (is_good, said) = source(member, kind);
+        assert!(is_good, "{member}: {said}");
+    }
+    for (member, kind) in [
+        ("int", "WL_INTEGER"),
+        ("float", "WL_NUMBER"),
+        ("int", "WL_BOOLEAN"),
+        ("int64_t", "WL_TEXT"),
+        ("wl_list", "WL_STRUCT"),
+        ("int", "WL_STRUCT"),
+    ] {
+        let (is_good, said) = source(member, kind);
+        let says = format!("`it` is {kind} and has another C type: const char * is WL_TEXT");
+        assert!(!is_good && said.contains(&says), "{member} as {kind}: {said}");
+    }
+}
+
 fn go() -> Result<(), String> {
     if starts(&root().join("sdk/go/example/.venv/bin/go"), &["version"]) || starts(Path::new("go"), &["version"]) {
         return Ok(());

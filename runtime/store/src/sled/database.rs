@@ -57,7 +57,7 @@ pub(super) struct Opened {
 
 /// Why a commit failed, and so what has to happen.
 enum Failed {
-    /// Nothing was written, and nothing is wrong with what is open.
+    /// Nothing was written, or all of it, and nothing is wrong with what is open.
     Unwritten(StoreError),
     /// What is open is not to be trusted any more.
     Broken(StoreError),
@@ -234,6 +234,11 @@ fn is_followed_by(sled: &Db, generation: u64, paths: &Paths) -> Result<(), Store
         paths.log.display(),
     );
     Err(StoreError::damaged("the database", what))
+}
+
+/// Has a database say that it is followed by the first generation of a log.
+pub(super) fn begin_anew(paths: &Paths) -> Result<(), StoreError> {
+    mark(&open(&paths.sled)?, 1)
 }
 
 /// Has a database that was made without it say which generation of the log follows.

@@ -212,6 +212,8 @@ impl Layout {
                 fs::remove_file(&new).map_err(|it| failed("remove", &new, it))?;
             }
             commit_log::create(&new)?;
+            // Before it has its name, or the database would be taken for one that has lost something.
+            database::begin_anew(&self.database())?;
             fs::rename(&new, &log).map_err(|it| failed("name", &log, it))?;
             sync_folder(&self.data())?;
         }

@@ -109,12 +109,13 @@ fn a_newer_format_is_refused() {
 /// generation of the log follows.
 #[tokio::test]
 async fn a_store_of_an_older_format_becomes_one_of_this() {
-    for version in [1, 2] {
+    for version in [1, 2, 3] {
         let folder = tempfile::tempdir().expect("a folder");
         let (id, data) = (release("payments-1"), folder.path().join("data"));
         open(folder.path()).append(append(&id, 0, record(0))).await.expect("appended");
         meddle(folder.path(), |database| drop(database.remove(b"g").expect("removed")));
-        if version == 1 {
+        // Of this version: the log was moved away, and the database lost all that it said of one.
+        if version != 2 {
             fs::remove_file(data.join("commits")).expect("removed");
             // What an upgrade that was cut off leaves.
             fs::write(data.join("commits.new"), "half").expect("written");

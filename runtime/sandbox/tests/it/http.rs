@@ -43,6 +43,25 @@ async fn what_both_sides_grant_is_sent_and_traced() {
     assert_eq!(seen.header("host"), Some(server.address.to_string().as_str()));
 }
 
+/// Some servers refuse a POST that does not say so, and a DELETE that does in chunks.
+#[tokio::test]
+async fn a_request_without_a_body_says_so_where_that_is_asked_of_it() {
+    let server = Server::start().await;
+    let methods = ["POST", "PUT", "PATCH", "DELETE", "GET"];
+    let requests: Vec<Value> = methods.map(|it| json!({"method": it, "path": "/open/hello"})).to_vec();
+    let given = Given {
+        input: json!({"url": server.url(), "requests": requests}),
+        access: target(&server.url(), json!({})),
+        ..Given::default()
+    };
+    done(call("send", given).await);
+    let seen = server.seen();
+    let lengths: Vec<_> = seen.iter().map(|it| (it.method.as_str(), it.header("content-length"))).collect();
+    let zero = Some("0");
+    assert_eq!(lengths, [("POST", zero), ("PUT", zero), ("PATCH", zero), ("DELETE", None), ("GET", None)]);
+    assert!(seen.iter().all(|it| it.header("transfer-encoding").is_none()));
+}
+
 #[tokio::test]
 async fn a_denial_names_the_missing_side_and_the_line_to_add() {
     let server = Server::start().await;

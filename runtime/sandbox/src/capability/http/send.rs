@@ -9,7 +9,7 @@ use bytes::Bytes;
 use http::header::{
     ACCEPT_ENCODING, AUTHORIZATION, CONTENT_ENCODING, CONTENT_LENGTH, EXPECT, HOST, TE, TRAILER, TRANSFER_ENCODING,
 };
-use http::{HeaderMap, HeaderValue, Request, Response, StatusCode};
+use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode};
 use http_body::Body as _;
 use http_body_util::{BodyExt as _, Full};
 use hyper::body::Incoming;
@@ -130,6 +130,11 @@ async fn exchange(
         parts.headers.remove(refused);
     }
     parts.headers.insert(ACCEPT_ENCODING, HeaderValue::from_static("identity"));
+    let says_length = [CONTENT_LENGTH, TRANSFER_ENCODING].iter().any(|it| parts.headers.contains_key(it));
+    if body.is_end_stream() && !says_length && matches!(parts.method, Method::POST | Method::PUT | Method::PATCH) {
+        // RFC 9110, 8.6: such a request says that it has no body; some servers refuse one that does not.
+        parts.headers.insert(CONTENT_LENGTH, HeaderValue::from_static("0"));
+    }
     // Neither the guest's version nor its extensions have a meaning for the connection.
     let prepare = |credential: Option<&Credential>, body: WasiBody, trace: &Trace| {
         let mut request = Request::new(CountedBody::new(body, trace).boxed_unsync());

@@ -334,6 +334,11 @@ impl Breaker {
         self.phase() != BreakerPhase::Open
     }
 
+    /// Whether `who` was let through to see whether it works again.
+    pub fn is_probed_by(&self, who: &str) -> bool {
+        matches!(&self.state, State::HalfOpen { probe: Some(probe), .. } if probe.who == who)
+    }
+
     /// Tells how something ended. While it is open that changes nothing, and while it is half open only the probe
     /// does.
     pub fn observe(&mut self, who: &str, failure: Option<String>, now: Timestamp) {
@@ -387,12 +392,19 @@ impl Breaker {
     pub fn alarm(&mut self, alarm: Alarm, now: Timestamp) -> bool {
         self.pass(now);
         let known = self.alarms.iter().position(|it| it.fingerprint == alarm.fingerprint);
-        if known.map_or(self.alarms.len() >= ALARMS_MAX, |at| self.alarms[at].starts_at >= alarm.starts_at) {
+        if known.is_some_and(|at| self.alarms[at].starts_at >= alarm.starts_at) {
+            return false;
+        }
+        let is_full = self.alarms.len() >= ALARMS_MAX;
+        let oldest_dismissed = || self.alarms.iter().position(|it| it.dismissed);
+        let in_its_place = if is_full { known.or_else(oldest_dismissed) } else { known };
+        if is_full && in_its_place.is_none() {
+            // As many keep it open.
             return false;
         }
         let opening = Opening { why: alarm.says.clone(), by: None };
         let is_held_open = self.is_tripped() || self.is_alarmed();
-        known.map(|at| self.alarms.remove(at));
+        in_its_place.map(|at| self.alarms.remove(at));
         self.alarms.push(alarm);
         if is_held_open {
             self.changed += 1;
@@ -402,13 +414,23 @@ impl Breaker {
         true
     }
 
-    /// An alert is resolved; gives whether it was known. When it was the last one that kept the breaker open, that cools
-    /// down, or closes where nothing would show that it works again.
-    pub fn calm(&mut self, fingerprint: &str, now: Timestamp) -> bool {
+    /// An alert that began then is resolved; gives whether it was known. When it was the last one that kept the breaker
+    /// open, that cools down, or closes where nothing would show that it works again.
+    pub fn calm(&mut self, fingerprint: &str, began: Timestamp, now: Timestamp) -> bool {
+        // One that fires anew goes on, whatever comes late of the one before.
+        self.forget_alarms(|it| it.fingerprint == fingerprint && it.starts_at <= began, now)
+    }
+
+    /// Another kind of alert is to open it: those that fire keep it open no longer.
+    pub fn forget_all_alarms(&mut self, now: Timestamp) {
+        self.forget_alarms(|_| true, now);
+    }
+
+    fn forget_alarms(&mut self, is_over: impl Fn(&Alarm) -> bool, now: Timestamp) -> bool {
         self.pass(now);
         let before = self.alarms.len();
         let was_alarmed = self.is_alarmed();
-        self.alarms.retain(|it| it.fingerprint != fingerprint);
+        self.alarms.retain(|it| !is_over(it));
         if self.alarms.len() == before {
             return false;
         }
@@ -441,13 +463,10 @@ impl Breaker {
         self.pass(now);
         self.settings = settings;
         self.forget();
-        if settings.is_none() {
-            self.alarms.clear();
-        }
-        let is_tripped = self.is_tripped();
+        let stays_open = self.is_tripped() || self.is_alarmed();
         match (&mut self.state, settings) {
             (State::Closed, _) => {}
-            (_, None) if !is_tripped => {
+            (_, None) if !stays_open => {
                 self.close(format!("{actor} took its rule away"), Some(actor.clone()));
             }
             (State::Open { ends: Some(ends), .. }, Some(settings)) => {

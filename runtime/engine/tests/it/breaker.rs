@@ -54,7 +54,7 @@ fn play(settings: Written, line: &str) -> String {
                 None
             }
             (_, ".") => {
-                breaker.calm(who, now);
+                breaker.calm(who, BEGIN, now);
                 None
             }
             (_, "+") => {
@@ -164,7 +164,8 @@ fn it_opens_and_closes_as_its_rule_says() {
         (settings(), "trip f! f. 20s reset", "open open open open closed"),
         (settings(), "f! trip f. 20s reset", "open open open open closed"),
         (settings(), "f! trip reset a? f. a?", "open open closed free closed free"),
-        (settings(), "f! unset f! f.", "open closed open closed"),
+        // Without a rule the alert keeps it open all the same, and it closes when that is resolved.
+        (settings(), "f! unset a? f. a?", "open open held closed free"),
         // A clock that goes back keeps nothing open for longer, and does not make time pass.
         (settings(), "- - - - <5000s 9s a? 1s a?", "closed closed closed open open open held half-open probe"),
         (settings(), "- - - - 9s <9s a? 1s a?", "closed closed closed open open open held half-open probe"),
@@ -339,7 +340,9 @@ fn an_alert_is_known_by_when_it_began_and_survives_a_restart() {
     let later = BEGIN + Span::seconds(10_000);
     let mut restored = Breaker::restore(known.settings(), snapshot, later);
     assert_eq!((restored.phase(), restored.due(), restored.is_alarmed()), (BreakerPhase::Open, None, true));
-    assert!(restored.calm("f", later) && !restored.calm("f", later));
+    let began = BEGIN + Span::seconds(20);
+    assert!(!restored.calm("f", BEGIN + Span::seconds(10), later), "that is the one before");
+    assert!(restored.calm("f", began, later) && !restored.calm("f", began, later));
     assert_eq!(restored.due(), Some(later + Span::seconds(10)));
     let mut alone = Breaker::new(None, BEGIN);
     for at in 0..ALARMS_MAX {
@@ -348,7 +351,15 @@ fn an_alert_is_known_by_when_it_began_and_survives_a_restart() {
     assert!(!alone.alarm(alarm("one more", BEGIN), BEGIN));
     for at in 0..ALARMS_MAX {
         assert_eq!(alone.phase(), BreakerPhase::Open);
-        alone.calm(&at.to_string(), BEGIN);
+        alone.calm(&at.to_string(), BEGIN, BEGIN);
     }
     assert_eq!(alone.phase(), BreakerPhase::Closed, "without a rule nothing would show that it works again");
+    // What somebody has dismissed makes room.
+    for at in 0..ALARMS_MAX {
+        assert!(alone.alarm(alarm(&at.to_string(), BEGIN), BEGIN));
+    }
+    alone.reset(actor("ana", &[]), "it is elsewhere", BEGIN);
+    assert!(alone.alarm(alarm("one more", BEGIN), BEGIN) && alone.phase() == BreakerPhase::Open);
+    alone.forget_all_alarms(BEGIN);
+    assert_eq!(alone.phase(), BreakerPhase::Closed);
 }

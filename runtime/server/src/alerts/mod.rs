@@ -98,8 +98,8 @@ impl Runtime {
     pub async fn take_alerts(&self, body: &[u8], source: &str) -> Result<AlertsTaken, RuntimeError> {
         let Sent { alerts, resolved } = payload::read(body, source, now())?;
         let mut taken = AlertsTaken { firing: alerts.len(), ..AlertsTaken::default() };
-        for fingerprint in resolved {
-            let calmed = self.inner.breakers.calm(&fingerprint).await?;
+        for (fingerprint, began) in resolved {
+            let calmed = self.inner.breakers.calm(&fingerprint, began).await?;
             taken.calmed.extend(calmed.iter().map(ToString::to_string));
         }
         for alert in alerts {

@@ -57,8 +57,8 @@ enum Status {
 pub(super) struct Sent {
     /// Those that are firing, each once.
     pub(super) alerts: Vec<Alert>,
-    /// Fingerprints of those that are over.
-    pub(super) resolved: Vec<String>,
+    /// Fingerprints of those that are over, and when they began.
+    pub(super) resolved: Vec<(String, Timestamp)>,
 }
 
 /// How far ahead of this clock an alert's may be. One that fires later than now would count for releases that begin
@@ -84,7 +84,7 @@ pub(super) fn read(body: &[u8], source: &str, now: Timestamp) -> Result<Sent, Al
     for (at, alert) in body.alerts.into_iter().enumerate() {
         if alert.status == Status::Resolved {
             // They keep nothing from going on, whatever else is said of them.
-            sent.resolved.extend(fingerprint(&alert));
+            sent.resolved.extend(fingerprint(&alert).zip(alert.starts_at.parse().ok()));
             continue;
         }
         let alert = kept(alert, source, now).map_err(|why| AlertError::Shape(format!("alerts[{at}]: {why}")))?;

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use windlass_engine::{Alarm, Breaker};
 use windlass_model::alert::Alert;
 use windlass_model::breaker::BreakerKey;
+use windlass_model::time::Timestamp;
 
 use super::{BreakerError, Breakers, Entry};
 use crate::clock::now;
@@ -24,8 +25,8 @@ impl Breakers {
     }
 
     /// An alert is resolved. Gives the breakers that knew of it; durable when this returns.
-    pub(crate) async fn calm(&self, fingerprint: &str) -> Result<Vec<BreakerKey>, RuntimeError> {
-        self.tell(|_| true, |it| it.calm(fingerprint, now())).await
+    pub(crate) async fn calm(&self, fingerprint: &str, began: Timestamp) -> Result<Vec<BreakerKey>, RuntimeError> {
+        self.tell(|_| true, |it| it.calm(fingerprint, began, now())).await
     }
 
     /// Tells breakers something, which gives whether that changes anything; what changes nothing is not written.

@@ -39,10 +39,20 @@ pub(super) enum Held {
     WhileOpen,
 }
 
-/// The breakers that hold a release of which nothing has begun. How other releases end says nothing of a rehearsal.
-pub(super) fn holders(inner: &Inner, release: &Release) -> BTreeMap<BreakerKey, Held> {
+/// What holds a release as a whole.
+#[derive(Debug, Default)]
+pub(super) struct Holders {
+    /// The breakers, each with what it does.
+    pub(super) keys: BTreeMap<BreakerKey, Held>,
+    /// The releases inside of which it goes on: it is a part of what one of them may be the probe of, which could not end
+    /// without it.
+    pub(super) within: Vec<String>,
+}
+
+/// What holds a release of which nothing has begun. How other releases end says nothing of a rehearsal.
+pub(super) fn holders(inner: &Inner, release: &Release) -> Holders {
     if release.has_begun() || release.created().rehearsal {
-        return BTreeMap::new();
+        return Holders::default();
     }
     let promise = promise_of(inner, release).unwrap_or_default();
     let needs = promise.needs.iter().map(|it| &it.need.place);
@@ -50,7 +60,14 @@ pub(super) fn holders(inner: &Inner, release: &Release) -> BTreeMap<BreakerKey, 
     let delivered: Vec<Place> = own_deliveries(release).into_iter().map(|(_, place)| place).collect();
     let until_probed = of_any(release).chain(delivered.iter().flat_map(BreakerKey::of_place));
     let all = concerned.flat_map(BreakerKey::of_place).map(|it| (it, Held::WhileOpen));
-    all.chain(until_probed.map(|it| (it, Held::UntilProbed))).collect()
+    let keys = all.chain(until_probed.map(|it| (it, Held::UntilProbed))).collect();
+    let mut within = Vec::new();
+    let mut parent = release.created().parent.clone();
+    while let Some(outer) = parent {
+        within.push(outer.release.to_string());
+        parent = inner.replay(&outer.release).ok().and_then(|it| it.created().parent.clone());
+    }
+    Holders { keys, within }
 }
 
 /// What the end of a release says to each of the breakers that it has to do with.
@@ -91,10 +108,12 @@ fn of_places(release: &Release, end: Verdict) -> Vec<(Place, Verdict)> {
     let own = own_deliveries(release);
     let was_there = |it: StepIndex| release.step(it).output.is_some();
     let all_were_there = own.iter().all(|(it, _)| was_there(*it));
+    // One inside of another goes back with that one, whose own steps were at fault.
+    let goes_back_with_outer = all_were_there && release.created().parent.is_some();
     let of_one = |step: StepIndex| match end {
         Verdict::Bad if was_there(step) && !is_taken_back(release, step) => Verdict::Good,
         // What went back for the sake of another place says nothing of its own.
-        Verdict::Bad if was_there(step) && !all_were_there => Verdict::None,
+        Verdict::Bad if was_there(step) && (!all_were_there || goes_back_with_outer) => Verdict::None,
         Verdict::Bad => {
             let before = release.plan().graph().ancestors(step);
             let its_turn_came = own.iter().all(|(it, _)| !before.contains(it) || was_there(*it));

@@ -1,6 +1,6 @@
 //! Between one release's driver and the breakers: asks before a call is made, and tells how it ended.
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 use tokio::sync::oneshot;
@@ -12,7 +12,7 @@ use windlass_model::failure::{FailureClass, StepError};
 use windlass_model::graph::StepIndex;
 use windlass_store::{AppendError, StoreError};
 
-use super::concerned::holders;
+use super::concerned::{Holders, holders};
 use super::{Breakers, Refusal};
 use crate::clock::now;
 use crate::driver::take;
@@ -191,13 +191,17 @@ impl Gate {
     fn admit(&mut self, release: &Release, call: CallId) -> Result<(), Refusal> {
         // One that is asked about again stays the probe that it may be, until it is refused.
         let before = self.passes.remove(&call);
-        self.inner.services.admit(release, call.step).map_err(|hold| Refusal { hold, is_open: false })?;
+        self.inner.services.admit(release, call.step).map_err(|hold| {
+            // Whoever delivers that may have to be the probe that this release was.
+            self.inner.breakers.abandon_release(release.id());
+            Refusal { hold, is_open: false }
+        })?;
         let keys = connections(release, call.step);
         let who = who(release, call.step);
         let breakers = &self.inner.breakers;
         // Releases that are under way go on to their end, however the breakers of the whole stand.
         let asks = !self.has_begun && !breakers.is_quiet();
-        let of_release = if asks { holders(&self.inner, release) } else { BTreeMap::new() };
+        let of_release = if asks { holders(&self.inner, release) } else { Holders::default() };
         breakers.admit(release.id(), &of_release, &keys, &who)?;
         if let Some(before) = before {
             before.replaced();

@@ -33,7 +33,7 @@ use windlass_model::name::ReleaseId;
 use windlass_model::time::Timestamp;
 use windlass_store::{DocumentKind, Store, StoreError};
 
-use self::concerned::{Held, Verdict, verdicts};
+use self::concerned::{Held, Holders, Verdict, verdicts};
 pub(crate) use self::gate::Gate;
 pub use self::people::BreakerError;
 pub use self::reach::{Reach, TripView};
@@ -131,23 +131,19 @@ impl Breakers {
 
     /// Asks whether a call may be made: by all breakers that it has to do with. `of_release` are those that hold the
     /// release as a whole. A release that is held is told when to ask again.
-    fn admit(
-        &self,
-        release: &ReleaseId,
-        of_release: &BTreeMap<BreakerKey, Held>,
-        keys: &[BreakerKey],
-        who: &str,
-    ) -> Result<(), Refusal> {
+    fn admit(&self, release: &ReleaseId, of_release: &Holders, keys: &[BreakerKey], who: &str) -> Result<(), Refusal> {
         let now = now();
         let mut entries = self.entries();
         let id = release.to_string();
+        let Holders { keys: of_release, within } = of_release;
         let of_release = of_release.iter().map(|(key, held)| (key, id.as_str(), *held));
         let of_call = |it| (it, who, Held::UntilProbed);
         let asked: Vec<(&BreakerKey, &str, Held)> =
             [of_call(&BreakerKey::Global)].into_iter().chain(of_release).chain(keys.iter().map(of_call)).collect();
-        for (at, (key, as_whom, held)) in asked.iter().enumerate() {
+        for (key, as_whom, held) in &asked {
             let Some(entry) = entries.get_mut(key) else { continue };
             let is_free = match held {
+                _ if within.iter().any(|it| entry.breaker.is_probed_by(it)) => true,
                 Held::UntilProbed => entry.breaker.admit(as_whom, now) != Admission::Held,
                 Held::WhileOpen => entry.breaker.passes(now),
             };
@@ -157,7 +153,8 @@ impl Breakers {
             entry.waiting.insert(release.clone(), *held);
             let hold = hold(key, &entry.breaker);
             let is_open = entry.breaker.phase() == BreakerPhase::Open;
-            for (key, as_whom, _) in &asked[..at] {
+            // Of none of them it is the probe now, of those that come after this one neither: it may have been before.
+            for (key, as_whom, _) in &asked {
                 if let Some(entry) = entries.get_mut(key) {
                     entry.breaker.abandon(as_whom);
                 }
@@ -196,11 +193,21 @@ impl Breakers {
                     entry.breaker.observe(&who, end.filter(|_| *verdict == Verdict::Bad), now());
                 }
             }
-            // Where its end says nothing it may have been the probe all the same.
+            self.stir(&entries);
+        }
+        // Where its end says nothing it may have been the probe all the same.
+        self.abandon_release(release.id());
+        self.settle(verdicts.keys()).await
+    }
+
+    /// A release waits for something else, or is over: it is the probe of nothing.
+    pub(super) fn abandon_release(&self, release: &ReleaseId) {
+        if !self.is_quiet() {
+            let mut entries = self.entries();
+            let who = release.to_string();
             entries.values_mut().for_each(|it| it.breaker.abandon(&who));
             self.stir(&entries);
         }
-        self.settle(verdicts.keys()).await
     }
 
     /// A release that is over waits for nothing.

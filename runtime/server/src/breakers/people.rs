@@ -127,7 +127,10 @@ impl Runtime {
         let set = |entries: &mut BTreeMap<BreakerKey, Entry>| {
             let entry = entries.entry(key.clone()).or_insert_with(Entry::new);
             entry.breaker.configure(settings, &by, now());
-            entry.alert.clone_from(&alert);
+            if entry.alert != alert {
+                entry.breaker.forget_all_alarms(now());
+                entry.alert.clone_from(&alert);
+            }
             entry.set = Some(SetBy { actor: by.clone(), at: now() });
             Ok(())
         };
@@ -146,6 +149,7 @@ impl Runtime {
                 return Err(BreakerError::NotNow(text));
             }
             entry.breaker.configure(None, &by, now());
+            entry.breaker.forget_all_alarms(now());
             (entry.set, entry.alert) = (None, None);
             if entry.breaker.phase() == BreakerPhase::Closed {
                 waiting = std::mem::take(&mut entry.waiting);

@@ -26,12 +26,16 @@ fn key(text: &str) -> BreakerKey {
     text.parse().expect("a key")
 }
 
-fn none() -> BTreeMap<BreakerKey, Held> {
-    BTreeMap::new()
+fn none() -> Holders {
+    Holders::default()
 }
 
-fn workflow() -> BTreeMap<BreakerKey, Held> {
-    [(key("workflow:w"), Held::UntilProbed)].into()
+fn by(text: &str, held: Held) -> Holders {
+    Holders { keys: [(key(text), held)].into(), within: Vec::new() }
+}
+
+fn workflow() -> Holders {
+    by("workflow:w", Held::UntilProbed)
 }
 
 fn release(number: u64) -> ReleaseId {
@@ -102,7 +106,7 @@ fn a_workflow_holds_only_releases_that_have_not_begun() {
 #[test]
 fn who_says_nothing_of_it_by_its_end_is_held_only_while_it_is_open() {
     let breakers = half_open(&["service:a"]);
-    let service = |held| [(key("service:a"), held)].into();
+    let service = |held| by("service:a", held);
     breakers.admit(&release(1), &service(Held::WhileOpen), &[], "w-1/a").expect("it is not open");
     breakers.admit(&release(2), &service(Held::UntilProbed), &[], "w-2/a").expect("the probe");
     breakers.admit(&release(3), &service(Held::UntilProbed), &[], "w-3/a").expect_err("there is a probe");
@@ -116,6 +120,41 @@ fn who_says_nothing_of_it_by_its_end_is_held_only_while_it_is_open() {
     breakers.entries().get_mut(&key("service:a")).expect("there").breaker.admit("w-9", later);
     let look = breakers.look();
     assert_eq!((look.free, look.next), ([release(1)].into(), None));
+}
+
+/// A probe that waits for a release inside of it could not end if that one waited for the probe.
+#[test]
+fn what_goes_on_inside_of_the_probe_is_a_part_of_it() {
+    let breakers = half_open(&["service:a"]);
+    let service = || by("service:a", Held::UntilProbed);
+    breakers.admit(&release(1), &service(), &[], "w-1/a").expect("the probe");
+    let within = |outer: u64| Holders { within: vec![release(outer).to_string()], ..service() };
+    breakers.admit(&release(2), &within(1), &[], "w-2/a").expect("a part of it");
+    breakers.admit(&release(3), &within(9), &[], "w-3/a").expect_err("there is a probe");
+    assert!(breakers.entries()[&key("service:a")].breaker.is_probed_by("w-1"));
+}
+
+/// Held by something that is asked before or after it, the probe makes room for others.
+#[test]
+fn who_is_held_elsewhere_is_no_probe_any_more() {
+    let breakers = half_open(&["service:a", "workflow:w"]);
+    let both = || Holders {
+        keys: [(key("service:a"), Held::UntilProbed), (key("workflow:w"), Held::UntilProbed)].into(),
+        within: Vec::new(),
+    };
+    breakers.admit(&release(1), &both(), &[], "w-1/a").expect("the probe of both");
+    let trip = |entries: &mut BTreeMap<BreakerKey, Entry>| {
+        entries.get_mut(&key("workflow:w")).expect("there").breaker.trip(ana(), "incident", now());
+        Ok(())
+    };
+    breakers.change(&key("workflow:w"), trip).now_or_never().expect("at once").expect("written");
+    // Asked again, after its call waited for its turn.
+    breakers.admit(&release(1), &both(), &[], "w-1/a").expect_err("the workflow's is open");
+    assert!(breakers.entries()[&key("service:a")].breaker.wants_a_probe());
+    breakers.admit(&release(2), &by("service:a", Held::UntilProbed), &[], "w-2/a").expect("the probe");
+    // It waits for a version that somebody else has to deliver.
+    breakers.abandon_release(&release(2));
+    assert!(breakers.entries()[&key("service:a")].breaker.wants_a_probe());
 }
 
 #[test]

@@ -110,6 +110,12 @@ pub(crate) async fn restore(args: RestoreArgs, context: &Context<'_>) -> anyhow:
     context.output.data(&backup_view(&report), |it| {
         format!("{} {} {what}: {}\n", styled(GOOD, "✔"), args.backup.display(), contents(it))
     });
+    // Who answers says how many there are.
+    if !args.verify && context.client().await?.left_waiting() > 0 {
+        let text = "what these did since the backup is not in it, and they may do it again: look at each (`windlass release \
+                    list`), and pause or cancel what must not be repeated, before `windlass serve` goes on with them";
+        context.output.note(format_args!("{text}"));
+    }
     Ok(0)
 }
 

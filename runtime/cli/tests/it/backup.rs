@@ -45,7 +45,8 @@ fn an_open_release_goes_on_from_a_backup() {
     let sound = site.run(&["restore", "kept", "--verify"]);
     assert!(sound.code == Some(0) && sound.stdout.contains("is sound"), "{sound:?}");
     assert!(!site.state().exists(), "only looked at");
-    site.good(&["restore", "kept"]);
+    let restored = site.good(&["restore", "kept"]).stderr;
+    assert!(restored.contains("1 open release waits") && restored.contains("they may do it again"), "{restored}");
     let twice = site.run(&["restore", "kept"]);
     assert!(twice.code == Some(2) && twice.stderr.contains("holds an installation already"), "{twice:?}");
     site.check();

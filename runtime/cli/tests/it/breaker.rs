@@ -295,6 +295,45 @@ fn what_a_person_opens_stays_open_across_kill_9_until_a_person_closes_it() {
     refused(&site, &["breaker", "reset", "global", "--reason", "x"], "global is closed: nothing is held");
 }
 
+/// A release inside of another one goes back when that one fails afterwards; where it delivered, all had been well.
+#[test]
+fn what_goes_back_with_the_release_around_it_counts_against_nobody() {
+    let (site, _counterparts) = payments(Deployment::Succeeds, 0, 0);
+    let service = Service::start();
+    service.answers("/after", 503, "not now");
+    site.good(&["connection", "add", "api", "--url", &service.url, "--private-network"]);
+    let inner = r"windlass: v1
+workflow: inner
+steps:
+  change:
+    uses: servicenow/create-change@^0.1
+    connection: itsm
+    with: { short_description: x }
+    delivers: { service: shop, version: '1.0.0' }
+";
+    let outer = r"windlass: v1
+workflow: outer
+steps:
+  inner: { uses: ./inner.yaml }
+  after:
+    needs: [inner]
+    uses: http/get@^0.1
+    connection: api
+    with: { path: /after }
+    retry: { attempts: 1 }
+    on_failure: rollback
+";
+    site.write("inner.yaml", inner);
+    site.write("outer.yaml", outer);
+    let _serve = site.serve();
+    site.good(&["breaker", "set", "service:shop", "--consecutive", "5"]);
+    site.good(&["run", "outer.yaml", "--detach"]);
+    assert_eq!(site.ended("outer-1").state, "rolled back");
+    assert_eq!(site.ended("inner-1").state, "rolled back");
+    let seen = show(&site, "service:shop");
+    assert_eq!((&seen["counted"], &seen["failures"]), (&1.into(), &0.into()), "it was well there: {seen}");
+}
+
 /// An incident holds everything, until it is over; across a kill, and however often it is told.
 #[test]
 fn what_an_alert_opens_stays_open_until_that_is_resolved() {

@@ -27,7 +27,7 @@ pub const SAMPLES_KEPT: usize = 20;
 /// How many changes are kept.
 pub const CHANGES_KEPT: usize = 50;
 
-/// How many alerts a breaker knows of at once; it does not get to know of more.
+/// How many alerts a breaker knows of at once; a new one takes the place of one that was dismissed, if there is one.
 pub const ALARMS_MAX: usize = 100;
 
 /// An alert that keeps a breaker open while it fires.
@@ -439,7 +439,7 @@ impl Breaker {
             let ended = self.settings.map(|it| self.elapsed.saturating_add(it.cooldown().as_millis()));
             match (&mut self.state, ended) {
                 (State::Open { ends, .. }, Some(ended)) => *ends = Some(ended),
-                _ => self.close("the alerts that kept it open are resolved".to_owned(), None),
+                _ => self.close("no alert keeps it open any more".to_owned(), None),
             }
         }
         true

@@ -70,7 +70,7 @@ wl_outcome wl_suspend(wl_ctx *ctx, wl_wait wait) {
     if (wait.state != NULL && ctx->action->state == NULL) {
         return wl_fail(wl_never(wl_failure_of(WL_INTERNAL, "state-without-type", "`%s` suspended with a state, and its `.state` names no type: what it carries would be lost", name)));
     }
-    const char *state = wait.state != NULL && ctx->action->state != NULL ? wl_write(wl_encode(ctx->action->state, wait.state)) : "null";
+    const char *state = wait.state != NULL ? wl_write(wl_encode(ctx->action->state, wait.state)) : "null";
     uint64_t limit = ctx->action->limits.state_bytes;
     if (limit == 0 || limit > STATE_BYTES_MAX) limit = STATE_BYTES_MAX;
     if (strlen(state) > limit) {

@@ -7,7 +7,7 @@ use windlass_engine::{Release, StepState};
 use windlass_model::breaker::BreakerKey;
 use windlass_model::event::Outcome;
 use windlass_model::graph::StepIndex;
-use windlass_model::service::Place;
+use windlass_model::service::{Place, Promise};
 
 use crate::runtime::Inner;
 use crate::services::{is_taken_back, promise_of};
@@ -49,20 +49,22 @@ pub(super) struct Holders {
     pub(super) within: Vec<String>,
 }
 
-/// What holds a release of which nothing has begun. How other releases end says nothing of a rehearsal.
-pub(super) fn holders(inner: &Inner, release: &Release) -> Holders {
+/// What holds a release of which nothing has begun; with the places for which it has steps only if these are wanted, for
+/// they have to be looked for in its plan. How other releases end says nothing of a rehearsal.
+pub(super) fn holders(inner: &Inner, release: &Release, with_places: bool) -> Holders {
     if release.has_begun() || release.created().rehearsal {
         return Holders::default();
     }
-    let promise = promise_of(inner, release).unwrap_or_default();
+    let promise = if with_places { promise_of(inner, release).unwrap_or_default() } else { Promise::default() };
     let needs = promise.needs.iter().map(|it| &it.need.place);
     let concerned = promise.deliveries.iter().map(|it| &it.delivery.place).chain(needs);
     let delivered: Vec<Place> = own_deliveries(release).into_iter().map(|(_, place)| place).collect();
     let until_probed = of_any(release).chain(delivered.iter().flat_map(BreakerKey::of_place));
     let all = concerned.flat_map(BreakerKey::of_place).map(|it| (it, Held::WhileOpen));
-    let keys = all.chain(until_probed.map(|it| (it, Held::UntilProbed))).collect();
+    let keys: BTreeMap<BreakerKey, Held> = all.chain(until_probed.map(|it| (it, Held::UntilProbed))).collect();
+    // Journals are read for that: only while it matters.
     let mut within = Vec::new();
-    let mut parent = release.created().parent.clone();
+    let mut parent = release.created().parent.clone().filter(|_| inner.breakers.is_one_probed(&keys));
     while let Some(outer) = parent {
         within.push(outer.release.to_string());
         parent = inner.replay(&outer.release).ok().and_then(|it| it.created().parent.clone());

@@ -201,7 +201,7 @@ impl Gate {
         let breakers = &self.inner.breakers;
         // Releases that are under way go on to their end, however the breakers of the whole stand.
         let asks = !self.has_begun && !breakers.is_quiet();
-        let of_release = if asks { holders(&self.inner, release) } else { Holders::default() };
+        let of_release = if asks { holders(&self.inner, release, breakers.has_places()) } else { Holders::default() };
         breakers.admit(release.id(), &of_release, &keys, &who)?;
         if let Some(before) = before {
             before.replaced();

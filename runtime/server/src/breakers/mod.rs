@@ -125,6 +125,18 @@ impl Breakers {
         self.quiet.load(Ordering::Acquire)
     }
 
+    /// Whether there is a breaker of a service or of an environment.
+    fn has_places(&self) -> bool {
+        self.entries().keys().any(|it| matches!(it, BreakerKey::Service { .. } | BreakerKey::Environment(_)))
+    }
+
+    /// Whether somebody is the probe of one of these.
+    fn is_one_probed(&self, keys: &BTreeMap<BreakerKey, Held>) -> bool {
+        let entries = self.entries();
+        let is_probed = |it: &Entry| it.breaker.phase() == BreakerPhase::HalfOpen && !it.breaker.wants_a_probe();
+        keys.keys().filter_map(|it| entries.get(it)).any(is_probed)
+    }
+
     fn entries(&self) -> MutexGuard<'_, BTreeMap<BreakerKey, Entry>> {
         lock(&self.entries)
     }
@@ -142,12 +154,12 @@ impl Breakers {
             [of_call(&BreakerKey::Global)].into_iter().chain(of_release).chain(keys.iter().map(of_call)).collect();
         for (key, as_whom, held) in &asked {
             let Some(entry) = entries.get_mut(key) else { continue };
-            let is_free = match held {
-                _ if within.iter().any(|it| entry.breaker.is_probed_by(it)) => true,
-                Held::UntilProbed => entry.breaker.admit(as_whom, now) != Admission::Held,
-                Held::WhileOpen => entry.breaker.passes(now),
+            let is_part_of_the_probe = within.iter().any(|it| entry.breaker.is_probed_by(it));
+            let lets_through = |it: &mut Breaker| match held {
+                Held::UntilProbed => it.admit(as_whom, now) != Admission::Held,
+                Held::WhileOpen => it.passes(now),
             };
-            if is_free {
+            if is_part_of_the_probe || lets_through(&mut entry.breaker) {
                 continue;
             }
             entry.waiting.insert(release.clone(), *held);

@@ -74,7 +74,7 @@ fn touched(inner: &Inner, release: &Release, key: &BreakerKey) -> Touched {
     let goes_forward = !release.is_dry_run() && matches!(release.state(), ReleaseState::Queued | ReleaseState::Running);
     let is_concerned = match key {
         BreakerKey::Global | BreakerKey::Connection { .. } => true,
-        _ => holders(inner, release).keys.contains_key(key),
+        _ => holders(inner, release, true).keys.contains_key(key),
     };
     let asks = |it: StepIndex| !matches!(key, BreakerKey::Connection { .. }) || connections(release, it).contains(key);
     let plan = release.plan();

@@ -220,7 +220,7 @@ async fn use_breaker(shared: &Arc<Shared>, runtime: &Runtime, which: u64, key: &
                 cooldown: Span::seconds(60),
                 probes: 1,
             };
-            if runtime.set_breaker(key, written, None, actor(0)).await.is_ok() {
+            if runtime.set_breaker(key, Some(written), None, actor(0)).await.is_ok() {
                 shared.count("breaker: set");
             }
         }

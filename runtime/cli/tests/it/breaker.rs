@@ -341,11 +341,12 @@ fn what_an_alert_opens_stays_open_until_that_is_resolved() {
     site.good(&["plugin", "install", noop().to_str().expect("text")]);
     site.write("quick.yaml", QUICK);
     let mut serve = site.serve();
-    let set = |key: &str| {
-        site.json(&["breaker", "set", key, "--alert", "Incident", "--alert-label", "severity=1", "--cooldown", "1s"])
-    };
-    assert_eq!(set("global")["rule"], "people and alerts open and close it");
-    set("workflow:quick");
+    let of_all = ["breaker", "set", "global", "--alert", "Incident", "--alert-label", "severity=1"];
+    let cooled = ["--cooldown", "1s"];
+    refused(&site, &[&of_all[..], &cooled].concat(), "nothing is counted for the breaker `global`");
+    assert_eq!(site.json(&of_all)["rule"], "people and alerts open and close it");
+    let of_one = ["breaker", "set", "workflow:quick", "--alert", "Incident", "--alert-label", "severity=1"];
+    site.json(&[&of_one[..], &cooled].concat());
     let fire = |severity: &str, since: &str| {
         let label = format!("severity={severity}");
         site.json(&["alert", "fire", "Incident", "--label", &label, "--label", "where=db", "--since", since])

@@ -56,16 +56,21 @@ pub struct ReasonBody {
 }
 
 impl SettingsBody {
-    fn settings(&self) -> Written {
+    /// Nothing where nothing of it was said.
+    fn settings(&self) -> Option<Written> {
+        let counting = Self { alert: None, on_behalf_of: None, ..self.clone() };
+        if counting == Self::default() {
+            return None;
+        }
         let usual = Written::default();
-        Written {
+        Some(Written {
             failures_percent: self.failures_percent.unwrap_or(usual.failures_percent),
             of: self.of.unwrap_or(usual.of),
             within: self.within.unwrap_or(usual.within),
             consecutive: self.consecutive.map_or(usual.consecutive, |it| (it > 0).then_some(it)),
             cooldown: self.cooldown.unwrap_or(usual.cooldown),
             probes: self.probes.unwrap_or(usual.probes),
-        }
+        })
     }
 }
 

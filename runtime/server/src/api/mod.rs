@@ -106,6 +106,7 @@ impl From<RuntimeError> for ApiError {
                 | BreakerError::Settings(_)
                 | BreakerError::Pointless { .. }
                 | BreakerError::NoLabel
+                | BreakerError::Uncounted
                 | BreakerError::NoReason => StatusCode::UNPROCESSABLE_ENTITY,
             },
             RuntimeError::Admission(error) => match error {

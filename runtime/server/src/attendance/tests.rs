@@ -231,7 +231,7 @@ async fn the_end_of_a_release_is_recorded_after_what_it_does_to_its_workflow_s_b
     let store = Arc::new(Failing::default());
     let runtime = Runtime::with_store(state, store.clone(), RuntimeOptions::default()).await.expect("a runtime");
     let once = windlass_model::breaker::Written { consecutive: Some(1), ..Default::default() };
-    runtime.set_breaker("workflow:held", once, None, person("ops")).await.expect("set");
+    runtime.set_breaker("workflow:held", Some(once), None, person("ops")).await.expect("set");
     let plan = runtime.keep_plan(plan_that(json!(null), "fail")).await.expect("kept");
     let id = runtime.begin(&plan, json!({}), person("zoe")).await.expect("begun");
     until(&runtime, (0, 1)).await;

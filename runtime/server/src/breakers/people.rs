@@ -40,6 +40,11 @@ pub enum BreakerError {
         /// Why not, and what there is.
         why: String,
     },
+    /// Where nothing is counted, there are no settings of counting.
+    #[error(
+        "nothing is counted for the breaker `global`: leave out all but which alerts open it (`--failures`, `--of`, `--within`, `--consecutive`, `--cooldown` and `--probes` are for the others)"
+    )]
+    Uncounted,
     /// Alerts that no label tells from others.
     #[error("alerts that open a breaker are told by at least one label: `--alert NAME`")]
     NoLabel,
@@ -104,11 +109,12 @@ impl Runtime {
         }
     }
 
-    /// Gives a breaker the settings by which it opens and closes by itself, and the alerts that keep it open.
+    /// Gives a breaker the settings by which it opens and closes by itself (the default ones unless given), and the alerts
+    /// that keep it open.
     pub async fn set_breaker(
         &self,
         key: &str,
-        written: Written,
+        written: Option<Written>,
         alert: Option<AlertMatch>,
         by: Actor,
     ) -> Result<BreakerView, RuntimeError> {
@@ -121,9 +127,11 @@ impl Runtime {
         if alert.as_ref().is_some_and(|it| it.labels.is_empty()) {
             return Err(BreakerError::NoLabel.into());
         }
-        let settings = BreakerSettings::try_from(written).map_err(BreakerError::from)?;
-        // There, nothing is counted.
-        let settings = Some(settings).filter(|_| key != BreakerKey::Global);
+        let settings = match (&key, written) {
+            (BreakerKey::Global, None) => None,
+            (BreakerKey::Global, Some(_)) => return Err(BreakerError::Uncounted.into()),
+            (_, written) => Some(BreakerSettings::try_from(written.unwrap_or_default()).map_err(BreakerError::from)?),
+        };
         let set = |entries: &mut BTreeMap<BreakerKey, Entry>| {
             let entry = entries.entry(key.clone()).or_insert_with(Entry::new);
             entry.breaker.configure(settings, &by, now());

@@ -34,6 +34,11 @@ impl Source {
         Self { name: name.into(), text, line_starts }
     }
 
+    /// Names it otherwise.
+    pub(crate) fn rename(&mut self, name: String) {
+        self.name = name;
+    }
+
     /// A file whose bytes must be UTF-8; what is not is replaced, and said.
     pub fn from_bytes(name: impl Into<String>, bytes: &[u8]) -> (Self, Option<Problem>) {
         match std::str::from_utf8(bytes) {

@@ -198,6 +198,11 @@ fn files_that_do_not_fit_are_told_where_they_stand() {
         "{input}"
     );
     assert!(input.contains("`parts/deploy.yaml` has 2 problems of its own"), "{input}");
+    // From where one stands, so that an editor opens it.
+    let whole = site.path("fleet.yaml");
+    let ran = site.run(&["validate", whole.to_str().expect("text")]);
+    let deploy = format!("{}:12", site.path("parts/deploy.yaml").display());
+    assert!(ran.stderr.contains(&deploy), "{ran:?}");
     // What is told of it with the file that uses it is not told again.
     let both = site.run(&["validate", "fleet.yaml", "parts/deploy.yaml"]);
     assert_eq!(both.stderr.matches("has no field `wat`").count(), 1, "{both:?}");

@@ -94,8 +94,11 @@ pub fn validate_all(
     let own = source.name().rsplit('/').next().unwrap_or_default().to_owned();
     let read = all.file(source, &own, &mut vec![own.clone()]);
     let nested = read.map(|(parsed, plan)| Planned { parsed, plan, inner: all.plans });
-    // The file that was asked for comes first.
+    // The file that was asked for comes first; the others are named as it is, from where people stand.
     all.said.reverse();
+    for used in all.said.iter_mut().skip(1) {
+        used.source.rename(resolve(source.name(), used.source.name()));
+    }
     (nested, all.said)
 }
 

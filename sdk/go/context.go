@@ -2,6 +2,7 @@ package windlass
 
 import (
 	"fmt"
+	"strings"
 	"time"
 )
 
@@ -31,7 +32,7 @@ func (c *Context) Attempt() uint32 { return c.call.Attempt }
 // Operation is which operation this is.
 func (c *Context) Operation() Operation { return c.call.Operation }
 
-// IdempotencyKey is the same for every attempt of this operation, and for Find.
+// IdempotencyKey is the same for the attempts of this operation until one of them has got a definite answer, and for Find.
 func (c *Context) IdempotencyKey() string { return c.call.IdempotencyKey }
 
 // Deadline is when the host will stop this attempt, waits included; false if there is none.
@@ -73,8 +74,40 @@ func (c *Context) OptionalConnection(role string) *Connection {
 	return &Connection{Endpoint: *endpoint, host: c.host, key: c.call.IdempotencyKey}
 }
 
-// Checkpoint does a part of the step once: what came back is recorded, and later attempts and operations of the step get it
-// without doing it again. An error is not recorded.
+// Started is a piece of work that start has begun, under an idempotency key of its own.
+type Started struct {
+	host Host
+	// Key is by which the other system knows it.
+	Key string
+}
+
+// Starts are the pieces of work that start of this step has begun, oldest first; while it goes on the last is its own. There
+// may be something of each for a rollback to undo, also where the answer never came back. [Recorded] tells what [Once] came to
+// in one of them.
+func (c *Context) Starts() []Started {
+	keys := c.Value("start-keys")
+	if keys == "" && c.call.Operation == Start {
+		keys = c.call.IdempotencyKey
+	}
+	var starts []Started
+	for _, key := range strings.Fields(keys) {
+		starts = append(starts, Started{c.host, key})
+	}
+	return starts
+}
+
+// Once does a part of this piece of work once: what came back is recorded, and another attempt under the same idempotency key
+// gets it without doing it again. After a definite answer the key is another, and so is the work. An error is not recorded.
+func Once[T any](ctx *Context, name string, part func() (T, error)) (T, error) {
+	return Checkpoint(ctx, partOf(name, ctx.call.IdempotencyKey), part)
+}
+
+// partOf is the checkpoint of a part of one piece of work.
+func partOf(name, key string) string { return name + "/" + key }
+
+// Checkpoint does a part of the step once, however often that runs: what came back is recorded, and all later attempts and
+// operations of the step get it without doing it again. For what was so before the step; for what it does there is [Once]. An
+// error is not recorded.
 func Checkpoint[T any](ctx *Context, name string, part func() (T, error)) (T, error) {
 	recorded, slot := ctx.host.Begin(name)
 	if slot == nil {
@@ -94,10 +127,19 @@ func Checkpoint[T any](ctx *Context, name string, part func() (T, error)) (T, er
 	return value, nil
 }
 
-// Recorded is what a part of the step came to, and whether it was done.
-func Recorded[T any](ctx *Context, name string) (T, bool, error) {
+// A Recorder is whose parts are recorded: a *[Context], the step's; or a [Started], those of one piece of work.
+type Recorder interface {
+	begin(name string) ([]byte, Slot)
+}
+
+func (c *Context) begin(name string) ([]byte, Slot) { return c.host.Begin(name) }
+
+func (s Started) begin(name string) ([]byte, Slot) { return s.host.Begin(partOf(name, s.Key)) }
+
+// Recorded is what a part came to, and whether it was done.
+func Recorded[T any](of Recorder, name string) (T, bool, error) {
 	var none T
-	recorded, slot := ctx.host.Begin(name)
+	recorded, slot := of.begin(name)
 	if slot != nil {
 		slot.Drop()
 		return none, false, nil

@@ -277,7 +277,11 @@ impl<'s> Scene<'s> {
 
     /// As a release's: another for each operation, and for an attempt after a definite answer.
     fn key(&self, operation: Operation) -> String {
-        let of = format!("{} {} {}", self.salt, operation.name(), self.round);
+        self.key_of_round(operation, self.round)
+    }
+
+    fn key_of_round(&self, operation: Operation, round: u32) -> String {
+        let of = format!("{} {} {}", self.salt, operation.name(), round);
         Digest::of(of.as_bytes()).to_string().chars().skip("sha256:".len()).take(32).collect()
     }
 
@@ -296,6 +300,8 @@ impl<'s> Scene<'s> {
             CallKind::Find => "find",
         };
         self.last_function = function;
+        let start_keys: Vec<String> =
+            (1..=self.round).map(|round| self.key_of_round(Operation::Start, round)).collect();
         let state = match &kind {
             CallKind::Resume { state, .. } | CallKind::Cancel { state: Some(state) } => Some(shown(state)),
             _ => None,
@@ -319,7 +325,7 @@ impl<'s> Scene<'s> {
             dry_run: self.dry_run,
             input: Arc::new(self.input.clone()),
             output: output.cloned().map(Arc::new),
-            context: vec![("actor".to_owned(), "windlass plugin certify".to_owned())],
+            context: windlass_sandbox::context("windlass plugin certify", &start_keys),
             access: Arc::new(self.access()),
             host: self.memory.clone(),
             tape: if self.calls.is_some() { Tape::Record } else { Tape::Off },

@@ -74,9 +74,14 @@ impl Revision {
         self.status.starts_with("pending-") || self.status == "uninstalling"
     }
 
-    /// Whether the step with this key brought it to its end.
+    /// Whether what was begun under this key brought it to its end.
     pub(crate) fn is_marked(&self, key: &str) -> bool {
         self.description == mark(key)
+    }
+
+    /// As [`Self::is_marked`], by one of these keys.
+    pub(crate) fn is_marked_by_any(&self, keys: &[String]) -> bool {
+        keys.iter().any(|it| self.is_marked(it))
     }
 
     /// Whether it is what `helm rollback` makes when it goes back to `revision`.
@@ -202,13 +207,18 @@ impl<'a> Helm<'a> {
         self.succeeded(output, "reading the status")?.json().map(Some)
     }
 
-    /// Whether the last revision was begun by the step with this key, or went on from one that was.
-    pub(crate) fn is_labelled(&self, key: &str) -> Result<bool, Failure> {
+    /// The keys of all that `start` of this step has begun.
+    pub(crate) fn own_keys(&self) -> Vec<String> {
+        self.ctx.starts().iter().map(|it| it.key().to_owned()).collect()
+    }
+
+    /// Whether the last revision was begun under one of these keys, or went on from one that was.
+    pub(crate) fn is_labelled(&self, keys: &[String]) -> Result<bool, Failure> {
         #[derive(Deserialize)]
         struct Listed {
             name: String,
         }
-        let selector = format!("{KEY_LABEL}={key}");
+        let selector = format!("{KEY_LABEL} in ({})", keys.join(","));
         let filter = format!("^{}$", self.release);
         let command = ["list", "--all", "--selector", &selector, "--filter", &filter, "--output", "json"];
         let listed: Vec<Listed> = self.succeeded(self.run(&command)?, "looking for the step's revision")?.json()?;

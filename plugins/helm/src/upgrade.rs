@@ -122,8 +122,6 @@ pub(crate) struct Prior {
     pub(crate) revision: Option<u64>,
     /// The last revision of any status; 0 if there was none.
     pub(crate) last: u64,
-    /// The key by which the step's own revisions are recognised.
-    pub(crate) key: String,
 }
 
 /// What the wait for readiness carries.
@@ -192,7 +190,7 @@ impl Action for Upgrade {
 
         let prior = ctx.checkpoint(PRIOR, || {
             let last = history.last().map_or(0, |last| last.revision);
-            Ok(Prior { revision: before, last, key: key.to_owned() })
+            Ok(Prior { revision: before, last })
         })?;
         let doing = match prior.revision {
             Some(_) => "upgrading",
@@ -238,15 +236,17 @@ impl Find for Upgrade {
         };
         let history = helm.history()?;
         let found = || Ok(Some(wait(ctx, &helm, &input, "made by an earlier attempt".to_owned())));
-        match standing(&helm, &history, &prior)? {
+        // What is looked for is this piece of work; an earlier one got an answer.
+        let own = [ctx.idempotency_key().to_owned()];
+        match standing(&helm, &history, &prior, &own)? {
             Standing::Untouched => Ok(None),
             // `start` frees it and goes on.
             Standing::Ours(last) if last.is_locked() => Ok(None),
-            Standing::Ours(last) if last.is_marked(&prior.key) || last.status == "failed" => found(),
+            Standing::Ours(last) if last.is_marked_by_any(&own) || last.status == "failed" => found(),
             // Freed, but not upgraded yet.
             Standing::Ours(_) => Ok(None),
             Standing::RolledBack(last) | Standing::Changed(last) => {
-                if history.iter().any(|revision| revision.is_marked(&prior.key)) {
+                if history.iter().any(|it| it.is_marked_by_any(&own)) {
                     return Err(superseded(&helm, last.revision, &last.description).pause());
                 }
                 Ok(None)
@@ -265,7 +265,7 @@ impl Cancel for Upgrade {
             None => json!({ "left": "nothing was written" }),
             Some(prior) => {
                 let history = helm.history()?;
-                match standing(&helm, &history, &prior)? {
+                match standing(&helm, &history, &prior, &helm.own_keys())? {
                     Standing::Untouched => json!({ "left": "nothing was written" }),
                     Standing::Ours(last) => json!({
                         "left": "the revision stays as it is; a rollback of the step takes it back",
@@ -311,7 +311,7 @@ fn free_own_lock(helm: &Helm, last: Option<&Revision>) -> Result<bool, Failure> 
     let Some(prior) = prior(ctx)? else {
         return Ok(false);
     };
-    if ctx.dry_run() || last.revision <= prior.last || !helm.is_labelled(&prior.key)? {
+    if ctx.dry_run() || last.revision <= prior.last || !helm.is_labelled(&helm.own_keys())? {
         return Ok(false);
     }
     ctx.log().warn(format!(

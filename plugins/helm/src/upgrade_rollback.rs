@@ -22,12 +22,17 @@ pub(crate) enum Standing<'a> {
     Changed(&'a Revision),
 }
 
-/// Tells whose the last revision is.
-pub(crate) fn standing<'a>(helm: &Helm, history: &'a [Revision], prior: &Prior) -> Result<Standing<'a>, Failure> {
+/// Tells whose the last revision is, if `own` are the keys of what the step has begun.
+pub(crate) fn standing<'a>(
+    helm: &Helm,
+    history: &'a [Revision],
+    prior: &Prior,
+    own: &[String],
+) -> Result<Standing<'a>, Failure> {
     let Some(last) = history.last().filter(|last| last.revision != prior.last) else {
         return Ok(Standing::Untouched);
     };
-    if last.is_marked(&prior.key) {
+    if last.is_marked_by_any(own) {
         return Ok(Standing::Ours(last));
     }
     let rolled_back: Option<u64> = helm.ctx().recorded(ROLLED_BACK)?;
@@ -39,7 +44,7 @@ pub(crate) fn standing<'a>(helm: &Helm, history: &'a [Revision], prior: &Prior) 
     let interrupted = |revision: &Revision| revision.status.starts_with("pending-");
     let frees_an_interrupted_one = || history.iter().any(|it| interrupted(it) && last.goes_back_to(it.revision));
     let may_be_ours = interrupted(last) || last.status == "failed" || frees_an_interrupted_one();
-    if may_be_ours && last.revision > prior.last && helm.is_labelled(&prior.key)? {
+    if may_be_ours && last.revision > prior.last && helm.is_labelled(own)? {
         return Ok(Standing::Ours(last));
     }
     Ok(Standing::Changed(last))
@@ -66,7 +71,7 @@ impl Rollback for Upgrade {
         {
             return Ok(nothing_to_do(ctx, &helm));
         }
-        match (standing(&helm, &history, &prior)?, prior.revision) {
+        match (standing(&helm, &history, &prior, &helm.own_keys())?, prior.revision) {
             (Standing::Untouched, _) => Ok(nothing_to_do(ctx, &helm)),
             (Standing::Changed(last), _) => Err(changed_since(&helm, last)),
             (Standing::Ours(last), None) => {

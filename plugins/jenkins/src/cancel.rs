@@ -47,7 +47,8 @@ type Triggered = Option<(Stage, Option<String>)>;
 
 /// What a call that was cut off has triggered.
 fn triggered(ctx: &Context, input: &TriggerInput, jenkins: &Jenkins, job: &JobName) -> Result<Triggered, Failure> {
-    let Some(intent) = ctx.recorded::<Intent>(INTENT)? else {
+    let last = ctx.starts().pop();
+    let Some(intent) = last.map(|it| it.recorded::<Intent>(INTENT)).transpose()?.flatten() else {
         return Ok(None);
     };
     let Some(key) = intent.key else {

@@ -92,7 +92,7 @@ impl Action for TriggerBuild {
             );
         }
 
-        ctx.checkpoint(INTENT, || Ok(Intent { key: key.clone() }))?;
+        ctx.once(INTENT, || Ok(Intent { key: key.clone() }))?;
         let mut form: Vec<(String, String)> =
             input.parameters.iter().map(|(parameter, value)| (parameter.clone(), value.to_string())).collect();
         form.extend(key.iter().map(|key| (correlation.to_owned(), key.clone())));

@@ -12,9 +12,6 @@ use windlass_sdk::{Action, Answer, Context, Effect, Ended, Failure, Find, Found,
 /// Creates a change.
 pub(crate) struct CreateChange;
 
-/// The checkpoint of the key under which the change was about to be created.
-const KEY: &str = "correlation-id";
-
 #[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct CreateChangeInput {
@@ -92,7 +89,6 @@ impl Action for CreateChange {
             None => {
                 let fields = fields(ctx, &instance, &input)?;
                 let kind = kind(&input)?;
-                ctx.checkpoint(KEY, || Ok(key.to_owned()))?;
                 let change = instance.insert_change(&kind, &fields)?;
                 ctx.log().info(format!("created {}", change.number()));
                 change
@@ -115,40 +111,49 @@ impl Rollback for CreateChange {
 
     fn rollback(ctx: &Context, _: CreateChangeInput, output: Option<ChangeReport>) -> Ended<()> {
         let instance = Instance::connect(ctx)?;
-        let created = match (output, ctx.recorded::<String>(KEY)?) {
-            (Some(report), _) => Some(instance.change(&report.sys_id)?),
-            (None, Some(key)) => instance.correlated(CHANGES, &key)?,
-            (None, None) => None,
-        };
-        let Some(change) = created else {
-            return Ok(Outcome::done(json!({ "canceled": false, "why": "no change was created" })));
-        };
-        let number = change.number();
-        match change.value("state") {
-            CLOSED => {
-                ctx.log().warn(format!("{number} is closed and stays so"));
-                Ok(Outcome::done(json!({ "canceled": false, "number": number, "why": "the change is closed" })))
+        let last = output.map(|report| instance.change(&report.sys_id)).transpose()?;
+        let created = instance.created(ctx, CHANGES, last)?;
+        let undone: Vec<Value> = created.iter().map(|it| cancel(ctx, &instance, it)).collect::<Result<_, _>>()?;
+        Ok(Outcome::done(of_all(undone, "no change was created")))
+    }
+}
+
+fn cancel(ctx: &Context, instance: &Instance, change: &Record) -> Result<Value, Failure> {
+    let number = change.number();
+    match change.value("state") {
+        CLOSED => {
+            ctx.log().warn(format!("{number} is closed and stays so"));
+            Ok(json!({ "canceled": false, "number": number, "why": "the change is closed" }))
+        }
+        CANCELED => Ok(json!({ "canceled": true, "number": number })),
+        state => {
+            let next = instance.next_states(change.sys_id())?;
+            if !next.allows(CANCELED) {
+                let message = format!(
+                    "{number} is in state {} and cannot be canceled; it can move to: {}",
+                    states::label(change),
+                    next.allowed(state)
+                );
+                return Err(Failure::rejected("cannot-cancel", message).pause());
             }
-            CANCELED => Ok(Outcome::done(json!({ "canceled": true, "number": number }))),
-            state => {
-                let next = instance.next_states(change.sys_id())?;
-                if !next.allows(CANCELED) {
-                    let message = format!(
-                        "{number} is in state {} and cannot be canceled; it can move to: {}",
-                        states::label(&change),
-                        next.allowed(state)
-                    );
-                    return Err(Failure::rejected("cannot-cancel", message).pause());
-                }
-                let note = Note::new(ctx, &format!("Canceled by Windlass: release {} was rolled back.", ctx.release()));
-                let mut fields = Fields::default();
-                fields.set("state", CANCELED).set_some("work_notes", note.missing_in(&change, "work_notes"));
-                instance.update(CHANGES, change.sys_id(), &fields)?;
-                ctx.log().info(format!("canceled {number}"));
-                Ok(Outcome::done(json!({ "canceled": true, "number": number })))
-            }
+            let note = Note::new(ctx, &format!("Canceled by Windlass: release {} was rolled back.", ctx.release()));
+            let mut fields = Fields::default();
+            fields.set("state", CANCELED).set_some("work_notes", note.missing_in(change, "work_notes"));
+            instance.update(CHANGES, change.sys_id(), &fields)?;
+            ctx.log().info(format!("canceled {number}"));
+            Ok(json!({ "canceled": true, "number": number }))
         }
     }
+}
+
+/// What a rollback came to: what it did with the last record, and with the `earlier` ones that there are after an attempt
+/// with a definite answer.
+pub(crate) fn of_all(mut undone: Vec<Value>, why_not: &str) -> Value {
+    let Some(mut last) = undone.pop() else { return json!({ "canceled": false, "why": why_not }) };
+    if !undone.is_empty() {
+        last["earlier"] = undone.into();
+    }
+    last
 }
 
 fn shown(ctx: &Context, instance: &Instance, change: &Record) -> ChangeReport {

@@ -110,6 +110,16 @@ impl<'a> Instance<'a> {
         Ok(found.into_iter().find(|record| record.value("correlation_id") == key))
     }
 
+    /// All that `start` has created in a table, oldest first, `last` among it, which is known from the step's output.
+    pub(crate) fn created(&self, ctx: &Context, table: &str, last: Option<Record>) -> Result<Vec<Record>, Failure> {
+        let mut starts = ctx.starts();
+        if last.is_some() {
+            starts.pop();
+        }
+        let found = starts.iter().map(|it| self.correlated(table, it.key()).transpose());
+        found.flatten().chain(last.map(Ok)).collect()
+    }
+
     /// The sys_id of what an input names: itself, or that of the only record with this value.
     pub(crate) fn reference(&self, table: &str, field: &str, value: &str) -> Result<String, Failure> {
         if is_sys_id(value) {

@@ -1,5 +1,6 @@
 //! `create-task`, `update-task`, `close-task`: the work that a change consists of.
 
+use crate::create_change::of_all;
 use crate::instance::{CHANGES, Instance, Note, TASKS, role};
 use crate::record::{Fields, Record, date};
 use crate::update_change::CloseCode;
@@ -7,12 +8,10 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
-use windlass_sdk::{Action, Answer, Context, Effect, Ended, Find, Found, Method, Outcome, Role, Rollback};
+use windlass_sdk::{Action, Answer, Context, Effect, Ended, Failure, Find, Found, Method, Outcome, Role, Rollback};
 
 const CLOSED: &str = "3";
 const CANCELED: &str = "4";
-/// The checkpoint of the key under which the task was about to be created.
-const KEY: &str = "correlation-id";
 
 /// A change task.
 #[derive(Debug, Serialize, Deserialize, JsonSchema)]
@@ -131,7 +130,6 @@ impl Action for CreateTask {
             .extend(&input.fields)?
             .set("correlation_id", key)
             .set("correlation_display", format!("Windlass {}/{}", ctx.release(), ctx.step()));
-        ctx.checkpoint(KEY, || Ok(key.to_owned()))?;
         let task = instance.insert(TASKS, &fields)?;
         ctx.log().info(format!("created {} of {}", task.number(), change.number()));
         Ok(Outcome::done(report(&instance, &task)))
@@ -151,24 +149,23 @@ impl Rollback for CreateTask {
 
     fn rollback(ctx: &Context, _: CreateTaskInput, output: Option<TaskReport>) -> Ended<()> {
         let instance = Instance::connect(ctx)?;
-        let created = match (output, ctx.recorded::<String>(KEY)?) {
-            (Some(report), _) => Some(instance.record(TASKS, &report.sys_id)?),
-            (None, Some(key)) => instance.correlated(TASKS, &key)?,
-            (None, None) => None,
-        };
-        let Some(task) = created else {
-            return Ok(Outcome::done(json!({ "canceled": false, "why": "no task was created" })));
-        };
-        if matches!(task.value("state"), CLOSED | CANCELED) {
-            let canceled = task.value("state") == CANCELED;
-            return Ok(Outcome::done(json!({ "canceled": canceled, "number": task.number() })));
-        }
-        let note = Note::new(ctx, &format!("Canceled by Windlass: release {} was rolled back.", ctx.release()));
-        let mut fields = Fields::default();
-        fields.set("state", CANCELED).set_some("work_notes", note.missing_in(&task, "work_notes"));
-        instance.update(TASKS, task.sys_id(), &fields)?;
-        Ok(Outcome::done(json!({ "canceled": true, "number": task.number() })))
+        let last = output.map(|report| instance.record(TASKS, &report.sys_id)).transpose()?;
+        let created = instance.created(ctx, TASKS, last)?;
+        let undone: Vec<Value> = created.iter().map(|it| cancel(ctx, &instance, it)).collect::<Result<_, _>>()?;
+        Ok(Outcome::done(of_all(undone, "no task was created")))
     }
+}
+
+fn cancel(ctx: &Context, instance: &Instance, task: &Record) -> Result<Value, Failure> {
+    if matches!(task.value("state"), CLOSED | CANCELED) {
+        let canceled = task.value("state") == CANCELED;
+        return Ok(json!({ "canceled": canceled, "number": task.number() }));
+    }
+    let note = Note::new(ctx, &format!("Canceled by Windlass: release {} was rolled back.", ctx.release()));
+    let mut fields = Fields::default();
+    fields.set("state", CANCELED).set_some("work_notes", note.missing_in(task, "work_notes"));
+    instance.update(TASKS, task.sys_id(), &fields)?;
+    Ok(json!({ "canceled": true, "number": task.number() }))
 }
 
 /// Sets fields of a task, and adds a note.

@@ -189,6 +189,8 @@ pub struct CallOrder {
     pub call: Call,
     /// What the plugin hands to the other side so that a repetition is recognised: 32 hex digits.
     pub idempotency_key: String,
+    /// The keys of all logical calls of `start` so far, oldest first: under each there may be something.
+    pub start_keys: Vec<String>,
     /// When the attempt will be stopped.
     pub deadline: Option<Timestamp>,
     /// The step's input.

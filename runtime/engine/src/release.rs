@@ -21,7 +21,7 @@ use crate::decision::{Decided, Question};
 use crate::fan_out::Fan;
 use crate::input::{CallId, CallOrder, Due};
 use crate::review::GivenCause;
-use crate::step::{Activity, Stage, StepRun, StepState};
+use crate::step::{Activity, Call, Stage, StepRun, StepState};
 
 /// One execution of a workflow.
 #[derive(Debug, Clone, PartialEq)]
@@ -418,15 +418,28 @@ impl Release {
         })
     }
 
+    /// Whether a call should be going on.
+    pub fn wants(&self, id: CallId) -> bool {
+        self.wanted(id).is_some()
+    }
+
+    fn wanted(&self, id: CallId) -> Option<(&Activity, &Call)> {
+        let activity = self.step(id.step).state.activity().filter(|it| call_id(id.step, it) == id)?;
+        match &activity.stage {
+            Stage::Calling(call) => Some((activity, call)),
+            _ => None,
+        }
+    }
+
     /// What a call is made with; none when it should not be going on.
     pub fn order(&self, id: CallId) -> Option<CallOrder> {
-        let run = &self.steps[id.step.as_usize()];
-        let activity = run.state.activity().filter(|it| call_id(id.step, it) == id)?;
-        let Stage::Calling(call) = &activity.stage else { return None };
+        let run = self.step(id.step);
+        let (activity, call) = self.wanted(id)?;
         Some(CallOrder {
             id,
             call: call.clone(),
-            idempotency_key: self.idempotency_key(&self.name_of(id.step), activity),
+            idempotency_key: self.idempotency_key(&self.name_of(id.step), id.operation, activity.round),
+            start_keys: self.start_keys(id.step),
             deadline: self.deadline(id.step, activity),
             input: run.input.clone().unwrap_or_default(),
             output: run.made.clone().filter(|_| id.operation != Operation::Start),
@@ -465,9 +478,15 @@ impl Release {
         timeout.map(|it| activity.attempt_began_at + it)
     }
 
+    /// The keys of all logical calls of `start` of a step, oldest first.
+    fn start_keys(&self, index: StepIndex) -> Vec<String> {
+        let step = self.name_of(index);
+        (1..=self.step(index).rounds).map(|round| self.idempotency_key(&step, Operation::Start, round)).collect()
+    }
+
     /// The same for every attempt of one logical call of one operation of one step.
-    fn idempotency_key(&self, step: &StepName, activity: &Activity) -> String {
-        let text = format!("{}/{}/{}/{}", self.created.release, step, activity.operation.name(), activity.round);
+    fn idempotency_key(&self, step: &StepName, operation: Operation, round: u32) -> String {
+        let text = format!("{}/{}/{}/{}", self.created.release, step, operation.name(), round);
         let mut bytes = self.created.salt.to_vec();
         bytes.extend_from_slice(text.as_bytes());
         Digest::of(&bytes).hex()[..32].to_owned()

@@ -82,7 +82,7 @@ pub struct CallRequest {
     pub input: Arc<Value>,
     /// The forward operation's output, for `cancel` and `rollback`.
     pub output: Option<Arc<Value>>,
-    /// More, by name.
+    /// More, by name; see [`context`].
     pub context: Vec<(String, String)>,
     /// What it may reach.
     pub access: Arc<Access>,
@@ -90,6 +90,12 @@ pub struct CallRequest {
     pub host: Arc<dyn StepHost>,
     /// Whether it is recorded, or played again.
     pub tape: Tape,
+}
+
+/// What a call is told beside its arguments, as the contract names it: who asked for the release, and the idempotency keys of
+/// all logical calls of `start` of its step, oldest first.
+pub fn context(actor: impl Into<String>, start_keys: &[String]) -> Vec<(String, String)> {
+    vec![("actor".to_owned(), actor.into()), ("start-keys".to_owned(), start_keys.join(" "))]
 }
 
 /// What one call came to.

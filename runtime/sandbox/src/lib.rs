@@ -35,7 +35,7 @@ mod stdio;
 mod stop;
 
 pub use anatomy::{Anatomy, anatomy};
-pub use call::{Access, CallKind, CallReport, CallRequest, Usage};
+pub use call::{Access, CallKind, CallReport, CallRequest, Usage, context};
 pub use capability::http::Probe;
 pub use component::{ComponentError, Inspection, MANIFEST_SECTION, embed_manifest, inspect};
 pub use engine::Allocation;

@@ -101,7 +101,7 @@ pub(crate) fn make_call(
         return call.make().boxed();
     }
     let is_recorded = release.created().recorded;
-    let context = vec![("actor".to_owned(), release.created().requested_by.name.clone())];
+    let actor = release.created().requested_by.name.clone();
     async move {
         let _turn = turn;
         let host = CallHost {
@@ -152,7 +152,7 @@ pub(crate) fn make_call(
             dry_run: dry_run.is_some(),
             input: order.input,
             output: order.output,
-            context,
+            context: windlass_sandbox::context(actor, &order.start_keys),
             access: Arc::new(access),
             host: Arc::new(host),
             tape: match &inner.options.recordings {

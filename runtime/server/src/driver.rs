@@ -340,7 +340,7 @@ fn match_up(
     gate: &mut Gate,
 ) {
     in_flight.retain(|id, handle| {
-        let wanted = release.order(*id).is_some();
+        let wanted = release.wants(*id);
         if !wanted {
             handle.abort();
         }
@@ -374,7 +374,9 @@ fn panicked(release: &Release, in_flight: &mut HashMap<CallId, AbortHandle>, tas
     // Others may have ended meanwhile, and not been looked at.
     let id = in_flight.iter().find(|(_, handle)| handle.id() == task).map(|(id, _)| *id)?;
     in_flight.remove(&id);
-    release.order(id)?;
+    if !release.wants(id) {
+        return None;
+    }
     let error = StepError::host(
         windlass_model::failure::FailureClass::Internal,
         "host-panicked",

@@ -112,8 +112,8 @@ static wl_outcome start(wl_ctx *ctx, const void *given_input) {
     wl_part part;
     wl_callback address = {0};
     if (given->notify) {
-        /* In a checkpoint, so that another attempt waits for the same address. */
-        if (!wl_begin(ctx, "address", &part)) return wl_failed(ctx);
+        /* Once: another attempt at the same work waits for the same address, and has the same job. */
+        if (!wl_begin_once(ctx, "address", &part)) return wl_failed(ctx);
         if (part.recorded != NULL) {
             address = (wl_callback){wl_text(wl_get(part.recorded, "topic")), wl_text(wl_get(part.recorded, "url"))};
         } else {
@@ -124,10 +124,7 @@ static wl_outcome start(wl_ctx *ctx, const void *given_input) {
             wl_finish(ctx, &part, record);
         }
     }
-    /* Before the job is there: a rollback finds it, even if nobody ever heard which it is. */
-    if (!wl_begin(ctx, "key", &part)) return wl_failed(ctx);
-    if (part.recorded == NULL) wl_finish(ctx, &part, wl_string(ctx->idempotency_key));
-    if (!wl_begin(ctx, "job", &part)) return wl_failed(ctx);
+    if (!wl_begin_once(ctx, "job", &part)) return wl_failed(ctx);
     const char *id = wl_text(part.recorded);
     if (id == NULL) {
         id = submit(ctx, given, given->notify ? &address : NULL);
@@ -161,25 +158,32 @@ static bool by_key(wl_ctx *ctx, const char *key, jobs *found) {
     return response != NULL && wl_read(ctx, response, &jobs_type, found);
 }
 
-static wl_outcome rollback(wl_ctx *ctx, const void *given, const void *given_output) {
-    (void)given;
-    const char *id = given_output != NULL ? ((const output *)given_output)->id : wl_text(wl_recorded(ctx, "job"));
-    const char *key = id == NULL ? wl_text(wl_recorded(ctx, "key")) : NULL;
-    if (key != NULL) {
-        jobs found;
-        if (!by_key(ctx, key, &found)) return wl_failed(ctx);
-        if (found.jobs.count > 0) id = ((const job *)found.jobs.items)->id;
-    }
-    bool withdrawn = false;
-    if (id != NULL) {
+/* The job that was submitted under this key, in `id`, or NULL. One whose answer got lost is found by its key. */
+static bool submitted(wl_ctx *ctx, const char *key, const char **id) {
+    *id = wl_text(wl_recorded_once(ctx, key, "job"));
+    if (*id != NULL) return true;
+    jobs found;
+    if (!by_key(ctx, key, &found)) return false;
+    if (found.jobs.count > 0) *id = ((const job *)found.jobs.items)->id;
+    return true;
+}
+
+static wl_outcome rollback(wl_ctx *ctx, const void *given, const void *output) {
+    (void)given, (void)output;
+    wl_json *withdrawn = wl_array();
+    /* After a job that failed, another attempt has another job. */
+    for (const char *const *key = wl_start_keys(ctx); *key != NULL; key++) {
+        const char *id;
+        if (!submitted(ctx, *key, &id)) return wl_failed(ctx);
+        if (id == NULL) continue;
         const wl_response *response = wl_http(ctx, "jobs", (wl_request){
             .method = "DELETE", .path = wl_path("jobs", id, NULL), .accept = {404},
         });
         if (response == NULL) return wl_failed(ctx);
-        withdrawn = response->status != 404;
+        if (response->status != 404) wl_push(withdrawn, wl_string(id));
     }
     wl_json *ended = wl_object();
-    wl_set(ended, "withdrawn", wl_boolean(withdrawn));
+    wl_set(ended, "withdrawn", withdrawn);
     return wl_done_json(ctx, ended);
 }
 

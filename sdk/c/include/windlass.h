@@ -193,7 +193,7 @@ typedef struct {
     /* From 1; counts the attempts of this operation. */
     uint32_t attempt;
     wl_operation operation;
-    /* The same for every attempt of this operation, and for `find`. */
+    /* The same for the attempts of this operation until one of them has got a definite answer, and for `find`. */
     const char *idempotency_key;
     /* When the host will stop this attempt, in milliseconds since the Unix epoch; 0 for never. */
     uint64_t deadline_ms;
@@ -265,18 +265,26 @@ void wl_progress(const wl_ctx *ctx, const char *status);
 void wl_percent(const wl_ctx *ctx, unsigned percent);
 void wl_link(const wl_ctx *ctx, const char *title, const char *url);
 
-/* A part of a step that is done once for all attempts and operations. */
+/* A part that is done once. */
 typedef struct {
     /* What it came to, if it was done. */
     const wl_json *recorded;
     uintptr_t slot;
 } wl_part;
 
-/* Begins a part, or finds what it came to. */
+/* Begins a part of this piece of work, or finds what it came to in another attempt under the same idempotency key. After a
+ * definite answer the key is another, and so is the work. */
+bool wl_begin_once(wl_ctx *ctx, const char *name, wl_part *part);
+/* The idempotency keys of the pieces of work that `start` of this step has begun, oldest first; while it goes on the last is its
+ * own. There may be something under each for a rollback to undo, also where the answer never came back. Ends with NULL. */
+const char *const *wl_start_keys(const wl_ctx *ctx);
+/* What a part that was begun by `wl_begin_once` came to in the piece of work with this key; NULL if it was not done. */
+const wl_json *wl_recorded_once(wl_ctx *ctx, const char *key, const char *name);
+/* Begins a part of the step, or finds what it came to, however often the step runs: for what was so before. */
 bool wl_begin(wl_ctx *ctx, const char *name, wl_part *part);
 /* Records what a part came to. One that is not finished counts as not done. */
 void wl_finish(wl_ctx *ctx, wl_part *part, const wl_json *value);
-/* What a part came to; NULL if it was not done. */
+/* What a part of the step came to; NULL if it was not done. */
 const wl_json *wl_recorded(wl_ctx *ctx, const char *name);
 
 /* An address that wakes the step when the other side sends a `POST` to it. It is a credential. */

@@ -134,6 +134,27 @@ const wl_json *wl_recorded(wl_ctx *ctx, const char *name) {
     return part.recorded;
 }
 
+/* The checkpoint of a part of one piece of work. */
+static const char *part_of(const char *name, const char *key) { return wl_format("%s/%s", name, key); }
+
+bool wl_begin_once(wl_ctx *ctx, const char *name, wl_part *part) { return wl_begin(ctx, part_of(name, ctx->idempotency_key), part); }
+
+const wl_json *wl_recorded_once(wl_ctx *ctx, const char *key, const char *name) { return wl_recorded(ctx, part_of(name, key)); }
+
+const char *const *wl_start_keys(const wl_ctx *ctx) {
+    const char *keys = wl_value(ctx, "start-keys");
+    if (keys == NULL) keys = ctx->operation == WL_START ? ctx->idempotency_key : "";
+    const char **all = wl_alloc((strlen(keys) / 2 + 2) * sizeof *all);
+    size_t count = 0;
+    for (const char *at = keys; *at != '\0';) {
+        size_t length = strcspn(at, " ");
+        if (length > 0) all[count++] = wl_format("%.*s", (int)length, at);
+        at += length + (at[length] == ' ');
+    }
+    all[count] = NULL;
+    return all;
+}
+
 wl_callback wl_make_callback(wl_ctx *ctx) { return ctx->host->callback(ctx->host->self); }
 
 const char *wl_required_url(wl_ctx *ctx, const wl_callback *callback) {

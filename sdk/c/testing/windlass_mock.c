@@ -39,6 +39,12 @@ static void wrong(const char *what, const char *which) {
     abort();
 }
 
+void wl_test_same(const char *file, int line, const char *what, const char *is, const char *expected) {
+    if (is != NULL && expected != NULL ? strcmp(is, expected) == 0 : is == expected) return;
+    fprintf(stderr, "%s:%d: %s\n      is %s\n  and not %s\n", file, line, what, is != NULL ? is : "NULL", expected != NULL ? expected : "NULL");
+    exit(1);
+}
+
 void wl_mock_reset(void) {
     memset(&mock, 0, sizeof mock);
     mock.percent = -1;
@@ -214,8 +220,14 @@ static void check(const char *what, const wl_type *type, const char *text) {
     if (problem != NULL) wrong(what, problem);
 }
 
+static const char *start_key(unsigned n) { return n == 1 ? WL_TEST_KEY : wl_format("%08x%s", n, WL_TEST_KEY + 8); }
+
 wl_outcome wl_test(wl_test_call given) {
-    static const char *const keys[] = {WL_TEST_KEY, "cccccccccccccccccccccccccccccccc", "bbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbb"};
+    unsigned starts = given.starts > 0 ? given.starts : 1;
+    const char *const keys[] = {start_key(starts), "cccccccccccccccccccccccccccccccc", "bbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbb"};
+    const char *start_keys = start_key(1);
+    for (unsigned n = 2; n <= starts; n++) start_keys = wl_format("%s %s", start_keys, start_key(n));
+    const wl_pair context[] = {{"start-keys", start_keys}, {NULL, NULL}};
     mock.action = NULL;
     for (const wl_action *action = windlass_plugin.actions; action->name != NULL; action++) {
         if (strcmp(action->name, given.action) == 0) mock.action = action;
@@ -229,7 +241,7 @@ wl_outcome wl_test(wl_test_call given) {
         .state = given.state, .state_length = given.state != NULL ? strlen(given.state) : 0, .event = given.event,
         .ctx = {
             .release = "payments-1", .step = "step", .attempt = 1, .operation = operation,
-            .idempotency_key = keys[operation], .host = &HOST,
+            .idempotency_key = keys[operation], .context = context, .host = &HOST,
         },
     };
     wl_outcome outcome = {0};

@@ -58,13 +58,20 @@ typedef struct {
     wl_operation operation;
     /* What woke it; a timer unless given. */
     wl_event event;
+    /* How many pieces of work `start` has begun, one more after each definite answer; 1 unless given. */
+    unsigned starts;
 } wl_test_call;
 
 /* Makes a call as the host would. */
 wl_outcome wl_test(wl_test_call call);
 
-/* The idempotency key of `start`, `resume` and `find`. */
+/* Ends the tests where two texts differ, and says how they do. */
+#define WL_SAME(is, expected) wl_test_same(__FILE__, __LINE__, #is, is, expected)
+void wl_test_same(const char *file, int line, const char *what, const char *is, const char *expected);
+
+/* The idempotency key of `start`, `resume` and `find`, of the first piece of work and of the second. */
 #define WL_TEST_KEY "0123456789abcdef0123456789abcdef"
+#define WL_TEST_KEY_2 "0000000289abcdef0123456789abcdef"
 
 #ifdef __cplusplus
 }

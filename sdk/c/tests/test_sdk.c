@@ -8,14 +8,6 @@
 #include "../src/internal.h"
 #include "../testing/windlass_mock.h"
 
-#define SAME(one, other) same(one, other, __LINE__)
-
-static void same(const char *one, const char *other, int line) {
-    if (one != NULL && other != NULL && strcmp(one, other) == 0) return;
-    fprintf(stderr, "line %d: `%s` is not `%s`\n", line, one != NULL ? one : "NULL", other != NULL ? other : "NULL");
-    exit(1);
-}
-
 typedef struct {
     const char *name;
     int64_t count;
@@ -106,7 +98,7 @@ static void json_is_read_and_written(void) {
     for (size_t at = 0; at < sizeof cases / sizeof *cases; at++) {
         const char *problem = NULL;
         const wl_json *json = wl_parse(cases[at][0], strlen(cases[at][0]), &problem);
-        SAME(json != NULL ? wl_write(json) : problem, cases[at][1]);
+        WL_SAME(json != NULL ? wl_write(json) : problem, cases[at][1]);
     }
     char deep[1000];
     memset(deep, '[', sizeof deep);
@@ -128,9 +120,9 @@ static void structs_are_read_and_what_is_wrong_names_its_place(void) {
         {"[]", "[] is no object"},
         {"{\"mode\":null}", "mode: null is no string"},
     };
-    for (size_t at = 0; at < sizeof cases / sizeof *cases; at++) SAME(decoded(cases[at][0]), cases[at][1]);
+    for (size_t at = 0; at < sizeof cases / sizeof *cases; at++) WL_SAME(decoded(cases[at][0]), cases[at][1]);
     const char *nothing = "{\"mode\":null,\"rate\":null,\"first\":null,\"parts\":null,\"any\":null,\"more\":1}";
-    SAME(decoded_as(&answer_type, nothing), decoded("{\"any\":null}"));
+    WL_SAME(decoded_as(&answer_type, nothing), decoded("{\"any\":null}"));
 }
 
 static wl_failure *answered(int status, const char *body, const wl_pair *headers) {
@@ -152,7 +144,7 @@ static void statuses_become_failures_of_the_class_that_a_policy_can_act_on(void)
     for (size_t at = 0; at < sizeof cases / sizeof *cases; at++) {
         wl_failure *failure = answered(cases[at].status, "", NULL);
         assert(failure->kind == cases[at].kind);
-        SAME(failure->code, wl_format("http-%d", cases[at].status));
+        WL_SAME(failure->code, wl_format("http-%d", cases[at].status));
     }
 }
 
@@ -169,7 +161,7 @@ static void the_message_is_what_the_server_said_never_the_query(void) {
     for (size_t at = 0; at < sizeof cases / sizeof *cases; at++) {
         const char *colon = *cases[at][1] != '\0' ? ": " : "";
         const char *message = answered(404, cases[at][0], NULL)->message;
-        SAME(message, wl_format("GET https://app.test/base/a/b%%2Fc was answered with 404%s%s", colon, cases[at][1]));
+        WL_SAME(message, wl_format("GET https://app.test/base/a/b%%2Fc was answered with 404%s%s", colon, cases[at][1]));
     }
 }
 
@@ -185,28 +177,28 @@ static void a_server_that_asks_for_time_gets_it(void) {
 
 static void requests_are_as_written_and_answers_name_the_field(void) {
     wl_failure *failure = answered(200, "{\"name\":7}", NULL);
-    SAME(failure->message, "the answer to GET https://app.test/base/a/b%2Fc is not what was expected: name: 7 is no string");
-    SAME(failure->code, "unexpected-response");
-    SAME(wl_mock_last("GET /a/b%2Fc")->query, "q=%C3%A4%20%26");
+    WL_SAME(failure->message, "the answer to GET https://app.test/base/a/b%2Fc is not what was expected: name: 7 is no string");
+    WL_SAME(failure->code, "unexpected-response");
+    WL_SAME(wl_mock_last("GET /a/b%2Fc")->query, "q=%C3%A4%20%26");
     wl_mock_reset();
-    SAME(wl_test((wl_test_call){.kind = WL_TEST_START, .action = "act", .input = "{}"}).failure->code, "connection-missing");
-    SAME(wl_test((wl_test_call){.kind = WL_TEST_RESUME, .action = "act", .input = "{}"}).failure->code, "no-wakes");
-    SAME(wl_test((wl_test_call){.kind = WL_TEST_FIND, .action = "act", .input = "{}"}).failure->code, "unknown-operation");
+    WL_SAME(wl_test((wl_test_call){.kind = WL_TEST_START, .action = "act", .input = "{}"}).failure->code, "connection-missing");
+    WL_SAME(wl_test((wl_test_call){.kind = WL_TEST_RESUME, .action = "act", .input = "{}"}).failure->code, "no-wakes");
+    WL_SAME(wl_test((wl_test_call){.kind = WL_TEST_FIND, .action = "act", .input = "{}"}).failure->code, "unknown-operation");
 }
 
 static void the_manifest_says_what_an_action_is_and_has(void) {
     const char *text = wl_manifest(&windlass_plugin);
     const wl_json *action = wl_get(wl_get(wl_parse(text, strlen(text), NULL), "actions"), "act");
-    SAME(wl_write(wl_get(wl_get(action, "connections"), "other")), "{\"description\":\"Another.\",\"required\":false,\"requests\":[{\"methods\":[\"GET\"],\"path\":\"/x\"},{\"methods\":[\"DELETE\"],\"path\":\"/y/*\"}]}");
-    SAME(wl_write(wl_get(action, "limits")), "{\"cpu_ms\":10}");
-    SAME(wl_write(wl_get(wl_get(action, "output"), "required")), "[\"name\"]");
+    WL_SAME(wl_write(wl_get(wl_get(action, "connections"), "other")), "{\"description\":\"Another.\",\"required\":false,\"requests\":[{\"methods\":[\"GET\"],\"path\":\"/x\"},{\"methods\":[\"DELETE\"],\"path\":\"/y/*\"}]}");
+    WL_SAME(wl_write(wl_get(action, "limits")), "{\"cpu_ms\":10}");
+    WL_SAME(wl_write(wl_get(wl_get(action, "output"), "required")), "[\"name\"]");
 }
 
 static void what_would_be_lost_is_a_failure(void) {
     wl_ctx ctx = {.action = &(wl_action){.name = "act"}};
     wl_outcome waits = wl_suspend(&ctx, (wl_wait){.state = &ctx, .after_ms = 1});
     assert(waits.kind == WL_OUTCOME_FAILED);
-    SAME(waits.failure->code, "state-without-type");
+    WL_SAME(waits.failure->code, "state-without-type");
     assert(wl_suspend(&ctx, (wl_wait){.after_ms = 1}).kind == WL_OUTCOME_SUSPENDED);
 }
 

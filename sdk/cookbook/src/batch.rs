@@ -73,7 +73,7 @@ impl Action for RunBatch {
     }
 
     fn start(ctx: &Context, input: Input) -> Answer<Self> {
-        let job = submit_once(ctx, "job", &input.program)?;
+        let job = submit_once(ctx, &input.program)?;
         Ok(waiting(State { job, log_bytes: 0 }))
     }
 
@@ -120,7 +120,7 @@ impl Rollback for RunBatch {
         if job.is_none() {
             return Ok(Outcome::done(json!({ "undone": false })));
         }
-        let undo = submit_once(ctx, "undo", &input.undo)?;
+        let undo = submit_once(ctx, &input.undo)?;
         Ok(suspend(undo).after(LOOK_AGAIN).status(format!("job {undo} takes back")))
     }
 
@@ -138,14 +138,11 @@ impl Find for RunBatch {
     }
 }
 
-/// Submits under the operation's key as its name, and remembers both: the key before, the number after.
-fn submit_once(ctx: &Context, part: &str, program: &str) -> Result<u64, Failure> {
+/// Submits under the operation's key as its name, and remembers the number. After a job that failed the key is another, and so
+/// is the job.
+fn submit_once(ctx: &Context, program: &str) -> Result<u64, Failure> {
     let key = ctx.idempotency_key();
-    let before = keys(ctx, part)?;
-    if before.last().is_none_or(|it| it != key) {
-        ctx.checkpoint(&format!("{part}-{}", before.len() + 1), || Ok(key.to_owned()))?;
-    }
-    ctx.checkpoint(&format!("number-{key}"), || {
+    ctx.once("number", || {
         if let Some(job) = named(ctx, key)? {
             return Ok(job);
         }
@@ -155,18 +152,12 @@ fn submit_once(ctx: &Context, part: &str, program: &str) -> Result<u64, Failure>
     })
 }
 
-/// The keys that jobs of this step were submitted under. After a job that failed the key is another, and so is the job.
-fn keys(ctx: &Context, part: &str) -> Result<Vec<String>, Failure> {
-    (1_u32..).map_while(|n| ctx.recorded(&format!("{part}-{n}")).transpose()).collect()
-}
-
-/// The job that `start` submitted last, also where its number never came back. Cancel and rollback have keys of their
-/// own; those of `start` are in checkpoints.
+/// The job that `start` submitted last, also where its number never came back.
 fn last_job(ctx: &Context) -> Result<Option<u64>, Failure> {
-    let Some(key) = keys(ctx, "job")?.pop() else { return Ok(None) };
-    match ctx.recorded(&format!("number-{key}"))? {
+    let Some(last) = ctx.starts().pop() else { return Ok(None) };
+    match last.recorded("number")? {
         Some(job) => Ok(Some(job)),
-        None => named(ctx, &key),
+        None => named(ctx, last.key()),
     }
 }
 

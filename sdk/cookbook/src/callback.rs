@@ -63,10 +63,9 @@ impl Action for Build {
     }
 
     fn start(ctx: &Context, input: Input) -> Answer<Self> {
-        // In a checkpoint: another attempt waits for the address that the service was given. By key: after a build that
-        // failed, the key is another, so is the build, and the old address is used up.
-        let part = format!("address-{}", ctx.idempotency_key());
-        let address: CallbackAddress = ctx.checkpoint(&part, || Ok(ctx.callback()))?;
+        // Once: another attempt at this build waits for the address that the service was given. After a build that failed
+        // there is another, and the old address is used up.
+        let address: CallbackAddress = ctx.once("address", || Ok(ctx.callback()))?;
         let body = json!({ "branch": input.branch, "notify": address.url });
         let started: Started = ctx.http("ci")?.post("/builds").json(&body).idempotency_key().send()?.json()?;
         Ok(waiting(State { number: started.number, called: address.url.is_some(), topic: address.topic }))

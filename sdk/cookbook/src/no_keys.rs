@@ -46,7 +46,7 @@ impl Action for OpenTicket {
     }
 
     fn start(ctx: &Context, input: Input) -> Answer<Self> {
-        let ticket = ctx.checkpoint("ticket", || match marked(ctx)? {
+        let ticket = ctx.once("ticket", || match marked(ctx)? {
             Some(ticket) => Ok(ticket),
             None => create(ctx, &input),
         })?;

@@ -70,8 +70,8 @@ impl Action for Upload {
     }
 
     fn start(ctx: &Context, input: Input) -> Answer<Self> {
-        // By key: after a definite failure (the file was changed) the next attempt has another, and begins anew.
-        let state = ctx.checkpoint(&format!("upload-{}", ctx.idempotency_key()), || {
+        // After a definite failure (the file was changed) another attempt is other work, and begins anew.
+        let state = ctx.once("upload", || {
             let head = ctx.http("store")?.head(path(["files", &input.file])).send()?;
             let (size, etag) = (number(&head, "Content-Length")?, text(&head, "ETag")?.to_owned());
             let body = json!({ "name": input.file, "size": size });

@@ -60,17 +60,29 @@ func TestTheServiceCallsBack(t *testing.T) {
 	same(t, host.Lines[1].Fields[0], windlass.Detail{Name: "topic", Value: "its own"})
 }
 
-func TestARollbackWithdrawsTheJobAlsoWhenThereIsNoOutput(t *testing.T) {
+func TestARollbackWithdrawsAllJobsAlsoOneWhoseAnswerGotLost(t *testing.T) {
 	host, step := submitted(Input{Title: "index", Priority: "low"})
-	_, err := step.Start(host)
+	host.Reply("GET /jobs/j-1", windlasstest.Text(200, `{"id":"j-1","state":"failed","reason":"no room"}`))
+	_, err := step.Run(host)
+	same(t, err.Error(), "job j-1 failed: no room")
+	// That was an answer: another attempt is another job.
+	again := step.StartAnew()
+	host.Reply("POST /jobs", windlasstest.Status(503))
+	_, err = again.Run(host)
+	var failure *windlass.Failure
+	same(t, errors.As(err, &failure), true)
+	same(t, failure.Code, "http-503")
+	host.Reply("GET /jobs", windlasstest.Text(200, `{"jobs":[{"id":"j-2","state":"queued"}]}`))
+	host.Reply("DELETE /jobs/j-1", windlasstest.Status(404))
+	host.Reply("DELETE /jobs/j-2", windlasstest.Status(204))
+	ended, err := again.Rollback(host, "")
 	same(t, err, nil)
-	host.Reply("DELETE /jobs/j-1", windlasstest.Status(204))
-	ended, err := step.Rollback(host, "")
-	same(t, err, nil)
-	same(t, ended, `{"withdrawn":true}`)
-	ended, err = step.Rollback(windlasstest.New(), "")
-	same(t, err, nil)
-	same(t, ended, `{"withdrawn":false}`)
+	same(t, ended, `{"withdrawn":["j-2"]}`)
+	for _, it := range host.Requests {
+		if it.Route == "GET /jobs" {
+			same(t, it.Query.Get("key"), windlasstest.StartKey(2))
+		}
+	}
 }
 
 func TestAJobIsFoundByItsKey(t *testing.T) {

@@ -69,17 +69,13 @@ func start(ctx *windlass.Context, input Input) (output Output, err error) {
 	}
 	var address windlass.Callback
 	if input.Notify {
-		// In a checkpoint, so that another attempt waits for the same address.
-		address, err = windlass.Checkpoint(ctx, "address", func() (windlass.Callback, error) { return ctx.Callback(), nil })
+		// Once: another attempt at the same work waits for the same address, and has the same job.
+		address, err = windlass.Once(ctx, "address", func() (windlass.Callback, error) { return ctx.Callback(), nil })
 		if err != nil {
 			return output, err
 		}
 	}
-	// Before the job is there: a rollback finds it, even if nobody ever heard which it is.
-	if _, err = windlass.Checkpoint(ctx, "key", func() (string, error) { return ctx.IdempotencyKey(), nil }); err != nil {
-		return output, err
-	}
-	id, err := windlass.Checkpoint(ctx, "job", func() (string, error) { return submit(jobs, input, address) })
+	id, err := windlass.Once(ctx, "job", func() (string, error) { return submit(jobs, input, address) })
 	if err != nil {
 		return output, err
 	}
@@ -143,41 +139,41 @@ func resume(ctx *windlass.Context, _ Input, state State, event windlass.Event) (
 	return outcome(ctx, job, state)
 }
 
-func rollback(ctx *windlass.Context, _ Input, output *Output) (any, error) {
-	id, err := submittedJob(ctx, output)
-	if err != nil {
-		return nil, err
-	}
-	if id == "" {
-		return map[string]bool{"withdrawn": false}, nil
-	}
+func rollback(ctx *windlass.Context, _ Input, _ *Output) (any, error) {
 	jobs, err := ctx.Connection("jobs")
 	if err != nil {
 		return nil, err
 	}
-	response, err := jobs.Do(windlass.Request{
-		Method: http.MethodDelete, Path: windlass.Path("jobs", id), Accept: []int{http.StatusNotFound},
-	})
-	if err != nil {
-		return nil, err
+	withdrawn := []string{}
+	for _, started := range ctx.Starts() {
+		id, err := submittedJob(ctx, started)
+		if err != nil {
+			return nil, err
+		}
+		if id == "" {
+			continue
+		}
+		response, err := jobs.Do(windlass.Request{
+			Method: http.MethodDelete, Path: windlass.Path("jobs", id), Accept: []int{http.StatusNotFound},
+		})
+		if err != nil {
+			return nil, err
+		}
+		response.Body.Close()
+		if response.StatusCode != http.StatusNotFound {
+			withdrawn = append(withdrawn, id)
+		}
 	}
-	response.Body.Close()
-	return map[string]bool{"withdrawn": response.StatusCode != http.StatusNotFound}, nil
+	return map[string][]string{"withdrawn": withdrawn}, nil
 }
 
-// submittedJob is the job that this step has submitted; none if there is none.
-func submittedJob(ctx *windlass.Context, output *Output) (string, error) {
-	if output != nil {
-		return output.ID, nil
-	}
-	if id, done, err := windlass.Recorded[string](ctx, "job"); err != nil || done {
+// submittedJob is the job that was submitted; none if there is none. After a job that failed, another attempt has another job.
+// One whose answer got lost is found by its key.
+func submittedJob(ctx *windlass.Context, started windlass.Started) (string, error) {
+	if id, done, err := windlass.Recorded[string](started, "job"); err != nil || done {
 		return id, err
 	}
-	key, done, err := windlass.Recorded[string](ctx, "key")
-	if err != nil || !done {
-		return "", err
-	}
-	found, err := byKey(ctx, key)
+	found, err := byKey(ctx, started.Key)
 	if err != nil || len(found) == 0 {
 		return "", err
 	}

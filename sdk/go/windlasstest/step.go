@@ -3,6 +3,7 @@ package windlasstest
 import (
 	"encoding/json"
 	"fmt"
+	"strings"
 	"time"
 
 	"windlass.dev/go"
@@ -27,6 +28,24 @@ type Step struct {
 	input  []byte
 	// Attempt counts from 1.
 	Attempt uint32
+	// Starts counts the pieces of work that start has begun, from 1: one more after each definite answer.
+	Starts uint32
+}
+
+// StartKey is the idempotency key of the nth piece of work that start begins, from 1.
+func StartKey(n uint32) string {
+	if n == 1 {
+		return keys[windlass.Start]
+	}
+	return fmt.Sprintf("%08x%s", n, keys[windlass.Start][8:])
+}
+
+// StartAnew is the same step in an attempt of start after one that got a definite answer: under another idempotency key.
+func (s *Step) StartAnew() *Step {
+	anew := *s
+	anew.Attempt++
+	anew.Starts++
+	return &anew
 }
 
 // NewStep is a step's first attempt. It panics if the plugin has no such action, or if names or the input are wrong.
@@ -44,7 +63,7 @@ func NewStep(plugin *windlass.Plugin, action string, input any) *Step {
 	if err != nil {
 		panic(err)
 	}
-	return &Step{plugin, action, written, 1}
+	return &Step{plugin, action, written, 1, 1}
 }
 
 // Start calls start. An error is a *windlass.Failure.
@@ -142,9 +161,18 @@ func (s *Step) call(host *Host, operation windlass.Operation, output []byte) *wi
 	for role, asked := range manifest.Actions[s.action].Connections {
 		host.grants[role] = asked.Requests
 	}
+	key := keys[operation]
+	if operation == windlass.Start {
+		key = StartKey(s.Starts)
+	}
+	var starts []string
+	for n := range s.Starts {
+		starts = append(starts, StartKey(n+1))
+	}
 	return &windlass.Call{
 		Action: s.action, Operation: operation, Release: "payments-1", Step: "step", Attempt: s.Attempt,
-		IdempotencyKey: keys[operation], Input: s.input, Output: output,
+		IdempotencyKey: key, Input: s.input, Output: output,
+		Context: []windlass.Detail{{Name: "start-keys", Value: strings.Join(starts, " ")}},
 	}
 }
 

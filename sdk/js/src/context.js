@@ -59,8 +59,26 @@ export class Context {
   callback() { return this.#host.callback(); }
 
   /**
-   * Does a part of the step once: what came back is recorded, and later attempts and operations of the step get it
-   * without doing it again. A failure is not recorded.
+   * Does a part of this piece of work once: what came back is recorded, and another attempt under the same idempotency
+   * key gets it without doing it again. After a definite answer the key is another, and so is the work. A failure is
+   * not recorded. What `start` did so `starts` tells.
+   */
+  once(name, part) { return this.checkpoint(partOf(name, this.idempotencyKey), part); }
+
+  /**
+   * The pieces of work that `start` of this step has begun, oldest first; while it goes on the last is its own. There
+   * may be something of each for a rollback to undo, also where the answer never came back.
+   */
+  get starts() {
+    const own = this.operation === 'start' ? this.idempotencyKey : '';
+    const keys = (this.value('start-keys') ?? own).split(' ').filter((key) => key !== '');
+    return keys.map((key) => ({ key, recorded: (name) => this.recorded(partOf(name, key)) }));
+  }
+
+  /**
+   * Does a part of the step once, however often that runs: what came back is recorded, and all later attempts and
+   * operations of the step get it without doing it again. For what was so before the step; for what it does there is
+   * `once`. A failure is not recorded.
    */
   async checkpoint(name, part) {
     const begun = this.#host.begin(name);
@@ -89,6 +107,9 @@ export function requiredUrl(callback) {
   const message = 'this installation takes no callbacks from the network: `windlass serve --callbacks ADDRESS:PORT` does; then try the step again';
   throw Failure.invalid('no-callback-url', message).pause();
 }
+
+/** The checkpoint of a part of one piece of work. */
+function partOf(name, key) { return `${name}/${key}`; }
 
 function pairs(fields) {
   return Object.entries(fields).map(([name, value]) => [name, typeof value === 'string' ? value : JSON.stringify(value) ?? String(value)]);

@@ -143,7 +143,7 @@ export interface Context {
   readonly step: string;
   readonly attempt: number;
   readonly operation: Operation;
-  /** The same for every attempt of this operation, and for `find`. */
+  /** The same for the attempts of this operation until one of them has got a definite answer, and for `find`. */
   readonly idempotencyKey: string;
   readonly dryRun: boolean;
   readonly deadline: Date | undefined;
@@ -154,7 +154,20 @@ export interface Context {
   connection(role: string): Connection;
   optionalConnection(role: string): Connection | undefined;
   callback(): Callback;
+  /** Does a part of this piece of work once; another attempt under the same key gets what came back. */
+  once<T>(name: string, part: () => T | Promise<T>): Promise<T>;
+  /** The pieces of work that `start` has begun, oldest first: there may be something of each for a rollback to undo. */
+  readonly starts: readonly Started[];
+  /** Does a part of the step once, however often that runs: for what was so before. */
   checkpoint<T>(name: string, part: () => T | Promise<T>): Promise<T>;
+  recorded<T>(name: string): T | undefined;
+}
+
+/** A piece of work that `start` has begun, under an idempotency key of its own. */
+export interface Started {
+  /** By which the other system knows it. */
+  readonly key: string;
+  /** What `once` came to in it, or undefined if it was not done. */
   recorded<T>(name: string): T | undefined;
 }
 

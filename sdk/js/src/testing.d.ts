@@ -53,8 +53,12 @@ export interface Suspended {
 export type Tested = { output: any; suspended?: undefined } | { output?: undefined; suspended: Suspended };
 
 export declare class TestStep {
-  constructor(plugin: Plugin, action: string, input: unknown, options?: { attempt?: number; context?: Record<string, string> });
+  constructor(plugin: Plugin, action: string, input: unknown, options?: { attempt?: number; starts?: number; context?: Record<string, string> });
   static key(operation: Operation): string;
+  /** The idempotency key of the `n`th piece of work that `start` begins, from 1. */
+  static startKey(n: number): string;
+  /** The same step in an attempt of `start` after one that got a definite answer: under another idempotency key. */
+  startAnew(): TestStep;
   start(host: MockHost): Promise<Tested>;
   resume(host: MockHost, suspended: Pick<Suspended, 'state'>, event?: Event | CallbackEvent): Promise<Tested>;
   run(host: MockHost): Promise<any>;

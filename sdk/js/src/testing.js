@@ -122,14 +122,26 @@ export class MockHost {
 
 /** One step: an action with its input, and the attempt that it is in. */
 export class TestStep {
-  constructor(plugin, action, input, { attempt = 1, context = {} } = {}) {
+  constructor(plugin, action, input, { attempt = 1, starts = 1, context = {} } = {}) {
     this.plugin = plugin;
     this.action = plugin.actions.get(action);
     if (!this.action) throw new Error(`the plugin has no action \`${action}\``);
     this.input = input;
     this.attempt = attempt;
+    this.starts = starts;
     this.context = Object.entries(context);
   }
+
+  /** The same step in an attempt of `start` after one that got a definite answer: under another idempotency key. */
+  startAnew() {
+    const { attempt, starts, context } = this;
+    const step = new TestStep(this.plugin, this.action.name, this.input, { attempt: attempt + 1, starts: starts + 1 });
+    step.context = context;
+    return step;
+  }
+
+  /** The idempotency key of the `n`th piece of work that `start` begins, from 1. */
+  static startKey(n) { return n === 1 ? KEYS.start : n.toString(16).padStart(8, '0') + KEYS.start.slice(8); }
 
   /** The idempotency key of an operation; another for each, as in the host. */
   static key(operation) { return KEYS[operation]; }
@@ -177,10 +189,11 @@ export class TestStep {
   #call(host, operation, output) {
     this.action.input.read(this.input);
     host.grant(this.plugin.manifest().actions[this.action.name].connections);
+    const keys = Array.from({ length: this.starts }, (_, at) => TestStep.startKey(at + 1));
     return {
       action: this.action.name, operation, release: 'payments-1', step: 'step', attempt: this.attempt,
-      idempotencyKey: KEYS[operation], deadline: undefined, dryRun: false, input: JSON.stringify(this.input),
-      output: output === undefined ? undefined : JSON.stringify(output), context: this.context,
+      idempotencyKey: operation === 'start' ? keys.at(-1) : KEYS[operation], deadline: undefined, dryRun: false, input: JSON.stringify(this.input),
+      output: output === undefined ? undefined : JSON.stringify(output), context: [...this.context, ['start-keys', keys.join(' ')]],
     };
   }
 

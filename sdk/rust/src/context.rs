@@ -45,7 +45,8 @@ impl<'a> Context<'a> {
         self.call.operation
     }
 
-    /// The same for every attempt of this operation, and for `find`: hand it to the other system. 32 hex digits.
+    /// The same for the attempts of this operation until one of them has got a definite answer, and for `find`: hand it
+    /// to the other system. 32 hex digits.
     pub fn idempotency_key(&self) -> &str {
         &self.call.idempotency_key
     }
@@ -117,8 +118,31 @@ impl<'a> Context<'a> {
         self.host.callback()
     }
 
-    /// Does a part of the step once: what came back is recorded, and later attempts and operations of the step get it
-    /// without doing it again. A failure is not recorded.
+    /// Does a part of this piece of work once: what came back is recorded, and another attempt under the same idempotency
+    /// key gets it without doing it again. After a definite answer the key is another, and so is the work. A failure
+    /// is not recorded. What `start` did so [`Context::starts`] tells.
+    pub fn once<T: Serialize + DeserializeOwned>(
+        &self,
+        name: &str,
+        part: impl FnOnce() -> Result<T, Failure>,
+    ) -> Result<T, Failure> {
+        self.checkpoint(&part_of(name, self.idempotency_key()), part)
+    }
+
+    /// The pieces of work that `start` of this step has begun, oldest first; while it goes on the last is its own.
+    /// There may be something of each for a rollback to undo, also where the answer never came back.
+    pub fn starts(&self) -> Vec<Started<'a>> {
+        let own = Some(self.idempotency_key()).filter(|_| self.operation() == Operation::Start);
+        let keys = self.value("start-keys").or(own).unwrap_or_default();
+        keys.split(' ')
+            .filter(|it| !it.is_empty())
+            .map(|key| Started { host: self.host, key: key.to_owned() })
+            .collect()
+    }
+
+    /// Does a part of the step once, however often that runs: what came back is recorded, and all later attempts and
+    /// operations of the step get it without doing it again. For what was so before the step; for what it does there is
+    /// [`Context::once`]. A failure is not recorded.
     pub fn checkpoint<T: Serialize + DeserializeOwned>(
         &self,
         name: &str,
@@ -137,10 +161,38 @@ impl<'a> Context<'a> {
 
     /// What a part of the step came to, if it was done.
     pub fn recorded<T: DeserializeOwned>(&self, name: &str) -> Result<Option<T>, Failure> {
-        match self.host.begin(name) {
-            Begun::Recorded(recorded) => read(name, &recorded).map(Some),
-            Begun::Fresh(_) => Ok(None),
-        }
+        recorded(self.host, name)
+    }
+}
+
+/// A piece of work that `start` has begun, under an idempotency key of its own.
+#[derive(Clone)]
+pub struct Started<'a> {
+    host: &'a dyn Host,
+    key: String,
+}
+
+impl Started<'_> {
+    /// Its idempotency key, by which the other system knows it.
+    pub fn key(&self) -> &str {
+        &self.key
+    }
+
+    /// What [`Context::once`] came to in it, if it was done.
+    pub fn recorded<T: DeserializeOwned>(&self, name: &str) -> Result<Option<T>, Failure> {
+        recorded(self.host, &part_of(name, &self.key))
+    }
+}
+
+/// The checkpoint of a part of one piece of work.
+fn part_of(name: &str, key: &str) -> String {
+    format!("{name}/{key}")
+}
+
+fn recorded<T: DeserializeOwned>(host: &dyn Host, name: &str) -> Result<Option<T>, Failure> {
+    match host.begin(name) {
+        Begun::Recorded(recorded) => read(name, &recorded).map(Some),
+        Begun::Fresh(_) => Ok(None),
     }
 }
 

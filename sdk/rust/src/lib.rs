@@ -36,7 +36,7 @@ mod tool;
 pub use action::{Action, Cancel, Ended, Find, Found, Rollback};
 pub use artifact::Artifact;
 pub use call::{Call, Operation, RawOutcome};
-pub use context::{Context, Log, Progress};
+pub use context::{Context, Log, Progress, Started};
 pub use duration::{HumanDuration, rfc3339};
 pub use failure::{Failure, FailureClass, RetryAdvice};
 pub use host::{CallbackAddress, Connection, Level, ToolStream};

@@ -2,6 +2,7 @@
 
 use clap::error::{ContextKind, ContextValue, ErrorKind};
 use clap::{Args, Parser, Subcommand, ValueEnum};
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -258,9 +259,9 @@ pub(crate) struct List {
     pub(crate) superseded: bool,
     #[arg(long, short)]
     pub(crate) short: bool,
-    /// Labels that the last revision has to have: `name=value,other=value`.
-    #[arg(long, short = 'l', value_delimiter = ',', value_parser = label)]
-    pub(crate) selector: Vec<(String, String)>,
+    /// Labels that the last revision has to have: `name=value,other in (value,another)`.
+    #[arg(long, short = 'l', value_parser = selector)]
+    pub(crate) selector: Option<Selector>,
     /// A regular expression that the name has to match; here only a name between `^` and `$`, or a part of one.
     #[arg(long, short = 'f')]
     pub(crate) filter: Option<String>,
@@ -323,6 +324,33 @@ pub(crate) enum Output {
     Table,
     Json,
     Yaml,
+}
+
+/// Labels, each with the values that it may have.
+#[derive(Debug, Clone)]
+pub(crate) struct Selector(Vec<(String, Vec<String>)>);
+
+impl Selector {
+    pub(crate) fn matches(&self, labels: &BTreeMap<String, String>) -> bool {
+        self.0.iter().all(|(name, values)| labels.get(name).is_some_and(|it| values.contains(it)))
+    }
+}
+
+/// Reads `name=value,other in (value,another)`.
+fn selector(text: &str) -> Result<Selector, String> {
+    let mut is_inside = false;
+    let between = |it: char| {
+        is_inside = (is_inside || it == '(') && it != ')';
+        it == ',' && !is_inside
+    };
+    let one = |it: &str| match it.split_once(" in (").zip(it.strip_suffix(')')) {
+        Some(((name, _), whole)) => {
+            let values = whole.split_once(" in (").map_or("", |(_, values)| values);
+            Ok((name.trim().to_owned(), values.split(',').map(|it| it.trim().to_owned()).collect()))
+        }
+        None => label(it).map(|(name, value)| (name, vec![value])),
+    };
+    text.split(between).map(one).collect::<Result<_, _>>().map(Selector)
 }
 
 /// Reads `name=value`.

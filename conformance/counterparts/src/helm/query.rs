@@ -64,7 +64,7 @@ pub(super) fn list(it: &command::List, global: &Global) -> Result<String, String
         .iter()
         .filter_map(|release| Some((release, release.last()?)))
         .filter(|(_, last)| wanted(last.status))
-        .filter(|(_, last)| it.selector.iter().all(|(name, value)| last.labels.get(name) == Some(value)))
+        .filter(|(_, last)| it.selector.as_ref().is_none_or(|it| it.matches(&last.labels)))
         .filter(|(release, _)| it.filter.as_deref().is_none_or(|filter| name_matches(&release.name, filter)))
         .collect();
     match it.output {

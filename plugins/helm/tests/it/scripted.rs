@@ -236,7 +236,7 @@ fn an_attempt_that_was_cut_off_is_ended_by_the_next_one() {
     let again = upgrade(input()).attempt(2);
     again.start(&host).expect("the second attempt goes on");
     assert_eq!(script.subcommands(), ["history", "list", "rollback", "history", "get", "get", "dry-run", "upgrade"]);
-    assert!(script.line("list").contains(&format!("--selector windlass-key={KEY} --filter ^pay$")));
+    assert!(script.line("list").contains(&format!("--selector windlass-key in ({KEY}) --filter ^pay$")));
 }
 
 #[test]
@@ -320,6 +320,32 @@ fn rollback_goes_to_what_was_deployed_before_and_waits() {
     script.says("history pay", recorded!("history-3-rolled-back.json"));
     let again = step.rollback(&host, Some(&output)).expect("it is rolled back already");
     assert_eq!(again["rolled_back_to"], 1);
+    assert_eq!(script.count("rollback"), 1);
+}
+
+#[test]
+fn what_another_attempt_made_after_a_failed_one_goes_back_to_what_was_there_before_both() {
+    let script = deployed_before();
+    let host = script.host();
+    let step = upgrade(input());
+    step.start(&host).expect("it suspends, and then its pods never get ready");
+    // That was an answer, so that this is another piece of work under another key; nobody heard how it ended.
+    let again = step.start_anew();
+    let mut history: Value = serde_json::from_str(recorded!("history-2.json")).expect("recorded");
+    script.says("get manifest pay --revision 2", recorded!("manifest-1.yaml"));
+    assert_eq!(again.find(&host), Ok(None), "what the first one made is not the second one's");
+    again.start(&host).expect("it upgrades again");
+    let own = format!("windlass {}", TestStep::start_key(2));
+    history.as_array_mut().expect("a list").push(revision(3, "deployed", &own));
+    script.answers.borrow_mut().remove("history pay");
+    script.answers.borrow_mut().remove("status pay");
+    script.says("history pay", history.to_string());
+    script.says("rollback pay 1", "Rollback was a success! Happy Helming!\n");
+    let mut back: Value = serde_json::from_str(recorded!("status-3-rolled-back.json")).expect("recorded");
+    back["version"] = json!(4);
+    script.says("status pay", back.to_string());
+    let rolled_back = again.rollback(&host, None).expect("it rolls back");
+    assert_eq!((&rolled_back["rolled_back_to"], &rolled_back["revision"]), (&json!(1), &json!(4)));
     assert_eq!(script.count("rollback"), 1);
 }
 

@@ -421,6 +421,18 @@ fn cancelling_takes_it_out_of_the_queue_or_stops_the_build() {
     host.reply(BUILD, build(false, Some("ABORTED")));
     assert_eq!(step.cancel(&host, None).expect("it is found")["number"], 12);
 
+    // So was another attempt, after a build that failed: it is that one's build that is stopped.
+    let again = payments().start_anew();
+    host.reply(JOB, correlated_job());
+    host.reply(JOB, built(None, TestStep::key(Operation::Start)));
+    host.reply(QUEUE, empty_queue());
+    host.reply(TRIGGER, triggered());
+    suspended(again.start(&host).expect("it waits"));
+    host.reply(QUEUE, empty_queue());
+    host.reply(JOB, built(None, &TestStep::start_key(2)));
+    host.reply(BUILD, build(false, Some("ABORTED")));
+    assert_eq!(again.cancel(&host, None).expect("it is found")["number"], 12);
+
     // It was cut off before.
     assert_eq!(step.cancel(&jenkins(), None).expect("it ends")["stopped"], "nothing was triggered");
 

@@ -132,6 +132,19 @@ fn rolling_back_cancels_an_open_change() {
             .contains("Canceled by Windlass: release payments-1.2.3")
     );
 
+    // After an attempt with a definite answer there are two, whichever output is known.
+    for known in [true, false] {
+        let fake = Fake::new();
+        step.run(&fake.host).expect("it is created, and something else says no");
+        let again = create(json!({ "short_description": "Deploy" })).start_anew();
+        let output = again.run(&fake.host).expect("another one is created");
+        let ended = again.rollback(&fake.host, Some(&output).filter(|_| known)).expect("both are canceled");
+        let both = json!({
+            "canceled": true, "number": "CHG2", "earlier": [{ "canceled": true, "number": "CHG1" }],
+        });
+        assert_eq!((fake.count(CHANGES), ended), (2, both));
+    }
+
     let untouched = Fake::new();
     assert_eq!(step.rollback(&untouched.host, None).expect("it ends")["why"], "no change was created");
 }

@@ -145,7 +145,7 @@ impl Trial {
             dry_run: self.dry_run,
             input: Arc::new(session.input.clone()),
             output: session.output.clone().filter(|_| session.operation != Operation::Start).map(Arc::new),
-            context: vec![("actor".to_owned(), "windlass plugin run".to_owned())],
+            context: windlass_sandbox::context("windlass plugin run", &[session.start_key()]),
             access: Arc::clone(&self.access),
             host: host.clone(),
             tape: Tape::Off,

@@ -119,7 +119,7 @@ impl Tested {
             tape: windlass_sandbox::cassette::Tape::Off,
             input: Arc::new(input),
             output: output.map(Arc::new),
-            context: Vec::new(),
+            context: windlass_sandbox::context("ana", &[KEY.to_owned()]),
             access: Arc::new(Access {
                 connections: [("jobs".parse().expect("a role"), connection)].into(),
                 ..Access::default()
@@ -290,9 +290,9 @@ async fn is_called_back(component: &Path) {
 async fn rolls_back_and_finds(component: &Path) {
     let mut tested = Tested::of(component).await;
     let input = json!({ "title": "index" });
-    let withdrawn = |it: bool| Ok(CallOutcome::Done(json!({ "withdrawn": it })));
+    let withdrawn = |it: &[&str]| Ok(CallOutcome::Done(json!({ "withdrawn": it })));
     assert_eq!(tested.call(CallKind::Find, input.clone(), None).await, Ok(CallOutcome::NotFound));
-    assert_eq!(tested.call(CallKind::Rollback, input.clone(), None).await, withdrawn(false));
+    assert_eq!(tested.call(CallKind::Rollback, input.clone(), None).await, withdrawn(&[]));
 
     suspended(tested.start(input.clone()).await);
     let (_, _, status) = suspended(tested.call(CallKind::Find, input.clone(), None).await);
@@ -303,15 +303,15 @@ async fn rolls_back_and_finds(component: &Path) {
     assert_eq!(found, Ok(CallOutcome::Done(output.clone())));
 
     // What `start` recorded is enough where there is no output; what is gone already is no failure.
-    assert_eq!(tested.call(CallKind::Rollback, input.clone(), None).await, withdrawn(true));
+    assert_eq!(tested.call(CallKind::Rollback, input.clone(), None).await, withdrawn(&["j-1"]));
     assert_eq!(tested.jobs.seen("DELETE /v1/jobs/j-1").len(), 1);
     tested.host = Arc::default();
-    assert_eq!(tested.call(CallKind::Rollback, input.clone(), Some(output)).await, withdrawn(false));
+    assert_eq!(tested.call(CallKind::Rollback, input.clone(), Some(output)).await, withdrawn(&[]));
 
     // A call that was cut off before it heard which job it is: its key is enough.
     suspended(tested.start(input.clone()).await);
-    tested.host.forget("job");
-    assert_eq!(tested.call(CallKind::Rollback, input, None).await, withdrawn(true));
+    tested.host.forget(&format!("job/{KEY}"));
+    assert_eq!(tested.call(CallKind::Rollback, input, None).await, withdrawn(&["j-1"]));
 }
 
 #[tokio::test]

@@ -142,6 +142,8 @@ pub(crate) struct World {
     pub(crate) log: Vec<String>,
     /// Effects by step: how many logical calls did something.
     pub(crate) effects: BTreeMap<String, Vec<String>>,
+    /// The keys under which a step was begun, in order.
+    started: BTreeMap<String, Vec<String>>,
     /// What each step gives; its name where nothing is said.
     pub(crate) outputs: BTreeMap<String, Value>,
     in_flight: BTreeMap<CallId, Does>,
@@ -246,6 +248,7 @@ impl World {
             script,
             log: Vec::new(),
             effects: BTreeMap::new(),
+            started: BTreeMap::new(),
             outputs: BTreeMap::new(),
             in_flight: BTreeMap::new(),
         }
@@ -333,6 +336,16 @@ impl World {
         // Every item of a step gives the same.
         let given = self.outputs.get(&name).or_else(|| self.outputs.get(name.split('.').next().unwrap_or_default()));
         let output = || Does::Done(given.cloned().unwrap_or_else(|| json!({"step": name})));
+        // Whoever undoes it knows all keys under which it was begun, and perhaps one that was cut off before.
+        let started = self.started.entry(name.clone()).or_default();
+        if id.operation == Operation::Start && started.last() != Some(&order.idempotency_key) {
+            started.push(order.idempotency_key.clone());
+        }
+        let mut keys = order.start_keys.iter();
+        assert!(started.iter().all(|it| keys.any(|key| key == it)), "{name}: {:?} of {started:?}", order.start_keys);
+        if id.operation == Operation::Start {
+            assert_eq!(order.start_keys.last(), Some(&order.idempotency_key), "{name}");
+        }
         let done = self.effects.entry(name.clone()).or_default();
         let default = match verb {
             // The other side knows what was done under this key.

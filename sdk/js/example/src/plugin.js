@@ -31,11 +31,9 @@ const submit = action({
 
   async start(ctx, input) {
     const jobs = ctx.connection('jobs');
-    // In a checkpoint, so that another attempt waits for the same address.
-    const address = input.notify ? await ctx.checkpoint('address', () => ctx.callback()) : undefined;
-    // Before the job is there: a rollback finds it, even if nobody ever heard which it is.
-    await ctx.checkpoint('key', () => ctx.idempotencyKey);
-    const id = await ctx.checkpoint('job', async () => {
+    // Once: another attempt at the same work waits for the same address, and has the same job.
+    const address = input.notify ? await ctx.once('address', () => ctx.callback()) : undefined;
+    const id = await ctx.once('job', async () => {
       const body = { title: input.title, priority: input.priority };
       if (address) body.notify = requiredUrl(address);
       const response = await jobs.fetch('/jobs', { method: 'POST', json: body, idempotencyKey: true, accept: [422] });
@@ -63,12 +61,16 @@ const submit = action({
     return outcomeOf(ctx, job, state);
   },
 
-  async rollback(ctx, input, output) {
-    const key = ctx.recorded('key');
-    const id = output?.id ?? ctx.recorded('job') ?? (key && (await byKey(ctx, key))?.id);
-    if (id === undefined) return { withdrawn: false };
-    const response = await ctx.connection('jobs').fetch(path`/jobs/${id}`, { method: 'DELETE', accept: [404] });
-    return { withdrawn: response.status !== 404 };
+  async rollback(ctx) {
+    const withdrawn = [];
+    // After a job that failed, another attempt has another job. One whose answer got lost is found by its key.
+    for (const started of ctx.starts) {
+      const id = started.recorded('job') ?? (await byKey(ctx, started.key))?.id;
+      if (id === undefined) continue;
+      const response = await ctx.connection('jobs').fetch(path`/jobs/${id}`, { method: 'DELETE', accept: [404] });
+      if (response.status !== 404) withdrawn.push(id);
+    }
+    return { withdrawn };
   },
 
   async find(ctx) {

@@ -46,12 +46,19 @@ test('the service calls back', async () => {
   assert.deepEqual(host.lines.at(-1), { level: 'info', message: 'called back', fields: { topic: 'its own' } });
 });
 
-test('a rollback withdraws the job, also when there is no output', async () => {
+test('a rollback withdraws all jobs, also one whose answer got lost', async () => {
   const { host, step } = submitted();
-  await step.start(host);
-  host.reply('DELETE /jobs/j-1', reply.status(204));
-  assert.deepEqual(await step.rollback(host), { withdrawn: true });
-  assert.deepEqual(await step.rollback(new MockHost()), { withdrawn: false });
+  host.reply('GET /jobs/j-1', job('failed', { reason: 'no room' }));
+  await assert.rejects(step.run(host), { code: 'job-failed' });
+  // That was an answer: another attempt is another job.
+  const again = step.startAnew();
+  host.reply('POST /jobs', reply.status(503));
+  await assert.rejects(again.run(host), { code: 'http-503' });
+  host.reply('GET /jobs', reply.json(200, { jobs: [{ id: 'j-2', state: 'queued' }] }));
+  host.reply('DELETE /jobs/j-1', reply.status(404));
+  host.reply('DELETE /jobs/j-2', reply.status(204));
+  assert.deepEqual(await again.rollback(host), { withdrawn: ['j-2'] });
+  assert.equal(host.requests.find((it) => it.route === 'GET /jobs').query.key, TestStep.startKey(2));
 });
 
 test('a job is found by its key', async () => {

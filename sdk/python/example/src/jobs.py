@@ -52,8 +52,8 @@ class Submit(Action[Input, Output, State]):
 
     def start(self, ctx: Context, input: Input) -> Suspension:
         jobs = ctx.connection("jobs")
-        # In a checkpoint, so that another attempt waits for the same address.
-        address = ctx.checkpoint("address", ctx.callback, CallbackAddress) if input.notify else None
+        # Once: another attempt at the same work waits for the same address, and has the same job.
+        address = ctx.once("address", ctx.callback, CallbackAddress) if input.notify else None
 
         def submit() -> str:
             body = {"title": input.title, "priority": input.priority}
@@ -65,9 +65,7 @@ class Submit(Action[Input, Output, State]):
                 raise Failure.rejected("job-rejected", message).never().detail("title", input.title)
             return response.json(Job).id
 
-        # Before the job is there: a rollback finds it, even if nobody ever heard which it is.
-        ctx.checkpoint("key", lambda: ctx.idempotency_key, str)
-        id = ctx.checkpoint("job", submit, str)
+        id = ctx.once("job", submit, str)
         ctx.log.info("submitted", job=id)
         ctx.progress.link("job", jobs.url(path("jobs", id)))
         return waiting(State(id, address.topic if address else None), "is in the queue")
@@ -84,15 +82,14 @@ class Submit(Action[Input, Output, State]):
             raise
         return outcome_of(ctx, job, state)
 
-    def rollback(self, ctx: Context, input: Input, output: Optional[Output]) -> dict[str, bool]:
-        id = output.id if output else ctx.recorded("job", str)
-        key = ctx.recorded("key", str)
-        if id is None and key is not None:
-            id = next((it.id for it in by_key(ctx, key)), None)
-        if id is None:
-            return {"withdrawn": False}
-        response = ctx.connection("jobs").delete(path("jobs", id), accept=[404])
-        return {"withdrawn": response.status != 404}
+    def rollback(self, ctx: Context, input: Input, output: Optional[Output]) -> dict[str, list[str]]:
+        withdrawn = []
+        # After a job that failed, another attempt has another job. One whose answer got lost is found by its key.
+        for started in ctx.starts:
+            id = started.recorded("job", str) or next((it.id for it in by_key(ctx, started.key)), None)
+            if id is not None and ctx.connection("jobs").delete(path("jobs", id), accept=[404]).status != 404:
+                withdrawn.append(id)
+        return {"withdrawn": withdrawn}
 
     def find(self, ctx: Context, input: Input) -> Union[Output, Suspension, None]:
         found = by_key(ctx, ctx.idempotency_key)

@@ -45,12 +45,24 @@ class Jobs(unittest.TestCase):
         self.assertEqual(caught.exception.message, "job j-1 failed: disk full")
         self.assertEqual(self.host.lines[-1].fields, {"topic": "its own"})
 
-    def test_a_rollback_withdraws_the_job_also_when_there_is_no_output(self):
+    def test_a_rollback_withdraws_all_jobs_also_one_whose_answer_got_lost(self):
         step = self.submitted()
-        step.start(self.host)
-        self.host.reply("DELETE /jobs/j-1", Reply.status(204))
-        self.assertEqual(step.rollback(self.host), {"withdrawn": True})
-        self.assertEqual(step.rollback(MockHost()), {"withdrawn": False})
+        self.host.reply("GET /jobs/j-1", Reply.json(200, {"id": "j-1", "state": "failed", "reason": "no room"}))
+        with self.assertRaises(Failure) as caught:
+            step.run(self.host)
+        self.assertEqual(caught.exception.code, "job-failed")
+        # That was an answer: another attempt is another job.
+        again = step.start_anew()
+        self.host.reply("POST /jobs", Reply.status(503))
+        with self.assertRaises(Failure) as caught:
+            again.run(self.host)
+        self.assertEqual(caught.exception.code, "http-503")
+        self.host.reply("GET /jobs", Reply.json(200, {"jobs": [{"id": "j-2", "state": "queued"}]}))
+        self.host.reply("DELETE /jobs/j-1", Reply.status(404))
+        self.host.reply("DELETE /jobs/j-2", Reply.status(204))
+        self.assertEqual(again.rollback(self.host), {"withdrawn": ["j-2"]})
+        looked = next(it for it in self.host.requests if it.route == "GET /jobs")
+        self.assertEqual(looked.query["key"], TestStep.start_key(2))
 
     def test_a_job_is_found_by_its_key(self):
         step = TestStep(plugin, "submit", {"title": "index"})

@@ -3,7 +3,7 @@
 Everything but ``component`` and ``wasi_http`` also runs outside of a component, so that a plugin's tests need none.
 """
 
-from .context import CallbackAddress, Connection, Context, Response
+from .context import CallbackAddress, Connection, Context, Response, Started
 from .failure import Failure, FailureClass
 from .http import path
 from .outcome import CallbackEvent, Event, Suspension, Timer, suspend
@@ -12,5 +12,6 @@ from .schema import Field, Mismatch
 
 __all__ = [
     "CONTRACT", "Action", "CallbackAddress", "CallbackEvent", "Connection", "Context", "Effect", "Event", "Failure",
-    "FailureClass", "Field", "Limits", "Mismatch", "Plugin", "Response", "Role", "Suspension", "Timer", "path", "suspend",
+    "FailureClass", "Field", "Limits", "Mismatch", "Plugin", "Response", "Role", "Started", "Suspension", "Timer", "path",
+    "suspend",
 ]

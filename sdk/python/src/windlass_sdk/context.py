@@ -266,7 +266,7 @@ class Context:
         self.attempt = call.attempt
         #: ``start``, ``cancel`` or ``rollback``.
         self.operation = call.operation
-        #: The same for every attempt of this operation, and for ``find``.
+        #: The same for the attempts of this operation until one of them has got a definite answer, and for ``find``.
         self.idempotency_key = call.idempotency_key
         #: Writes are stopped by the host; an action may say what it would have done.
         self.dry_run = call.dry_run
@@ -298,9 +298,24 @@ class Context:
         """Makes an address that wakes the step when the other side calls it."""
         return self._host.callback()
 
+    def once(self, name: str, part: Callable[[], T], type: Any = Any) -> T:
+        """Does a part of this piece of work once: what came back is recorded, and another attempt under the same
+        idempotency key gets it without doing it again. After a definite answer the key is another, and so is the work.
+        A failure is not recorded. ``type`` is what the record is read as. What ``start`` did so :attr:`starts` tells."""
+        return self.checkpoint(_part_of(name, self.idempotency_key), part, type)
+
+    @property
+    def starts(self) -> "list[Started]":
+        """The pieces of work that ``start`` of this step has begun, oldest first; while it goes on the last is its own.
+        There may be something of each for a rollback to undo, also where the answer never came back."""
+        own = self.idempotency_key if self.operation == "start" else ""
+        keys = self.value("start-keys")
+        return [Started(self, key) for key in (own if keys is None else keys).split()]
+
     def checkpoint(self, name: str, part: Callable[[], T], type: Any = Any) -> T:
-        """Does a part of the step once: what came back is recorded, and later attempts and operations of the step get it
-        without doing it again. A failure is not recorded. ``type`` is what the record is read as."""
+        """Does a part of the step once, however often that runs: what came back is recorded, and all later attempts and
+        operations of the step get it without doing it again. For what was so before the step; for what it does there is
+        :meth:`once`. A failure is not recorded. ``type`` is what the record is read as."""
         begun = self._host.begin(name)
         if isinstance(begun, bytes):
             return self._read(name, begun, type)
@@ -325,6 +340,24 @@ class Context:
             return schema.decode(type, json.loads(recorded))
         except ValueError as error:
             raise Failure.internal("checkpoint", f"the checkpoint `{name}`: {error}").never() from error
+
+
+class Started:
+    """A piece of work that ``start`` has begun, under an idempotency key of its own."""
+
+    def __init__(self, context: Context, key: str) -> None:
+        self._context = context
+        #: By which the other system knows it.
+        self.key = key
+
+    def recorded(self, name: str, type: Any = Any) -> Any:
+        """What :meth:`Context.once` came to in it, or None if it was not done."""
+        return self._context.recorded(_part_of(name, self.key), type)
+
+
+def _part_of(name: str, key: str) -> str:
+    """The checkpoint of a part of one piece of work."""
+    return f"{name}/{key}"
 
 
 def _json(value: Any) -> str:

@@ -218,13 +218,28 @@ class TestStep:
 
     __test__ = False  # for pytest
 
-    def __init__(self, plugin: Plugin, action: str, input: Any, *, attempt: int = 1, context: Optional[Mapping[str, str]] = None) -> None:
+    def __init__(
+        self, plugin: Plugin, action: str, input: Any, *, attempt: int = 1, starts: int = 1,
+        context: Optional[Mapping[str, str]] = None,
+    ) -> None:
         self._plugin = plugin
         self._entry = plugin.entry(action)
         self._action = action
         self._input = schema.encode(input)
         self._attempt = attempt
-        self._context = list((context or {}).items())
+        self._starts = starts
+        self._given = dict(context or {})
+
+    def start_anew(self) -> "TestStep":
+        """The same step in an attempt of `start` after one that got a definite answer: under another idempotency key."""
+        return TestStep(
+            self._plugin, self._action, self._input, attempt=self._attempt + 1, starts=self._starts + 1, context=self._given,
+        )
+
+    @staticmethod
+    def start_key(n: int) -> str:
+        """The idempotency key of the `n`th piece of work that `start` begins, from 1."""
+        return _KEYS["start"] if n == 1 else f"{n:08x}{_KEYS['start'][8:]}"
 
     @staticmethod
     def key(operation: str) -> str:
@@ -272,9 +287,12 @@ class TestStep:
         schema.decode(self._entry.input, self._input)
         host.grants = self._plugin.manifest()["actions"][self._action]["connections"]
         written = None if output is None else json.dumps(schema.encode(output))
+        starts = [self.start_key(n + 1) for n in range(self._starts)]
+        key = starts[-1] if operation == "start" else _KEYS[operation]
+        context = {"start-keys": " ".join(starts), **self._given}
         return Call(
-            self._action, operation, "payments-1", "step", self._attempt, _KEYS[operation], None, False,
-            json.dumps(self._input), written, self._context,
+            self._action, operation, "payments-1", "step", self._attempt, key, None, False,
+            json.dumps(self._input), written, list(context.items()),
         )
 
     def _checked(self, answer: Answer) -> Tested:

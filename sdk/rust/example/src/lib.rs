@@ -101,12 +101,10 @@ impl Action for Submit {
 
     fn start(ctx: &Context, input: Input) -> Answer<Self> {
         let jobs = ctx.http("jobs")?;
-        // In a checkpoint, so that another attempt waits for the same address.
+        // Once: another attempt at the same work waits for the same address, and has the same job.
         let address: Option<CallbackAddress> =
-            if input.notify { Some(ctx.checkpoint("address", || Ok(ctx.callback()))?) } else { None };
-        // Before the job is there: a rollback finds it, even if nobody ever heard which it is.
-        ctx.checkpoint("key", || Ok(ctx.idempotency_key().to_owned()))?;
-        let id: String = ctx.checkpoint("job", || {
+            if input.notify { Some(ctx.once("address", || Ok(ctx.callback()))?) } else { None };
+        let id: String = ctx.once("job", || {
             let mut body = json!({ "title": input.title, "priority": input.priority });
             if let Some(address) = &address {
                 body["notify"] = json!(address.required_url()?);
@@ -142,17 +140,19 @@ impl Action for Submit {
 impl Rollback for Submit {
     type RollbackState = ();
 
-    fn rollback(ctx: &Context, _: Input, output: Option<Output>) -> Ended<()> {
-        let id = match output {
-            Some(output) => Some(output.id),
-            None => match (ctx.recorded("job")?, ctx.recorded::<String>("key")?) {
-                (None, Some(key)) => by_key(ctx, &key)?.map(|it| it.id),
-                (id, _) => id,
-            },
-        };
-        let Some(id) = id else { return Ok(Outcome::done(json!({ "withdrawn": false }))) };
-        let response = ctx.http("jobs")?.delete(path(["jobs", &id])).accept(404).send()?;
-        Ok(Outcome::done(json!({ "withdrawn": response.status() != 404 })))
+    fn rollback(ctx: &Context, _: Input, _: Option<Output>) -> Ended<()> {
+        let mut withdrawn = Vec::new();
+        // After a job that failed, another attempt has another job. One whose answer got lost is found by its key.
+        for started in ctx.starts() {
+            let recorded = started.recorded("job")?;
+            let id = if recorded.is_some() { recorded } else { by_key(ctx, started.key())?.map(|it| it.id) };
+            let Some(id) = id else { continue };
+            let response = ctx.http("jobs")?.delete(path(["jobs", &id])).accept(404).send()?;
+            if response.status() != 404 {
+                withdrawn.push(id);
+            }
+        }
+        Ok(Outcome::done(json!({ "withdrawn": withdrawn })))
     }
 }
 

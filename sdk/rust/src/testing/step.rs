@@ -21,6 +21,8 @@ pub struct TestStep {
     description: Value,
     input: Value,
     attempt: u32,
+    /// Pieces of work that `start` has begun.
+    starts: u32,
 }
 
 impl TestStep {
@@ -29,13 +31,26 @@ impl TestStep {
         assert_eq!(plugin.problems(), Vec::<String>::new());
         let description = plugin.manifest()["actions"][action].clone();
         assert!(description.is_object(), "the plugin has no action `{action}`");
-        Self { plugin, action: action.to_owned(), description, input, attempt: 1 }
+        Self { plugin, action: action.to_owned(), description, input, attempt: 1, starts: 1 }
     }
 
     /// The same step in another attempt.
     pub fn attempt(mut self, attempt: u32) -> Self {
         self.attempt = attempt;
         self
+    }
+
+    /// The same step in an attempt of `start` after one that got a definite answer: under another idempotency key.
+    pub fn start_anew(mut self) -> Self {
+        self.attempt += 1;
+        self.starts += 1;
+        self
+    }
+
+    /// The idempotency key of the `n`th piece of work that `start` begins, from 1.
+    pub fn start_key(n: u32) -> String {
+        let first = Self::key(Operation::Start);
+        if n == 1 { first.to_owned() } else { format!("{n:08x}{}", &first[8..]) }
     }
 
     /// The idempotency key of an operation; another for each, as in the host.
@@ -131,18 +146,22 @@ impl TestStep {
             grants.insert(role.clone(), pairs);
         }
         *host.grants.borrow_mut() = grants;
+        let start_keys: Vec<String> = (1..=self.starts).map(Self::start_key).collect();
         Call {
             action: self.action.clone(),
             operation,
             release: "payments-1.2.3".to_owned(),
             step: "step".to_owned(),
             attempt: self.attempt,
-            idempotency_key: Self::key(operation).to_owned(),
+            idempotency_key: match operation {
+                Operation::Start => Self::start_key(self.starts),
+                other => Self::key(other).to_owned(),
+            },
             deadline: None,
             dry_run: false,
             input: self.input.to_string(),
             output: output.map(Value::to_string),
-            context: Vec::new(),
+            context: vec![("start-keys".to_owned(), start_keys.join(" "))],
         }
     }
 

@@ -133,7 +133,16 @@ impl Session {
 
     /// The same for every attempt of this operation, as a release's.
     pub(crate) fn key(&self) -> String {
-        let of = format!("{} {}", self.salt, operation_name::of(self.operation));
+        self.key_of(self.operation)
+    }
+
+    /// That of its only logical call of `start`.
+    pub(crate) fn start_key(&self) -> String {
+        self.key_of(Operation::Start)
+    }
+
+    fn key_of(&self, operation: Operation) -> String {
+        let of = format!("{} {}", self.salt, operation_name::of(operation));
         Digest::of(of.as_bytes()).to_string().chars().skip("sha256:".len()).take(32).collect()
     }
 

@@ -153,10 +153,25 @@ func ReadJSON(response *http.Response, into any) error {
 	if len(body) > bodyBytesMax {
 		return Fail(Internal, "response-too-large", "the answer to %s %s has more than %d bytes", method, place(address), bodyBytesMax).Never()
 	}
+	if !json.Valid(body) {
+		return Fail(Internal, "unexpected-response", "the answer to %s %s is not what was expected: %s", method, place(address), noJSON(response.Header.Get("Content-Type"), string(body)))
+	}
 	if err := decode(body, into, false); err != nil {
 		return Fail(Internal, "unexpected-response", "the answer to %s %s is not what was expected: %v", method, place(address), err)
 	}
 	return nil
+}
+
+// noJSON is what came instead of JSON: a login page, a proxy's complaint.
+func noJSON(kind, body string) string {
+	if body == "" {
+		return "it is empty"
+	}
+	if kind == "" {
+		kind = "of no type"
+	}
+	beginning := []rune(strings.Join(strings.Fields(body[:min(len(body), 400)]), " "))
+	return fmt.Sprintf("it is no JSON (%s) and begins with `%s`", kind, string(beginning[:min(len(beginning), 60)]))
 }
 
 func place(address string) string { before, _, _ := strings.Cut(address, "?"); return before }

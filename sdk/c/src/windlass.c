@@ -392,10 +392,31 @@ static void *unexpected(wl_ctx *ctx, const wl_response *response, const char *pr
     return fail(ctx, wl_failure_of(WL_INTERNAL, "unexpected-response", "the answer to %s %s is not what was expected: %s", response->method, response->url, problem));
 }
 
+/* What came instead of JSON: a login page, a proxy's complaint. */
+static const char *no_json(const wl_response *response) {
+    if (response->body_length == 0) return "it is empty";
+    const char *kind = wl_header(response->headers, "Content-Type");
+    char beginning[61];
+    size_t length = 0;
+    bool between = false;
+    for (size_t at = 0; at < response->body_length && at < 400 && length < sizeof beginning - 2; at++) {
+        unsigned char byte = (unsigned char)response->body[at];
+        if (byte <= ' ') {
+            between = length > 0;
+            continue;
+        }
+        if (between) beginning[length++] = ' ';
+        between = false;
+        beginning[length++] = byte < 0x7f ? (char)byte : '?';
+    }
+    beginning[length] = '\0';
+    return wl_format("it is no JSON (%s) and begins with `%s`", kind != NULL ? kind : "of no type", beginning);
+}
+
 const wl_json *wl_read_json(wl_ctx *ctx, const wl_response *response) {
     const char *problem = NULL;
     const wl_json *json = wl_parse(response->body, response->body_length, &problem);
-    return json != NULL ? json : unexpected(ctx, response, problem);
+    return json != NULL ? json : unexpected(ctx, response, no_json(response));
 }
 
 bool wl_read(wl_ctx *ctx, const wl_response *response, const wl_type *type, void *into) {

@@ -92,7 +92,8 @@ export class Connection {
       const value = JSON.parse(text);
       return type ? type.read(value) : value;
     } catch (error) {
-      const message = `the answer to ${method} ${this.url(path)} is not what was expected: ${error.message}`;
+      const problem = error instanceof SyntaxError ? noJson(response.headers.get('content-type'), text) : error.message;
+      const message = `the answer to ${method} ${this.url(path)} is not what was expected: ${problem}`;
       throw Failure.internal('unexpected-response', message);
     }
   }
@@ -173,4 +174,11 @@ function messageOf(json) {
     return parts.length > 0 ? parts.join(' – ') : undefined;
   };
   return of(json?.error) ?? (typeof json === 'object' ? of(json) : undefined) ?? of(json?.errors?.[0]);
+}
+
+/** What came instead of JSON: a login page, a proxy's complaint. */
+function noJson(kind, text) {
+  if (text === '') return 'it is empty';
+  const beginning = text.slice(0, 400).split(/\s+/).filter(Boolean).join(' ').slice(0, 60);
+  return `it is no JSON (${kind ?? 'of no type'}) and begins with \`${beginning}\``;
 }

@@ -338,6 +338,17 @@ pub struct Response {
     limit: usize,
 }
 
+/// What came instead of JSON: a login page, a proxy's complaint.
+fn no_json(kind: &str, body: &[u8]) -> String {
+    if body.is_empty() {
+        return "it is empty".to_owned();
+    }
+    let text = String::from_utf8_lossy(&body[..body.len().min(400)]);
+    let words: Vec<&str> = text.split_whitespace().collect();
+    let beginning: String = words.join(" ").chars().take(60).collect();
+    format!("it is no JSON ({kind}) and begins with `{beginning}`")
+}
+
 impl Response {
     /// Status code.
     pub fn status(&self) -> u16 {
@@ -388,7 +399,11 @@ impl Response {
     /// The body as JSON; the failure names the field that is not as expected.
     pub fn json<T: DeserializeOwned>(self) -> Result<T, Failure> {
         let (method, url) = (self.method, self.url.clone());
-        crate::decode::json(&self.bytes()?).map_err(|problem| {
+        let kind = self.header("Content-Type").unwrap_or("of no type").to_owned();
+        let bytes = self.bytes()?;
+        crate::decode::json(&bytes).map_err(|problem| {
+            let is_json = serde_json::from_slice::<serde::de::IgnoredAny>(&bytes).is_ok();
+            let problem = if is_json { problem } else { no_json(&kind, &bytes) };
             let message = format!("the answer to {method} {url} is not what was expected: {problem}");
             Failure::internal("unexpected-response", message)
         })

@@ -244,6 +244,11 @@ async fn declares_failures(component: &Path) {
     assert_eq!((class, code.as_str()), (Internal, "unexpected-response"), "{message}");
     assert!(message.contains("state"), "{message}");
 
+    tested.jobs.will_answer_a_page();
+    let (_, _, _, message) = failed(tested.resume(&state, Wake::Timer).await);
+    let page = "it is no JSON (text/html) and begins with `<html> <body>Please log in to the corporate network first`";
+    assert!(message.ends_with(page), "{message}");
+
     // A connection that breaks in the middle passes as well.
     tested.jobs.will_break();
     let (_, _, status) = suspended(tested.resume(&state, Wake::Timer).await);

@@ -161,8 +161,18 @@ class Response:
         try:
             return schema.decode(type, json.loads(self.body), strict=False)
         except ValueError as error:
-            message = f"the answer to {self.method} {self.url} is not what was expected: {error}"
+            no_json = isinstance(error, (json.JSONDecodeError, UnicodeDecodeError))
+            problem = self._no_json() if no_json else error
+            message = f"the answer to {self.method} {self.url} is not what was expected: {problem}"
             raise Failure.internal("unexpected-response", message) from error
+
+    def _no_json(self) -> str:
+        """What came instead of JSON: a login page, a proxy's complaint."""
+        if not self.body:
+            return "it is empty"
+        kind = self.headers.get("content-type") or "of no type"
+        beginning = " ".join(self.body[:400].decode("utf-8", "replace").split())[:60]
+        return f"it is no JSON ({kind}) and begins with `{beginning}`"
 
     def failure(self) -> Failure:
         """The failure that the status stands for."""

@@ -39,6 +39,7 @@ struct State {
 enum Next {
     Answer(u16),
     Break,
+    Page,
 }
 
 /// Listens until the test ends.
@@ -91,6 +92,11 @@ impl Jobs {
         self.state.lock().expect("not poisoned").next = Some(Next::Answer(status));
     }
 
+    /// Answers the next request with a page for people, as a login or a proxy does.
+    pub(crate) fn will_answer_a_page(&self) {
+        self.state.lock().expect("not poisoned").next = Some(Next::Page);
+    }
+
     /// Breaks the connection of the next request in the middle of its answer.
     pub(crate) fn will_break(&self) {
         self.state.lock().expect("not poisoned").next = Some(Next::Break);
@@ -101,7 +107,10 @@ fn serve(stream: TcpStream, state: &Mutex<State>) -> std::io::Result<()> {
     let seen = read(&stream)?;
     let mut state = state.lock().expect("not poisoned");
     state.seen.push(seen.clone());
-    let (status, body, promised) = match state.next.take() {
+    let next = state.next.take();
+    let kind = if let Some(Next::Page) = next { "text/html" } else { "application/json" };
+    let (status, body, promised) = match next {
+        Some(Next::Page) => (200, "<html>\r\n  <body>Please log in to the corporate network first".to_owned(), 0),
         Some(Next::Answer(status)) => (status, json!({ "error": { "message": "try later" } }).to_string(), 0),
         Some(Next::Break) => (200, "{".to_owned(), 100),
         // As servers do that are strict about a DELETE: to some it is a request with a body.
@@ -115,10 +124,7 @@ fn serve(stream: TcpStream, state: &Mutex<State>) -> std::io::Result<()> {
     };
     let length = body.len() + promised;
     let mut stream = stream;
-    write!(
-        stream,
-        "HTTP/1.1 {status} Said\r\ncontent-type: application/json\r\nretry-after: 7\r\nconnection: close\r\n"
-    )?;
+    write!(stream, "HTTP/1.1 {status} Said\r\ncontent-type: {kind}\r\nretry-after: 7\r\nconnection: close\r\n")?;
     if status != 204 {
         write!(stream, "content-length: {length}\r\n")?;
     }

@@ -85,6 +85,38 @@ pub fn path_matches(pattern: &str, path: &str) -> bool {
     segments_match(&pattern, &path)
 }
 
+/// Whether some path matches both patterns. It may say so of a pair with `*` within segments where none does.
+pub fn may_overlap(one: &str, other: &str) -> bool {
+    let one: Vec<&str> = one.split('/').skip(1).collect();
+    let other: Vec<&str> = other.split('/').skip(1).collect();
+    // Whether what comes after so many segments of each may overlap, from the ends on.
+    let mut after = vec![vec![false; other.len() + 1]; one.len() + 1];
+    for (left, right) in (0..=one.len()).rev().flat_map(|it| (0..=other.len()).rev().map(move |other| (it, other))) {
+        let (first, second) = (one.get(left), other.get(right));
+        after[left][right] = match (first, second) {
+            (None, None) => true,
+            (Some(&"**"), _) if after[left + 1][right] => true,
+            (_, Some(&"**")) if after[left][right + 1] => true,
+            (Some(&"**"), Some(_)) => after[left][right + 1],
+            (Some(_), Some(&"**")) => after[left + 1][right],
+            (Some(first), Some(second)) => segments_may_overlap(first, second) && after[left + 1][right + 1],
+            _ => false,
+        };
+    }
+    after[0][0]
+}
+
+fn segments_may_overlap(one: &str, other: &str) -> bool {
+    let (Some((one_begin, one_rest)), Some((other_begin, other_rest))) = (one.split_once('*'), other.split_once('*'))
+    else {
+        return segment_matches(one, other) || segment_matches(other, one);
+    };
+    let one_end = one_rest.rsplit('*').next().unwrap_or_default();
+    let other_end = other_rest.rsplit('*').next().unwrap_or_default();
+    (one_begin.starts_with(other_begin) || other_begin.starts_with(one_begin))
+        && (one_end.ends_with(other_end) || other_end.ends_with(one_end))
+}
+
 /// Whether a path reads the same to every server. Dot segments (also with parameters, `..;x`), empty
 /// segments, backslashes and encoded slashes do not; such a path is refused before any grant is asked.
 pub fn is_plain_path(path: &str) -> bool {
@@ -161,6 +193,27 @@ mod tests {
             ("/v1", "/V1", false),
         ] {
             assert_eq!(path_matches(pattern, path), expected, "{pattern} {path}");
+        }
+    }
+
+    #[test]
+    fn patterns_that_have_a_path_in_common_overlap() {
+        for (one, other, expected) in [
+            ("/jobs", "/jobs", true),
+            ("/jobs", "/jobs/*", false),
+            ("/jobs/*", "/jobs/7", true),
+            ("/**", "/jobs/*", true),
+            ("/v1/**", "/jobs/*", false),
+            ("/**/jobs", "/v1/**", true),
+            ("/a/**/b", "/a/b", true),
+            ("/a/**/b", "/a/**/c", false),
+            ("/a*", "/ab*c", true),
+            ("/a*", "/b*", false),
+            ("/*a", "/*b", false),
+            ("/", "/**", true),
+        ] {
+            assert_eq!(may_overlap(one, other), expected, "{one} {other}");
+            assert_eq!(may_overlap(other, one), expected, "{other} {one}");
         }
     }
 

@@ -8,6 +8,7 @@ use serde_json::{Value, json};
 
 use crate::connection::{Connection, Tool};
 use crate::digest::Digest;
+use crate::grant::may_overlap;
 use crate::manifest::{Action, Manifest};
 use crate::name::{ConnectionName, PluginName, RoleName, ToolName, WorkflowName};
 use crate::parse::{At, Draft, DraftConnections, DraftStep, DraftUses};
@@ -374,7 +375,44 @@ fn check_connection(
             .suggest("bind another one, or give it a `base_url`");
         return false;
     }
+    told_of_denied(resolved, role, connection, name.extent, report);
     true
+}
+
+/// What the action asks for and a connection allows no part of: it is denied whenever it is asked for. Less than what is asked
+/// for is no mistake; an action that asks for every path does what its input says, and one method may be all it is to have.
+fn told_of_denied(
+    resolved: &Resolved<'_>,
+    role: &RoleName,
+    connection: &Connection,
+    extent: Extent,
+    report: &mut Report<'_>,
+) {
+    let asked = resolved.action.connections.get(role).map(|it| it.requests.as_slice()).unwrap_or_default();
+    if connection.allow.is_empty() {
+        return;
+    }
+    let mut denied = Vec::new();
+    for rule in asked {
+        let is_denied = |method: &&String| {
+            !connection.allow.iter().any(|it| it.methods.contains(method) && may_overlap(&it.path, &rule.path))
+        };
+        let methods: Vec<&String> = rule.methods.iter().filter(is_denied).collect();
+        if rule.path != "/**" || methods.len() == rule.methods.len() {
+            denied.extend(methods.into_iter().map(|method| format!("{method} {}", rule.path)));
+        }
+    }
+    if denied.is_empty() {
+        return;
+    }
+    let allows: Vec<String> = denied.iter().map(|it| format!("--allow '{it}'")).collect();
+    let message =
+        format!("connection `{}` does not allow {}, which the action may ask for", connection.name, listed(&denied));
+    report.warning(extent, "request-grant", message).suggest(format!(
+        "if it is to: `windlass connection change {} {}`",
+        connection.name,
+        allows.join(" ")
+    ));
 }
 
 fn check_tools(

@@ -46,6 +46,42 @@ fn the_newest_version_that_will_do_is_pinned() {
 }
 
 #[test]
+fn a_connection_that_allows_no_part_of_what_is_asked_for_is_told_and_a_narrower_one_is_not() {
+    let mut catalog = installed();
+    let mut told = |uses: &str, allow: serde_json::Value| {
+        let text = format!("windlass: v1\nworkflow: w\nsteps: {{ b: {{ uses: {uses} }} }}\n");
+        let source = Source::new("test.yaml", text);
+        let connection = serde_json::json!({ "name": "some", "base_url": "https://some.example.com", "allow": allow });
+        catalog.add_connection(serde_json::from_value(connection).expect("a good connection"));
+        let (plan, problems) = validate(&source, &catalog);
+        assert!(plan.is_some(), "it is no error");
+        render(&source, &problems, Color::None)
+    };
+    // One that makes what its input says.
+    let copy = "http/copy, connections: { from: some, to: some }";
+    assert_eq!(told(copy, serde_json::json!([{ "methods": ["GET"], "path": "/v1/**" }])), "");
+    assert!(
+        told(copy, serde_json::json!([{ "methods": ["PUT"], "path": "/**" }]))
+            .contains("allow `GET /**` and `POST /**`")
+    );
+    // One that knows what it needs.
+    let create = "servicenow/create-change, connection: some, with: { short_description: x }";
+    let table = "/api/now/table/**";
+    assert_eq!(told(create, serde_json::json!([{ "methods": ["GET", "POST", "PATCH"], "path": table }])), "");
+    let denied = told(create, serde_json::json!([{ "methods": ["GET", "POST"], "path": table }]));
+    expect![[r#"
+        warning[request-grant]: connection `some` does not allow `PATCH /api/**`, which the action may ask for
+         --> test.yaml:3:59
+          |
+        3 | steps: { b: { uses: servicenow/create-change, connection: some, with: { short_description: x } } }
+          |                                                           ^^^^
+          |
+          = help: if it is to: `windlass connection change some --allow 'PATCH /api/**'`
+    "#]]
+    .assert_eq(&denied);
+}
+
+#[test]
 fn a_plan_reads_back_and_is_the_same_bytes() {
     for (_, text) in workflow_files() {
         let plan = plan(&text);

@@ -94,6 +94,18 @@ pub enum Authentication {
 }
 
 impl Authentication {
+    /// Where its secret is, if it has one.
+    pub fn secret(&self) -> Option<&SecretReference> {
+        match self {
+            Self::None => None,
+            Self::Basic { password: secret, .. }
+            | Self::Bearer { token: secret }
+            | Self::Header { value: secret, .. }
+            | Self::OAuth2ClientCredentials { client_secret: secret, .. }
+            | Self::Kubeconfig { kubeconfig: secret } => Some(secret),
+        }
+    }
+
     /// What it is called in workflow output and on the command line.
     pub fn kind(&self) -> &'static str {
         match self {

@@ -7,7 +7,8 @@ use clap::{Subcommand, ValueEnum};
 use windlass_model::connection::{Authentication, Connection, SecretReference};
 use windlass_model::manifest::RequestRule;
 use windlass_model::name::{ConnectionName, PluginName};
-use windlass_server::api::ConnectionTest;
+use windlass_server::api::{ConnectionTest, SecretBody};
+use windlass_server::client::Client;
 
 use super::Context;
 use crate::output::{BAD, GOOD, styled};
@@ -130,7 +131,7 @@ pub(crate) struct AddArgs {
 pub(crate) async fn connection(command: ConnectionCommand, context: &Context<'_>) -> anyhow::Result<u8> {
     let client = context.client().await?;
     let connections: Vec<Connection> = match command {
-        ConnectionCommand::Add(args) => vec![client.post("/v1/connections", &declared(*args)?).await?],
+        ConnectionCommand::Add(args) => vec![kept(declared(*args)?, &client, context).await?],
         ConnectionCommand::Change(args) => {
             let known: Vec<Connection> = client.get("/v1/connections").await?;
             let names: Vec<&str> = known.iter().map(|it| it.name.as_str()).collect();
@@ -139,7 +140,7 @@ pub(crate) async fn connection(command: ConnectionCommand, context: &Context<'_>
                 names => format!("there is no connection `{}`; there is {}", args.name, names.join(", ")),
             };
             let before = known.iter().find(|it| it.name == args.name).with_context(missing)?.clone();
-            vec![client.post("/v1/connections", &changed(before, args)?).await?]
+            vec![kept(changed(before, args)?, &client, context).await?]
         }
         ConnectionCommand::List => client.get("/v1/connections").await?,
         ConnectionCommand::Remove { name } => {
@@ -160,6 +161,16 @@ pub(crate) async fn connection(command: ConnectionCommand, context: &Context<'_>
     };
     context.output.data(&connections, |it| it.iter().map(line).collect());
     Ok(0)
+}
+
+/// Declares it, and says if its secret is not there yet.
+async fn kept(connection: Connection, client: &Client, context: &Context<'_>) -> anyhow::Result<Connection> {
+    let kept: Connection = client.post("/v1/connections", &connection).await?;
+    let secret: SecretBody = client.get(&format!("/v1/connections/{}/secret", kept.name)).await?;
+    if let Some(why) = secret.unreadable {
+        context.output.note(format_args!("it is declared, and cannot be used yet: {why}"));
+    }
+    Ok(kept)
 }
 
 /// With more rights. A list that is empty allows everything, and would allow less with something in it.

@@ -98,7 +98,11 @@ fn a_connection_is_secure_and_a_stranger_s_certificate_is_refused() {
     let authority = site.state().with_file_name("authority.pem");
     let mut add = vec!["connection", "add", "service", "--url", service.url.as_str(), "--private-network"];
     add.extend(["--auth", "bearer", "--token", "env:SERVICE_TOKEN"]);
-    site.good(&add);
+    let added = site.good(&add);
+    let missing = "it is declared, and cannot be used yet: the secret `env:SERVICE_TOKEN` cannot be read: the variable is not set";
+    assert!(added.stderr.contains(missing), "{added:?}");
+    let again = site.command(&add).env("SERVICE_TOKEN", TOKEN).output().expect("it starts");
+    assert!(again.status.success() && !String::from_utf8_lossy(&again.stderr).contains("cannot be used"), "{again:?}");
 
     let tested =
         site.command(&["connection", "test", "service"]).env("SERVICE_TOKEN", TOKEN).output().expect("it starts");

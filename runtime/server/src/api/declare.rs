@@ -50,6 +50,13 @@ pub struct ConnectionTest {
     pub findings: Vec<String>,
 }
 
+/// Whether a connection's secret is there.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SecretBody {
+    /// Why it cannot be read where the steps run, if it cannot.
+    pub unreadable: Option<String>,
+}
+
 fn failed(error: impl ToString) -> ApiError {
     ApiError::new(StatusCode::INTERNAL_SERVER_ERROR, error)
 }
@@ -129,12 +136,21 @@ pub(super) async fn remove_connection(
     }
 }
 
+fn known(runtime: &Runtime, name: &str) -> Result<Connection, ApiError> {
+    runtime.catalog().connections.get(name).cloned().ok_or_else(|| unknown("connection", name))
+}
+
+pub(super) async fn connection_secret(State(runtime): State<Runtime>, Path(name): Path<String>) -> Answer<SecretBody> {
+    let connection = known(&runtime, &name)?;
+    let sandbox = runtime.sandbox().map_err(failed)?;
+    Ok(Json(SecretBody { unreadable: sandbox.unreadable_secret(&connection) }))
+}
+
 pub(super) async fn test_connection(
     State(runtime): State<Runtime>,
     Path(name): Path<String>,
 ) -> Answer<ConnectionTest> {
-    let connection =
-        runtime.catalog().connections.get(name.as_str()).cloned().ok_or_else(|| unknown("connection", &name))?;
+    let connection = known(&runtime, &name)?;
     let probe = runtime.sandbox().map_err(failed)?.test_connection(&connection).await;
     Ok(Json(ConnectionTest { works: probe.works, findings: probe.findings }))
 }

@@ -33,7 +33,7 @@ use windlass_model::name::ReleaseId;
 
 pub use alert::AlertSourceBody;
 pub use breaker::{ReasonBody, SettingsBody};
-pub use declare::{BackupBody, ConnectionTest, GroupBody, PluginView, backup_view};
+pub use declare::{BackupBody, ConnectionTest, GroupBody, PluginView, SecretBody, backup_view};
 pub use intervention::{Asked, InterventionBody};
 pub use limit::LimitBody;
 pub use list::{LIMIT_MAX, OutlineView, ReleasesPage};
@@ -184,6 +184,7 @@ pub fn router(runtime: Runtime) -> axum::Router {
         .route("/v1/plugins/{name}/{version}/imports", get(declare::plugin_imports))
         .route("/v1/connections", get(declare::connections).post(declare::add_connection))
         .route("/v1/connections/{name}", axum::routing::delete(declare::remove_connection))
+        .route("/v1/connections/{name}/secret", get(declare::connection_secret))
         .route("/v1/connections/{name}/test", post(declare::test_connection))
         .route("/v1/tools", get(declare::tools).post(declare::add_tool))
         .route("/v1/tools/{name}", axum::routing::delete(declare::remove_tool))

@@ -29,6 +29,12 @@ pub struct Probe {
 }
 
 impl Sandbox {
+    /// Why the secret of a connection cannot be read here and now; none if it can, or if it has none.
+    pub fn unreadable_secret(&self, connection: &Connection) -> Option<String> {
+        let reference = connection.authentication.secret()?;
+        self.inner.secrets.resolve(reference).err().map(|it| it.to_string())
+    }
+
     /// Tries a connection as a plugin's request would use it: reads its secret, fetches a token where
     /// it needs one, and sends one `GET` to its address. Nothing is changed on the other side.
     ///

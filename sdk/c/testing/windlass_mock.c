@@ -220,6 +220,27 @@ static void check(const char *what, const wl_type *type, const char *text) {
     if (problem != NULL) wrong(what, problem);
 }
 
+/* Tells `windlass plugin test` which operations of which actions the tests call. */
+static void tell(const wl_action *action, wl_test_kind kind) {
+    static const char *const called[] = {"start", NULL, "cancel", "rollback", "find"};
+    const char *file = getenv("WINDLASS_TESTED");
+    if (file == NULL || *file == '\0' || called[kind] == NULL) return;
+    wl_json *declared = wl_object(), *line = wl_object();
+    for (const wl_action *it = windlass_plugin.actions; it->name != NULL; it++) {
+        wl_json *operations = wl_array();
+        wl_push(operations, wl_string("start"));
+        if (it->cancel != NULL) wl_push(operations, wl_string("cancel"));
+        if (it->rollback != NULL) wl_push(operations, wl_string("rollback"));
+        if (it->find != NULL) wl_push(operations, wl_string("find"));
+        wl_set(declared, it->name, operations);
+    }
+    wl_set(line, "action", wl_string(action->name));
+    wl_set(line, "called", wl_string(called[kind]));
+    wl_set(line, "declared", declared);
+    FILE *tested = fopen(file, "a");
+    if (tested == NULL || fprintf(tested, "%s\n", wl_write(line)) < 0 || fclose(tested) != 0) wrong("cannot write", file);
+}
+
 static const char *start_key(unsigned n) { return n == 1 ? WL_TEST_KEY : wl_format("%08x%s", n, WL_TEST_KEY + 8); }
 
 wl_outcome wl_test(wl_test_call given) {
@@ -233,6 +254,7 @@ wl_outcome wl_test(wl_test_call given) {
         if (strcmp(action->name, given.action) == 0) mock.action = action;
     }
     if (mock.action == NULL) wrong("the plugin has no action", given.action);
+    tell(mock.action, given.kind);
     check("the input is not as its type says", mock.action->input, given.input);
     wl_operation operation = given.kind == WL_TEST_CANCEL ? WL_CANCEL : given.kind == WL_TEST_ROLLBACK ? WL_ROLLBACK : given.operation;
     wl_call call = {

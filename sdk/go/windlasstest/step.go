@@ -3,6 +3,7 @@ package windlasstest
 import (
 	"encoding/json"
 	"fmt"
+	"os"
 	"strings"
 	"time"
 
@@ -66,8 +67,44 @@ func NewStep(plugin *windlass.Plugin, action string, input any) *Step {
 	return &Step{plugin, action, written, 1, 1}
 }
 
+// tell says to `windlass plugin test` which operations of which actions the tests call.
+func (s *Step) tell(called string) {
+	file := os.Getenv("WINDLASS_TESTED")
+	if file == "" {
+		return
+	}
+	var manifest struct {
+		Actions map[string]struct{ Cancel, Rollback, Find bool } `json:"actions"`
+	}
+	if err := json.Unmarshal(s.plugin.Manifest(), &manifest); err != nil {
+		panic(err)
+	}
+	declared := map[string][]string{}
+	for name, action := range manifest.Actions {
+		declared[name] = []string{"start"}
+		for operation, has := range map[string]bool{"cancel": action.Cancel, "rollback": action.Rollback, "find": action.Find} {
+			if has {
+				declared[name] = append(declared[name], operation)
+			}
+		}
+	}
+	line, err := json.Marshal(map[string]any{"action": s.action, "called": called, "declared": declared})
+	if err != nil {
+		panic(err)
+	}
+	tested, err := os.OpenFile(file, os.O_APPEND|os.O_CREATE|os.O_WRONLY, 0o600)
+	if err != nil {
+		panic(err)
+	}
+	defer tested.Close()
+	if _, err := tested.Write(append(line, '\n')); err != nil {
+		panic(err)
+	}
+}
+
 // Start calls start. An error is a *windlass.Failure.
 func (s *Step) Start(host *Host) (windlass.Answer, error) {
+	s.tell("start")
 	answer, failure := s.plugin.Start(host, s.call(host, windlass.Start, nil))
 	return s.checked(answer, failure)
 }
@@ -89,6 +126,7 @@ func (s *Step) Run(host *Host) (string, error) {
 
 // Cancel cancels, and follows the cancel to its end.
 func (s *Step) Cancel(host *Host, suspended *windlass.Suspension) (string, error) {
+	s.tell("cancel")
 	var state []byte
 	if suspended != nil {
 		state = suspended.Encoded
@@ -102,6 +140,7 @@ func (s *Step) Cancel(host *Host, suspended *windlass.Suspension) (string, error
 
 // Rollback rolls back, and follows the rollback to its end; output is JSON, or empty.
 func (s *Step) Rollback(host *Host, output string) (string, error) {
+	s.tell("rollback")
 	var written []byte
 	if output != "" {
 		written = []byte(output)
@@ -115,6 +154,7 @@ func (s *Step) Rollback(host *Host, output string) (string, error) {
 
 // Find calls find; false if the effect never happened.
 func (s *Step) Find(host *Host) (windlass.Answer, bool, error) {
+	s.tell("find")
 	answer, found, failure := s.plugin.Find(host, s.call(host, windlass.Start, nil))
 	if failure != nil || !found {
 		if failure != nil {

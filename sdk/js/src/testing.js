@@ -3,6 +3,8 @@
 // Nothing here is a sandbox or a network: answers are scripted, time only moves when a test or a wake moves it. What the
 // real host checks is checked here too: requests against the manifest's roles, inputs and outputs against its schemas.
 
+import { appendFileSync } from 'node:fs';
+
 import { CallbackEvent, timer } from './event.js';
 import { TransportError } from './http.js';
 
@@ -146,8 +148,22 @@ export class TestStep {
   /** The idempotency key of an operation; another for each, as in the host. */
   static key(operation) { return KEYS[operation]; }
 
+  /** Tells `windlass plugin test` which operations of which actions the tests call. */
+  #tell(called) {
+    const file = process.env.WINDLASS_TESTED;
+    if (!file) return;
+    const optional = ['cancel', 'rollback', 'find'];
+    const operations = (action) => ['start', ...optional.filter((operation) => action[operation])];
+    const actions = Object.entries(this.plugin.manifest().actions);
+    const declared = Object.fromEntries(actions.map(([name, action]) => [name, operations(action)]));
+    appendFileSync(file, JSON.stringify({ action: this.action.name, called, declared }) + '\n');
+  }
+
   /** Calls `start`: `{ output }` or `{ suspended: { state, wakes, status } }`. */
-  async start(host) { return this.#checked(await this.plugin.start(host, this.#call(host, 'start'))); }
+  async start(host) {
+    this.#tell('start');
+    return this.#checked(await this.plugin.start(host, this.#call(host, 'start')));
+  }
 
   /** Calls `resume` of the action itself. */
   async resume(host, { state }, event = timer) {
@@ -159,17 +175,20 @@ export class TestStep {
 
   /** Cancels, and follows the cancel to its end. */
   async cancel(host, suspended) {
+    this.#tell('cancel');
     const state = suspended && bytes(suspended.state);
     return this.#follow(host, parsed(await this.plugin.cancel(host, this.#call(host, 'cancel'), state)), 'cancel');
   }
 
   /** Rolls back, and follows the rollback to its end. */
   async rollback(host, output) {
+    this.#tell('rollback');
     return this.#follow(host, parsed(await this.plugin.rollback(host, this.#call(host, 'rollback', output))), 'rollback', output);
   }
 
   /** Calls `find`: as `start`, or undefined. */
   async find(host) {
+    this.#tell('find');
     const found = await this.plugin.find(host, this.#call(host, 'start'));
     return found && this.#checked(found);
   }

@@ -117,7 +117,7 @@ fn project(folder: &Path) -> anyhow::Result<Project> {
 }
 
 /// Compiles each test natively and runs it.
-pub(super) async fn test(folder: &Path, output: &Output) -> anyhow::Result<bool> {
+pub(super) async fn test(folder: &Path, told: (&str, &Path), output: &Output) -> anyhow::Result<bool> {
     let project = project(folder)?;
     anyhow::ensure!(
         !project.tests.is_empty(),
@@ -146,7 +146,7 @@ pub(super) async fn test(folder: &Path, output: &Output) -> anyhow::Result<bool>
         tools::run(&mut compiling, &missing(folder)).await?;
         output.note(format_args!("{}:", test.display()));
         let mut running = Command::new(&program);
-        all_pass &= tools::shown(running.current_dir(folder), "", output).await?;
+        all_pass &= tools::shown(running.env(told.0, told.1).current_dir(folder), "", output).await?;
     }
     Ok(all_pass)
 }

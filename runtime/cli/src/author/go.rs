@@ -53,8 +53,9 @@ pub(super) async fn compiler(folder: &Path) -> anyhow::Result<(PathBuf, String)>
 }
 
 /// Runs the tests of all packages.
-pub(super) async fn test(folder: &Path, output: &Output) -> anyhow::Result<bool> {
+pub(super) async fn test(folder: &Path, told: (&str, &Path), output: &Output) -> anyhow::Result<bool> {
     let (go, _) = compiler(folder).await?;
     let mut testing = Command::new(go);
-    tools::shown(testing.args(["test", "./..."]).current_dir(folder), &missing(folder), output).await
+    tools::shown(testing.args(["test", "./..."]).env(told.0, told.1).current_dir(folder), &missing(folder), output)
+        .await
 }

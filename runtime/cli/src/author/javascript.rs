@@ -124,7 +124,7 @@ pub(super) fn has_sdk(folder: &Path) -> anyhow::Result<()> {
 }
 
 /// Runs the script `test` of package.json.
-pub(super) async fn test(folder: &Path, output: &Output) -> anyhow::Result<bool> {
+pub(super) async fn test(folder: &Path, told: (&str, &Path), output: &Output) -> anyhow::Result<bool> {
     let text = std::fs::read_to_string(folder.join("package.json")).context("package.json cannot be read")?;
     let package: serde_json::Value = serde_json::from_str(&text).context("package.json is no JSON")?;
     anyhow::ensure!(
@@ -133,7 +133,7 @@ pub(super) async fn test(folder: &Path, output: &Output) -> anyhow::Result<bool>
     );
     has_sdk(folder)?;
     let mut testing = Command::new("npm");
-    tools::shown(testing.args(["test", "--silent"]).current_dir(folder), NODE, output).await
+    tools::shown(testing.args(["test", "--silent"]).env(told.0, told.1).current_dir(folder), NODE, output).await
 }
 
 /// Node.js resolves what a script imports from where the script lies.

@@ -131,7 +131,7 @@ pub(super) async fn componentize(folder: &Path) -> anyhow::Result<(PathBuf, Stri
 }
 
 /// Runs what is in `tests`, with the modules that the component would have.
-pub(super) async fn test(folder: &Path, output: &Output) -> anyhow::Result<bool> {
+pub(super) async fn test(folder: &Path, told: (&str, &Path), output: &Output) -> anyhow::Result<bool> {
     let settings = settings(folder)?;
     anyhow::ensure!(
         folder.join("tests").is_dir(),
@@ -147,6 +147,7 @@ pub(super) async fn test(folder: &Path, output: &Output) -> anyhow::Result<bool>
         .args(["-m", "unittest", "discover", "-s", "tests"])
         .env("PYTHONPATH", path)
         .env("PYTHONDONTWRITEBYTECODE", "1")
+        .env(told.0, told.1)
         .current_dir(folder);
     tools::shown(&mut testing, "install Python 3.10 or newer from https://python.org", output).await
 }

@@ -177,9 +177,9 @@ async fn build_one(
 }
 
 /// Runs the tests of the crate in a folder.
-pub(super) async fn test(folder: &Path, output: &Output) -> anyhow::Result<bool> {
+pub(super) async fn test(folder: &Path, told: (&str, &Path), output: &Output) -> anyhow::Result<bool> {
     let mut testing = Command::new(cargo());
-    testing.args(["test", "--package", &package_name(folder)?]).current_dir(folder);
+    testing.args(["test", "--package", &package_name(folder)?]).env(told.0, told.1).current_dir(folder);
     super::tools::shown(&mut testing, "install Rust from https://rustup.rs", output).await
 }
 

@@ -87,7 +87,7 @@ fn the_whole_loop(site: &Site, language: &str, tools: Tools) -> Option<(PathBuf,
     let folder = scaffolded(site, language, &format!("desk-{language}"), tools)?;
     let plugin = folder.to_str().expect("UTF-8");
     let (code, tested, said) = long(site, &["plugin", "test", plugin]);
-    assert!(code == Some(0) && tested.contains("all tests pass"), "{tested}{said}");
+    assert!(code == Some(0) && tested == "all tests pass\n", "no operation is left out: {tested}{said}");
     let built = long_json(site, &["plugin", "build", plugin]);
     let component = built[0]["file"].as_str().expect("a file").to_owned();
     let checked = long_json(site, &["plugin", "check", &component]);
@@ -171,6 +171,14 @@ fn the_loop_in_python() {
     let (code, _, said) = long(&site, &["plugin", "build", folder.to_str().expect("UTF-8")]);
     assert!(code == Some(2) && said.contains("No module named 'pip'"), "{said}");
     assert!(!said.to_lowercase().contains("stack backtrace"), "{said}");
+    // A test that is no longer run is missed.
+    std::fs::write(folder.join("src/plugin.py"), source).expect("the source");
+    let tests = std::fs::read_dir(folder.join("tests")).expect("a folder").flatten();
+    let file = tests.map(|it| it.path()).find(|it| it.extension().is_some_and(|it| it == "py")).expect("a test");
+    let text = std::fs::read_to_string(&file).expect("a test").replace("def test_a_job_is_found", "def a_job_is_found");
+    std::fs::write(&file, text).expect("a test");
+    let (code, tested, said) = long(&site, &["plugin", "test", folder.to_str().expect("UTF-8")]);
+    assert!(code == Some(0) && tested == "all tests pass\nno test calls `submit`: find\n", "{tested}{said}");
 }
 
 #[test]
@@ -183,7 +191,16 @@ fn the_loop_in_c() {
 
 #[test]
 fn the_loop_in_go() {
-    the_whole_loop(&Site::empty(), "go", Tools::Environment);
+    let site = Site::empty();
+    let Some((folder, source)) = the_whole_loop(&site, "go", Tools::Environment) else { return };
+    std::fs::write(folder.join("main.go"), source).expect("the source");
+    let plugin = folder.to_str().expect("UTF-8");
+    let tests = std::fs::read_dir(&folder).expect("a folder").flatten();
+    for test in tests.filter(|it| it.file_name().to_string_lossy().ends_with("_test.go")) {
+        std::fs::remove_file(test.path()).expect("a test");
+    }
+    let (code, tested, said) = long(&site, &["plugin", "test", plugin]);
+    assert!(code == Some(1) && tested.starts_with("no test calls an action"), "{tested}{said}");
 }
 
 #[test]

@@ -10,6 +10,7 @@ host checks is checked here too: requests against the manifest's roles, inputs a
 from __future__ import annotations
 
 import json
+import os
 import re
 import urllib.parse
 import urllib.request
@@ -246,8 +247,19 @@ class TestStep:
         """The idempotency key of an operation; another for each, as in the host."""
         return _KEYS[operation]
 
+    def _tell(self, called: str) -> None:
+        """Tells `windlass plugin test` which operations of which actions the tests call."""
+        file = os.environ.get("WINDLASS_TESTED")
+        if not file:
+            return
+        actions = self._plugin.manifest()["actions"].items()
+        declared = {name: ["start", *(it for it in ("cancel", "rollback", "find") if action[it])] for name, action in actions}
+        with open(file, "a", encoding="utf-8") as tested:
+            tested.write(json.dumps({"action": self._action, "called": called, "declared": declared}) + "\n")
+
     def start(self, host: MockHost) -> Tested:
         """Calls `start`."""
+        self._tell("start")
         return self._checked(self._plugin.start(host, self._call(host, "start")))
 
     def resume(self, host: MockHost, suspended: Suspension, event: Event = Timer()) -> Tested:
@@ -260,16 +272,19 @@ class TestStep:
 
     def cancel(self, host: MockHost, suspended: Optional[Suspension] = None) -> Any:
         """Cancels, and follows the cancel to its end."""
+        self._tell("cancel")
         state = None if suspended is None else _bytes(suspended.state)
         return self._follow(host, _parsed(self._plugin.cancel(host, self._call(host, "cancel"), state)), "cancel")
 
     def rollback(self, host: MockHost, output: Any = None) -> Any:
         """Rolls back, and follows the rollback to its end."""
+        self._tell("rollback")
         answer = self._plugin.rollback(host, self._call(host, "rollback", output))
         return self._follow(host, _parsed(answer), "rollback", output)
 
     def find(self, host: MockHost) -> Optional[Tested]:
         """Calls `find`; None if the effect never happened."""
+        self._tell("find")
         found = self._plugin.find(host, self._call(host, "start"))
         return None if found is None else self._checked(found)
 

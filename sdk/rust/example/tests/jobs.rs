@@ -1,8 +1,8 @@
 //! The example's own test; what it does as a component is tested with those of the other languages.
 
 use serde_json::json;
-use windlass_sdk::Method;
 use windlass_sdk::testing::{MockHost, Reply, TestStep};
+use windlass_sdk::{Method, Outcome};
 
 fn submit() -> TestStep {
     TestStep::new(windlass_plugin_jobs::plugin(), "submit", json!({ "title": "index" }))
@@ -42,4 +42,14 @@ fn all_jobs_are_withdrawn_also_one_whose_answer_got_lost() {
     let asked =
         host.requests().into_iter().find(|it| it.path == "/jobs" && it.method == Method::Get).expect("it looked");
     assert_eq!(asked.query["key"], TestStep::start_key(2));
+}
+
+#[test]
+fn a_job_is_found_by_its_key() {
+    let host = MockHost::new().connection("jobs", "https://jobs.test/v1");
+    host.reply("GET /jobs", Reply::json(200, json!({ "jobs": [] })));
+    assert_eq!(submit().find(&host), Ok(None));
+    host.reply("GET /jobs", Reply::json(200, json!({ "jobs": [{ "id": "j-7", "state": "running" }] })));
+    let Ok(Some(Outcome::Suspended(found))) = submit().find(&host) else { panic!("it is there") };
+    assert_eq!(found.state["id"], "j-7");
 }

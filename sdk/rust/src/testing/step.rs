@@ -6,6 +6,8 @@ use crate::failure::Failure;
 use crate::outcome::{Event, Outcome, Suspension, Wake};
 use crate::plugin::Plugin;
 use serde_json::Value;
+use std::fs::OpenOptions;
+use std::io::Write;
 use std::time::UNIX_EPOCH;
 
 /// More wakes than any test needs: a step that goes on longer never ends.
@@ -62,8 +64,26 @@ impl TestStep {
         }
     }
 
+    /// Tells `windlass plugin test` which operations of which actions the tests call.
+    fn tell(&self, called: &str) {
+        let Some(file) = std::env::var_os("WINDLASS_TESTED") else { return };
+        let manifest = self.plugin.manifest();
+        let actions = manifest["actions"].as_object().into_iter().flatten();
+        let declared: serde_json::Map<String, Value> = actions
+            .map(|(name, action)| {
+                let optional = ["cancel", "rollback", "find"].into_iter().filter(|it| action[*it] == true);
+                (name.clone(), ["start"].into_iter().chain(optional).collect())
+            })
+            .collect();
+        let line = serde_json::json!({ "action": self.action, "called": called, "declared": declared });
+        let file = OpenOptions::new().create(true).append(true).open(file);
+        // One write: tests run beside each other.
+        file.and_then(|mut it| it.write_all(format!("{line}\n").as_bytes())).expect("the file of WINDLASS_TESTED");
+    }
+
     /// Calls `start`.
     pub fn start(&self, host: &MockHost) -> Tested {
+        self.tell("start");
         let call = self.call(host, Operation::Start, None);
         self.checked(self.plugin.start(host, &call))
     }
@@ -87,6 +107,7 @@ impl TestStep {
 
     /// Cancels, and follows the cancel to its end.
     pub fn cancel(&self, host: &MockHost, suspension: Option<&Suspension<Value>>) -> Result<Value, Failure> {
+        self.tell("cancel");
         let call = self.call(host, Operation::Cancel, None);
         let state = suspension.map(bytes);
         let outcome = parsed(self.plugin.cancel(host, &call, state.as_deref())?);
@@ -95,6 +116,7 @@ impl TestStep {
 
     /// Rolls back, and follows the rollback to its end.
     pub fn rollback(&self, host: &MockHost, output: Option<&Value>) -> Result<Value, Failure> {
+        self.tell("rollback");
         let call = self.call(host, Operation::Rollback, output);
         let outcome = parsed(self.plugin.rollback(host, &call)?);
         self.follow(host, outcome, Operation::Rollback, output)
@@ -102,6 +124,7 @@ impl TestStep {
 
     /// Calls `find`.
     pub fn find(&self, host: &MockHost) -> Result<Option<Outcome<Value, Value>>, Failure> {
+        self.tell("find");
         let call = self.call(host, Operation::Start, None);
         match self.plugin.find(host, &call)? {
             Some(outcome) => self.checked(Ok(outcome)).map(Some),

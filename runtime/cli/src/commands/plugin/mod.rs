@@ -36,7 +36,7 @@ pub(crate) enum PluginCommand {
     },
     /// Run a plugin's own tests: native, without a network
     #[command(
-        after_help = "Exit code 1: a test failed.\n\nExamples:\n  windlass plugin test .\n  windlass plugin test --from-release payments-17 --step build   # a real attempt, for `windlass plugin replay`"
+        after_help = "It tells which operations of which actions no test calls. Exit code 1: a test failed, or none calls an action.\n\nExamples:\n  windlass plugin test .\n  windlass plugin test --from-release payments-17 --step build   # a real attempt, for `windlass plugin replay`"
     )]
     Test {
         /// The plugin's folder
@@ -127,11 +127,9 @@ pub(crate) async fn plugin(command: PluginCommand, context: &Context<'_>) -> any
             if install_tools {
                 author::install::install(&folder, context.output).await?;
             }
-            let passed = author::test::test(&folder, context.output).await?;
-            context.output.data(&serde_json::json!({ "passed": passed }), |_| {
-                if passed { "all tests pass\n".to_owned() } else { "tests fail\n".to_owned() }
-            });
-            return Ok(u8::from(!passed));
+            let tests = author::test::test(&folder, context.output).await?;
+            context.output.data(&tests, tested);
+            return Ok(u8::from(!tests.passed || !tests.call_actions));
         }
         PluginCommand::Service(args) => return service::service(&args, context).await,
         PluginCommand::Build { packages, out, install_tools } => {
@@ -196,6 +194,22 @@ async fn installed(what: &str, context: &Context<'_>) -> anyhow::Result<(String,
     });
     let found = found.with_context(missing)?;
     Ok((found.component, found.manifest))
+}
+
+/// What a plugin's tests came to, in words.
+fn tested(tests: &author::test::Tests) -> String {
+    if !tests.passed {
+        return "tests fail\n".to_owned();
+    }
+    if !tests.call_actions {
+        return "no test calls an action: write one with the test host of the SDK, as the tests that `windlass plugin new` makes do\n"
+            .to_owned();
+    }
+    let mut text = "all tests pass\n".to_owned();
+    for (action, operations) in &tests.untested {
+        text.push_str(&format!("no test calls `{action}`: {}\n", operations.join(", ")));
+    }
+    text
 }
 
 /// Bytes as people read them.

@@ -162,7 +162,7 @@ func TestAServerThatAsksForTimeGetsIt(t *testing.T) {
 
 func TestNoAnswerIsAFailureTooAndADenialIsNeverTriedAgain(t *testing.T) {
 	denied := failure(t, get("/elsewhere"), host())
-	same(t, denied.Code, "denied")
+	same(t, denied.Code, "request-denied")
 	same(t, denied.Advice, windlass.Never)
 	same(t, failure(t, get("/a/b"), host().Reply("GET /a/b", windlasstest.Break("timed-out"))).Passes(), true)
 	same(t, failure(t, get("/a/b"), windlasstest.New()).Code, "connection-missing")

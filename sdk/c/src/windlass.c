@@ -212,14 +212,14 @@ static wl_failure *transport_failure(const char *method, const char *url, const 
         wl_class kind;
         const char *code;
     } known[] = {
-        [WL_DENIED] = {WL_FORBIDDEN, "denied"},       [WL_NOT_CONNECTED] = {WL_TRANSIENT, "not-connected"},
+        [WL_DENIED] = {WL_FORBIDDEN, "request-denied"},       [WL_NOT_CONNECTED] = {WL_TRANSIENT, "not-connected"},
         [WL_UNTRUSTED] = {WL_UNAUTHENTICATED, "untrusted"}, [WL_INTERRUPTED] = {WL_TRANSIENT, "interrupted"},
         [WL_NO_ANSWER] = {WL_TIMED_OUT, "timed-out"}, [WL_TOO_LARGE] = {WL_INTERNAL, "too-large"},
         [WL_BAD_REQUEST] = {WL_INTERNAL, "bad-request"},    [WL_OTHER] = {WL_TRANSIENT, "transport"},
     };
     const char *place = without_query(url);
     if (response->error == WL_DENIED) {
-        return wl_never(wl_failure_of(WL_FORBIDDEN, "denied", "the host denied %s %s: the requests that this action asks for and those that the connection allows do not both have it", method, place));
+        return wl_never(wl_failure_of(WL_FORBIDDEN, "request-denied", "the host denied %s %s: the requests that this action asks for and those that the connection allows do not both have it", method, place));
     }
     wl_class kind = known[response->error].kind;
     wl_failure *failure = wl_failure_of(kind, known[response->error].code, "%s %s: %s", method, place, response->message);

@@ -17,7 +17,7 @@ export class TransportError extends Error {
 }
 
 const TRANSPORT = {
-  'denied': ['forbidden', 'denied'],
+  'denied': ['forbidden', 'request-denied'],
   'not-connected': ['transient', 'not-connected'],
   'untrusted': ['unauthenticated', 'untrusted'],
   'interrupted': ['transient', 'interrupted'],
@@ -103,9 +103,9 @@ export class Connection {
 export function transportFailure(method, url, error) {
   const place = url.split('?')[0];
   const [failureClass, code] = TRANSPORT[error.kind] ?? TRANSPORT.other;
-  if (code === 'denied') {
+  if (code === 'request-denied') {
     const why = 'the requests that this action asks for and those that the connection allows do not both have it';
-    return Failure.forbidden('denied', `the host denied ${method} ${place}: ${why}`).never();
+    return Failure.forbidden('request-denied', `the host denied ${method} ${place}: ${why}`).never();
   }
   const failure = new Failure(failureClass, code, `${method} ${place}: ${error.message}`);
   return failureClass === 'internal' ? failure.never() : failure;

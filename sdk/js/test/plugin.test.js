@@ -74,7 +74,7 @@ test('a server that asks for time gets it', async () => {
 
 test('no answer is a failure too, and a denial is never tried again', async () => {
   const run = (mock, at = '/a/b') => step((ctx) => ctx.connection('app').fetch(at)).run(mock);
-  await assert.rejects(run(host(), '/elsewhere'), { class: 'forbidden', code: 'denied', retry: { advice: 'never' } });
+  await assert.rejects(run(host(), '/elsewhere'), { class: 'forbidden', code: 'request-denied', retry: { advice: 'never' } });
   await assert.rejects(run(host().reply('GET /a/b', reply.error('timed-out'))), { class: 'timed-out', passes: true });
   await assert.rejects(run(host().reply('GET /a/b', reply.error('too-large'))), { class: 'internal', retry: { advice: 'never' } });
   await assert.rejects(run(new MockHost()), { code: 'connection-missing' });

@@ -164,7 +164,7 @@ class Plugins(unittest.TestCase):
 
     def test_no_answer_is_a_failure_too_and_a_denial_is_never_tried_again(self):
         denied = self.failure(get("/elsewhere"), host())
-        self.assertEqual((denied.failure_class, denied.code, denied.advice), (FailureClass.FORBIDDEN, "denied", "never"))
+        self.assertEqual((denied.failure_class, denied.code, denied.advice), (FailureClass.FORBIDDEN, "request-denied", "never"))
         mock = host()
         mock.reply("GET /a/b", Reply.error("timed-out"))
         self.assertTrue(self.failure(get(), mock).passes)

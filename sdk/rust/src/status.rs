@@ -42,7 +42,7 @@ pub(crate) fn transport_failure(method: Method, url: &str, error: &TransportErro
     let with = |code: &str, class| Failure::new(class, code, format!("{method} {place}: {error}"));
     match error.kind {
         TransportErrorKind::Denied => Failure::forbidden(
-            "denied",
+            "request-denied",
             format!("the host denied {method} {place}: the requests that this action asks for and those that the connection allows do not both have it"),
         )
         .never(),
@@ -231,7 +231,7 @@ mod tests {
         let failure = transport_failure(Method::Post, "https://a/b", &denied);
         assert_eq!(
             (failure.class, failure.code.as_str(), failure.retry),
-            (FailureClass::Forbidden, "denied", RetryAdvice::Never)
+            (FailureClass::Forbidden, "request-denied", RetryAdvice::Never)
         );
         let lost = TransportError::new(TransportErrorKind::Interrupted, "the connection ended");
         assert!(transport_failure(Method::Post, "https://a/b", &lost).class.passes());

@@ -182,7 +182,7 @@ impl Lines {
 fn tool_failure(tool: &str, error: ToolError) -> Failure {
     match error {
         ToolError::Denied(grant) => {
-            Failure::forbidden("denied", format!("the tool `{tool}` is not granted: {grant}")).never()
+            Failure::forbidden("tool-denied", format!("the tool `{tool}` is not granted: {grant}")).never()
         }
         ToolError::NotStarted(why) => {
             Failure::internal("tool-not-started", format!("the tool `{tool}` could not be started: {why}")).never()

@@ -39,7 +39,7 @@ fn unexpected_answers_are_failures() {
         (Reply::status(404), json!([]), FailureClass::NotFound, "http-404"),
         (Reply::status(200), json!([204]), FailureClass::Rejected, "unexpected-status"),
         (Reply::status(302), json!([]), FailureClass::Internal, "http-302"),
-        (Reply::error(TransportErrorKind::Denied), json!([]), FailureClass::Forbidden, "denied"),
+        (Reply::error(TransportErrorKind::Denied), json!([]), FailureClass::Forbidden, "request-denied"),
         (Reply::text(200, "x".repeat(300_000)), json!([]), FailureClass::Internal, "response-too-large"),
     ] {
         let host = endpoint();
@@ -142,7 +142,7 @@ fn too_many_failures_end_it_with_what_was_seen() {
     host.reply("GET /health", Reply::error(TransportErrorKind::Denied));
     let failure = run(&host, "health-check", json!({ "path": "/health", "failures_tolerated": 9 }))
         .expect_err("it is not granted");
-    assert_eq!(failure.code, "denied");
+    assert_eq!(failure.code, "request-denied");
 }
 
 #[test]

@@ -45,7 +45,7 @@ def transport_failure(method: str, url: str, error: TransportError) -> Failure:
     place = url.split("?")[0]
     if error.kind == "denied":
         why = "the requests that this action asks for and those that the connection allows do not both have it"
-        return Failure.forbidden("denied", f"the host denied {method} {place}: {why}").never()
+        return Failure.forbidden("request-denied", f"the host denied {method} {place}: {why}").never()
     failure_class, code = _TRANSPORT.get(error.kind, (FailureClass.TRANSIENT, "transport"))
     failure = Failure(failure_class, code, f"{method} {place}: {error.message}")
     return failure.never() if failure_class is FailureClass.INTERNAL else failure

@@ -416,7 +416,7 @@ fn a_tool_runs_once_and_its_lines_are_logged() {
     assert_eq!(host.log_lines().len(), 2);
 
     for (error, class, code) in [
-        (ToolError::Denied("grant it".to_owned()), FailureClass::Forbidden, "denied"),
+        (ToolError::Denied("grant it".to_owned()), FailureClass::Forbidden, "tool-denied"),
         (ToolError::NotStarted("digest".to_owned()), FailureClass::Internal, "tool-not-started"),
         (ToolError::TimedOut, FailureClass::TimedOut, "tool-timed-out"),
         (ToolError::OutputLimit, FailureClass::Internal, "tool-output-limit"),

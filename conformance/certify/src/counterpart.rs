@@ -1,10 +1,10 @@
 //! What a plugin talks to: a program that is started for a scenario, or a service that runs.
 
-use std::collections::BTreeSet;
+use std::fs::File;
 use std::net::SocketAddr;
+use std::ops::Range;
 use std::path::Path;
 use std::process::Stdio;
-use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use tokio::net::{TcpListener, TcpStream};
@@ -72,7 +72,7 @@ impl From<String> for Ended {
 async fn begin(command: &[String], file: &Conformance, ours: Option<&Path>) -> Result<Counterpart, Ended> {
     let text = |error: std::io::Error| error.to_string();
     let listening = Listening::find().await.map_err(text)?;
-    let listen = listening.0.to_string();
+    let listen = listening.address.to_string();
     let mut words = command.iter().map(|it| it.replace("{listen}", &listen).replace("{secret}", SECRET));
     let program = words.next().ok_or_else(|| "it is empty".to_owned())?;
     let said = tempfile::tempfile().map_err(text)?;
@@ -101,29 +101,39 @@ async fn begin(command: &[String], file: &Conformance, ours: Option<&Path>) -> R
             return Err(why.into());
         }
     }
+    // What answers there is not it, if it has ended.
+    if let Ok(Some(ended)) = process.try_wait() {
+        return Err(Ended { why: format!("it ended at once ({ended}): {}", told(said)), at_once: true });
+    }
     let base = Url::parse(&format!("http://{listen}")).map_err(|error| error.to_string())?;
     Ok(Counterpart { base, _process: Some((process, listening)) })
 }
 
-/// Where a counterpart is to listen: of this process no other one is.
-struct Listening(SocketAddr);
+/// Where a counterpart is to listen, which is nobody else's while it lives: neither another scenario's nor another process's.
+struct Listening {
+    address: SocketAddr,
+    _locked: File,
+}
 
-static LISTENING: Mutex<BTreeSet<SocketAddr>> = Mutex::new(BTreeSet::new());
+/// Below those that systems hand out by themselves, to a proxy that is just starting for example: whoever got there first would
+/// be taken for the counterpart. Few enough that nobody minds their files.
+const PORTS: Range<u16> = 21_000..22_000;
+
+/// How many of them are tried.
+const PORTS_TRIED_MAX: u32 = 500;
 
 impl Listening {
     async fn find() -> std::io::Result<Self> {
-        loop {
-            let free = TcpListener::bind("127.0.0.1:0").await?.local_addr()?;
-            if LISTENING.lock().unwrap_or_else(PoisonError::into_inner).insert(free) {
-                return Ok(Self(free));
+        for _ in 0..PORTS_TRIED_MAX {
+            let port = rand::random_range(PORTS);
+            let file = std::env::temp_dir().join(format!("windlass-certify-{port}.lock"));
+            let Ok(locked) = File::create(file) else { continue };
+            let address = SocketAddr::from(([127, 0, 0, 1], port));
+            if locked.try_lock().is_ok() && TcpListener::bind(address).await.is_ok() {
+                return Ok(Self { address, _locked: locked });
             }
         }
-    }
-}
-
-impl Drop for Listening {
-    fn drop(&mut self) {
-        LISTENING.lock().unwrap_or_else(PoisonError::into_inner).remove(&self.0);
+        Err(std::io::Error::other(format!("of {PORTS_TRIED_MAX} ports that were tried none is free")))
     }
 }
 

@@ -127,6 +127,9 @@ pub(crate) struct ProbeFile {
     /// Whether it tells what ever happened, which no rollback and no cancellation takes back.
     #[serde(default)]
     pub(crate) history: bool,
+    /// Whether it tells what work leaves behind that has ended: a `cancel` comes too late for that.
+    #[serde(default)]
+    pub(crate) finished: bool,
 }
 
 /// An action with an input, and what becomes of it.

@@ -10,7 +10,7 @@ use windlass_model::time::Span;
 use windlass_sandbox::cassette::{Differences, replay};
 use windlass_sandbox::{CallKind, CallOutcome};
 
-use crate::file::Ends;
+use crate::file::{Ends, ProbeFile};
 use crate::scenario::{Play, Reference};
 use crate::scene::{Finish, Interruption, Scene, Seen};
 use crate::suite::Suite;
@@ -48,7 +48,9 @@ pub(crate) async fn judge(
         }
         Play::WorthAnother => {
             let finish = scene.persevere(Interruption::default()).await?;
-            match scene.first_failure.as_ref().and_then(discouraging) {
+            // What the case itself comes to is not the fault's doing.
+            let is_meant = |it: &&StepError| matches!(&scene.case.ends, Ends::Failed(meant) if meant.code == it.code);
+            match scene.first_failure.as_ref().filter(|it| !is_meant(it)).and_then(discouraging) {
                 Some(seen) => {
                     wrong("a failure that is worth another attempt, after the second that was asked for", seen)
                 }
@@ -81,6 +83,17 @@ pub(crate) async fn judge(
                 Finish::CutOff => roll_back(suite, scene, None, 1).await?,
                 _ => Ok(()),
             }
+        }
+        Play::RollBackBoth => {
+            match scene.walk(CallKind::Start, Operation::Start, None, Interruption::default()).await? {
+                Finish::Failed(error) if error.class.is_definite() => {}
+                // Another attempt would be the same work.
+                _ => return Ok(Ok(())),
+            }
+            scene.start_anew();
+            let finish = scene.persevere(Interruption::default()).await?;
+            let output = if let Finish::Done(output) = &finish { Some(output) } else { None };
+            roll_back(suite, scene, output, 1).await?
         }
         Play::DryRun => dry_run(scene).await?,
         Play::Input(variant) => {
@@ -267,7 +280,7 @@ fn not_worth_another(finish: &Finish) -> Verdict {
 
 async fn cancel(suite: &Suite<'_>, scene: &mut Scene<'_>, state: Option<Vec<u8>>) -> Result<Verdict, Broken> {
     let finish = scene.walk(CallKind::Cancel { state }, Operation::Cancel, None, Interruption::default()).await?;
-    undone(suite, scene, &finish, "it is stopped").await
+    undone(suite, scene, &finish, "it is stopped", Undo::Cancel).await
 }
 
 async fn roll_back(
@@ -280,17 +293,31 @@ async fn roll_back(
     for _ in 0..times {
         finish = scene.walk(CallKind::Rollback, Operation::Rollback, output, Interruption::default()).await?;
     }
-    undone(suite, scene, &finish, "it is rolled back").await
+    undone(suite, scene, &finish, "it is rolled back", Undo::Rollback).await
+}
+
+/// By what something is undone.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Undo {
+    Cancel,
+    Rollback,
 }
 
 /// Whether it ended, and the probes are as they were before.
-async fn undone(suite: &Suite<'_>, scene: &Scene<'_>, finish: &Finish, what: &str) -> Result<Verdict, Broken> {
+async fn undone(
+    suite: &Suite<'_>,
+    scene: &Scene<'_>,
+    finish: &Finish,
+    what: &str,
+    by: Undo,
+) -> Result<Verdict, Broken> {
     if !matches!(finish, Finish::Done(_)) {
         return Ok(wrong(what, finish.words()));
     }
     let after = scene.probe("after").await?;
     let at_work = |it: &Seen| -> Seen {
-        let probes = suite.file.probes_of(scene.case).filter(|(_, probe)| !probe.history);
+        let is_undone = |it: &ProbeFile| !it.history && (by == Undo::Rollback || !it.finished);
+        let probes = suite.file.probes_of(scene.case).filter(|(_, probe)| is_undone(probe));
         probes.filter_map(|(name, _)| Some((name.clone(), it.get(name)?.clone()))).collect()
     };
     let (meant, is) = (at_work(&scene.before), at_work(&after));

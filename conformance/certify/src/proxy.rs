@@ -13,7 +13,7 @@ use http_body_util::{BodyExt, Full, Limited, StreamBody};
 use hyper::body::{Frame, Incoming};
 use hyper::header::{CONNECTION, CONTENT_LENGTH, HOST, TRANSFER_ENCODING};
 use hyper::service::service_fn;
-use hyper::{HeaderMap, Request, Response, StatusCode};
+use hyper::{HeaderMap, Method, Request, Response, StatusCode};
 use hyper_util::rt::TokioIo;
 use tokio::net::TcpListener;
 use tokio::sync::Notify;
@@ -221,6 +221,8 @@ async fn answer(request: Request<Incoming>, shared: Arc<Shared>) -> Result<Respo
     for ours in [HOST, CONNECTION, CONTENT_LENGTH, TRANSFER_ENCODING] {
         headers.remove(ours);
     }
+    // The answer to a HEAD has no body, and says how long it would be.
+    let is_head = parts.method == Method::HEAD;
     let passed = wire::exchange(&shared.target, parts.method, &path, headers, body).await;
     let answer = match passed {
         Ok(answer) => answer,
@@ -237,12 +239,12 @@ async fn answer(request: Request<Incoming>, shared: Arc<Shared>) -> Result<Respo
             shared.held.notify_one();
             std::future::pending().await
         }
-        Some(Fault::CutBody) => {
+        Some(Fault::CutBody) if !is_head => {
             let half = answer.body.slice(..answer.body.len() / 2);
             let frames = futures::stream::iter([Ok(Frame::data(half)), Err(Closed)]);
-            Ok(passed_on(answer.status, answer.headers, BodyExt::boxed(StreamBody::new(frames))))
+            Ok(passed_on(answer.status, answer.headers, BodyExt::boxed(StreamBody::new(frames)), is_head))
         }
-        _ => Ok(passed_on(answer.status, answer.headers, whole(answer.body))),
+        _ => Ok(passed_on(answer.status, answer.headers, whole(answer.body), is_head)),
     }
 }
 
@@ -253,8 +255,10 @@ fn made(status: u16, content_type: &'static str, body: Body) -> Response<Body> {
     response
 }
 
-fn passed_on(status: u16, mut headers: HeaderMap, body: Body) -> Response<Body> {
-    for ours in [CONNECTION, CONTENT_LENGTH, TRANSFER_ENCODING] {
+fn passed_on(status: u16, mut headers: HeaderMap, body: Body, is_head: bool) -> Response<Body> {
+    let length = headers.remove(CONTENT_LENGTH).filter(|_| is_head);
+    headers.extend(length.map(|it| (CONTENT_LENGTH, it)));
+    for ours in [CONNECTION, TRANSFER_ENCODING] {
         headers.remove(ours);
     }
     let mut response = Response::new(body);

@@ -54,6 +54,8 @@ pub(crate) enum Play {
     RollBack(usize),
     /// What a call that was cut off did is taken back.
     RollBackCutOff,
+    /// After an answer that makes another attempt new work, what both did is taken back.
+    RollBackBoth,
     /// Nothing may be written.
     DryRun,
     /// The host must refuse the input, or the plugin understand it.
@@ -149,6 +151,7 @@ pub(crate) fn scenarios(
             let mut all = vec![plain("after it was done", Play::RollBack(1)), plain("twice", Play::RollBack(2))];
             let held = [Fault::Hold { delivered: false }, Fault::Hold { delivered: true }];
             all.extend(at_each(&held, false, Play::RollBackCutOff));
+            all.extend(at_each(&[Fault::Status(404)], false, Play::RollBackBoth));
             Ok(all)
         }
         Check::DryRun => Ok(vec![plain("from its beginning to its first wait", Play::DryRun)]),

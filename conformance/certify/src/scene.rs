@@ -420,6 +420,12 @@ impl<'s> Scene<'s> {
         is_timed.then_some(Wake::Timer)
     }
 
+    /// Goes on as where somebody has it tried again after a definite answer: that is new work.
+    pub(crate) fn start_anew(&mut self) {
+        self.attempt += 1;
+        self.round += 1;
+    }
+
     /// Does as a host does: tries again as the plugin advises, with the same key after an answer in doubt, and looks for
     /// the effect first where the action writes and can look.
     pub(crate) async fn persevere(&mut self, interruption: Interruption) -> Result<Finish, Broken> {

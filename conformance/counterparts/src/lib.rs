@@ -1,6 +1,6 @@
 //! Counterparts for tests and the demo: what Windlass talks to when the real thing is not there.
 //!
-//! Two HTTP simulators written from the vendors' public documentation (Jenkins, ServiceNow), an echo server,
+//! Two HTTP simulators written from the vendors' public documentation (Jenkins, ServiceNow), the services of the cookbook, an echo server,
 //! and a stand-in for the `helm` command. Each says that it is simulated, on the wire and on screen.
 //!
 //! **Invariant:** nothing here reaches out: a simulator listens on loopback and answers, the stand-in writes
@@ -18,6 +18,7 @@ mod fault;
 pub mod helm;
 mod http;
 mod jenkins;
+mod recipes;
 mod servicenow;
 mod simulator;
 

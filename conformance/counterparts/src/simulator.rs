@@ -10,6 +10,7 @@ use crate::effect::{Effect, EffectLog};
 use crate::fault::{Fault, FaultAction, FaultTable};
 use crate::http::{Reply, ReplyBody, Request};
 use crate::jenkins::{Jenkins, JobConfiguration};
+use crate::recipes::Recipes;
 use crate::servicenow::ServiceNow;
 use bytes::Bytes;
 use futures::stream;
@@ -43,6 +44,8 @@ pub enum SimulatorKind {
     ServiceNow,
     /// A server which says what it was sent.
     Echo,
+    /// The services of the cookbook.
+    Recipes,
 }
 
 impl SimulatorKind {
@@ -52,6 +55,7 @@ impl SimulatorKind {
             SimulatorKind::Jenkins => "windlass-simulator (simulated Jenkins)",
             SimulatorKind::ServiceNow => "windlass-simulator (simulated ServiceNow)",
             SimulatorKind::Echo => "windlass-simulator (echo)",
+            SimulatorKind::Recipes => "windlass-simulator (recipes)",
         }
     }
 }
@@ -134,6 +138,7 @@ impl Simulator {
             SimulatorKind::Jenkins => Vendor::Jenkins(Box::new(Jenkins::new(&url, &options))),
             SimulatorKind::ServiceNow => Vendor::ServiceNow(Box::new(ServiceNow::new(&url, &options))),
             SimulatorKind::Echo => Vendor::Echo(Echo::default()),
+            SimulatorKind::Recipes => Vendor::Recipes(Recipes::default()),
         };
         let (stop, stopped) = watch::channel(false);
         let shared = Arc::new(Shared {
@@ -192,7 +197,7 @@ impl Running {
                 jenkins.configure(job);
                 true
             }
-            Vendor::ServiceNow(_) | Vendor::Echo(_) => false,
+            Vendor::ServiceNow(_) | Vendor::Echo(_) | Vendor::Recipes(_) => false,
         }
     }
 
@@ -244,6 +249,7 @@ pub(crate) enum Vendor {
     Jenkins(Box<Jenkins>),
     ServiceNow(Box<ServiceNow>),
     Echo(Echo),
+    Recipes(Recipes),
 }
 
 impl State {
@@ -251,7 +257,7 @@ impl State {
     pub(crate) fn advance(&mut self, now_ms: i64) {
         match &mut self.vendor {
             Vendor::Jenkins(jenkins) => jenkins.advance(now_ms, &mut self.effects),
-            Vendor::ServiceNow(_) | Vendor::Echo(_) => {}
+            Vendor::ServiceNow(_) | Vendor::Echo(_) | Vendor::Recipes(_) => {}
         }
     }
 
@@ -263,6 +269,7 @@ impl State {
             Vendor::Jenkins(jenkins) => jenkins.answer(request, &presented, now_ms, queue_extra_ms, &mut self.effects),
             Vendor::ServiceNow(servicenow) => servicenow.answer(request, &presented, now_ms, &mut self.effects),
             Vendor::Echo(echo) => (echo.answer(request), true),
+            Vendor::Recipes(recipes) => (recipes.answer(request), true),
         }
     }
 
@@ -271,7 +278,7 @@ impl State {
         match &self.vendor {
             Vendor::Jenkins(_) => crate::jenkins::error_page(status, "ordered fault (simulated)"),
             Vendor::ServiceNow(_) => crate::servicenow::fault_reply(status),
-            Vendor::Echo(_) => Reply::text(status, "ordered fault (simulated)"),
+            Vendor::Echo(_) | Vendor::Recipes(_) => Reply::text(status, "ordered fault (simulated)"),
         }
     }
 

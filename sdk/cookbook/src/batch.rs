@@ -8,7 +8,7 @@ use serde_json::json;
 use windlass_sdk::http::path;
 use windlass_sdk::{
     Action, Answer, Cancel, Context, Effect, Ended, Event, Failure, Find, Found, Method, Outcome, Role, Rollback,
-    suspend,
+    Started, suspend,
 };
 
 pub(crate) struct RunBatch;
@@ -100,7 +100,11 @@ impl Cancel for RunBatch {
 
     fn cancel(ctx: &Context, _: Input, state: Option<State>) -> Ended<u64> {
         // A call that was cut off left no state, but what it recorded.
-        let job = if let Some(state) = state { Some(state.job) } else { last_job(ctx)? };
+        let job = match (state, ctx.starts().pop()) {
+            (Some(state), _) => Some(state.job),
+            (None, Some(last)) => job_of(ctx, &last)?,
+            (None, None) => None,
+        };
         let Some(job) = job else { return Ok(Outcome::done(json!({ "stopped": false }))) };
         ctx.http("batch")?.delete(path(["jobs", &job.to_string()])).accept(404).accept(409).send()?;
         stopped(ctx, job)
@@ -116,8 +120,14 @@ impl Rollback for RunBatch {
     type RollbackState = u64;
 
     fn rollback(ctx: &Context, input: Input, output: Option<Output>) -> Ended<u64> {
-        let job = if let Some(output) = output { Some(output.job) } else { last_job(ctx)? };
-        if job.is_none() {
+        let mut was_submitted = output.is_some();
+        for started in ctx.starts() {
+            let Some(job) = job_of(ctx, &started)? else { continue };
+            was_submitted = true;
+            // One that still runs would do afterwards what is taken back now.
+            ctx.http("batch")?.delete(path(["jobs", &job.to_string()])).accept(404).accept(409).send()?;
+        }
+        if !was_submitted {
             return Ok(Outcome::done(json!({ "undone": false })));
         }
         let undo = submit_once(ctx, &input.undo)?;
@@ -152,12 +162,11 @@ fn submit_once(ctx: &Context, program: &str) -> Result<u64, Failure> {
     })
 }
 
-/// The job that `start` submitted last, also where its number never came back.
-fn last_job(ctx: &Context) -> Result<Option<u64>, Failure> {
-    let Some(last) = ctx.starts().pop() else { return Ok(None) };
-    match last.recorded("number")? {
+/// The job that was submitted, also where its number never came back.
+fn job_of(ctx: &Context, started: &Started) -> Result<Option<u64>, Failure> {
+    match started.recorded("number")? {
         Some(job) => Ok(Some(job)),
-        None => named(ctx, last.key()),
+        None => named(ctx, started.key()),
     }
 }
 

@@ -47,10 +47,6 @@ struct Page {
     next: Option<String>,
 }
 
-fn tracker() -> Vec<Role> {
-    vec![Role::required("tracker", "The issue tracker.").allow(&[Method::Get], "/issues")]
-}
-
 impl Action for ListByCursor {
     const NAME: &'static str = "list-by-cursor";
     const DESCRIPTION: &'static str = "Lists open issues of a service whose pages name the next one by a cursor.";
@@ -60,7 +56,7 @@ impl Action for ListByCursor {
     type State = ();
 
     fn connections() -> Vec<Role> {
-        tracker()
+        vec![Role::required("tracker", "The issue tracker.").allow(&[Method::Get], "/issues")]
     }
 
     fn start(ctx: &Context, input: Input) -> Answer<Self> {
@@ -84,14 +80,14 @@ impl Action for ListByLink {
     type State = ();
 
     fn connections() -> Vec<Role> {
-        tracker()
+        vec![Role::required("forge", "The forge.").allow(&[Method::Get], "/issues")]
     }
 
     fn start(ctx: &Context, input: Input) -> Answer<Self> {
-        let tracker = ctx.http("tracker")?;
+        let forge = ctx.http("forge")?;
         pages(&input, |next| {
-            let response = tracker.get(next.unwrap_or("/issues?state=open&limit=100")).send()?;
-            let next = next_link(&response).map(|it| below(&tracker, it)).transpose()?;
+            let response = forge.get(next.unwrap_or("/issues?state=open&limit=100")).send()?;
+            let next = next_link(&response).map(|it| below(&forge, it)).transpose()?;
             Ok((response.json()?, next))
         })
     }
@@ -136,8 +132,8 @@ fn next_link(response: &Response) -> Option<&str> {
 }
 
 /// The part of an address below the connection's; the credential goes nowhere else.
-fn below(tracker: &Endpoint, address: &str) -> Result<String, Failure> {
-    let base_url = &tracker.connection().base_url;
+fn below(forge: &Endpoint, address: &str) -> Result<String, Failure> {
+    let base_url = &forge.connection().base_url;
     let origin = base_url.match_indices('/').nth(2).map_or(base_url.as_str(), |(at, _)| &base_url[..at]);
     let whole = if address.starts_with('/') { format!("{origin}{address}") } else { address.to_owned() };
     let rest = whole.strip_prefix(base_url.as_str()).filter(|it| it.starts_with(['/', '?']));

@@ -8,7 +8,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use windlass_sdk::{Answer, Context, Failure, Method, Outcome, Role};
 
-use undoing::{GoodAtAll, HalfARollback, IgnoresCancel, NeverStops, RollsBackOnce};
+use undoing::{ForgetsTheFirst, GoodAtAll, HalfARollback, IgnoresCancel, NeverStops, RollsBackOnce};
 use waiting::{KeepsTheCredential, PanicsAtItsState, PollsForEver, RemembersInMemory, TakesTwice, TellsItsTopic};
 use writing::{
     AsksAPerson, GivesUp, PanicsAtHtml, PostsTwice, PostsTwiceAtOnce, SaysWhichAttempt, SendsTooMuch, TriesForEver,
@@ -47,16 +47,18 @@ pub(crate) fn ledger() -> Vec<Role> {
 
 /// Makes an entry once.
 pub(crate) fn entered(ctx: &Context) -> Result<String, Failure> {
-    ctx.checkpoint("key", || Ok(ctx.idempotency_key().to_owned()))?;
     let entry: Entry = ctx.http("ledger")?.post("/entries").idempotency_key().send()?.json()?;
     Ok(entry.id)
 }
 
-/// The entry that `entered` made, or was about to.
-pub(crate) fn made(ctx: &Context) -> Result<Option<String>, Failure> {
-    let Some(key) = ctx.recorded::<String>("key")? else { return Ok(None) };
-    let entries: Vec<Entry> = ctx.http("ledger")?.get("/entries").query("key", key).send()?.json()?;
-    Ok(entries.into_iter().next().map(|it| it.id))
+/// The entries that `entered` made, oldest first.
+pub(crate) fn made(ctx: &Context) -> Result<Vec<String>, Failure> {
+    let mut all = Vec::new();
+    for started in ctx.starts() {
+        let entries: Vec<Entry> = ctx.http("ledger")?.get("/entries").query("key", started.key()).send()?.json()?;
+        all.extend(entries.into_iter().map(|it| it.id));
+    }
+    Ok(all)
 }
 
 /// `Action` with what all have in common; the last part is `start`.
@@ -164,6 +166,7 @@ windlass_sdk::plugin! {
         GivesUp,
         TriesForEver,
         IgnoresCancel: cancel,
+        ForgetsTheFirst: rollback,
         HalfARollback: rollback,
         RollsBackOnce: rollback,
         WritesByGet,

@@ -11,7 +11,7 @@ use crate::{Input, Output, action};
 // Has no flaw either, and everything that can be checked.
 action! { GoodAtAll "good-at-all" IdempotentWrite Output, String;
     fn start(ctx: &Context, _: Input) -> Answer<Self> {
-        let address: CallbackAddress = ctx.checkpoint("address", || Ok(ctx.callback()))?;
+        let address: CallbackAddress = ctx.once("address", || Ok(ctx.callback()))?;
         let id = crate::entered(ctx)?;
         Ok(suspend(id).callback(&address.topic).after(Duration::from_secs(60)).status("waits to be called"))
     }
@@ -22,7 +22,7 @@ action! { GoodAtAll "good-at-all" IdempotentWrite Output, String;
 }
 
 fn withdraw(ctx: &Context) -> Ended<()> {
-    if let Some(id) = crate::made(ctx)? {
+    for id in crate::made(ctx)? {
         ctx.http("ledger")?.delete(path(["entries", &id])).accept(404).send()?;
     }
     Ok(Outcome::done(json!({})))
@@ -77,6 +77,25 @@ impl Rollback for HalfARollback {
     }
 }
 
+// It takes back what the last attempt did, and not what one before it did under another key.
+action! { ForgetsTheFirst "forgets-the-first" IdempotentWrite Output, ();
+    fn start(ctx: &Context, _: Input) -> Answer<Self> {
+        let id = crate::entered(ctx)?;
+        ctx.http("ledger")?.get("/entries").query("id", &id).send()?;
+        Ok(Output::done(id))
+    }
+}
+
+impl Rollback for ForgetsTheFirst {
+    type RollbackState = ();
+    fn rollback(ctx: &Context, _: Input, _: Option<Output>) -> Ended<()> {
+        if let Some(last) = crate::made(ctx)?.pop() {
+            ctx.http("ledger")?.delete(path(["entries", &last])).accept(404).send()?;
+        }
+        Ok(Outcome::done(json!({})))
+    }
+}
+
 // What is gone already is a failure.
 action! { RollsBackOnce "rolls-back-once" IdempotentWrite Output, ();
     fn start(ctx: &Context, _: Input) -> Answer<Self> {
@@ -88,8 +107,7 @@ action! { RollsBackOnce "rolls-back-once" IdempotentWrite Output, ();
 impl Rollback for RollsBackOnce {
     type RollbackState = ();
     fn rollback(ctx: &Context, _: Input, output: Option<Output>) -> Ended<()> {
-        let id = crate::made(ctx)?;
-        match id {
+        match crate::made(ctx)?.pop() {
             Some(id) => {
                 ctx.http("ledger")?.delete(path(["entries", &id])).send()?;
                 Ok(Outcome::done(json!({})))

@@ -48,7 +48,7 @@ action! { KeepsTheCredential "keeps-the-credential" Read Output, String;
 
 action! { TellsItsTopic "tells-its-topic" Read Output, String;
     fn start(ctx: &Context, _: Input) -> Answer<Self> {
-        let address: CallbackAddress = ctx.checkpoint("address", || Ok(ctx.callback()))?;
+        let address: CallbackAddress = ctx.once("address", || Ok(ctx.callback()))?;
         Ok(suspend(address.topic.clone()).callback(&address.topic).status("waits"))
     }
     fn resume(_: &Context, _: Input, topic: String, _: Event) -> Answer<Self> {

@@ -108,6 +108,7 @@ flaws! {
     a_403_that_is_tried_again: "tries-for-ever" "" => Retry;
     what_goes_on_after_a_cancel: "ignores-cancel" "" => Cancel;
     what_a_rollback_forgets: "half-a-rollback" "    varies: [/said]\n" => Rollback;
+    what_a_rollback_forgets_of_an_attempt_before: "forgets-the-first" "    varies: [/said]\n" => Rollback;
     what_is_rolled_back_twice: "rolls-back-once" "" => Rollback;
     a_get_that_writes: "writes-by-get" "" => DryRun;
     a_body_without_end: "reads-all-there-is" "" => Limits;

@@ -17,9 +17,10 @@ enum Kind {
     Jenkins,
     Servicenow,
     Echo,
+    Recipes,
 }
 
-/// Simulates a Jenkins controller, a ServiceNow instance, or an echo server, on loopback.
+/// Simulates a Jenkins controller, a ServiceNow instance, the services of the cookbook, or an echo server, on loopback.
 #[derive(Parser)]
 #[command(name = "windlass-simulator", version)]
 struct Arguments {
@@ -88,6 +89,7 @@ async fn run(arguments: Arguments) -> anyhow::Result<()> {
         Kind::Jenkins => SimulatorKind::Jenkins,
         Kind::Servicenow => SimulatorKind::ServiceNow,
         Kind::Echo => SimulatorKind::Echo,
+        Kind::Recipes => SimulatorKind::Recipes,
     };
     let options = SimulatorOptions {
         listen: arguments.listen,

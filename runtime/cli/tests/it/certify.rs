@@ -5,6 +5,7 @@ use std::process::Command;
 
 use windlass_certify::{Certification, markdown};
 
+use crate::cookbook::cookbook;
 use crate::languages::{examples, root};
 use crate::support::{Site, WINDLASS, component, noop, simulator, skipped};
 
@@ -55,6 +56,11 @@ fn subjects() -> (Vec<Subject>, bool) {
             component: component(plugin),
         });
     }
+    subjects.push(Subject {
+        name: "[cookbook](../../sdk/cookbook)".to_owned(),
+        folder: root().join("sdk/cookbook"),
+        component: cookbook().into(),
+    });
     let folder = root().join("conformance/noop");
     subjects.push(Subject { name: "[noop](../noop)".to_owned(), folder, component: noop().to_owned() });
     (subjects, all)

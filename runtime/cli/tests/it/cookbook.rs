@@ -11,7 +11,7 @@ use self::api::{Api, World};
 use crate::support::{Site, WINDLASS};
 
 /// The component, built once.
-fn cookbook() -> &'static str {
+pub(crate) fn cookbook() -> &'static str {
     static BUILT: OnceLock<PathBuf> = OnceLock::new();
     let file = BUILT.get_or_init(|| {
         let out = Path::new(env!("CARGO_TARGET_TMPDIR")).join("cookbook");
@@ -86,8 +86,8 @@ fn upload() {
 fn pagination() {
     let (api, site) = (Api::start(World::default()), Site::empty());
     let linked = format!("{}/linked", api.url);
-    for (action, url) in [("list-by-cursor", &api.url), ("list-by-link", &linked)] {
-        let ran = run(&site, action, &json!({}), &[("tracker", url)], &[]);
+    for (action, role, url) in [("list-by-cursor", "tracker", &api.url), ("list-by-link", "forge", &linked)] {
+        let ran = run(&site, action, &json!({}), &[(role, url)], &[]);
         assert_eq!(ran["output"], json!({ "issues": [1, 2, 3], "complete": true }), "{action}: {ran}");
     }
 }

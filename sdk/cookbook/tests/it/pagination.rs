@@ -4,7 +4,7 @@ use windlass_sdk::testing::{MockHost, Reply};
 use crate::step;
 
 fn host() -> MockHost {
-    MockHost::new().connection("tracker", "https://tracker.test/api")
+    MockHost::new().connection("tracker", "https://tracker.test/api").connection("forge", "https://forge.test/api")
 }
 
 fn page(numbers: &[u64], next: Option<&str>) -> Reply {
@@ -48,15 +48,16 @@ fn a_list_without_an_end_ends() {
 #[test]
 fn links_are_followed_below_the_connection_only() {
     let host = host();
-    let first = "<https://tracker.test/api/issues?page=0>; rel=\"first\", <https://tracker.test/api/issues?page=2>; rel=\"next\"";
+    let first =
+        "<https://forge.test/api/issues?page=0>; rel=\"first\", <https://forge.test/api/issues?page=2>; rel=\"next\"";
     host.reply("GET /issues", linked(&[1], first));
     host.reply("GET /issues", linked(&[2], "</api/issues?page=3>; title=\"x\"; rel=next"));
-    host.reply("GET /issues", linked(&[3], "<https://tracker.test/api/issues?page=1>; rel=\"prev\""));
+    host.reply("GET /issues", linked(&[3], "<https://forge.test/api/issues?page=1>; rel=\"prev\""));
     let output = step("list-by-link", json!({})).run(&host).expect("a list");
     assert_eq!(output, json!({ "issues": [1, 2, 3], "complete": true }));
     assert_eq!(host.requests()[2].query["page"], "3");
 
-    for elsewhere in ["https://evil.test/api/issues", "https://tracker.test/apis/issues", "/issues"] {
+    for elsewhere in ["https://evil.test/api/issues", "https://forge.test/apis/issues", "/issues"] {
         host.reply("GET /issues", linked(&[1], &format!("<{elsewhere}>; rel=\"next\"")));
         let failure = step("list-by-link", json!({})).run(&host).expect_err("elsewhere");
         assert_eq!(failure.code, "page-elsewhere", "{failure}");

@@ -18,9 +18,32 @@ pub fn shortened(text: &str, characters: usize) -> String {
     }
 }
 
+/// A checkpoint's name as people read it: without the idempotency key that tells the parts of one piece of work from those
+/// of another, which SDKs write behind it (`job/0123…`).
+pub fn part_name(checkpoint: &str) -> &str {
+    let is_key = |it: &str| it.len() == 32 && it.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'));
+    match checkpoint.rsplit_once('/') {
+        Some((name, key)) if is_key(key) => name,
+        _ => checkpoint,
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_part_is_named_without_its_key() {
+        for (checkpoint, name) in [
+            ("job/0123456789abcdef0123456789abcdef", "job"),
+            ("a/b/0123456789abcdef0123456789abcdef", "a/b"),
+            ("job/0123456789ABCDEF0123456789ABCDEF", "job/0123456789ABCDEF0123456789ABCDEF"),
+            ("job/7", "job/7"),
+            ("job", "job"),
+        ] {
+            assert_eq!(part_name(checkpoint), name);
+        }
+    }
 
     #[test]
     fn nothing_looks_like_another_line() {

@@ -2,7 +2,7 @@
 
 use windlass_model::event::Outcome;
 use windlass_model::name::ReleaseId;
-use windlass_model::text::one_line;
+use windlass_model::text::{one_line, part_name};
 use windlass_server::Client;
 use windlass_server::api::{Asked, InterventionBody};
 use windlass_server::going_back::GoingBackView;
@@ -145,7 +145,10 @@ fn drawn(preview: &RollbackPreviewView, depth: usize) -> String {
         let by = styled(DIM, format!("{} {}", it.version, it.digest.get(..19).unwrap_or(&it.digest)));
         out.push_str(&format!("{indent}  {}. {:wide$}  {} {by}\n", at + 1, it.step, it.uses));
         for (name, value) in it.recorded.iter().filter(|_| it.inner.is_none()) {
-            out.push_str(&format!("{indent}     {}\n", styled(DIM, one_line(&format!("{name}: {value}")))));
+            out.push_str(&format!(
+                "{indent}     {}\n",
+                styled(DIM, one_line(&format!("{}: {value}", part_name(name))))
+            ));
         }
         if let Some(inner) = &it.inner {
             out.push_str(&drawn(inner, depth + 2));

@@ -37,10 +37,8 @@ fn a_failing_deployment_is_rolled_back_in_the_right_order() {
         TIME  build   checkpoint intent is done
         TIME  build   succeeded
         TIME  change  starts, attempt 1
-        TIME  change  checkpoint correlation-id is done
         TIME  change  succeeded
         TIME  task    starts, attempt 1
-        TIME  task    checkpoint correlation-id is done
         TIME  task    succeeded
         TIME  deploy  waits for approval: Deploy 1.2.3?
         TIME  deploy  approved by ana (asserted by local user USER): go
@@ -74,9 +72,7 @@ fn the_way_back_to_an_earlier_release_is_told_and_gone() {
     expect![[r#"
         payments-3  succeeded
           1. task    servicenow/create-task 0.1.0 DIGEST
-             correlation-id: ID
           2. change  servicenow/create-change 0.1.0 DIGEST
-             correlation-id: ID
           ▸ deploy stays: jenkins/trigger-build has no rollback
           ▸ build stays: jenkins/trigger-build has no rollback
     "#]]

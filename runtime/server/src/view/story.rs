@@ -8,7 +8,7 @@ use windlass_model::alert::OnAlert;
 use windlass_model::digest::Digest;
 use windlass_model::event::{AfterFailure, AfterInterruption, Event, HeldBy, Intervention, Operation, Record, Wake};
 use windlass_model::name::StepName;
-use windlass_model::text::{one_line, shortened};
+use windlass_model::text::{one_line, part_name, shortened};
 use windlass_model::time::Timestamp;
 
 use super::{dry_run, skip_text};
@@ -119,7 +119,7 @@ fn tell(event: &Event) -> String {
             format!("{by} is newer, and of those that wait in its group only the newest goes on")
         }
         Event::CallbackKept { .. } => "was called back before it waited for it: kept".to_owned(),
-        Event::CheckpointRecorded { name, .. } => format!("checkpoint {name} is done"),
+        Event::CheckpointRecorded { name, .. } => format!("checkpoint {} is done", part_name(name)),
         Event::CallInterrupted { next, .. } => match next {
             AfterInterruption::Repeat => "the call was interrupted; it is made again".to_owned(),
             AfterInterruption::Find => "whether it had its effect is unknown; the plugin looks for it".to_owned(),

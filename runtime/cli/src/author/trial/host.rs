@@ -7,6 +7,7 @@ use futures::future::BoxFuture;
 use serde::Serialize;
 use serde_json::Value;
 use windlass_model::failure::{RetryAdvice, StepError};
+use windlass_model::text::part_name;
 use windlass_sandbox::{Callback, Exchange, HostCall, LogLevel, LogLine, LogSource, StepHost};
 
 use super::session::{Bytes, Session, Waiting};
@@ -156,6 +157,7 @@ pub(crate) fn line(happening: &Happening) -> String {
         Happening::Link { title, url } => format!("  {} {title}: {url}", styled(DIM, "link")),
         Happening::Checkpoint { name, earlier, value } => {
             let how = if *earlier { "was recorded before" } else { "recorded" };
+            let name = part_name(name);
             format!("  {} {name} {how}: {}", styled(DIM, "checkpoint"), cut(&value.to_string()))
         }
         Happening::CallbackMade { topic, url } => {

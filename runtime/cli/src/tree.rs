@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::Write;
 
-use windlass_model::text::one_line;
+use windlass_model::text::{one_line, shortened};
 use windlass_model::time::{Span, Timestamp};
 use windlass_server::rehearsal::RehearsedView;
 use windlass_server::view::{ReleaseView, RollbackView, StepView};
@@ -88,10 +88,25 @@ pub(crate) fn draw(view: &ReleaseView, now: Timestamp) -> String {
             None => {}
         }
     }
+    lines.extend(outputs(view));
     if let Some(rehearsed) = view.rehearsed.as_ref().filter(|_| !view.ended || view.rollback.is_some()) {
         lines.push(styled(DIM, rehearsal(rehearsed, now)).to_string());
     }
     lines.join("\n") + "\n"
+}
+
+/// How much of an output is drawn.
+const OUTPUT_LETTERS_MAX: usize = 200;
+
+/// What the release gives, a line each; artifacts have lines of their own.
+fn outputs(view: &ReleaseView) -> Vec<String> {
+    let given = view.outputs.as_object().into_iter().flatten();
+    let given = given.filter(|(name, _)| !view.artifacts.iter().any(|it| it.from == format!("output {name}")));
+    let shown = |value: &serde_json::Value| {
+        let whole = one_line(&value.as_str().map_or_else(|| value.to_string(), str::to_owned));
+        shortened(&whole, OUTPUT_LETTERS_MAX)
+    };
+    given.map(|(name, value)| format!("{} {}", styled(DIM, format!("{name}:")), shown(value))).collect()
 }
 
 /// `rollback rehearsed 2d ago in payments-12: 3m12s of 15m`

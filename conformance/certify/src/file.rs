@@ -1,6 +1,6 @@
 //! `conformance.yaml`: how a plugin's author says that the plugin is to be exercised.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
@@ -263,6 +263,12 @@ impl Conformance {
                     .push(format!("case `{}` names the probe `{probe}`, which is not below `probes`", case.title()));
             }
         }
+        for case in &self.cases {
+            for at in case.varies.iter().filter(|it| !it.starts_with('/')) {
+                problems
+                    .push(format!("`{at}` in `varies` of case `{}` is no JSON Pointer: write `/{at}`", case.title()));
+            }
+        }
         for role in self.connections.keys() {
             if !manifest.actions.values().any(|it| it.connections.contains_key(role)) {
                 problems.push(format!("no action has the role `{role}` of `connections`"));
@@ -272,10 +278,16 @@ impl Conformance {
             if probe.count.is_some() && probe.value.is_some() {
                 problems.push(format!("the probe `{name}` has `count` and `value`; give one"));
             }
+            let pointers = probe.count.iter().chain(&probe.value).chain(probe.with.keys());
+            for at in pointers.filter(|it| !it.is_empty() && !it.starts_with('/')) {
+                problems.push(format!("`{at}` of the probe `{name}` is no JSON Pointer: write `/{at}`"));
+            }
         }
         if self.counterpart.is_none() && !(self.connections.is_empty() && self.probes.is_empty()) {
             problems.push("`connections` and `probes` need a `counterpart`: `command` or `address`".to_owned());
         }
+        let mut told = BTreeSet::new();
+        problems.retain(|it| told.insert(it.clone()));
         if problems.is_empty() { Ok(()) } else { Err(FileError::Unfit { file: file.to_owned(), problems }) }
     }
 
@@ -381,6 +393,8 @@ mod tests {
             ("action: submit", "action: summit", "has no action `summit`; it has `submit`"),
             ("  jobs: { credential", "  job: { credential", "needs the role `jobs`"),
             ("varies: [/id]", "probes: [job]", "the probe `job`"),
+            ("varies: [/id]", "varies: [id]", "`id` in `varies` of case `submit` is no JSON Pointer: write `/id`"),
+            ("count: /jobs", "count: jobs", "`jobs` of the probe `jobs` is no JSON Pointer: write `/jobs`"),
             ("count: /jobs", "count: /jobs, value: /jobs", "give one"),
             ("counterpart:", "#", "need a `counterpart`"),
         ] {

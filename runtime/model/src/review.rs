@@ -104,6 +104,18 @@ fn review_action(name: &ActionName, action: &Action, findings: &mut Vec<Finding>
     if action.effect == Effect::Read && action.rollback {
         findings.push(Finding::advice(&place, "its effect is `read`, so its `rollback` is never called"));
     }
+    // A `POST` may be a search. One who asks for every path does what the input says.
+    let rules = action.connections.values().flat_map(|it| &it.requests).filter(|it| it.path != "/**");
+    let lines = rules.flat_map(|it| it.methods.iter().map(move |method| (method.as_str(), it.path.as_str())));
+    let writes = lines.filter(|(method, _)| matches!(*method, "PUT" | "PATCH" | "DELETE"));
+    let writes: Vec<String> = writes.map(|(method, path)| format!("`{method} {path}`")).collect();
+    if action.effect == Effect::Read && !writes.is_empty() {
+        let message = format!(
+            "its effect is `read`, so it is repeated at will, and it asks for {}: does that change nothing?",
+            writes.join(", ")
+        );
+        findings.push(Finding::advice(&place, message));
+    }
     if action.effect != Effect::Write && action.find {
         findings.push(Finding::advice(
             &place,
@@ -333,6 +345,9 @@ mod tests {
         check(json!({ "effect": "write" }), &both);
         check(json!({ "rollback": true }), &[(Advice, "`rollback` is never called")]);
         check(json!({ "find": true }), &[(Advice, "`find` is never called")]);
+        let requests = json!([{ "methods": ["GET", "POST", "DELETE"], "path": "/jobs/*" }]);
+        let role = json!({ "connections": { "r": { "description": "d", "requests": requests } } });
+        check(role, &[(Advice, "it asks for `DELETE /jobs/*`: does that change nothing?")]);
         check(json!({ "effect": "idempotent_write", "rollback": true, "find": true }), &[(Advice, "is repeated")]);
     }
 

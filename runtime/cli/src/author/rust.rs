@@ -113,7 +113,13 @@ async fn build_one(
     output: &Output,
 ) -> anyhow::Result<Vec<Built>> {
     let root = workspace_root(package).await?;
-    let target = root.join("target").join("plugins");
+    // With whatever else is compiled for this user, where cargo is told to share that.
+    let shared = std::env::var_os("CARGO_TARGET_DIR").filter(|it| !it.is_empty()).map(PathBuf::from);
+    let target = match shared {
+        Some(shared) => std::path::absolute(shared).context("CARGO_TARGET_DIR")?,
+        None => root.join("target"),
+    };
+    let target = target.join("plugins");
     let mut command = Command::new(cargo());
     command.arg("build").args([
         "--target",

@@ -22,7 +22,7 @@ pub(crate) enum ConnectionCommand {
     Add(Box<AddArgs>),
     /// Let a connection do more; all else of it stays as it is
     #[command(
-        after_help = "Examples:\n  windlass connection change ci --allow 'POST /job/*/stop'\n  windlass connection change ci --private-network"
+        after_help = "It only gives more rights. For another address or credential declare it again: `windlass connection add` replaces it.\n\nExamples:\n  windlass connection change ci --allow 'POST /job/*/stop'\n  windlass connection change ci --private-network"
     )]
     Change(ChangeArgs),
     /// List connections

@@ -217,6 +217,16 @@ fn resolve<'c>(step: &DraftStep, catalog: &'c dyn Catalog, report: &mut Report<'
                 let message =
                     format!("plugin `{}` {} has no action `{}`", manifest.name, manifest.version, uses.action.value);
                 let problem = report.error(uses.action.extent, "unknown-action", message);
+                if let PluginLookup::Found { manifest: newest, .. } =
+                    catalog.plugin(&uses.plugin.value, &VersionReq::STAR)
+                    && newest.actions.contains_key(&uses.action.value)
+                {
+                    let asked = &uses.version.value;
+                    problem.note(format!("{} has it and is installed; `{asked}` leaves it out", newest.version));
+                    let minor = newest.version.minor;
+                    problem.suggest(format!("ask for it: `@^{}.{minor}`", newest.version.major));
+                    return None;
+                }
                 if suggestion.is_none() {
                     problem.note(format!("its actions are {}", listed(names())));
                 }

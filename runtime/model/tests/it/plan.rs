@@ -82,6 +82,27 @@ fn a_connection_that_allows_no_part_of_what_is_asked_for_is_told_and_a_narrower_
 }
 
 #[test]
+fn an_action_of_another_installed_version_is_named_with_it() {
+    let mut catalog = installed();
+    let mut newer = crate::catalog::manifests().pop().expect("http");
+    newer["version"] = "0.3.0".into();
+    newer["actions"]["upload"] = newer["actions"]["copy"].clone();
+    let newer = windlass_model::manifest::Manifest::parse(newer.to_string().as_bytes()).expect("a good manifest");
+    catalog.add_plugin(newer, windlass_model::digest::Digest::of(b"newer"));
+    let text =
+        "windlass: v1\nworkflow: w\nsteps: { b: { uses: http/upload@^0.1, connections: { from: ci, to: ci } } }\n";
+    let source = Source::new("test.yaml", text);
+    let (plan, problems) = validate(&source, &catalog);
+    assert!(plan.is_none());
+    let said = render(&source, &problems, Color::None);
+    for part in
+        ["plugin `http` 0.1.0 has no action `upload`", "0.3.0 has it and is installed; `^0.1` leaves it out", "`@^0.3`"]
+    {
+        assert!(said.contains(part), "{said}");
+    }
+}
+
+#[test]
 fn a_plan_reads_back_and_is_the_same_bytes() {
     for (_, text) in workflow_files() {
         let plan = plan(&text);

@@ -106,7 +106,7 @@ pub(super) async fn add_connection(
 ) -> Answer<Connection> {
     if let Some(url) = &connection.base_url {
         let problem = match url::Url::parse(url) {
-            Err(error) => Some(error.to_string()),
+            Err(_) => Some(format!("`{url}` is no address; write http://… or https://…")),
             Ok(it) if !matches!(it.scheme(), "http" | "https") => Some("only http and https will do".to_owned()),
             Ok(it) if !it.username().is_empty() || it.password().is_some() => {
                 Some("credentials do not belong into an address; say how to authenticate instead".to_owned())

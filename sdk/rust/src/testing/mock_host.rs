@@ -141,6 +141,14 @@ impl Default for MockHost {
     }
 }
 
+/// `METHOD /path`
+fn is_route(route: &str) -> bool {
+    let is_method = |it: &str| !it.is_empty() && it.bytes().all(|byte| byte.is_ascii_uppercase());
+    route
+        .split_once(' ')
+        .is_some_and(|(method, path)| is_method(method) && path.starts_with('/') && !path.contains('?'))
+}
+
 impl MockHost {
     /// A host without connections at 2026-01-05 09:00 UTC.
     pub fn new() -> Self {
@@ -190,12 +198,18 @@ impl MockHost {
     }
 
     /// Scripts the next answer to `METHOD /path` (below the base URL, without the query).
+    ///
+    /// Panics if the route is written otherwise.
     pub fn reply(&self, route: &str, reply: Reply) {
+        assert!(is_route(route), "`{route}` is no route: write `METHOD /path`");
         self.routes.borrow_mut().entry(route.to_owned()).or_default().push_back(reply);
     }
 
     /// Scripts the answer to `METHOD /path` for when no other is left.
+    ///
+    /// Panics if the route is written otherwise.
     pub fn always(&self, route: &str, reply: Reply) {
+        assert!(is_route(route), "`{route}` is no route: write `METHOD /path`");
         self.standing.borrow_mut().insert(route.to_owned(), reply);
     }
 
@@ -245,7 +259,20 @@ impl MockHost {
         scripted
             .or_else(|| self.server.borrow_mut().as_mut().and_then(|server| server(seen)))
             .or_else(|| self.standing.borrow().get(&line).cloned())
-            .unwrap_or_else(|| panic!("the mock host has no answer to {line} {:?}", seen.query))
+            .unwrap_or_else(|| {
+                panic!("the mock host has no answer to {line} {:?}: {}", seen.query, self.scripted(&line))
+            })
+    }
+
+    /// Why there is no answer, and what there is.
+    fn scripted(&self, line: &str) -> String {
+        let routes = self.routes.borrow();
+        if routes.contains_key(line) {
+            return "each `reply` is given once, and all were; `always` is given again and again".to_owned();
+        }
+        let standing = self.standing.borrow();
+        let known: Vec<&str> = routes.keys().chain(standing.keys()).map(String::as_str).collect();
+        if known.is_empty() { "none was scripted".to_owned() } else { format!("there is {}", known.join(", ")) }
     }
 
     /// Which role a URL belongs to, and the path and query below its base URL.

@@ -144,9 +144,21 @@ pub(crate) async fn run(args: RunArgs, context: &Context<'_>) -> anyhow::Result<
     let save = |session: &Session| args.save.as_deref().map_or(Ok(()), |file| session.write(file));
     let mut used = Used::default();
     let mut ended = trial.go(&mut session, first, &mut used, save).await?;
-    if args.then_rollback && matches!(ended, Ended::Done(_)) {
-        session.operation = Operation::Rollback;
-        ended = trial.go(&mut session, CallKind::Rollback, &mut used, save).await?;
+    match ended {
+        Ended::Done(_) if args.then_rollback => {
+            session.operation = Operation::Rollback;
+            ended = trial.go(&mut session, CallKind::Rollback, &mut used, save).await?;
+        }
+        Ended::Failed(_) if args.then_rollback => {
+            let kept = args.save.as_ref().map_or_else(
+                || "`--save FILE` keeps what a rollback needs".to_owned(),
+                |file| format!("`--rollback --resume {}` does it", file.display()),
+            );
+            context
+                .output
+                .note(format_args!("it failed and was not rolled back, though it may have done something: {kept}"));
+        }
+        _ => {}
     }
     Ok(show(ended, used, session, trial.shown.all(), context.output))
 }

@@ -154,7 +154,8 @@ fn granted(
     if *method == Method::CONNECT || *method == Method::TRACE {
         return Err((Missing::Manifest, format!("`{method}` requests are never sent")));
     }
-    if !action.connections.get(role).is_some_and(|it| allows(&it.requests, line)) {
+    let rules = action.connections.get(role).map(|it| it.requests.as_slice()).unwrap_or_default();
+    let Some(rule) = rules.iter().find(|it| allows(std::slice::from_ref(it), line)) else {
         // What authors write is their language's; the manifest is made of it.
         return Err((
             Missing::Manifest,
@@ -163,7 +164,7 @@ fn granted(
                 cut(path)
             ),
         ));
-    }
+    };
     let connection_name = &connection.name;
     if !connection.plugins.is_empty() && !connection.plugins.contains(plugin) {
         return Err((
@@ -174,11 +175,12 @@ fn granted(
         ));
     }
     if !connection.allow.is_empty() && !allows(&connection.allow, line) {
+        // As the action asks for it: the next one is to another path. Whoever asks for all is not to get it for one.
+        let pattern = if rule.path == "/**" { cut(path) } else { rule.path.clone() };
         return Err((
             Missing::ConnectionGrant,
             format!(
-                "add the request to the connection: `windlass connection change {connection_name} --allow '{method} {}'`",
-                cut(path)
+                "add the request to the connection: `windlass connection change {connection_name} --allow '{method} {pattern}'`",
             ),
         ));
     }

@@ -124,6 +124,18 @@ pub(crate) struct Prior {
     pub(crate) last: u64,
 }
 
+impl Prior {
+    /// What was there before the last revisions that this very step made, when it ran before and somebody has it run again:
+    /// what is recorded does not outlive that.
+    fn of(history: &[Revision], own: &[String]) -> Self {
+        let made = history.iter().rev().take_while(|it| it.is_marked_by_any(own)).count();
+        let others = &history[..history.len() - made];
+        let was_deployed = |it: &&Revision| matches!(it.status.as_str(), "deployed" | "superseded");
+        let before = if made == 0 { deployed(others) } else { others.iter().rev().find(was_deployed) };
+        Self { revision: before.map(|it| it.revision), last: others.last().map_or(0, |it| it.revision) }
+    }
+}
+
 /// What the wait for readiness carries.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub(crate) struct Upgrading {
@@ -188,10 +200,7 @@ impl Action for Upgrade {
             return Ok(Outcome::done(not_written(&helm, &history, before, &changes)));
         }
 
-        let prior = ctx.checkpoint(PRIOR, || {
-            let last = history.last().map_or(0, |last| last.revision);
-            Ok(Prior { revision: before, last })
-        })?;
+        let prior = ctx.checkpoint(PRIOR, || Ok(Prior::of(&history, &helm.own_keys())))?;
         let doing = match prior.revision {
             Some(_) => "upgrading",
             None => "installing",

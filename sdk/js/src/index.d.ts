@@ -158,7 +158,7 @@ export interface Context {
   once<T>(name: string, part: () => T | Promise<T>): Promise<T>;
   /** The pieces of work that `start` has begun, oldest first: there may be something of each for a rollback to undo. */
   readonly starts: readonly Started[];
-  /** Does a part of the step once, however often that runs: for what was so before. */
+  /** Does a part of the step once, however often that is tried: for what was so before. */
   checkpoint<T>(name: string, part: () => T | Promise<T>): Promise<T>;
   recorded<T>(name: string): T | undefined;
 }

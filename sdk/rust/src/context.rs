@@ -140,9 +140,9 @@ impl<'a> Context<'a> {
             .collect()
     }
 
-    /// Does a part of the step once, however often that runs: what came back is recorded, and all later attempts and
-    /// operations of the step get it without doing it again. For what was so before the step; for what it does there is
-    /// [`Context::once`]. A failure is not recorded.
+    /// Does a part of the step once, however often that is tried: what came back is recorded, and all later attempts and
+    /// operations of the step get it without doing it again, until a person has the whole step run again. For what was so
+    /// before the step; for what it does there is [`Context::once`]. A failure is not recorded.
     pub fn checkpoint<T: Serialize + DeserializeOwned>(
         &self,
         name: &str,

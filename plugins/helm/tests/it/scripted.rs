@@ -350,6 +350,35 @@ fn what_another_attempt_made_after_a_failed_one_goes_back_to_what_was_there_befo
 }
 
 #[test]
+fn a_step_that_somebody_has_run_again_goes_back_to_what_was_there_before_its_first_run() {
+    // Of its first run nothing is recorded any more; the host still knows its key.
+    let script = Script::default();
+    let again = upgrade(input()).start_anew();
+    let history = |more: &[Value]| {
+        let first = revision(1, "superseded", "Install complete");
+        let own = revision(2, "deployed", &format!("windlass {}", TestStep::start_key(1)));
+        json!([&[first, own], more].concat()).to_string()
+    };
+    script
+        .says("history pay", history(&[]))
+        .says("get manifest pay --revision 2", recorded!("manifest-1.yaml"))
+        .says("get values pay", recorded!("values-1.json"))
+        .says("--dry-run=server", recorded!("rendered-2.json"))
+        .says("upgrade pay", "");
+    let host = script.host();
+    again.start(&host).expect("it upgrades again");
+    let own = format!("windlass {}", TestStep::start_key(2));
+    script.answers.borrow_mut().remove("history pay");
+    script.says("history pay", history(&[revision(3, "deployed", &own)]));
+    script.says("rollback pay 1", "Rollback was a success! Happy Helming!\n");
+    let mut back: Value = serde_json::from_str(recorded!("status-3-rolled-back.json")).expect("recorded");
+    back["version"] = json!(4);
+    script.says("status pay", back.to_string());
+    let rolled_back = again.rollback(&host, None).expect("it rolls back");
+    assert_eq!((&rolled_back["rolled_back_to"], &rolled_back["revision"]), (&json!(1), &json!(4)));
+}
+
+#[test]
 fn rollback_leaves_what_somebody_else_made_alone() {
     let script = deployed_before();
     let host = script.host();

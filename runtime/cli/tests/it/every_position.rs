@@ -168,12 +168,12 @@ fn assert_every(met: &BTreeSet<u64>, last_at_least: u64) {
 
 #[test]
 fn a_release_that_succeeds_has_one_effect_per_step_wherever_it_is_killed() {
-    assert_every(&every_position(Deployment::Succeeds), 12);
+    assert_every(&every_position(Deployment::Succeeds), 11);
 }
 
 #[test]
 fn a_release_that_is_rolled_back_has_one_effect_per_step_wherever_it_is_killed() {
-    assert_every(&every_position(Deployment::Fails), 14);
+    assert_every(&every_position(Deployment::Fails), 13);
 }
 
 #[test]

@@ -87,7 +87,7 @@ async fn a_denial_names_the_missing_side_and_the_line_to_add() {
             "/asked-for/x",
             granting,
             Missing::ConnectionGrant,
-            "`windlass connection change server --allow 'GET /asked-for/x'`",
+            "`windlass connection change server --allow 'GET /asked-for/**'`",
         ),
         (
             "request",

@@ -159,7 +159,7 @@ impl Recipes {
     fn upload(&mut self, request: &Request, id: &str) -> Reply {
         let Some((_, bytes)) = index(id, "u-").and_then(|it| self.uploads.get_mut(it)) else { return not_found() };
         let offset = bytes.len();
-        let at = |status, offset: usize| Reply::new(status).with("upload-offset", &offset.to_string());
+        let at = |status, offset: usize| Reply::new(status).with("upload-offset", offset.to_string());
         if request.method == Method::HEAD {
             return at(StatusCode::OK, offset);
         }
@@ -217,7 +217,7 @@ impl Recipes {
 fn file(request: &Request) -> Reply {
     let content: Vec<u8> = (b'a'..=b'z').cycle().take(FILE_BYTES).collect();
     if request.method == Method::HEAD {
-        return Reply::new(StatusCode::OK).with("etag", ETAG).with("content-length", &FILE_BYTES.to_string());
+        return Reply::new(StatusCode::OK).with("etag", ETAG).with("content-length", FILE_BYTES.to_string());
     }
     if header(request, "if-match").is_some_and(|it| it != ETAG) {
         return Reply::new(StatusCode::PRECONDITION_FAILED);

@@ -142,7 +142,10 @@ async fn build_one(
     let home = std::env::var("CARGO_HOME")
         .or_else(|_| std::env::var("HOME").map(|it| format!("{it}/.cargo")))
         .unwrap_or_default();
-    let flags = [format!("--remap-path-prefix={home}=cargo"), format!("--remap-path-prefix={}=.", root.display())];
+    // Wherever it is compiled: the same source is the same component.
+    let flags =
+        [(home, "cargo"), (root.display().to_string(), "."), (target.display().to_string(), "./target/plugins")]
+            .map(|(from, to)| format!("--remap-path-prefix={from}={to}"));
     command.env("CARGO_ENCODED_RUSTFLAGS", flags.join("\u{1f}"));
     command
         .env("CARGO_TARGET_DIR", &target)

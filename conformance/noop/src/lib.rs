@@ -92,7 +92,7 @@ impl Action for Ask {
 
     fn start(ctx: &Context, input: AskInput) -> Answer<Self> {
         // Durable before anybody has it: who asks again asks for a call of the same address.
-        let address: CallbackAddress = ctx.checkpoint("address", || Ok(ctx.callback()))?;
+        let address: CallbackAddress = ctx.once("address", || Ok(ctx.callback()))?;
         if input.needs_url {
             address.required_url()?;
         }

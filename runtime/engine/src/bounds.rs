@@ -16,7 +16,7 @@ pub const SUSPENDED_BYTES_MAX: u64 = 64 * 1024 * 1024;
 /// seconds for two months.
 const ENTRY_BYTES: u64 = 128;
 
-/// Parts of a step that can be remembered.
+/// Parts that can be remembered of one run of a step; what an earlier run recorded does not count.
 pub const CHECKPOINTS_MAX: usize = 1000;
 
 /// The bytes that they may have together.

@@ -23,8 +23,10 @@ pub struct StepRun {
     pub output: Option<Arc<Value>>,
     /// What its plugin gave when it last gave anything: its rollback gets that.
     pub made: Option<Arc<Value>>,
-    /// Parts of it that are done.
+    /// What its plugin recorded in this run.
     pub checkpoints: BTreeMap<String, Vec<u8>>,
+    /// What it recorded in earlier runs, before the step was run again.
+    pub(crate) checkpoints_before: BTreeMap<String, Vec<u8>>,
     /// Answers to its approval gates.
     pub votes: Vec<Vote>,
     /// Whether a call of `start` was ever made, so that there may be an effect.
@@ -228,6 +230,7 @@ impl StepRun {
             output: None,
             made: None,
             checkpoints: BTreeMap::new(),
+            checkpoints_before: BTreeMap::new(),
             passed_over: None,
             votes: Vec::new(),
             called: false,
@@ -251,12 +254,25 @@ impl StepRun {
         self.dry.get_or_insert_default()
     }
 
+    /// What its plugin recorded under this name, in whatever run.
+    pub fn recorded(&self, name: &str) -> Option<&[u8]> {
+        self.checkpoints.get(name).or_else(|| self.checkpoints_before.get(name)).map(Vec::as_slice)
+    }
+
+    /// All that its plugin recorded. What was so before the step is not what an earlier run of it left, so nothing of
+    /// that is forgotten when it runs again: the keys of the pieces of work tell apart what belongs to which.
+    pub fn all_recorded(&self) -> BTreeMap<&str, &[u8]> {
+        let all = self.checkpoints_before.iter().chain(&self.checkpoints);
+        all.map(|(name, value)| (name.as_str(), value.as_slice())).collect()
+    }
+
     /// Takes it back to its beginning. What it did stays done, and all that its rollback needs is still known.
     pub(crate) fn begin_anew(&mut self) {
         *self = Self {
             input: self.input.take(),
             made: self.made.take(),
             checkpoints: std::mem::take(&mut self.checkpoints),
+            checkpoints_before: std::mem::take(&mut self.checkpoints_before),
             called: self.called,
             called_before: self.called,
             attempts: self.attempts,

@@ -77,8 +77,7 @@ pub(crate) fn after(
         (state, Event::AttemptStarted { operation, attempt, round, input, .. }) => {
             let has_input = input.as_ref().is_some_and(|it| !it.is_null());
             if matches!(state, Waiting | Held { .. }) && *operation == Operation::Start && has_input {
-                // Parts that an earlier run has done are nothing to this one.
-                run.checkpoints.clear();
+                run.checkpoints_before.append(&mut run.checkpoints);
             }
             let began = |activity: Option<&Activity>| match activity {
                 Some(before) if *attempt > 1 => (before.began_at, before.spent),

@@ -20,7 +20,7 @@ use windlass_sandbox::{Access, CallKind, CallOutcome, CallRequest, Plugin, WakeU
 use crate::components::{ComponentCall, Components};
 use crate::driver::Message;
 use crate::dry_run::{self, Place, Shape};
-use crate::nested::{self, Began, NestedCall};
+use crate::nested::{Begun, NestedCall};
 use crate::runtime::{Inner, Runtime, lock};
 use crate::step_host::CallHost;
 use crate::topic::redacted;
@@ -82,7 +82,7 @@ pub(crate) fn make_call(
     let id = release.id().clone();
     let index = order.id.step;
     let (at, step) = (release.definition_index(index), release.name_of(index));
-    let checkpoints = release.step(index).checkpoints.clone();
+    let run = release.step(index);
     let uses = release.definition(index).uses.clone();
     if let Runs::Plan(plan) = release.pin(index).runs {
         let call = NestedCall {
@@ -94,12 +94,13 @@ pub(crate) fn make_call(
             rehearsal: release.created().rehearsal,
             recorded: release.created().recorded,
             place: Place { release: release.id().clone(), step: release.name_of(index), uses },
-            began: checkpoints.get(nested::CHECKPOINT).and_then(|it| Began::read(it)),
+            begun: Begun::of(run),
             order,
             inbox,
         };
         return call.make().boxed();
     }
+    let checkpoints = run.all_recorded().into_iter().map(|(name, value)| (name.to_owned(), value.to_vec())).collect();
     let is_recorded = release.created().recorded;
     let actor = release.created().requested_by.name.clone();
     async move {

@@ -11,13 +11,13 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use windlass_engine::{Release, StepState};
-use windlass_model::event::HeldBy;
+use windlass_model::event::{HeldBy, Operation};
 use windlass_model::graph::StepIndex;
 use windlass_model::name::ReleaseId;
 use windlass_model::plan::Runs;
 use windlass_model::service::Promise;
 
-use crate::nested::{self, Began};
+use crate::nested::Begun;
 use crate::runtime::{Runtime, RuntimeError};
 use crate::view::ReleaseView;
 
@@ -185,14 +185,17 @@ impl Runtime {
         let items = plan.graph().steps().flat_map(|it| release.all_items(it));
         for index in plan.graph().steps().chain(items).filter(|it| concerns(*it)) {
             let run = release.step(index);
-            let is_nested =
-                matches!(release.pin(index).runs, Runs::Plan(_)) && matches!(run.state, StepState::Active(_));
-            let began = run.checkpoints.get(nested::CHECKPOINT).and_then(|it| Began::read(it)).filter(|_| is_nested);
-            if let Some(Began { release: inner, .. }) = began {
-                let step = release.name_of(index);
-                let inside = rest.filter(|_| Some(release.definition_index(index)) == target).map(str::to_owned);
+            let StepState::Active(activity) = &run.state else { continue };
+            if !matches!(release.pin(index).runs, Runs::Plan(_)) {
+                continue;
+            }
+            let (step, begun) = (release.name_of(index), Begun::of(run));
+            let inside = rest.filter(|_| Some(release.definition_index(index)) == target);
+            // A rollback is one of all that the step began.
+            let waited_for = if activity.operation == Operation::Rollback { usize::MAX } else { 1 };
+            for inner in begun.newest_first().take(waited_for) {
                 let text = format!("waits for {inner}, which its step `{step}` began");
-                let any_of = vec![Goal { release: inner.to_string(), step: inside }];
+                let any_of = vec![Goal { release: inner.to_string(), step: inside.map(str::to_owned) }];
                 all.push(Waits { step: Some(step.to_string()), text, any_of, is_for_place: false });
             }
         }

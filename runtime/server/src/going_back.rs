@@ -11,7 +11,7 @@ use windlass_model::event::Outcome;
 use windlass_model::name::ReleaseId;
 
 use crate::clock::now;
-use crate::nested::{self, Began};
+use crate::nested::Begun;
 use crate::runtime::{Runtime, RuntimeError};
 use crate::view::RollbackPreviewView;
 
@@ -44,9 +44,11 @@ impl Runtime {
             let preview = release.rollback_preview(now());
             let mut view = RollbackPreviewView::of(&release, &preview);
             for (step, index) in view.steps.iter_mut().zip(preview.steps) {
-                let began = release.step(index).checkpoints.get(nested::CHECKPOINT).and_then(|it| Began::read(it));
-                if let Some(began) = began.filter(|_| release.definition(index).uses.action().is_none()) {
-                    step.inner = Some(Box::new(self.rollback_preview(&began.release).await?));
+                if release.definition(index).uses.action().is_some() {
+                    continue;
+                }
+                for inner in Begun::of(release.step(index)).newest_first() {
+                    step.inner.push(self.rollback_preview(inner).await?);
                 }
             }
             Ok(view)

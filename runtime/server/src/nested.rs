@@ -4,20 +4,24 @@
 //! begins the inner release, or finds the one that a call before it began, and is suspended until that has ended;
 //! `cancel` stops it, `rollback` rolls it back. Each can be repeated.
 //!
-//! The id of the inner release is a checkpoint of the step, recorded before it begins; the inner release names the
+//! The id of the inner release is in a checkpoint of the step, recorded before it begins; the inner release names the
 //! step in its first event. When it ends, it says so, and is open until the outer one has recorded that.
+//!
+//! A step that is tried again, or run again, may begin a release each time. The checkpoint names them all, so that its
+//! rollback rolls each of them back, the newest first.
 //!
 //! **Invariant:** whoever looks after the end sees the end: an inner release is told of only once its end is durable,
 //! so an outer one that looked too early is suspended, or about to be, and is woken.
 
 use std::collections::HashSet;
+use std::fmt::Write as _;
 use std::sync::Mutex;
 use std::time::Duration;
 
 use tokio::sync::{Notify, mpsc, oneshot};
 use tokio::task::JoinError;
 use windlass_engine::{
-    Activity, CallId, CallOrder, CallResult, Callback, Input, Rejected, Release, ReleaseState, Suspension, TopicMaker,
+    Activity, CallOrder, CallResult, Callback, Input, Rejected, Release, ReleaseState, StepRun, Suspension, TopicMaker,
     WakeCondition,
 };
 use windlass_model::actor::Actor;
@@ -37,8 +41,8 @@ use crate::runtime::{Runtime, RuntimeError, lock};
 /// What a failure is called that is the store's, and not the other release's.
 const UNREACHABLE: &str = "release-unreachable";
 
-/// Under which name a step keeps which release it began, and in which attempt: `2 deploy-17`.
-pub(crate) const CHECKPOINT: &str = "release";
+/// Under which name a step keeps which releases it began, and in which attempts: a line each, `2 deploy-17`.
+const CHECKPOINT: &str = "release";
 
 /// How long to wait before an end is told again that could not be recorded; it doubles up to [`TOLD_AGAIN_MAX`].
 const TOLD_AGAIN_AFTER: Duration = Duration::from_secs(1);
@@ -63,26 +67,60 @@ pub(crate) struct NestedCall {
     /// Which step it is, and what it runs.
     pub(crate) place: Place,
     /// What the step's checkpoint says.
-    pub(crate) began: Option<Began>,
+    pub(crate) begun: Begun,
     pub(crate) order: CallOrder,
     pub(crate) inbox: mpsc::UnboundedSender<Message>,
 }
 
-/// A release that a step began.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Began {
-    attempt: u32,
-    pub(crate) release: ReleaseId,
+/// The releases that a step began.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(crate) struct Begun {
+    /// The oldest first.
+    all: Vec<Began>,
+    /// Whether the last of them was begun since the step was last taken to its beginning.
+    in_this_run: bool,
 }
 
-impl Began {
-    pub(crate) fn read(checkpoint: &[u8]) -> Option<Self> {
-        let (attempt, release) = std::str::from_utf8(checkpoint).ok()?.split_once(' ')?;
-        Some(Self { attempt: attempt.parse().ok()?, release: release.parse().ok()? })
+/// One of them.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Began {
+    attempt: u32,
+    release: ReleaseId,
+}
+
+impl Begun {
+    pub(crate) fn of(run: &StepRun) -> Self {
+        let text = run.recorded(CHECKPOINT).and_then(|it| std::str::from_utf8(it).ok()).unwrap_or_default();
+        let all = text.lines().filter_map(|line| {
+            let (attempt, release) = line.split_once(' ')?;
+            Some(Began { attempt: attempt.parse().ok()?, release: release.parse().ok()? })
+        });
+        Self { all: all.collect(), in_this_run: run.checkpoints.contains_key(CHECKPOINT) }
+    }
+
+    /// The last.
+    pub(crate) fn last(&self) -> Option<&ReleaseId> {
+        self.all.last().map(|it| &it.release)
+    }
+
+    /// The newest first.
+    pub(crate) fn newest_first(&self) -> impl Iterator<Item = &ReleaseId> {
+        self.all.iter().rev().map(|it| &it.release)
+    }
+
+    /// The last, if the step was not taken back to its beginning since.
+    fn of_this_run(&self) -> Option<&Began> {
+        self.all.last().filter(|_| self.in_this_run)
+    }
+
+    fn add(&mut self, began: Began) {
+        self.all.push(began);
+        self.in_this_run = true;
     }
 
     fn write(&self) -> Vec<u8> {
-        format!("{} {}", self.attempt, self.release).into_bytes()
+        let lines: Vec<_> = self.all.iter().map(|it| format!("{} {}", it.attempt, it.release)).collect();
+        lines.join("\n").into_bytes()
     }
 }
 
@@ -117,25 +155,18 @@ impl NestedCall {
     }
 
     async fn attempt(&mut self) -> Result<CallResult, StepError> {
-        let inner = match &self.began {
-            Some(began) => self.inner(&began.release).await?.map(|it| (began.clone(), it)),
+        if self.order.id.operation == Operation::Rollback {
+            return self.roll_back_all().await;
+        }
+        let inner = match self.begun.of_this_run().cloned() {
+            Some(began) => self.inner(&began.release).await?.map(|it| (began, it)),
             None => None,
         };
         match (self.order.id.operation, inner) {
-            (Operation::Start, inner) => self.start(inner).await,
+            (Operation::Cancel, Some((began, inner))) => self.cancel(began.release, &inner).await,
             // What is not there does not run.
             (Operation::Cancel, None) => Ok(CallResult::Done(serde_json::Value::Null)),
-            (Operation::Rollback, None) => match &self.began {
-                None => Ok(CallResult::Done(serde_json::Value::Null)),
-                // Perhaps it never came to be; perhaps it was removed, and what it did is still there.
-                Some(began) => {
-                    let message =
-                        format!("release {} is not there any more, so it cannot be rolled back", began.release);
-                    Err(StepError::host(FailureClass::NotFound, "release-gone", message))
-                }
-            },
-            (Operation::Cancel, Some((began, inner))) => self.cancel(began.release, &inner).await,
-            (Operation::Rollback, Some((began, inner))) => self.roll_back(began.release, &inner).await,
+            (_, inner) => self.start(inner).await,
         }
     }
 
@@ -166,7 +197,13 @@ impl NestedCall {
                 ReleaseState::Ended { .. } => self.begin().await?,
                 _ => began.release,
             },
-            None => self.begin().await?,
+            None => {
+                if self.begun.of_this_run().is_some() {
+                    // One that never came to be.
+                    self.begun.all.pop();
+                }
+                self.begin().await?
+            }
         };
         Ok(self.wait(&id, format!("release {id}")))
     }
@@ -178,9 +215,8 @@ impl NestedCall {
             .map_err(|problems| StepError::host(FailureClass::Invalid, "parameters-refused", problems.join("; ")))?;
         loop {
             let release = self.runtime.inner.new_id(&kept).map_err(|it| ours(&RuntimeError::from(it)))?;
-            let began = Began { attempt: self.order.id.attempt, release: release.clone() };
-            self.note(self.order.id, &began).await?;
-            self.began = Some(began);
+            self.begun.add(Began { attempt: self.order.id.attempt, release: release.clone() });
+            self.note().await?;
             let asked = Asked {
                 rehearsal: self.rehearsal,
                 dry_run: self.order.dry_run.is_some(),
@@ -190,7 +226,7 @@ impl NestedCall {
             match begin_to_the_end(&self.runtime, kept.clone(), release.clone(), asked).await {
                 Ok(Ok(())) => return Ok(release),
                 // Somebody else took the number.
-                Ok(Err(RuntimeError::Append(AppendError::Conflict { .. }))) => {}
+                Ok(Err(RuntimeError::Append(AppendError::Conflict { .. }))) => drop(self.begun.all.pop()),
                 Ok(Err(error @ RuntimeError::Admission(_))) => {
                     return Err(StepError::host(FailureClass::Invalid, "group-refused", error.to_string()));
                 }
@@ -201,9 +237,10 @@ impl NestedCall {
     }
 
     /// Records which release it will be.
-    async fn note(&self, call: CallId, began: &Began) -> Result<(), StepError> {
+    async fn note(&self) -> Result<(), StepError> {
         let (answer, recorded) = oneshot::channel();
-        let input = Input::CheckpointReached { call, name: CHECKPOINT.to_owned(), value: began.write() };
+        let (call, value) = (self.order.id, self.begun.write());
+        let input = Input::CheckpointReached { call, name: CHECKPOINT.to_owned(), value };
         let lost = || StepError::host(FailureClass::Canceled, "call-over", "the call is over");
         self.inbox.send(Message::Input { input, answer }).map_err(|_| lost())?;
         recorded.await.map_err(|_| lost())?.map_err(|_| lost())
@@ -220,15 +257,33 @@ impl NestedCall {
         Ok(self.wait(&id, format!("release {id} is being stopped")))
     }
 
-    async fn roll_back(&self, id: ReleaseId, inner: &Release) -> Result<CallResult, StepError> {
+    /// Rolls back all that the step began, one after the other: each end wakes it, and it looks at all of them again.
+    async fn roll_back_all(&self) -> Result<CallResult, StepError> {
+        let mut left = self.begun.newest_first();
+        while let Some(id) = left.next() {
+            // Perhaps it never came to be; perhaps it was removed, and what it did is still there.
+            let result = match self.inner(id).await? {
+                Some(inner) => self.roll_back(id, &inner).await,
+                None => {
+                    let message = format!("release {id} is not there any more, so it cannot be rolled back");
+                    Err(StepError::host(FailureClass::NotFound, "release-gone", message))
+                }
+            };
+            match result {
+                Ok(None) => {}
+                Ok(Some(waits)) => return Ok(waits),
+                Err(error) => return Err(and_those_before(error, left)),
+            }
+        }
+        Ok(CallResult::Done(serde_json::Value::Null))
+    }
+
+    /// Rolls one back; nothing to wait for if it is.
+    async fn roll_back(&self, id: &ReleaseId, inner: &Release) -> Result<Option<CallResult>, StepError> {
         match inner.state() {
             // What was stopped before its turn came has done nothing.
-            ReleaseState::Ended { .. } if inner.never_began() => {
-                return Ok(CallResult::Done(serde_json::Value::Null));
-            }
-            ReleaseState::Ended { outcome: Outcome::RolledBack, .. } => {
-                return Ok(CallResult::Done(serde_json::Value::Null));
-            }
+            ReleaseState::Ended { .. } if inner.never_began() => return Ok(None),
+            ReleaseState::Ended { outcome: Outcome::RolledBack, .. } => return Ok(None),
             ReleaseState::Ended { outcome: outcome @ Outcome::PartiallyRolledBack, .. } => {
                 return Err(ended_badly(inner, *outcome));
             }
@@ -236,14 +291,14 @@ impl NestedCall {
             | ReleaseState::Queued
             | ReleaseState::Running
             | ReleaseState::Failing { .. } => {
-                if let Err(rejected) = self.ask(&id, Intervention::Rollback, "rolled back").await? {
+                if let Err(rejected) = self.ask(id, Intervention::Rollback, "rolled back").await? {
                     let message = format!("release {id} cannot be rolled back: {rejected}");
                     return Err(StepError::host(FailureClass::Rejected, "rollback-refused", message));
                 }
             }
             ReleaseState::Canceling { .. } | ReleaseState::RollingBack { .. } | ReleaseState::Finishing { .. } => {}
         }
-        Ok(self.wait(&id, format!("release {id} is being rolled back")))
+        Ok(Some(self.wait(id, format!("release {id} is being rolled back"))))
     }
 
     /// Asks something of the inner release; what it refuses is the answer.
@@ -330,6 +385,16 @@ fn passive(outcome: Outcome) -> &'static str {
         Outcome::Failed => "not successful",
         other => other.name(),
     }
+}
+
+/// An error of one rollback, with what has to wait for it.
+fn and_those_before<'a>(mut error: StepError, left: impl Iterator<Item = &'a ReleaseId>) -> StepError {
+    let left: Vec<_> = left.map(ToString::to_string).collect();
+    if !left.is_empty() && error.code != UNREACHABLE {
+        let names = left.join(", ");
+        let _ = write!(error.message, "; begun before it, and not rolled back as long as it is not: {names}");
+    }
+    error
 }
 
 fn ours(error: &RuntimeError) -> StepError {

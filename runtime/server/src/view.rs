@@ -20,7 +20,7 @@ use windlass_model::plan::Runs;
 use windlass_model::time::Timestamp;
 
 use crate::admission::{QueueView, unusual};
-use crate::nested::{self, Began};
+use crate::nested::Begun;
 use crate::rehearsal::RehearsedView;
 use crate::step_log::Progress;
 
@@ -369,10 +369,7 @@ fn step_view(release: &Release, index: StepIndex, waits: &[Wait], progress: &BTr
         uses: definition.uses.short(),
         version: pin.version.to_string(),
         component: pin.runs.digest().to_string(),
-        release: matches!(pin.runs, Runs::Plan(_))
-            .then(|| Began::read(run.checkpoints.get(nested::CHECKPOINT)?))
-            .flatten()
-            .map(|it| it.release.to_string()),
+        release: matches!(pin.runs, Runs::Plan(_)).then(|| Begun::of(run).last().map(ToString::to_string)).flatten(),
         state: if release.outcome().is_some()
             && !run.called
             && matches!(run.state, StepState::Waiting | StepState::Held { .. })

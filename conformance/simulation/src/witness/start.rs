@@ -202,8 +202,6 @@ impl Witness {
             if self.definition(step).pivot {
                 self.counts.add("step: started, a point of no return");
             }
-            // What another run kept of its parts is nothing to this one.
-            self.seen_mut(step).checkpoints.clear();
         }
         let seen = self.seen_mut(step);
         seen.input = given;

@@ -144,13 +144,13 @@ fn drawn(preview: &RollbackPreviewView, depth: usize) -> String {
     for (at, it) in preview.steps.iter().enumerate() {
         let by = styled(DIM, format!("{} {}", it.version, it.digest.get(..19).unwrap_or(&it.digest)));
         out.push_str(&format!("{indent}  {}. {:wide$}  {} {by}\n", at + 1, it.step, it.uses));
-        for (name, value) in it.recorded.iter().filter(|_| it.inner.is_none()) {
+        for (name, value) in it.recorded.iter().filter(|_| it.inner.is_empty()) {
             out.push_str(&format!(
                 "{indent}     {}\n",
                 styled(DIM, one_line(&format!("{}: {value}", part_name(name))))
             ));
         }
-        if let Some(inner) = &it.inner {
+        for inner in &it.inner {
             out.push_str(&drawn(inner, depth + 2));
         }
     }

@@ -35,7 +35,7 @@ fn limits_are_those_of_the_host() {
 fn what_is_fixed_for_all_is_what_the_host_fixes() {
     let kib = |bytes: usize| format!("{} KiB", bytes / 1024);
     for phrase in [
-        format!("{CHECKPOINTS_MAX} and {} MiB for a step", CHECKPOINT_BYTES_MAX as u64 / MIB),
+        format!("{CHECKPOINTS_MAX} and {} MiB for a run of a step", CHECKPOINT_BYTES_MAX as u64 / MIB),
         format!("{} MiB to be installed", COMPONENT_BYTES_MAX as u64 / MIB),
         format!("no wait shorter than {} ms", WAKE_DELAY_MIN.0),
         format!("{}, and {} of headers", kib(CALLBACK_BODY_BYTES_MAX), kib(CALLBACK_HEADER_BYTES_MAX)),

@@ -49,6 +49,24 @@ steps:
     retry: { attempts: 1 }
 ";
 
+/// Its deployment can be tried again, and run again.
+const AGAIN: &str = r"windlass: v1
+workflow: outer
+steps:
+  deploy:
+    uses: ./parts/deploy.yaml
+    with: { region: eu }
+    retry: { attempts: 1 }
+    on_failure: pause
+  announce:
+    needs: [deploy]
+    uses: http/get@^0.1
+    connection: service
+    with: { path: /nobody }
+    retry: { attempts: 1 }
+    on_failure: pause
+";
+
 fn site(service: &Service) -> Site {
     let site = Site::new();
     site.write("fleet.yaml", OUTER);
@@ -173,6 +191,41 @@ fn an_inner_release_is_kept_for_the_rollback_of_the_outer_one_however_old_it_is(
     site.good(&["release", "rollback", "fleet-1", "--reason", "back"]);
     assert_eq!(site.ended("fleet-1").state, "rolled back");
     assert_eq!(site.show(&inner).expect("it is kept").state, "rolled back");
+}
+
+#[test]
+fn all_releases_that_a_step_began_are_rolled_back_with_it() {
+    let service = Service::start();
+    let site = site(&service);
+    site.write("outer.yaml", AGAIN);
+    let mut serve = site.serve();
+    // The first is not successful, the second one is, and a third runs because a person wants it so.
+    service.answers("/check/eu", 200, "fine");
+    service.answers("/install/eu", 404, "not there yet");
+    site.good(&["run", "outer.yaml", "--detach"]);
+    site.until("outer-1", "its deployment failed", |it| it.state == "paused");
+    service.answers("/install/eu", 200, "eu");
+    site.good(&["release", "retry", "outer-1", "--step", "deploy", "--reason", "it is there now"]);
+    site.until("outer-1", "nobody can be told", |it| it.state == "paused" && it.steps[0].state == "succeeded");
+    site.good(&["release", "rerun", "outer-1", "--step", "deploy", "--reason", "once more"]);
+    let outer = site.until("outer-1", "nobody can be told", |it| {
+        it.state == "paused" && it.steps[0].release.as_deref() == Some("deploy-3")
+    });
+    assert_eq!(outer.steps[0].state, "succeeded", "{outer:#?}");
+    assert_eq!(service.asked("/install/eu"), 3, "what runs again runs");
+
+    let preview = site.json(&["release", "rollback", "outer-1", "--preview"]);
+    let inner = preview["steps"][0]["inner"].as_array().expect("a list");
+    let names: Vec<_> = inner.iter().map(|it| it["release"].as_str().expect("a name")).collect();
+    assert_eq!(names, ["deploy-3", "deploy-2", "deploy-1"]);
+    site.good(&["release", "rollback", "outer-1", "--reason", "back"]);
+    serve.kill_9();
+    let _serve = site.serve();
+    assert_eq!(site.ended("outer-1").state, "rolled back");
+    let ends: Vec<_> = names.iter().map(|it| site.ended(it)).collect();
+    assert!(ends.iter().all(|it| it.state == "rolled back"), "{ends:#?}");
+    assert!(ends.windows(2).all(|it| it[0].updated_at <= it[1].updated_at), "the newest first: {ends:#?}");
+    site.check();
 }
 
 #[test]

@@ -2,7 +2,7 @@
 
 use expect_test::expect;
 use serde_json::json;
-use windlass_engine::{Input, Rejected};
+use windlass_engine::{CHECKPOINTS_MAX, Input, Rejected};
 use windlass_model::digest::Digest;
 use windlass_model::event::{Intervention, Outcome};
 use windlass_model::failure::FailureClass;
@@ -260,6 +260,30 @@ fn a_step_and_all_after_it_run_again_as_other_calls() {
     assert_ne!(keys[0], keys[1], "the other side must not take the second for the first");
     let index = world.plan.index_of(&name("b")).expect("a step");
     assert_eq!(world.release.step(index).attempts, 2);
+}
+
+#[test]
+fn what_a_step_recorded_is_known_to_its_next_run_and_leaves_room() {
+    let mut world = World::new(pausing("a -> b"), Pins::default(), &[("b", fails(FailureClass::Rejected))]);
+    let record = |world: &mut World, name: String, value: u8| {
+        let call = world.release.calls().next().expect("a is called");
+        world.tell(Input::CheckpointReached { call, name, value: vec![value] })
+    };
+    world.turn();
+    for number in 0..CHECKPOINTS_MAX {
+        record(&mut world, format!("p{number}"), 1).expect("there is room");
+    }
+    world.run();
+    world.intervene(Intervention::RunAgain { step: name("a") }).expect("accepted");
+    world.turn();
+    let index = world.plan.index_of(&name("a")).expect("a step");
+    assert_eq!(world.release.step(index).recorded("p0"), Some([1].as_slice()), "what was so before is still known");
+    record(&mut world, "p0".to_owned(), 2).expect("there is room again");
+    record(&mut world, "another".to_owned(), 2).expect("there is room again");
+    world.crash();
+    let run = world.release.step(index);
+    assert_eq!((run.recorded("p0"), run.recorded("p1")), (Some([2].as_slice()), Some([1].as_slice())));
+    assert_eq!(run.all_recorded().len(), CHECKPOINTS_MAX + 1);
 }
 
 #[test]

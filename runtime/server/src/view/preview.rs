@@ -42,9 +42,9 @@ pub struct RolledBackStepView {
     /// What the step recorded, what was there before included, cut after 256 bytes.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub recorded: Vec<(String, String)>,
-    /// The release that it ran, which is rolled back with it.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub inner: Option<Box<RollbackPreviewView>>,
+    /// The releases that it began, which are rolled back with it, one after the other.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub inner: Vec<RollbackPreviewView>,
 }
 
 /// A step, or an item of one, whose effect would stay.
@@ -70,7 +70,7 @@ impl RollbackPreviewView {
         let is_done = self.state == Outcome::RolledBack.name();
         let refused = self.refused.as_ref().filter(|_| !is_done);
         let refused = refused.map(|why| format!("{} cannot be rolled back: {why}", self.release));
-        let inner = || self.steps.iter().find_map(|it| it.inner.as_ref()?.obstacle(accepted));
+        let inner = || self.steps.iter().find_map(|it| it.inner.iter().find_map(|it| it.obstacle(accepted)));
         refused.or(lost).or_else(inner)
     }
 
@@ -92,11 +92,11 @@ impl RollbackPreviewView {
 
 fn step(release: &Release, index: StepIndex) -> RolledBackStepView {
     let (definition, pin) = (release.definition(index), release.pin(index));
-    let recorded = release.step(index).checkpoints.iter().map(|(name, value)| {
+    let recorded = release.step(index).all_recorded().into_iter().map(|(name, value)| {
         let cut = &value[..value.len().min(RECORDED_BYTES_SHOWN)];
         let more = if cut.len() < value.len() { "…" } else { "" };
         // Whoever has a topic may call back with it.
-        (name.clone(), format!("{}{more}", redacted(String::from_utf8_lossy(cut).into_owned())))
+        (name.to_owned(), format!("{}{more}", redacted(String::from_utf8_lossy(cut).into_owned())))
     });
     RolledBackStepView {
         step: release.name_of(index).to_string(),
@@ -104,7 +104,7 @@ fn step(release: &Release, index: StepIndex) -> RolledBackStepView {
         version: pin.version.to_string(),
         digest: pin.runs.digest().to_string(),
         recorded: recorded.collect(),
-        inner: None,
+        inner: Vec::new(),
     }
 }
 

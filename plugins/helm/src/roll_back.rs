@@ -13,7 +13,11 @@ use windlass_sdk::{
     Tool, suspend,
 };
 
-/// The checkpoint of what is rolled back to what.
+/// The checkpoint of the revision that the step goes back to. When it is tried or run again, "the one before this" would
+/// be the very one that it went away from.
+const TARGET: &str = "target";
+
+/// What holds what is rolled back to what, of each piece of work.
 const INTENT: &str = "rollback";
 
 /// Rolls a release back.
@@ -110,7 +114,7 @@ impl Action for RollBack {
             let message = format!("there is no release {}", helm.place());
             return Err(Failure::not_found("release-not-found", message));
         };
-        if let Some(intent) = ctx.recorded::<Intent>(INTENT)?
+        if let Some(intent) = intent(ctx)?
             && is_done(last, intent)
         {
             ctx.log().info(format!("revision {} is what an earlier attempt of this step made", last.revision));
@@ -119,10 +123,7 @@ impl Action for RollBack {
         helm.check_lock(Some(last))?;
         let to = match input.revision {
             Some(to) => to,
-            None => earlier(&history, last).ok_or_else(|| {
-                let message = format!("no revision of {} before {} was ever deployed", helm.place(), last.revision);
-                Failure::not_found("revision-not-found", message).never()
-            })?,
+            None => target(ctx, &helm, &history, last)?,
         };
         if ctx.dry_run() {
             ctx.log().info(format!("would roll {} back from revision {} to {to}", helm.place(), last.revision));
@@ -136,7 +137,10 @@ impl Action for RollBack {
                 workloads: Vec::new(),
             }));
         }
-        let intent = ctx.checkpoint(INTENT, || Ok(Intent { from: last.revision, to }))?;
+        if input.revision.is_none() {
+            ctx.checkpoint(TARGET, || Ok(to))?;
+        }
+        let intent = ctx.once(INTENT, || Ok(Intent { from: last.revision, to }))?;
         ctx.log().info(format!("rolling {} back from revision {} to {}", helm.place(), last.revision, intent.to));
         helm.roll_back(intent.to, Hooks::Within(hooks_within(input.hook_timeout)))?;
         Ok(wait(ctx, &helm, &input, intent))
@@ -181,7 +185,7 @@ impl Action for RollBack {
 impl Find for RollBack {
     fn find(ctx: &Context, input: RollBackInput) -> Found<Self> {
         let helm = Helm::connect(ctx, &input.release, input.namespace.as_ref())?;
-        let Some(intent) = ctx.recorded::<Intent>(INTENT)? else {
+        let Some(intent) = intent(ctx)? else {
             return Ok(None);
         };
         let history = helm.history()?;
@@ -211,13 +215,29 @@ impl Cancel for RollBack {
     fn cancel(ctx: &Context, input: RollBackInput, _: Option<RollingBack>) -> Ended<()> {
         let helm = Helm::connect(ctx, &input.release, input.namespace.as_ref())?;
         let last = helm.history()?.pop();
-        Ok(Outcome::done(match (ctx.recorded::<Intent>(INTENT)?, last) {
+        Ok(Outcome::done(match (intent(ctx)?, last) {
             (Some(intent), Some(last)) if last.revision > intent.from => json!({
                 "left": "the rollback stays as it is", "revision": last.revision, "status": last.status,
                 "description": last.description,
             }),
             _ => json!({ "left": "nothing was written" }),
         }))
+    }
+}
+
+/// What the last piece of work was about to do.
+fn intent(ctx: &Context) -> Result<Option<Intent>, Failure> {
+    Ok(ctx.starts().pop().map(|it| it.recorded(INTENT)).transpose()?.flatten())
+}
+
+/// The revision to go back to where the input names none.
+fn target(ctx: &Context, helm: &Helm, history: &[Revision], last: &Revision) -> Result<u64, Failure> {
+    match ctx.recorded(TARGET)? {
+        Some(target) => Ok(target),
+        None => earlier(history, last).ok_or_else(|| {
+            let message = format!("no revision of {} before {} was ever deployed", helm.place(), last.revision);
+            Failure::not_found("revision-not-found", message).never()
+        }),
     }
 }
 

@@ -25,7 +25,7 @@ pub(crate) const CANCELED: &str = "4";
 /// The states of a change that was authorised.
 pub(crate) const AUTHORIZED: [&str; 4] = ["-2", "-1", "0", CLOSED];
 
-/// The checkpoint that holds the state from which a move began.
+/// What holds the state from which a move began, of each piece of work.
 const MOVING_FROM: &str = "moving-from";
 
 /// The state of a change in words.
@@ -127,7 +127,8 @@ pub(crate) fn move_to(
     let next = instance.next_states(change.sys_id())?;
     let Some(target) = next.target(&from, wanted) else {
         // The answer to an earlier attempt got lost, and the change has gone on by itself since.
-        if let Some(began) = ctx.recorded::<String>(MOVING_FROM)?
+        let own = ctx.starts().pop().map(|it| it.recorded::<String>(MOVING_FROM));
+        if let Some(began) = own.transpose()?.flatten()
             && began != from
         {
             ctx.log().info(format!("{number} was moved by an earlier attempt and is in state {}", label(&change)));
@@ -145,7 +146,7 @@ pub(crate) fn move_to(
             .detail("state", label(&change)));
     };
     fields.set("state", target);
-    ctx.checkpoint(MOVING_FROM, || Ok(from.clone()))?;
+    ctx.once(MOVING_FROM, || Ok(from.clone()))?;
     let moved = instance.update(CHANGES, change.sys_id(), fields)?;
     if moved.value("state") == from {
         let message = format!("{number} stayed in state {}: a rule of the instance holds it there", label(&moved));

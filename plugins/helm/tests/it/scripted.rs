@@ -344,6 +344,28 @@ fn rollback_as_a_step_of_its_own() {
 }
 
 #[test]
+fn a_rollback_that_is_tried_again_goes_where_the_first_try_wanted_to() {
+    let script = Script::default();
+    script
+        .says("history pay", recorded!("history-2.json"))
+        .fails("rollback pay 1", "Error: pre-rollback hooks failed: job failed\n")
+        .says("rollback pay 1", "Rollback was a success! Happy Helming!\n")
+        .says("status pay", recorded!("status-3-rolled-back.json"));
+    let step = TestStep::new(plugin(), "rollback", json!({ "release": "pay", "namespace": "recorded" }));
+    let host = script.host();
+    step.start(&host).expect_err("a hook fails");
+    // The revision that it made counts for nothing; the one that was to go is "the last that was deployed before" it.
+    let mut history: Vec<Value> = serde_json::from_str(recorded!("history-2.json")).expect("recorded");
+    history.push(revision(3, "failed", "Rollback \"pay\" failed: pre-rollback hooks failed: job failed"));
+    script.answers.borrow_mut().remove("history pay");
+    script.says("history pay", json!(history).to_string());
+    let again = step.start_anew();
+    assert_eq!(again.find(&host), Ok(None), "nothing of this piece of work is there");
+    let Ok(Outcome::Suspended(_)) = again.start(&host) else { panic!("it waits for the workloads") };
+    assert_eq!(script.count("rollback"), 2);
+}
+
+#[test]
 fn uninstall_is_content_with_what_is_gone() {
     let script = Script::default();
     script.fails("history pay", NOT_FOUND);

@@ -213,6 +213,17 @@ fn a_move_whose_answer_got_lost_is_not_asked_for_again() {
 }
 
 #[test]
+fn a_move_that_was_refused_is_not_taken_for_done_because_the_change_went_elsewhere() {
+    let fake = Fake::with_change("0", "approved");
+    let step = TestStep::new(plugin(), "move-change", json!({ "change": "CHG1", "state": "closed" }));
+    step.run(&fake.host).expect_err("codes are missing");
+    // Somebody takes it back; then the step is tried again, as another piece of work.
+    fake.set(CHANGES, "state", json!("-1"));
+    let failure = step.start_anew().run(&fake.host).expect_err("it was not closed");
+    assert_eq!(failure.code, "illegal-move");
+}
+
+#[test]
 fn a_change_is_closed_with_code_and_notes() {
     let fake = Fake::with_change("0", "approved");
     let input = json!({ "change": "CHG1", "close_code": "successful_issues", "close_notes": "one pod restarted" });

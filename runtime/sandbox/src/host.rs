@@ -29,6 +29,8 @@ pub enum LogSource {
     Stderr,
     /// A native tool, by name.
     Tool(String),
+    /// This host, about something that the plugin did.
+    Host,
 }
 
 /// One line for the release's log, credentials removed.

@@ -125,5 +125,6 @@ fn source_name(source: LogSource) -> String {
         LogSource::Stdout => "stdout".to_owned(),
         LogSource::Stderr => "stderr".to_owned(),
         LogSource::Tool(name) => name,
+        LogSource::Host => "host".to_owned(),
     }
 }

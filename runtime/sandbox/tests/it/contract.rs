@@ -146,9 +146,14 @@ async fn output_streams_become_log_lines() {
 
 #[tokio::test]
 async fn only_roles_of_the_action_are_seen() {
-    let access = target("http://127.0.0.1:1/base", json!({}));
+    let given = Given { access: target("http://127.0.0.1:1/base", json!({})), ..Given::default() };
+    let host = given.host.clone();
+    assert_eq!(done(call("own-connections", given).await), json!({"target": null, "other": null}));
+    let lines = host.lines.lock().expect("not poisoned").clone();
+    let told: Vec<_> = lines.iter().filter(|it| it.source == LogSource::Host).map(|it| it.message.as_str()).collect();
+    assert_eq!(told.len(), 2, "{told:?}");
     assert_eq!(
-        done(call("own-connections", Given { access, ..Given::default() }).await),
-        json!({"target": null, "other": null})
+        told[1],
+        "the plugin asks for the connection of the role `other`, and its action `own-connections` declares none"
     );
 }

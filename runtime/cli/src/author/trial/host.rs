@@ -239,6 +239,7 @@ impl StepHost for TrialHost {
             LogSource::Stdout => "stdout".to_owned(),
             LogSource::Stderr => "stderr".to_owned(),
             LogSource::Tool(name) => name,
+            LogSource::Host => "host".to_owned(),
         };
         let fields = line.fields.into_iter().collect();
         self.shown.add(Happening::Log { level, source, message: line.message, fields });

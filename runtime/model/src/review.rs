@@ -206,38 +206,43 @@ fn review_roles(place: &str, action: &Action, findings: &mut Vec<Finding>) {
             findings.push(Finding::advice(&place, "it names no requests, so every request is denied"));
         }
         for rule in &need.requests {
-            review_rule(&place, rule, findings);
+            let found = review_rule(rule).into_iter().map(|it| Finding { place: place.clone(), ..it });
+            findings.extend(found);
+            let (methods, path) = (rule.methods.join(","), &rule.path);
+            if path_matches(path, "/any/request/of/all") && path_matches(path, "/") {
+                findings.push(Finding::advice(
+                    &place,
+                    format!("`{methods} {path}` is everything that the connection reaches; an operator may want to know which requests are made"),
+                ));
+            }
         }
     }
 }
 
-fn review_rule(place: &str, rule: &RequestRule, findings: &mut Vec<Finding>) {
+/// What is odd about a rule for requests, a manifest's or a connection's.
+pub fn review_rule(rule: &RequestRule) -> Vec<Finding> {
+    let mut findings = Vec::new();
     for method in &rule.methods {
         if NEVER_SENT.contains(&method.as_str()) {
-            findings.push(Finding::problem(place, format!("`{method}` requests are never sent")));
+            findings.push(Finding::problem("", format!("`{method}` requests are never sent")));
         } else if !METHODS.contains(&method.as_str()) {
             let near = did_you_mean(method, METHODS).map(|it| format!("; {it}")).unwrap_or_default();
-            findings.push(Finding::advice(place, format!("`{method}` is an unusual method{near}")));
+            findings.push(Finding::advice("", format!("`{method}` is an unusual method{near}")));
         }
     }
     let path = &rule.path;
     if path.contains(['?', '#']) {
         findings.push(Finding::problem(
-            place,
+            "",
             format!("the path `{path}` has a query or a fragment, which rules are not compared with: leave it out"),
         ));
     } else if !is_plain_path(path) {
         findings.push(Finding::problem(
-            place,
+            "",
             format!("the path `{path}` holds `.`/`..` segments, `//`, a backslash or an encoded slash; such requests are refused"),
         ));
-    } else if path_matches(path, "/any/request/of/all") && path_matches(path, "/") {
-        let methods = rule.methods.join(",");
-        findings.push(Finding::advice(
-            place,
-            format!("`{methods} {path}` is everything that the connection reaches; an operator may want to know which requests are made"),
-        ));
     }
+    findings
 }
 
 fn review_limits(place: &str, limits: &Limits, findings: &mut Vec<Finding>) {

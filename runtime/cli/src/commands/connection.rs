@@ -7,6 +7,7 @@ use clap::{Subcommand, ValueEnum};
 use windlass_model::connection::{Authentication, Connection, SecretReference};
 use windlass_model::manifest::RequestRule;
 use windlass_model::name::{ConnectionName, PluginName};
+use windlass_model::review::{Severity, review_rule};
 use windlass_server::api::{ConnectionTest, SecretBody};
 use windlass_server::client::Client;
 
@@ -163,9 +164,12 @@ pub(crate) async fn connection(command: ConnectionCommand, context: &Context<'_>
     Ok(0)
 }
 
-/// Declares it, and says if its secret is not there yet.
+/// Declares it, and says what is odd about its rules, and if its secret is not there yet.
 async fn kept(connection: Connection, client: &Client, context: &Context<'_>) -> anyhow::Result<Connection> {
     let kept: Connection = client.post("/v1/connections", &connection).await?;
+    for odd in kept.allow.iter().chain(&kept.reads).flat_map(review_rule) {
+        context.output.note(format_args!("it is declared; {}", odd.message));
+    }
     let secret: SecretBody = client.get(&format!("/v1/connections/{}/secret", kept.name)).await?;
     if let Some(why) = secret.unreadable {
         context.output.note(format_args!("it is declared, and cannot be used yet: {why}"));
@@ -290,5 +294,9 @@ fn rule(flag: &str, text: &str) -> anyhow::Result<RequestRule> {
     let methods: Vec<String> = methods.split(',').map(ToOwned::to_owned).collect();
     let good = methods.iter().all(|it| !it.is_empty() && it.bytes().all(|it| it.is_ascii_uppercase()));
     anyhow::ensure!(good && path.trim().starts_with('/'), refuse());
-    Ok(RequestRule { methods, path: path.trim().to_owned() })
+    let rule = RequestRule { methods, path: path.trim().to_owned() };
+    if let Some(problem) = review_rule(&rule).into_iter().find(|it| it.severity == Severity::Problem) {
+        anyhow::bail!("`{flag} {text}` allows nothing: {}", problem.message);
+    }
+    Ok(rule)
 }

@@ -430,6 +430,9 @@ fn what_may_do_more_is_otherwise_as_it_was() {
     site.good(&[&url[..], &basic].concat());
     site.good(&["connection", "change", "ci", "--allow", "POST /job/*/stop", "--allow", "GET /job/**"]);
     site.good(&["connection", "change", "ci", "--private-network"]);
+    let odd = site.good(&["connection", "add", "other", "--url", "https://ci.example.com", "--allow", "GTE /job/**"]);
+    assert!(odd.stderr.contains("`GTE` is an unusual method; did you mean `GET`?"), "{odd:?}");
+    site.good(&["connection", "remove", "other"]);
     let ci = &site.json(&["connection", "list"])[0];
     assert_eq!(ci["authentication"]["username"], "bot", "{ci}");
     assert_eq!(ci["private_network"], true, "{ci}");
@@ -447,6 +450,8 @@ fn what_may_do_more_is_otherwise_as_it_was() {
         (&["connection", "change", "cl", "--private-network"][..], "there is no connection `cl`; there is ci"),
         (&["connection", "change", "ci"], "say what it is to do"),
         (&["connection", "change", "ci", "--plugin", "jenkins"], "every plugin may use `ci` already"),
+        (&["connection", "change", "ci", "--allow", "GET /a?b=c"], "allows nothing: the path `/a?b=c` has a query"),
+        (&["connection", "change", "ci", "--allow", "TRACE /a"], "allows nothing: `TRACE` requests are never sent"),
         (&["tool", "change", "kubectl", "--subcommand", "get"], "there is no tool `kubectl`; there is helm"),
         (&["tool", "change", "helm", "--dry-run", "delete"], "begins with none of the subcommands"),
     ] {

@@ -226,7 +226,13 @@ impl Manifest {
         let manifest = read.map_err(|error| {
             let place = error.path().to_string();
             let place = if place == "." { String::new() } else { format!("`{place}`: ") };
-            InvalidManifest(vec![format!("{place}{}", error.inner())])
+            let told = error.inner().to_string();
+            // Nobody wrote this JSON: the path says more than a line and a column of it.
+            let told = match told.rsplit_once(" at line ") {
+                Some((told, _)) if error.inner().is_data() || !place.is_empty() => told,
+                _ => &told,
+            };
+            InvalidManifest(vec![format!("{place}{told}")])
         })?;
         reader.end().map_err(|error| InvalidManifest(vec![error.to_string()]))?;
         let mut problems = Vec::new();

@@ -10,7 +10,7 @@ use serde_json::Value;
 use crate::artifact;
 use crate::expression::kind_of;
 use crate::parse::one_of;
-use crate::problem::{PROBLEMS_MAX, listed};
+use crate::problem::{PROBLEMS_MAX, did_you_mean, listed};
 
 /// A set of kinds of values.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -336,7 +336,32 @@ pub(crate) fn explain(error: &ValidationError<'_>) -> String {
     }
 }
 
-/// The same, with the place in the value where it is.
+/// What breaks the schema of an action's input, a sentence each, with the fields that there are where one is unknown. An
+/// error if the schema is none.
+pub fn input_problems(schema: &Value, input: &Value) -> Result<Vec<String>, String> {
+    let validator = crate::manifest::compile_schema(schema)?;
+    let explained = breaches(&validator, input).into_iter().map(|error| {
+        let (ValidationErrorKind::AdditionalProperties { unexpected }
+        | ValidationErrorKind::UnevaluatedProperties { unexpected }) = error.kind()
+        else {
+            return explain_at(&error);
+        };
+        let pointer = error.instance_path().to_string();
+        let path: Vec<_> = pointer.split('/').skip(1).map(|it| it.replace("~1", "/").replace("~0", "~")).collect();
+        let places = Schema::new(schema).at(path.iter().map(String::as_str));
+        let names: Vec<_> = places.iter().flat_map(|it| it.names()).collect();
+        let meant = unexpected.iter().find_map(|it| did_you_mean(it, names.iter().copied()));
+        let more = match (meant, names.as_slice()) {
+            (Some(meant), _) => format!("; {meant}"),
+            (None, []) => String::new(),
+            (None, names) => format!("; its fields are {}", listed(names)),
+        };
+        format!("{}{more}", explain_at(&error))
+    });
+    Ok(explained.collect())
+}
+
+/// What [`explain`] says, with the place in the value where it is.
 pub(crate) fn explain_at(error: &ValidationError<'_>) -> String {
     let pointer = error.instance_path().to_string();
     if pointer.is_empty() { explain(error) } else { format!("at `{pointer}`: {}", explain(error)) }

@@ -7,6 +7,7 @@ use std::path::Path;
 
 use expect_test::expect;
 use serde_json::Value;
+use windlass_model::check::input_problems;
 use windlass_model::concurrency::{GROUP_LIMIT_MAX, QueueOrder};
 use windlass_model::failure::FailureClass;
 use windlass_model::manifest::{Manifest, compile_schema, schema_problems};
@@ -247,7 +248,7 @@ fn what_a_manifest_has_wrong_names_its_place() {
             "actions": {"look": {"description": "d", "input": {}, "output": {}, "effect": effect}}
         });
         let error = Manifest::parse(manifest.to_string().as_bytes()).expect_err("a wrong effect").to_string();
-        assert!(error.contains(expected), "{error}");
+        assert!(error.contains(expected) && !error.contains(" at line "), "{error}");
         let more = [manifest.to_string().replace("\"raed\"", "\"read\"").as_bytes(), b" {}"].concat();
         assert!(Manifest::parse(&more).is_err(), "more after the end");
     }
@@ -295,4 +296,29 @@ fn of_many_problems_some_are_told_and_none_at_length() {
     let problems = schema_problems(&schema, &Value::from("x".repeat(1024 * 1024)));
     assert_eq!(problems.len(), 100);
     assert!(problems.iter().all(|it| it.chars().count() < 510), "{}", problems[0].len());
+}
+
+#[test]
+fn an_input_with_a_field_that_is_none_is_told_which_there_are() {
+    let schema = serde_json::json!({
+        "type": "object", "additionalProperties": false,
+        "properties": { "version": { "type": "string" }, "to": { "$ref": "#/$defs/place" } },
+        "$defs": { "place": {
+            "type": "object", "additionalProperties": false, "properties": { "region": {}, "zone": {} }
+        } },
+    });
+    let problems = |input: Value| input_problems(&schema, &input).expect("a schema");
+    assert_eq!(problems(serde_json::json!({ "version": "1" })), Vec::<String>::new());
+    assert_eq!(
+        problems(serde_json::json!({ "versoin": "1" })),
+        ["there is no field `versoin`; did you mean `version`?"]
+    );
+    assert_eq!(
+        problems(serde_json::json!({ "version": 3, "to": { "x": 1 } })),
+        [
+            "at `/to`: there is no field `x`; its fields are `region` and `zone`",
+            "at `/version`: 3 is a number, not a text"
+        ]
+    );
+    assert!(input_problems(&serde_json::json!({ "type": "objekt" }), &Value::Null).is_err());
 }

@@ -205,8 +205,7 @@ pub(super) fn action<'m>(
 /// The input, checked before anything is called.
 pub(super) fn input(with: Option<&str>, action: &Action) -> anyhow::Result<Value> {
     let input = with.map_or_else(|| Ok(serde_json::json!({})), |it| json(it, "--with"))?;
-    let schema = windlass_model::manifest::compile_schema(&action.input).map_err(anyhow::Error::msg)?;
-    let problems = windlass_model::manifest::schema_problems(&schema, &input);
+    let problems = windlass_model::check::input_problems(&action.input, &input).map_err(anyhow::Error::msg)?;
     anyhow::ensure!(
         problems.is_empty(),
         "the input is not what the action takes: {}\n  say for example `--with '{}'`",

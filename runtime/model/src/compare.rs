@@ -8,6 +8,7 @@
 mod grants;
 mod schema;
 
+use std::cmp::Ordering;
 use std::collections::BTreeSet;
 use std::fmt;
 
@@ -156,9 +157,6 @@ fn limits(place: &str, old: &Action, new: &Action, found: &mut Differences) {
 /// What the two versions' numbers promise, where the differences break the promise; none where all is well.
 pub fn broken_promise(old: &Manifest, new: &Manifest, differences: &[Difference]) -> Option<String> {
     let (old, new) = (&old.version, &new.version);
-    if old == new && !differences.is_empty() {
-        return Some(format!("both say that they are version {old}"));
-    }
     if !differences.iter().any(|it| it.impact == Impact::Breaking) {
         return None;
     }
@@ -167,6 +165,29 @@ pub fn broken_promise(old: &Manifest, new: &Manifest, differences: &[Difference]
     promises.then(|| {
         format!("version {new} promises that whatever ran with {old} runs with it; a version with breaking changes is at least {next}")
     })
+}
+
+/// What the two versions' numbers mean for whoever has the old one; nothing where the new one simply comes after it. For two
+/// components that are not the same.
+pub fn version_note(old: &Manifest, new: &Manifest) -> Option<String> {
+    let (plugin, old, new) = (&new.name, &old.version, &new.version);
+    let requirement = if old.major > 0 { format!("^{}", old.major) } else { format!("^{}.{}", old.major, old.minor) };
+    let met = semver::VersionReq::parse(&requirement).is_ok_and(|it| it.matches(new));
+    match new.cmp_precedence(old) {
+        Ordering::Equal => Some(format!(
+            "both say that they are version {old}: where one is installed the other is refused; give the new one a new version"
+        )),
+        Ordering::Less => Some(format!(
+            "{new} comes before {old}: steps that say `{plugin}@{requirement}` go on with {old} where both are"
+        )),
+        Ordering::Greater if met => None,
+        Ordering::Greater => {
+            let next = if new.major > 0 { format!("^{}", new.major) } else { format!("^{}.{}", new.major, new.minor) };
+            Some(format!(
+                "steps that say `{plugin}@{requirement}` stay with {old}: they have to say `@{next}` to get {new}"
+            ))
+        }
+    }
 }
 
 /// The impacts that somebody has to agree to, in words; none where there are none.

@@ -70,6 +70,10 @@ fn two_versions_are_compared() {
         "{newer:?}"
     );
 
+    changed(&site, "twin.wasm", |it| it["description"] = json!("Another one."));
+    let twin = site.good(&["plugin", "diff", jobs(), "twin.wasm"]);
+    assert!(twin.stdout.contains("where one is installed the other is refused"), "{twin:?}");
+
     changed(&site, "wider.wasm", |it| {
         it["version"] = json!("0.1.1");
         let role = &mut it["actions"]["submit"]["connections"]["jobs"]["requests"];

@@ -301,7 +301,18 @@ fn whole_plugins_and_their_imports() {
     new.version = semver::Version::new(0, 2, 0);
     assert_eq!(broken_promise(&old, &new, &found), None);
     assert_eq!(summary(&found[3..]), None);
-    new.version = old.version.clone();
-    assert_eq!(broken_promise(&old, &new, &found[3..]).as_deref(), Some("both say that they are version 0.1.0"));
-    assert_eq!(broken_promise(&old, &new, &[]), None);
+}
+
+#[test]
+fn what_the_numbers_of_two_versions_mean() {
+    let (old, mut new) = (manifest("0.1.0", json!({})), manifest("0.1.0", json!({})));
+    let mut note = |version: (u64, u64, u64)| {
+        new.version = semver::Version::new(version.0, version.1, version.2);
+        version_note(&old, &new)
+    };
+    assert_eq!(note((0, 1, 1)), None);
+    assert!(note((0, 1, 0)).is_some_and(|it| it.starts_with("both say that they are version 0.1.0")));
+    assert!(note((0, 0, 9)).is_some_and(|it| it.starts_with("0.0.9 comes before 0.1.0")));
+    assert!(note((0, 2, 0)).is_some_and(|it| it.ends_with("they have to say `@^0.2` to get 0.2.0")));
+    assert!(note((1, 0, 0)).is_some_and(|it| it.contains("@^0.1` stay with 0.1.0: they have to say `@^1`")));
 }

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use anyhow::Context as _;
 use serde::Serialize;
-use windlass_model::compare::{Difference, Impact, Side, broken_promise, compare, summary};
+use windlass_model::compare::{Difference, Impact, Side, broken_promise, compare, summary, version_note};
 use windlass_model::manifest::Manifest;
 use windlass_sandbox::{Sandbox, anatomy};
 
@@ -49,6 +49,8 @@ struct View<'a> {
     summary: Option<String>,
     /// What the version's number promises and does not keep.
     broken_promise: Option<String>,
+    /// What the versions' numbers mean for whoever has the old one, where that is not plain.
+    version_note: Option<String>,
 }
 
 pub(crate) async fn diff(args: &DiffArgs, context: &Context<'_>) -> anyhow::Result<u8> {
@@ -59,6 +61,7 @@ pub(crate) async fn diff(args: &DiffArgs, context: &Context<'_>) -> anyhow::Resu
         new: identity(&new),
         summary: summary(&differences),
         broken_promise: broken_promise(&old.manifest, &new.manifest, &differences),
+        version_note: version_note(&old.manifest, &new.manifest).filter(|_| old.digest != new.digest),
         differences: &differences,
     };
     context.output.data(&view, shown);
@@ -97,10 +100,11 @@ fn shown(view: &View<'_>) -> String {
     text.push_str(&match &view.summary {
         Some(summary) => format!("{plugin} {version} instead of {}: {summary}\n", view.old.version),
         None if view.old.digest == view.new.digest => styled(GOOD, "they are the same component\n"),
+        None if view.old.version == *version => styled(GOOD, "what ran with the one runs with the other\n"),
         None => styled(GOOD, format!("{plugin} {version} can take the place of {}\n", view.old.version)),
     });
-    if let Some(promise) = &view.broken_promise {
-        text.push_str(&format!("{promise}\n"));
+    for line in view.broken_promise.iter().chain(&view.version_note) {
+        text.push_str(&format!("{line}\n"));
     }
     text
 }

@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use windlass_model::failure::FailureClass;
@@ -46,7 +47,7 @@ pub enum FileError {
 }
 
 /// How a plugin is exercised.
-#[derive(Debug, Clone, Deserialize)]
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Conformance {
     /// The version of this form, `v1`.
@@ -56,6 +57,7 @@ pub struct Conformance {
     pub(crate) counterpart: Option<CounterpartFile>,
     /// The roles that lead to it.
     #[serde(default)]
+    #[schemars(with = "BTreeMap<String, ConnectionFile>")]
     pub(crate) connections: BTreeMap<RoleName, ConnectionFile>,
     /// Where the counterpart shows what has been done to it.
     #[serde(default)]
@@ -65,6 +67,7 @@ pub struct Conformance {
     pub(crate) cases: Vec<Case>,
     /// Actions that cannot be exercised so, with the reason; they are not certified, and that is said.
     #[serde(default)]
+    #[schemars(with = "BTreeMap<String, String>")]
     pub(crate) without: BTreeMap<ActionName, String>,
     /// The folder of the file, where its command runs.
     #[serde(skip)]
@@ -72,7 +75,7 @@ pub struct Conformance {
 }
 
 /// What a plugin talks to.
-#[derive(Debug, Clone, Deserialize)]
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case", deny_unknown_fields)]
 pub(crate) enum CounterpartFile {
     /// Started anew for each scenario; `{listen}` stands for where it is to listen, `{secret}` for the credential.
@@ -82,7 +85,7 @@ pub(crate) enum CounterpartFile {
 }
 
 /// How a role leads to the counterpart.
-#[derive(Debug, Clone, Default, Deserialize)]
+#[derive(Debug, Clone, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct ConnectionFile {
     /// What comes after the counterpart's address: `/v1`.
@@ -97,7 +100,7 @@ pub(crate) struct ConnectionFile {
 }
 
 /// How the made-up credential is sent.
-#[derive(Debug, Clone, Default, Deserialize)]
+#[derive(Debug, Clone, Default, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub(crate) enum Credential {
     /// As a bearer token.
@@ -110,7 +113,7 @@ pub(crate) enum Credential {
 }
 
 /// A GET at the counterpart that tells how much has been done.
-#[derive(Debug, Clone, Deserialize)]
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct ProbeFile {
     /// The path, with a query where it needs one. `{NAME}` stands for what was kept.
@@ -133,10 +136,11 @@ pub(crate) struct ProbeFile {
 }
 
 /// An action with an input, and what becomes of it.
-#[derive(Debug, Clone, Deserialize)]
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Case {
     /// The action.
+    #[schemars(with = "String")]
     pub(crate) action: ActionName,
     /// What the case is called where an action has several.
     #[serde(default)]
@@ -169,7 +173,7 @@ fn no_input() -> Value {
 }
 
 /// How a case ends.
-#[derive(Debug, Clone, Default, Deserialize)]
+#[derive(Debug, Clone, Default, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub(crate) enum Ends {
     /// With an output.
@@ -180,7 +184,7 @@ pub(crate) enum Ends {
 }
 
 /// A failure that is meant.
-#[derive(Debug, Clone, Deserialize)]
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct DeclaredFailure {
     /// Its code.
@@ -191,7 +195,7 @@ pub(crate) struct DeclaredFailure {
 }
 
 /// A request to the counterpart beside the plugin.
-#[derive(Debug, Clone, Deserialize)]
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Preparation {
     /// The method.
@@ -222,6 +226,15 @@ impl Case {
 }
 
 impl Conformance {
+    /// The JSON Schema of the file, for editors.
+    pub fn schema() -> Value {
+        let mut schema = schemars::schema_for!(Self).to_value();
+        schema["$id"] = Value::from("urn:windlass:schema:conformance:v1");
+        schema["title"] = Value::from("How a Windlass plugin is exercised");
+        schema["properties"]["certify"]["const"] = Value::from(FILE_VERSION);
+        schema
+    }
+
     /// Reads a file.
     pub fn read(file: &Path) -> Result<Self, FileError> {
         let text = std::fs::read_to_string(file).map_err(|why| FileError::Unreadable { file: file.to_owned(), why })?;
@@ -376,6 +389,27 @@ mod tests {
             matches!(&file.connections.values().next().expect("one").credential, Credential::Basic(it) if it == "bot")
         );
         file.fits(&manifest(), Path::new("x")).expect("it fits");
+    }
+
+    #[test]
+    fn the_schema_takes_what_is_read_and_refuses_what_is_not() {
+        let schema = windlass_model::manifest::compile_schema(&Conformance::schema()).expect("a schema");
+        let fits = |text: &str| schema.is_valid(&serde_saphyr::from_str(text).expect("YAML"));
+        assert!(fits(GOOD));
+        for (from, to) in [
+            ("varies: [/id]", "vary: [/id]"),
+            ("certify: v1", "certify: v2"),
+            ("class: rejected", "class: refused"),
+            ("action: submit", "inputs: {}"),
+            ("get: /jobs,", ""),
+        ] {
+            assert!(!fits(&GOOD.replacen(from, to, 1)), "{to}");
+        }
+        let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
+        for folder in ["plugins/jenkins", "plugins/helm", "plugins/servicenow", "sdk/cookbook", "sdk/go/example"] {
+            let text = std::fs::read_to_string(root.join(folder).join(FILE_NAME)).expect(folder);
+            assert!(fits(&text), "{folder}");
+        }
     }
 
     #[test]

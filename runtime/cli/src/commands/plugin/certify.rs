@@ -17,7 +17,11 @@ use crate::output::{BAD, DIM, GOOD, STRONG, WAIT, styled};
 #[derive(Debug, clap::Args)]
 pub(crate) struct CertifyArgs {
     /// A component's file, or the folder of a plugin, which is built first
-    plugin: PathBuf,
+    #[arg(required_unless_present = "schema")]
+    plugin: Option<PathBuf>,
+    /// Print the JSON Schema of `conformance.yaml` instead, for editors
+    #[arg(long)]
+    schema: bool,
     /// How it is exercised; `conformance.yaml` in the folder unless given
     #[arg(long, value_name = "FILE")]
     file: Option<PathBuf>,
@@ -55,6 +59,10 @@ struct View<'v> {
 
 pub(crate) async fn certify(args: CertifyArgs, context: &Context<'_>) -> anyhow::Result<u8> {
     let output = context.output;
+    let Some(plugin) = args.plugin.as_deref() else {
+        output.data(&Conformance::schema(), |it| format!("{it:#}\n"));
+        return Ok(0);
+    };
     let before = args.replay.as_deref().map(transcript).transpose()?;
     let only = match &before {
         Some(before) => before.only.clone(),
@@ -63,12 +71,12 @@ pub(crate) async fn certify(args: CertifyArgs, context: &Context<'_>) -> anyhow:
     let sandbox = check::sandbox_of(windlass_certify::sandbox_options)?;
     let path = match &args.file {
         Some(file) => file.clone(),
-        None if args.plugin.is_dir() => args.plugin.join(FILE_NAME),
-        None => args.plugin.parent().unwrap_or(Path::new(".")).join(FILE_NAME),
+        None if plugin.is_dir() => plugin.join(FILE_NAME),
+        None => plugin.parent().unwrap_or(Path::new(".")).join(FILE_NAME),
     };
     // Before anything is built: a file that is wrong is found at once.
     let file = Conformance::read(&path)?;
-    let built = component(&args.plugin, &sandbox, output).await?;
+    let built = component(plugin, &sandbox, output).await?;
     let bytes = std::fs::read(&built).with_context(|| format!("{} cannot be read", built.display()))?;
     let ours = std::env::current_exe().ok();
     let (is_json, is_one) = (output.is_json(), only.at.is_some());

@@ -13,6 +13,8 @@
 //! **Invariant:** an input, state, callback or response that is not as expected becomes a [`Failure`], never a panic.
 
 mod action;
+#[doc(hidden)]
+pub mod announced;
 mod artifact;
 #[cfg(target_arch = "wasm32")]
 pub mod bindings;

@@ -337,6 +337,28 @@ fn write<A: Action, Output: Serialize, State: Serialize>(outcome: Outcome<Output
 /// }
 /// # fn main() { assert_eq!(plugin().manifest()["actions"]["greet"]["effect"], "read"); }
 /// ```
+///
+/// One that is implemented and not announced is no plugin:
+///
+/// ```compile_fail,E0080
+/// # use windlass_sdk::*;
+/// # struct Wait;
+/// # impl Action for Wait {
+/// #     const NAME: &'static str = "wait";
+/// #     const DESCRIPTION: &'static str = "Waits.";
+/// #     const EFFECT: Effect = Effect::Read;
+/// #     type Input = ();
+/// #     type Output = ();
+/// #     type State = ();
+/// #     fn start(_: &Context, (): ()) -> Answer<Self> { Ok(Outcome::done(())) }
+/// # }
+/// impl Cancel for Wait {
+///     type CancelState = ();
+///     fn cancel(_: &Context, (): (), _: Option<()>) -> Ended<()> { Ok(Outcome::done(serde_json::Value::Null)) }
+/// }
+/// windlass_sdk::plugin! { name: "waiting", description: "Waits.", actions: [Wait] }
+/// # fn main() {}
+/// ```
 #[macro_export]
 macro_rules! plugin {
     (
@@ -351,6 +373,27 @@ macro_rules! plugin {
                     $crate::Registration::<$action>::new() $( .$operation() $( .$more() )* )? .entry()
                 ) )+
         }
+
+        $( const _: () = {
+            #[allow(unused_imports)]
+            use $crate::announced::{Implements, ImplementsNot as _, is_among};
+            const ANNOUNCED: &[&str] = &[ $( stringify!($operation) $( , stringify!($more) )* )? ];
+            assert!(
+                !Implements::<$action>::CANCEL || is_among(ANNOUNCED, "cancel"),
+                concat!("`", stringify!($action), "` implements `Cancel`; announce it, or no host calls it: `",
+                    stringify!($action), ": cancel`")
+            );
+            assert!(
+                !Implements::<$action>::ROLLBACK || is_among(ANNOUNCED, "rollback"),
+                concat!("`", stringify!($action), "` implements `Rollback`; announce it, or no host calls it: `",
+                    stringify!($action), ": rollback`")
+            );
+            assert!(
+                !Implements::<$action>::FIND || is_among(ANNOUNCED, "find"),
+                concat!("`", stringify!($action), "` implements `Find`; announce it, or no host calls it: `",
+                    stringify!($action), ": find`")
+            );
+        }; )+
 
         #[cfg(target_arch = "wasm32")]
         const _: () = {

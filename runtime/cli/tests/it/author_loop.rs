@@ -115,8 +115,21 @@ fn the_whole_loop(site: &Site, language: &str, tools: Tools) -> Option<(PathBuf,
     let _ = long_json(site, &["plugin", "install", &component]);
     site.good(&["connection", "add", "jobs", "--url", &base_url, "--private-network"]);
     let release = folder.join("release.yaml");
-    let ran = site.json(&["run", release.to_str().expect("UTF-8")]);
+    let ran = site.json(&["run", release.to_str().expect("UTF-8"), "--record"]);
     assert_eq!(ran["outputs"]["artifact"], "https://jobs.test/a", "{ran}");
+
+    // What it did there is a test from now on.
+    let cassette = folder.join("real.cassette.json");
+    let (id, step) = (ran["release"].as_str().expect("an id"), ran["steps"][0]["name"].as_str().expect("a step"));
+    let out = cassette.to_str().expect("UTF-8");
+    site.good(&["plugin", "test", "--from-release", id, "--step", step, "--out", out]);
+    let (code, tested, said) = long(site, &["plugin", "test", plugin]);
+    assert!(code == Some(0) && tested.starts_with(&format!("all tests pass\n✔ {id}  {step}")), "{tested}{said}");
+    let recorded = std::fs::read_to_string(&cassette).expect("a cassette");
+    std::fs::write(&cassette, recorded.replace("/v1/jobs", "/v1/tasks")).expect("a cassette");
+    let (code, tested, said) = long(site, &["plugin", "test", plugin]);
+    assert!(code == Some(1) && tested.contains(&format!("✘ {id}  {step}")), "{tested}{said}");
+    std::fs::remove_file(&cassette).expect("it is there");
 
     // What its tests say is what is said.
     let source = match language {

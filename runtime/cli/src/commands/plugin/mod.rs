@@ -14,6 +14,7 @@ use std::path::PathBuf;
 
 use anyhow::Context as _;
 use clap::Subcommand;
+use serde::Serialize;
 use windlass_model::manifest::Manifest;
 use windlass_server::api::PluginView;
 
@@ -36,7 +37,7 @@ pub(crate) enum PluginCommand {
     },
     /// Run a plugin's own tests: native, without a network
     #[command(
-        after_help = "It tells which operations of which actions no test calls. Exit code 1: a test failed, or none calls an action.\n\nExamples:\n  windlass plugin test .\n  windlass plugin test --from-release payments-17 --step build   # a real attempt, for `windlass plugin replay`"
+        after_help = "Recorded attempts that lie beside the tests (`*.cassette.json`) are played with the plugin as it is now. It tells which operations of which actions no test calls. Exit code 1: a test failed, a recorded attempt differs, or nothing calls an action.\n\nExamples:\n  windlass plugin test .\n  windlass plugin test --from-release payments-17 --step build --out tests/build.cassette.json   # a real attempt becomes a test"
     )]
     Test {
         /// The plugin's folder
@@ -128,8 +129,10 @@ pub(crate) async fn plugin(command: PluginCommand, context: &Context<'_>) -> any
                 author::install::install(&folder, context.output).await?;
             }
             let tests = author::test::test(&folder, context.output).await?;
-            context.output.data(&tests, tested);
-            return Ok(u8::from(!tests.passed || !tests.call_actions));
+            let played = if tests.passed { replay::play_committed(&folder, context.output).await? } else { None };
+            let tested = Tested { tests, played };
+            context.output.data(&tested, Tested::shown);
+            return Ok(u8::from(!tested.is_good()));
         }
         PluginCommand::Service(args) => return service::service(&args, context).await,
         PluginCommand::Build { packages, out, install_tools } => {
@@ -196,20 +199,37 @@ async fn installed(what: &str, context: &Context<'_>) -> anyhow::Result<(String,
     Ok((found.component, found.manifest))
 }
 
-/// What a plugin's tests came to, in words.
-fn tested(tests: &author::test::Tests) -> String {
-    if !tests.passed {
-        return "tests fail\n".to_owned();
+/// What a plugin's tests came to, and the recordings beside them.
+#[derive(Serialize)]
+struct Tested {
+    #[serde(flatten)]
+    tests: author::test::Tests,
+    /// What came of playing the cassettes, where there are some and all tests pass.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    played: Option<replay::Report>,
+}
+
+impl Tested {
+    fn is_good(&self) -> bool {
+        let same = self.played.as_ref().is_none_or(|it| it.same);
+        self.tests.passed && same && (self.tests.call_actions || self.played.is_some())
     }
-    if !tests.call_actions {
-        return "no test calls an action: write one with the test host of the SDK, as the tests that `windlass plugin new` makes do\n"
-            .to_owned();
+
+    fn shown(&self) -> String {
+        let mut text = match &self.tests {
+            tests if !tests.passed => return "tests fail\n".to_owned(),
+            tests if !tests.call_actions && self.played.is_none() => {
+                return "no test calls an action: write one with the test host of the SDK, as the tests that `windlass plugin new` makes do\n"
+                    .to_owned();
+            }
+            _ => "all tests pass\n".to_owned(),
+        };
+        for (action, operations) in &self.tests.untested {
+            text.push_str(&format!("no test calls `{action}`: {}\n", operations.join(", ")));
+        }
+        text.push_str(&self.played.as_ref().map(replay::shown).unwrap_or_default());
+        text
     }
-    let mut text = "all tests pass\n".to_owned();
-    for (action, operations) in &tests.untested {
-        text.push_str(&format!("no test calls `{action}`: {}\n", operations.join(", ")));
-    }
-    text
 }
 
 /// Bytes as people read them.

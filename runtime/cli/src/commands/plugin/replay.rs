@@ -12,7 +12,10 @@ use windlass_server::api::RecordingsBody;
 use super::installed;
 use crate::author;
 use crate::commands::Context;
-use crate::output::{BAD, DIM, GOOD, styled};
+use crate::output::{BAD, DIM, GOOD, Output, styled};
+
+/// How the name of a cassette's file ends.
+const CASSETTE: &str = ".cassette.json";
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct ReplayArgs {
@@ -68,9 +71,10 @@ struct CallView {
 }
 
 #[derive(Debug, Serialize)]
-struct Report {
+pub(crate) struct Report {
     component: String,
-    same: bool,
+    /// Whether nothing differs.
+    pub(crate) same: bool,
     attempts: Vec<Attempt>,
     /// Whether there are more recordings than were played.
     more: bool,
@@ -82,7 +86,7 @@ pub(crate) async fn write(args: &FromReleaseArgs, release: &str, context: &Conte
     let attempt = args.attempt.map(|it| format!("&attempt={it}")).unwrap_or_default();
     let path = format!("/v1/releases/{release}/cassette?step={step}&operation={}{attempt}", args.operation);
     let cassette: Cassette = context.client().await?.get(&path).await?;
-    let file = args.out.clone().unwrap_or_else(|| PathBuf::from(format!("{release}-{step}.cassette.json")));
+    let file = args.out.clone().unwrap_or_else(|| PathBuf::from(format!("{release}-{step}{CASSETTE}")));
     std::fs::write(&file, cassette.to_json()).with_context(|| format!("{} cannot be written", file.display()))?;
     context.output.data(&serde_json::json!({ "file": file, "calls": cassette.calls.len() }), |_| {
         let calls =
@@ -115,16 +119,53 @@ pub(crate) async fn play(args: ReplayArgs, context: &Context<'_>) -> anyhow::Res
         }
         _ => anyhow::bail!("give a cassette and a component, or `--old` and `--new`"),
     };
-    // Without this a cassette of nothing would be taken for one that is the same.
     let plugin = prepared(&sandbox, &file).await?;
-    let mut attempts = Vec::new();
-    for cassette in cassettes {
-        attempts.push(play_one(&sandbox, &plugin, cassette).await);
-    }
-    let same = attempts.iter().all(|it| it.calls.iter().all(|it| it.differences.is_empty()));
-    let report = Report { component: plugin.digest().to_string(), same, attempts, more };
+    let report = Report { more, ..play_all(&sandbox, &plugin, cassettes).await };
     context.output.data(&report, shown);
     Ok(u8::from(!report.same))
+}
+
+/// Plays the cassettes that lie beside a plugin's tests with the plugin as it is now; nothing if there are none.
+pub(crate) async fn play_committed(folder: &Path, output: &Output) -> anyhow::Result<Option<Report>> {
+    let files = committed(folder);
+    if files.is_empty() {
+        return Ok(None);
+    }
+    let sandbox = author::check::sandbox()?;
+    let built = author::build(&[folder.to_owned()], None, &sandbox, output).await?;
+    let built = built.first().context("a folder is one plugin")?;
+    let plugin = prepared(&sandbox, &built.file).await?;
+    let mut cassettes = Vec::new();
+    for file in &files {
+        let cassette = read(file)?;
+        anyhow::ensure!(
+            cassette.plugin == built.plugin,
+            "{} is of plugin `{}`, and this is `{}`",
+            file.display(),
+            cassette.plugin,
+            built.plugin
+        );
+        cassettes.push(cassette);
+    }
+    Ok(Some(play_all(&sandbox, &plugin, cassettes).await))
+}
+
+/// The cassettes in a plugin's folder and in those of its tests, by name.
+fn committed(folder: &Path) -> Vec<PathBuf> {
+    let folders = [folder.to_owned(), folder.join("test"), folder.join("tests")];
+    let entries = folders.iter().filter_map(|it| std::fs::read_dir(it).ok()).flatten().flatten();
+    let mut files: Vec<_> = entries.map(|it| it.path()).filter(|it| it.to_string_lossy().ends_with(CASSETTE)).collect();
+    files.sort();
+    files
+}
+
+async fn play_all(sandbox: &Sandbox, plugin: &Arc<Plugin>, cassettes: Vec<Cassette>) -> Report {
+    let mut attempts = Vec::new();
+    for cassette in cassettes {
+        attempts.push(play_one(sandbox, plugin, cassette).await);
+    }
+    let same = attempts.iter().all(|it| it.calls.iter().all(|it| it.differences.is_empty()));
+    Report { component: plugin.digest().to_string(), same, attempts, more: false }
 }
 
 fn read(file: &Path) -> anyhow::Result<Cassette> {
@@ -141,6 +182,7 @@ async fn digest_of(what: &str, context: &Context<'_>) -> anyhow::Result<String> 
     Ok(installed(what, context).await?.0)
 }
 
+/// Without this a cassette of nothing would be taken for one that is the same.
 async fn prepared(sandbox: &Sandbox, file: &Path) -> anyhow::Result<Arc<Plugin>> {
     let bytes = std::fs::read(file).with_context(|| format!("{} cannot be read", file.display()))?;
     sandbox.prepare(&bytes).await.with_context(|| format!("{} is no plugin that can be played", file.display()))
@@ -157,7 +199,7 @@ async fn play_one(sandbox: &Sandbox, plugin: &Arc<Plugin>, cassette: Cassette) -
     Attempt { release, step, operation, attempt: cassette.attempt, action: cassette.action, calls }
 }
 
-fn shown(report: &Report) -> String {
+pub(crate) fn shown(report: &Report) -> String {
     let mut text = String::new();
     for it in &report.attempts {
         let same = it.calls.iter().all(|it| it.differences.is_empty());

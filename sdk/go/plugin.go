@@ -73,6 +73,7 @@ type AnyAction interface {
 	rollback(ctx *Context) (any, error)
 	find(ctx *Context) (any, error)
 	stateLimit() int
+	resumes(operation Operation) (by string, does bool)
 	lacks() []string
 	check(input, output []byte) error
 }
@@ -139,28 +140,28 @@ func (p *Plugin) Check(action string, input, output []byte) error {
 
 // Start begins an action.
 func (p *Plugin) Start(host Host, call *Call) (Answer, *Failure) {
-	return p.do(host, call, func(action AnyAction, ctx *Context) (any, error) { return action.start(ctx) })
+	return p.do(host, call, "Start", func(action AnyAction, ctx *Context) (any, error) { return action.start(ctx) })
 }
 
 // Resume goes on with the operation that was suspended.
 func (p *Plugin) Resume(host Host, call *Call, state []byte, event Event) (Answer, *Failure) {
-	return p.do(host, call, func(action AnyAction, ctx *Context) (any, error) { return action.resume(ctx, state, event) })
+	return p.do(host, call, "Resume", func(action AnyAction, ctx *Context) (any, error) { return action.resume(ctx, state, event) })
 }
 
 // Cancel stops an action; state is nil if its call was cut off.
 func (p *Plugin) Cancel(host Host, call *Call, state []byte) (Answer, *Failure) {
-	return p.do(host, call, func(action AnyAction, ctx *Context) (any, error) { return action.cancel(ctx, state, state != nil) })
+	return p.do(host, call, "Cancel", func(action AnyAction, ctx *Context) (any, error) { return action.cancel(ctx, state, state != nil) })
 }
 
 // Rollback takes an action's effect back.
 func (p *Plugin) Rollback(host Host, call *Call) (Answer, *Failure) {
-	return p.do(host, call, func(action AnyAction, ctx *Context) (any, error) { return action.rollback(ctx) })
+	return p.do(host, call, "Rollback", func(action AnyAction, ctx *Context) (any, error) { return action.rollback(ctx) })
 }
 
 // Find looks for the effect of an idempotency key; false if it never happened.
 func (p *Plugin) Find(host Host, call *Call) (Answer, bool, *Failure) {
 	missing := false
-	answer, failure := p.do(host, call, func(action AnyAction, ctx *Context) (any, error) {
+	answer, failure := p.do(host, call, "Find", func(action AnyAction, ctx *Context) (any, error) {
 		output, err := action.find(ctx)
 		missing = errors.Is(err, ErrNotFound)
 		if missing {
@@ -171,7 +172,8 @@ func (p *Plugin) Find(host Host, call *Call) (Answer, bool, *Failure) {
 	return answer, !missing, failure
 }
 
-func (p *Plugin) do(host Host, call *Call, operation func(AnyAction, *Context) (any, error)) (answer Answer, failure *Failure) {
+// do calls the action's function of this name.
+func (p *Plugin) do(host Host, call *Call, name string, function func(AnyAction, *Context) (any, error)) (answer Answer, failure *Failure) {
 	action := p.Action(call.Action)
 	if action == nil {
 		return Answer{}, Fail(Invalid, "unknown-action", "`%s` has no action `%s`; it has %s", p.Name, call.Action, strings.Join(p.names(), ", ")).Never()
@@ -183,10 +185,10 @@ func (p *Plugin) do(host Host, call *Call, operation func(AnyAction, *Context) (
 			answer, failure = Answer{}, Fail(Internal, "panic", "the plugin panicked: %v", problem)
 		}
 	}()
-	output, err := operation(action, newContext(host, call))
+	output, err := function(action, newContext(host, call))
 	var suspension *Suspension
 	if errors.As(err, &suspension) {
-		return suspended(action, suspension)
+		return suspended(action, name, call.Operation, suspension)
 	}
 	if err != nil {
 		if !errors.As(err, &failure) {
@@ -201,7 +203,7 @@ func (p *Plugin) do(host Host, call *Call, operation func(AnyAction, *Context) (
 	return Answer{Done: written}, nil
 }
 
-func suspended(action AnyAction, suspension *Suspension) (Answer, *Failure) {
+func suspended(action AnyAction, name string, operation Operation, suspension *Suspension) (Answer, *Failure) {
 	state, err := encode(suspension.State)
 	if err != nil {
 		return Answer{}, Fail(Internal, "unwritable", "the state of `%s` is no JSON: %v", action.name(), err).Never()
@@ -211,6 +213,9 @@ func suspended(action AnyAction, suspension *Suspension) (Answer, *Failure) {
 	}
 	if len(suspension.Wakes) == 0 {
 		return Answer{}, Fail(Internal, "no-wakes", "`%s` suspended without saying what wakes it", action.name()).Never()
+	}
+	if by, does := action.resumes(operation); !does {
+		return Answer{}, Fail(Internal, "never-suspends", "`%s` suspends in %s but has no %s: it could never go on", action.name(), name, by).Never()
 	}
 	suspension.Encoded = state
 	return Answer{Suspended: suspension}, nil
@@ -223,6 +228,17 @@ func (a Action[Input, Output, State]) stateLimit() int {
 		return stateBytesMax
 	}
 	return int(min(a.Limits.StateBytes, stateBytesMax))
+}
+
+// resumes is the function that goes on with an operation that waited, and whether the action has it.
+func (a Action[Input, Output, State]) resumes(operation Operation) (by string, does bool) {
+	switch operation {
+	case Cancel:
+		return "ResumeCancel", a.ResumeCancel != nil
+	case Rollback:
+		return "ResumeRollback", a.ResumeRollback != nil
+	}
+	return "Resume", a.Resume != nil
 }
 
 func (a Action[Input, Output, State]) describe() map[string]any {
@@ -339,15 +355,16 @@ func (a Action[Input, Output, State]) resume(ctx *Context, written []byte, event
 	if err != nil {
 		return nil, err
 	}
-	switch {
-	case ctx.call.Operation == Start && a.Resume != nil:
-		return a.Resume(ctx, input, state, event)
-	case ctx.call.Operation == Cancel && a.ResumeCancel != nil:
+	if by, does := a.resumes(ctx.call.Operation); !does {
+		return nil, Fail(Internal, "never-suspends", "`%s` waited, and has no %s to go on with", a.Name, by).Never()
+	}
+	switch ctx.call.Operation {
+	case Cancel:
 		return a.ResumeCancel(ctx, input, state, event)
-	case ctx.call.Operation == Rollback && a.ResumeRollback != nil:
+	case Rollback:
 		return a.ResumeRollback(ctx, input, output, state, event)
 	}
-	return nil, Fail(Internal, "never-suspends", "`%s` waited, and has no Resume to go on with", a.Name).Never()
+	return a.Resume(ctx, input, state, event)
 }
 
 func (a Action[Input, Output, State]) cancel(ctx *Context, written []byte, has bool) (any, error) {

@@ -202,7 +202,8 @@ func TestACheckpointIsDoneOnceAndAnErrorIsNotRecorded(t *testing.T) {
 func TestCancelAndRollbackMayWaitToo(t *testing.T) {
 	wait := windlass.Wait{After: time.Second, Status: "waits"}
 	patient := doing(windlass.Action[input, any, any]{
-		Start: func(*windlass.Context, input) (any, error) { return nil, windlass.Suspend("begun", wait) },
+		Start:  func(*windlass.Context, input) (any, error) { return nil, windlass.Suspend("begun", wait) },
+		Resume: func(_ *windlass.Context, _ input, state any, _ windlass.Event) (any, error) { return state, nil },
 		Cancel: func(ctx *windlass.Context, _ input, state *any) (any, error) {
 			return nil, windlass.Suspend([]any{"cancel", *state}, windlass.Wait{At: ctx.Now().Add(time.Hour), Status: "waits"})
 		},
@@ -223,8 +224,33 @@ func TestCancelAndRollbackMayWaitToo(t *testing.T) {
 	ended, err = patient.Rollback(host, `"out"`)
 	same(t, err, nil)
 	same(t, ended, `["back","out"]`)
-	_, err = patient.Resume(host, answer.Suspended, windlass.Event{})
-	same(t, err.(*windlass.Failure).Code, "never-suspends")
+}
+
+func TestWhatWaitsAndCouldNeverGoOnFailsWhereItSuspends(t *testing.T) {
+	wait := windlass.Suspend(nil, windlass.Wait{After: time.Second, Status: "waits"})
+	stuck := doing(windlass.Action[input, any, any]{
+		Start:    func(*windlass.Context, input) (any, error) { return nil, wait },
+		Cancel:   func(*windlass.Context, input, *any) (any, error) { return nil, wait },
+		Rollback: func(*windlass.Context, input, *any) (any, error) { return nil, wait },
+		Find:     func(*windlass.Context, input) (any, error) { return nil, wait },
+	})
+	_, started := stuck.Start(host())
+	_, canceled := stuck.Cancel(host(), nil)
+	_, rolledBack := stuck.Rollback(host(), "")
+	_, _, found := stuck.Find(host())
+	for said, err := range map[string]error{
+		"suspends in Start but has no Resume": started, "suspends in Cancel but has no ResumeCancel": canceled,
+		"suspends in Rollback but has no ResumeRollback": rolledBack, "suspends in Find but has no Resume": found,
+	} {
+		var failure *windlass.Failure
+		same(t, errors.As(err, &failure), true)
+		same(t, failure.Message, "`act` "+said+": it could never go on")
+		same(t, failure.Class, windlass.Internal)
+		same(t, failure.Code, "never-suspends")
+		same(t, failure.Advice, windlass.Never)
+	}
+	_, err := stuck.Resume(host(), &windlass.Suspension{Encoded: []byte("null")}, windlass.Event{})
+	same(t, err.Error(), "`act` waited, and has no Resume to go on with")
 }
 
 func TestFaultsOfThePluginAreFailures(t *testing.T) {

@@ -144,46 +144,60 @@ static wl_outcome missing(const wl_call *call, const char *operation) {
     return wl_fail(wl_never(wl_failure_of(WL_INTERNAL, "unknown-operation", "`%s` has no %s", call->ctx.action->name, operation)));
 }
 
+/* The function that would go on with an operation that waited; NULL where the action has it. */
+static const char *no_resume(const wl_call *call) {
+    const wl_action *action = call->ctx.action;
+    switch (call->ctx.operation) {
+    case WL_START: return action->resume == NULL ? "resume" : NULL;
+    case WL_CANCEL: return action->resume_cancel == NULL ? "resume_cancel" : NULL;
+    case WL_ROLLBACK: return action->resume_rollback == NULL ? "resume_rollback" : NULL;
+    }
+    return NULL;
+}
+
+/* What the action's function of this name came to: a failure where it waits and could never go on. */
+static wl_outcome checked(const wl_call *call, const char *name, wl_outcome outcome) {
+    const char *lacking = outcome.kind == WL_OUTCOME_SUSPENDED ? no_resume(call) : NULL;
+    if (lacking == NULL) return outcome;
+    return wl_fail(wl_never(wl_failure_of(WL_INTERNAL, "never-suspends", "`%s` suspends in `.%s` but has no `.%s`: it could never go on", call->ctx.action->name, name, lacking)));
+}
+
 wl_outcome wl_start_call(const wl_plugin *plugin, wl_call *call) {
     given it = open_call(plugin, call);
-    return it.wrong != NULL ? wl_fail(it.wrong) : call->ctx.action->start(&call->ctx, it.input);
+    if (it.wrong != NULL) return wl_fail(it.wrong);
+    return checked(call, "start", call->ctx.action->start(&call->ctx, it.input));
 }
 
 wl_outcome wl_resume_call(const wl_plugin *plugin, wl_call *call) {
     given it = open_call(plugin, call);
     if (it.wrong != NULL) return wl_fail(it.wrong);
     const wl_action *action = call->ctx.action;
+    const char *lacking = no_resume(call);
+    if (lacking != NULL) return wl_fail(wl_never(wl_failure_of(WL_INTERNAL, "never-suspends", "`%s` waited, and has no `.%s` to go on with", action->name, lacking)));
     switch (call->ctx.operation) {
-    case WL_START:
-        if (action->resume == NULL) break;
-        return action->resume(&call->ctx, it.input, it.state, &call->event);
-    case WL_CANCEL:
-        if (action->resume_cancel == NULL) break;
-        return action->resume_cancel(&call->ctx, it.input, it.state, &call->event);
-    case WL_ROLLBACK:
-        if (action->resume_rollback == NULL) break;
-        return action->resume_rollback(&call->ctx, it.input, it.output, it.state, &call->event);
+    case WL_CANCEL: return action->resume_cancel(&call->ctx, it.input, it.state, &call->event);
+    case WL_ROLLBACK: return action->resume_rollback(&call->ctx, it.input, it.output, it.state, &call->event);
+    default: return action->resume(&call->ctx, it.input, it.state, &call->event);
     }
-    return wl_fail(wl_never(wl_failure_of(WL_INTERNAL, "never-suspends", "`%s` waited, and has no .resume to go on with", action->name)));
 }
 
 wl_outcome wl_cancel_call(const wl_plugin *plugin, wl_call *call) {
     given it = open_call(plugin, call);
     if (it.wrong != NULL) return wl_fail(it.wrong);
     if (call->ctx.action->cancel == NULL) return missing(call, "cancel");
-    return call->ctx.action->cancel(&call->ctx, it.input, it.state);
+    return checked(call, "cancel", call->ctx.action->cancel(&call->ctx, it.input, it.state));
 }
 
 wl_outcome wl_rollback_call(const wl_plugin *plugin, wl_call *call) {
     given it = open_call(plugin, call);
     if (it.wrong != NULL) return wl_fail(it.wrong);
     if (call->ctx.action->rollback == NULL) return missing(call, "rollback");
-    return call->ctx.action->rollback(&call->ctx, it.input, it.output);
+    return checked(call, "rollback", call->ctx.action->rollback(&call->ctx, it.input, it.output));
 }
 
 wl_outcome wl_find_call(const wl_plugin *plugin, wl_call *call) {
     given it = open_call(plugin, call);
     if (it.wrong != NULL) return wl_fail(it.wrong);
     if (call->ctx.action->find == NULL) return missing(call, "find");
-    return call->ctx.action->find(&call->ctx, it.input);
+    return checked(call, "find", call->ctx.action->find(&call->ctx, it.input));
 }

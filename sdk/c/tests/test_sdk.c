@@ -56,6 +56,10 @@ static wl_outcome resume(wl_ctx *ctx, const void *given, const void *state, cons
     return wl_suspend(ctx, (wl_wait){.status = "never wakes"});
 }
 
+static wl_outcome waits(wl_ctx *ctx) { return wl_suspend(ctx, (wl_wait){.after_ms = 1000, .status = "waits"}); }
+static wl_outcome stuck(wl_ctx *ctx, const void *given) { (void)given; return waits(ctx); }
+static wl_outcome stuck_after(wl_ctx *ctx, const void *given, const void *before) { (void)given, (void)before; return waits(ctx); }
+
 static const wl_role roles[] = {
     {.name = "app", .description = "The application.", .requests = "GET,POST /a/**"},
     {.name = "other", .description = "Another.", .requests = "GET /x; DELETE /y/*", .optional = true},
@@ -64,6 +68,8 @@ static const wl_role roles[] = {
 static const wl_action actions[] = {
     {.name = "act", .description = "Acts.", .effect = WL_READ, .input = &input_type, .output = &part_type, .roles = roles,
      .limits = {.cpu_ms = 10}, .start = start, .resume = resume},
+    {.name = "stuck", .description = "Waits.", .effect = WL_READ, .input = &input_type, .output = &part_type,
+     .start = stuck, .cancel = stuck_after, .rollback = stuck_after, .find = stuck},
     {0},
 };
 const wl_plugin windlass_plugin = {.name = "test", .version = "1.0.0", .description = "Tests.", .actions = actions};
@@ -202,6 +208,23 @@ static void what_would_be_lost_is_a_failure(void) {
     assert(wl_suspend(&ctx, (wl_wait){.after_ms = 1}).kind == WL_OUTCOME_SUSPENDED);
 }
 
+static void what_waits_and_could_never_go_on_fails_where_it_suspends(void) {
+    static const struct {
+        wl_test_kind kind;
+        const char *name, *resume;
+    } cases[] = {
+        {WL_TEST_START, "start", "resume"}, {WL_TEST_FIND, "find", "resume"}, {WL_TEST_CANCEL, "cancel", "resume_cancel"},
+        {WL_TEST_ROLLBACK, "rollback", "resume_rollback"},
+    };
+    for (size_t at = 0; at < sizeof cases / sizeof *cases; at++) {
+        wl_outcome outcome = wl_test((wl_test_call){.kind = cases[at].kind, .action = "stuck", .input = "{}"});
+        assert(outcome.kind == WL_OUTCOME_FAILED && outcome.failure->kind == WL_INTERNAL && outcome.failure->advice == WL_NEVER);
+        WL_SAME(outcome.failure->code, "never-suspends");
+        WL_SAME(outcome.failure->message, wl_format("`stuck` suspends in `.%s` but has no `.%s`: it could never go on", cases[at].name, cases[at].resume));
+    }
+    WL_SAME(wl_test((wl_test_call){.kind = WL_TEST_RESUME, .action = "stuck", .input = "{}"}).failure->message, "`stuck` waited, and has no `.resume` to go on with");
+}
+
 int main(void) {
     json_is_read_and_written();
     structs_are_read_and_what_is_wrong_names_its_place();
@@ -211,7 +234,8 @@ int main(void) {
     requests_are_as_written_and_answers_name_the_field();
     the_manifest_says_what_an_action_is_and_has();
     what_would_be_lost_is_a_failure();
+    what_waits_and_could_never_go_on_fails_where_it_suspends();
     wl_mock_reset();
-    puts("8 tests passed");
+    puts("9 tests passed");
     return 0;
 }

@@ -12,6 +12,8 @@ export const CONTRACT = '0.1';
 const STATE_BYTES_MAX = 65_536;
 const NAME = /^[a-z][a-z0-9-]{0,62}$/;
 const OPERATIONS = ['cancel', 'rollback', 'find'];
+/** What goes on with an operation that waited. */
+const RESUMES = { start: 'resume', cancel: 'resumeCancel', rollback: 'resumeRollback' };
 const ACTION_KEYS = [
   'name', 'description', 'effect', 'input', 'output', 'connections', 'limits',
   'start', 'resume', 'cancel', 'resumeCancel', 'rollback', 'resumeRollback', 'find',
@@ -70,36 +72,36 @@ export class Plugin {
 
   async start(host, call) {
     const action = this.#action(call);
-    return write(action, await action.start(new Context(host, call), input(action, call)));
+    return write(action, 'start', call, await action.start(new Context(host, call), input(action, call)));
   }
 
   async resume(host, call, state, event) {
     const action = this.#action(call);
-    const name = { start: 'resume', cancel: 'resumeCancel', rollback: 'resumeRollback' }[call.operation];
+    const name = RESUMES[call.operation];
     if (!action[name]) {
       throw Failure.internal('never-suspends', `\`${action.name}\` was resumed but has no \`${name}\``).never();
     }
     const given = [new Context(host, call), input(action, call)];
     if (call.operation === 'rollback') given.push(output(action, call));
-    return write(action, await action[name](...given, readState(state), event));
+    return write(action, name, call, await action[name](...given, readState(state), event));
   }
 
   async cancel(host, call, state) {
     const action = this.#operation(call, 'cancel');
     const suspended = state === undefined ? undefined : readState(state);
-    return write(action, await action.cancel(new Context(host, call), input(action, call), suspended));
+    return write(action, 'cancel', call, await action.cancel(new Context(host, call), input(action, call), suspended));
   }
 
   async rollback(host, call) {
     const action = this.#operation(call, 'rollback');
-    return write(action, await action.rollback(new Context(host, call), input(action, call), output(action, call)));
+    return write(action, 'rollback', call, await action.rollback(new Context(host, call), input(action, call), output(action, call)));
   }
 
   /** The outcome, or undefined if the effect never happened. */
   async find(host, call) {
     const action = this.#operation(call, 'find');
     const found = await action.find(new Context(host, call), input(action, call));
-    return found === undefined || found === null ? undefined : write(action, found);
+    return found === undefined || found === null ? undefined : write(action, 'find', call, found);
   }
 
   #action(call) {
@@ -157,13 +159,19 @@ function readState(state) {
   }
 }
 
-function write(action, outcome) {
+/** What the function `name` of the action came to, as it leaves the component. */
+function write(action, name, call, outcome) {
   if (outcome instanceof Suspension) {
     const state = encoder.encode(JSON.stringify(outcome.state));
     const limit = Math.min(action.limits?.state_bytes ?? STATE_BYTES_MAX, STATE_BYTES_MAX);
     if (state.length > limit) {
       const message = `the state of \`${action.name}\` has ${state.length} bytes; a suspension carries ${limit} at most`;
       throw Failure.internal('state-too-large', message).never();
+    }
+    const resume = RESUMES[call.operation];
+    if (!action[resume]) {
+      const message = `\`${action.name}\` suspends in \`${name}\` but has no \`${resume}\`: it could never go on`;
+      throw Failure.internal('never-suspends', message).never();
     }
     return { suspended: { state, wakes: outcome.wakes, status: outcome.status } };
   }

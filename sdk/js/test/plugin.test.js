@@ -114,6 +114,7 @@ test('a checkpoint is done once, a failure is not recorded', async () => {
 test('cancel and rollback may wait too', async () => {
   const wait = (state) => suspend({ state, after: '1s', status: 'waits' });
   const patient = step(() => wait({ n: 1 }), {
+    resume: (ctx, input, state) => state,
     cancel: (ctx, input, state) => wait(['cancel', state]),
     resumeCancel: (ctx, input, state) => state,
     rollback: (ctx, input, output) => wait(['rollback']),
@@ -122,7 +123,18 @@ test('cancel and rollback may wait too', async () => {
   const { suspended } = await patient.start(host());
   assert.deepEqual(await patient.cancel(host(), suspended), ['cancel', { n: 1 }]);
   assert.deepEqual(await patient.rollback(host(), 'out'), ['rollback', 'out']);
-  await assert.rejects(patient.resume(host(), suspended), { code: 'never-suspends' });
+});
+
+test('what waits and could never go on fails where it suspends', async () => {
+  const wait = () => suspend({ after: '1s', status: 'waits' });
+  const stuck = step(wait, { cancel: wait, rollback: wait, find: wait });
+  for (const [operation, resume] of [['start', 'resume'], ['find', 'resume'], ['cancel', 'resumeCancel'], ['rollback', 'resumeRollback']]) {
+    await assert.rejects(stuck[operation](host()), {
+      class: 'internal', code: 'never-suspends', retry: { advice: 'never' },
+      message: `\`act\` suspends in \`${operation}\` but has no \`${resume}\`: it could never go on`,
+    });
+  }
+  await assert.rejects(stuck.resume(host(), { state: null }), { code: 'never-suspends', message: '`act` was resumed but has no `resume`' });
 });
 
 test('a state that is too large is the plugin’s fault', async () => {

@@ -205,6 +205,7 @@ class Plugins(unittest.TestCase):
     def test_cancel_and_rollback_may_wait_too(self):
         patient = step(
             lambda ctx, input: suspend({"n": 1}, after=1, status="waits"),
+            resume=lambda ctx, input, state, event: state,
             cancel=lambda ctx, input, state: suspend(["cancel", state], at=ctx.now() + timedelta(hours=1), status="waits"),
             resume_cancel=lambda ctx, input, state, event: [state, ctx.now().isoformat()],
             rollback=lambda ctx, input, output: suspend(["rollback"], after=1, status="waits"),
@@ -214,9 +215,20 @@ class Plugins(unittest.TestCase):
         suspended = patient.start(mock).suspended
         self.assertEqual(patient.cancel(mock, suspended), [["cancel", {"n": 1}], "2026-01-05T10:00:00+00:00"])
         self.assertEqual(patient.rollback(mock, "out"), ["rollback", "out"])
+
+    def test_what_waits_and_could_never_go_on_fails_where_it_suspends(self):
+        wait = lambda *_: suspend(after=1, status="waits")
+        stuck = step(wait, cancel=wait, rollback=wait, find=wait)
+        resumes = {"start": "resume", "find": "resume", "cancel": "resume_cancel", "rollback": "resume_rollback"}
+        for operation, resume in resumes.items():
+            with self.subTest(operation), self.assertRaises(Failure) as caught:
+                getattr(stuck, operation)(host())
+            failure = caught.exception
+            self.assertEqual((failure.failure_class, failure.code, failure.advice), (FailureClass.INTERNAL, "never-suspends", "never"))
+            self.assertEqual(failure.message, f"`act` suspends in `{operation}` but has no `{resume}`: it could never go on")
         with self.assertRaises(Failure) as caught:
-            patient.resume(mock, suspended)
-        self.assertEqual(caught.exception.code, "never-suspends")
+            stuck.resume(host(), suspend(after=1, status="waits"))
+        self.assertEqual(caught.exception.message, "`act` was resumed but has no `resume`")
 
     def test_a_state_that_is_too_large_is_the_plugin_s_fault(self):
         large = step(lambda ctx, input: suspend("x" * 70_000, after=1, status="waits"))

@@ -21,6 +21,8 @@ CONTRACT = "0.1"
 
 _STATE_BYTES_MAX = 65_536
 _OPERATIONS = ("start", "resume", "cancel", "resume_cancel", "rollback", "resume_rollback", "find")
+#: What goes on with an operation that waited.
+_RESUMES = {"start": "resume", "cancel": "resume_cancel", "rollback": "resume_rollback"}
 _NAME = re.compile(r"[a-z][a-z0-9-]{0,62}")
 
 Input = TypeVar("Input")
@@ -162,36 +164,37 @@ class Plugin:
     def start(self, host: Host, call: Call) -> Answer:
         """Begins an action."""
         entry = self.entry(call.action)
-        return entry.write(entry.action.start(Context(host, call), entry.input_of(call)))
+        return entry.write("start", call, entry.action.start(Context(host, call), entry.input_of(call)))
 
     def resume(self, host: Host, call: Call, state: bytes, event: Event) -> Answer:
         """Goes on with the operation that was suspended."""
         entry = self.entry(call.action)
-        name = {"start": "resume", "cancel": "resume_cancel", "rollback": "resume_rollback"}[call.operation]
+        name = _RESUMES[call.operation]
         if not entry.has(name):
             raise Failure.internal("never-suspends", f"`{call.action}` was resumed but has no `{name}`").never()
         given: list[Any] = [Context(host, call), entry.input_of(call)]
         if call.operation == "rollback":
             given.append(entry.output_of(call))
         kind = {"start": entry.state, "cancel": entry.action.cancel_state, "rollback": entry.action.rollback_state}
-        return entry.write(getattr(entry.action, name)(*given, _read_state(kind[call.operation], state), event))
+        return entry.write(name, call, getattr(entry.action, name)(*given, _read_state(kind[call.operation], state), event))
 
     def cancel(self, host: Host, call: Call, state: Optional[bytes]) -> Answer:
         """Stops an action."""
         entry = self._with(call, "cancel")
         suspended = None if state is None else _read_state(entry.state, state)
-        return entry.write(entry.action.cancel(Context(host, call), entry.input_of(call), suspended))
+        return entry.write("cancel", call, entry.action.cancel(Context(host, call), entry.input_of(call), suspended))
 
     def rollback(self, host: Host, call: Call) -> Answer:
         """Takes an action's effect back."""
         entry = self._with(call, "rollback")
-        return entry.write(entry.action.rollback(Context(host, call), entry.input_of(call), entry.output_of(call)))
+        given = (Context(host, call), entry.input_of(call), entry.output_of(call))
+        return entry.write("rollback", call, entry.action.rollback(*given))
 
     def find(self, host: Host, call: Call) -> Optional[Answer]:
         """Looks for the effect of an idempotency key."""
         entry = self._with(call, "find")
         found = entry.action.find(Context(host, call), entry.input_of(call))
-        return None if found is None else entry.write(found)
+        return None if found is None else entry.write("find", call, found)
 
     def _with(self, call: Call, operation: str) -> "_Entry":
         entry = self.entry(call.action)
@@ -251,8 +254,8 @@ class _Entry:
         except ValueError as error:
             raise Failure.internal("output", f"the output that `{call.action}` gave: {error}").never() from error
 
-    def write(self, outcome: Any) -> Answer:
-        """An outcome as it leaves the component."""
+    def write(self, name: str, call: Call, outcome: Any) -> Answer:
+        """What the function `name` of the action came to, as it leaves the component."""
         if not isinstance(outcome, Suspension):
             return Answer(done=json.dumps(schema.encode(outcome), ensure_ascii=False))
         state = json.dumps(schema.encode(outcome.state), ensure_ascii=False).encode()
@@ -260,6 +263,10 @@ class _Entry:
         if len(state) > limit:
             message = f"the state of `{self.action.name}` has {len(state)} bytes; a suspension carries {limit} at most"
             raise Failure.internal("state-too-large", message).never()
+        resume = _RESUMES[call.operation]
+        if not self.has(resume):
+            message = f"`{self.action.name}` suspends in `{name}` but has no `{resume}`: it could never go on"
+            raise Failure.internal("never-suspends", message).never()
         return Answer(suspended=Suspension(state, outcome.wakes, outcome.status))
 
 

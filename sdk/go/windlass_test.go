@@ -3,6 +3,7 @@ package windlass_test
 import (
 	"encoding/json"
 	"errors"
+	"net/http"
 	"net/url"
 	"strings"
 	"testing"
@@ -168,6 +169,26 @@ func TestNoAnswerIsAFailureTooAndADenialIsNeverTriedAgain(t *testing.T) {
 	same(t, failure(t, get("/a/b"), windlasstest.New()).Code, "connection-missing")
 	wrong := failure(t, get("/a/b"), host().Reply("GET /a/b", windlasstest.Text(200, `{"name":7}`)))
 	same(t, wrong.Message, "the answer to GET https://app.test/base/a/b is not what was expected: name: 7 is no string")
+}
+
+func TestARequestWithoutAnAnswerSaysWhatThereIs(t *testing.T) {
+	without := func(host *windlasstest.Host, why string) {
+		t.Helper()
+		same(t, failure(t, get("/a/b"), host).Message, "the plugin panicked: the host of the test has no answer to GET /a/b?q=%C3%A4+%26: "+why)
+	}
+	without(host(), "none was scripted")
+	without(host().Reply("POST /a/b", windlasstest.Status(201)).Reply("GET /a/c", windlasstest.Status(200)), "there is GET /a/c, POST /a/b")
+	once := host().Reply("GET /a/b", windlasstest.Text(200, `{"name":"x"}`))
+	_, err := get("/a/b").Run(once)
+	same(t, err, nil)
+	without(once, "each Reply is given once, and all were; Server answers what none is left for")
+	slash := windlasstest.New("app", "https://app.test/").Reply("GET /a/b", windlasstest.Text(200, `{"name":"x"}`))
+	_, err = get("/a/b").Run(slash)
+	same(t, err, nil)
+	elsewhere, err := http.NewRequest("GET", "https://app.testing/a", nil)
+	same(t, err, nil)
+	_, err = host().RoundTrip(elsewhere)
+	same(t, err.Error(), "https://app.testing/a is below no connection: there is `app` at https://app.test/base")
 }
 
 func TestRequestsAreAsWritten(t *testing.T) {

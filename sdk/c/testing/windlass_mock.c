@@ -53,7 +53,9 @@ void wl_mock_reset(void) {
 
 void wl_mock_connection(const char *role, const char *base_url) {
     mock.roles[mock.connection_count] = role;
-    mock.connections[mock.connection_count++] = (wl_connection){"test", base_url, NULL};
+    size_t length = strlen(base_url);
+    while (length > 0 && base_url[length - 1] == '/') length--;
+    mock.connections[mock.connection_count++] = (wl_connection){"test", wl_copy(base_url, length), NULL};
 }
 
 static void script(const char *route, wl_wire_response response) {
@@ -180,16 +182,31 @@ static bool granted(const char *role, const char *method, const char *path) {
     return false;
 }
 
+/* Why there is no answer, and what there is. */
+static const char *scripts(const char *route) {
+    wl_buffer known = {0};
+    for (size_t at = 0; at < mock.reply_count; at++) {
+        const char *it = mock.replies[at].route;
+        if (strcmp(it, route) == 0) return "each `wl_mock_reply` is given once, and all were";
+        bool told = false;
+        for (size_t before = 0; before < at; before++) told = told || strcmp(mock.replies[before].route, it) == 0;
+        if (!told) wl_append_text(&known, wl_format("%s%s", known.length > 0 ? ", " : "there is ", it));
+    }
+    return known.length > 0 ? known.text : "none was scripted";
+}
+
 static wl_wire_response host_send(void *self, const wl_wire_request *request) {
     (void)self;
     for (size_t at = 0; at < mock.connection_count; at++) {
         size_t length = strlen(mock.connections[at].base_url);
-        if (strncmp(request->url, mock.connections[at].base_url, length) != 0) continue;
         const char *below = request->url + length;
+        if (strncmp(request->url, mock.connections[at].base_url, length) != 0 || strchr("/?", *below) == NULL) continue;
         size_t path_length = strcspn(below, "?");
         const char *path = wl_copy(below, path_length);
-        if (!granted(mock.roles[at], request->method, path)) break;
         const char *route = wl_format("%s %s", request->method, path);
+        if (!granted(mock.roles[at], request->method, path)) {
+            return (wl_wire_response){.error = WL_DENIED, .message = wl_format("the manifest does not ask for %s", route)};
+        }
         wl_pair *headers = wl_alloc((WL_PAIRS_MAX + 8) * sizeof *headers);
         for (size_t header = 0; request->headers[header].name != NULL; header++) headers[header] = request->headers[header];
         if (mock.request_count == MANY) wrong("too many requests", route);
@@ -201,9 +218,10 @@ static wl_wire_response host_send(void *self, const wl_wire_request *request) {
             mock.replies[reply].used = true;
             return mock.replies[reply].response;
         }
-        wrong("there is no answer", route);
+        fprintf(stderr, "the mock host has no answer to %s%s: %s\n", route, below + path_length, scripts(route));
+        abort();
     }
-    return (wl_wire_response){.error = WL_DENIED, .message = "the manifest does not ask for it"};
+    return (wl_wire_response){.error = WL_DENIED, .message = wl_format("%s is below no connection", request->url)};
 }
 
 static const wl_host HOST = {

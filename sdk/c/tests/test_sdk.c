@@ -1,9 +1,12 @@
 /* The SDK's own tests, with a plugin whose one action asks for what its input says. */
 
+#define _POSIX_C_SOURCE 200809L
 #include <assert.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/wait.h>
+#include <unistd.h>
 
 #include "../src/internal.h"
 #include "../testing/windlass_mock.h"
@@ -192,6 +195,44 @@ static void requests_are_as_written_and_answers_name_the_field(void) {
     WL_SAME(wl_test((wl_test_call){.kind = WL_TEST_FIND, .action = "act", .input = "{}"}).failure->code, "unknown-operation");
 }
 
+static wl_outcome started(void) { return wl_test((wl_test_call){.kind = WL_TEST_START, .action = "act", .input = "{}"}); }
+
+/* What a start says before it ends the tests. */
+static const char *last_words(void) {
+    int ends[2];
+    assert(pipe(ends) == 0);
+    fflush(NULL);
+    pid_t child = fork();
+    if (child == 0) {
+        dup2(ends[1], STDERR_FILENO);
+        started();
+        _exit(0);
+    }
+    close(ends[1]);
+    char *words = wl_alloc(1000);
+    size_t length = 0;
+    for (ssize_t more; (more = read(ends[0], words + length, 999 - length)) > 0;) length += (size_t)more;
+    close(ends[0]);
+    int status;
+    assert(waitpid(child, &status, 0) == child && !(WIFEXITED(status) && WEXITSTATUS(status) == 0));
+    words[strcspn(words, "\n")] = '\0';
+    return words;
+}
+
+static void a_request_without_an_answer_says_what_there_is(void) {
+    const char *no_answer = "the mock host has no answer to GET /a/b%2Fc?q=%C3%A4%20%26: ";
+    wl_mock_reset();
+    wl_mock_connection("app", "https://app.test/");
+    WL_SAME(last_words(), wl_format("%s%s", no_answer, "none was scripted"));
+    wl_mock_reply("POST /a/b", 201, "");
+    wl_mock_reply("POST /a/b", 201, "");
+    wl_mock_reply("GET /a/c", 200, "");
+    WL_SAME(last_words(), wl_format("%s%s", no_answer, "there is POST /a/b, GET /a/c"));
+    wl_mock_reply("GET /a/b%2Fc", 200, "{\"name\":\"ab\"}");
+    assert(started().kind == WL_OUTCOME_DONE);
+    WL_SAME(last_words(), wl_format("%s%s", no_answer, "each `wl_mock_reply` is given once, and all were"));
+}
+
 static void the_manifest_says_what_an_action_is_and_has(void) {
     const char *text = wl_manifest(&windlass_plugin);
     const wl_json *action = wl_get(wl_get(wl_parse(text, strlen(text), NULL), "actions"), "act");
@@ -232,10 +273,11 @@ int main(void) {
     the_message_is_what_the_server_said_never_the_query();
     a_server_that_asks_for_time_gets_it();
     requests_are_as_written_and_answers_name_the_field();
+    a_request_without_an_answer_says_what_there_is();
     the_manifest_says_what_an_action_is_and_has();
     what_would_be_lost_is_a_failure();
     what_waits_and_could_never_go_on_fails_where_it_suspends();
     wl_mock_reset();
-    puts("9 tests passed");
+    puts("10 tests passed");
     return 0;
 }

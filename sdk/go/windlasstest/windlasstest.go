@@ -9,8 +9,10 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"maps"
 	"net/http"
 	"net/url"
+	"slices"
 	"strings"
 	"time"
 
@@ -98,7 +100,7 @@ type rule struct {
 func New(connections ...string) *Host {
 	host := &Host{Connections: map[string]string{}, replies: map[string][]Reply{}, checkpoints: map[string][]byte{}, LastPercent: -1}
 	for at := 0; at+1 < len(connections); at += 2 {
-		host.Connections[connections[at]] = connections[at+1]
+		host.Connections[connections[at]] = strings.TrimRight(connections[at+1], "/")
 	}
 	return host
 }
@@ -196,7 +198,7 @@ func (h *Host) RoundTrip(request *http.Request) (*http.Response, error) {
 		}
 		return h.answer(request, path, query)
 	}
-	return nil, &windlass.TransportError{Kind: "denied", Message: address + " is below no connection"}
+	return nil, &windlass.TransportError{Kind: "denied", Message: address + " is below no connection: " + h.bound()}
 }
 
 func (h *Host) granted(role, method, path string) bool {
@@ -224,7 +226,10 @@ func (h *Host) answer(request *http.Request, path, query string) (*http.Response
 		reply = h.Server(seen)
 	}
 	if reply == nil {
-		panic(fmt.Sprintf("the host of the test has no answer to %s %v", seen.Route, seen.Query))
+		if query != "" {
+			query = "?" + query
+		}
+		panic(fmt.Sprintf("the host of the test has no answer to %s%s: %s", seen.Route, query, h.scripted(seen.Route)))
 	}
 	if reply.Kind != "" {
 		return nil, &windlass.TransportError{Kind: reply.Kind, Message: "scripted: " + reply.Kind}
@@ -232,6 +237,29 @@ func (h *Host) answer(request *http.Request, path, query string) (*http.Response
 	return &http.Response{
 		StatusCode: reply.Status, Header: reply.Header, Body: io.NopCloser(bytes.NewReader(reply.Body)), Request: request,
 	}, nil
+}
+
+// scripted is why there is no answer, and what there is.
+func (h *Host) scripted(route string) string {
+	if _, ok := h.replies[route]; ok {
+		return "each Reply is given once, and all were; Server answers what none is left for"
+	}
+	if len(h.replies) == 0 {
+		return "none was scripted"
+	}
+	return "there is " + strings.Join(slices.Sorted(maps.Keys(h.replies)), ", ")
+}
+
+func (h *Host) bound() string {
+	var known []string
+	for role, base := range h.Connections {
+		known = append(known, "`"+role+"` at "+base)
+	}
+	if known == nil {
+		return "the host of the test has none"
+	}
+	slices.Sort(known)
+	return "there is " + strings.Join(known, ", ")
 }
 
 // matches is as the manifest says: a star within one segment, two for any number of segments.

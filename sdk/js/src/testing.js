@@ -41,6 +41,7 @@ export class MockHost {
   #checkpoints = new Map();
   #callbacks = 0;
   #clock = START;
+  #unanswered;
 
   /** What the plugin did. */
   requests = [];
@@ -51,7 +52,7 @@ export class MockHost {
 
   constructor({ connections = {}, callbacks = true, server } = {}) {
     for (const [role, baseUrl] of Object.entries(connections)) {
-      this.#connections.set(role, { name: `${role}-test`, baseUrl, properties: {} });
+      this.#connections.set(role, { name: `${role}-test`, baseUrl: baseUrl.replace(/\/+$/, ''), properties: {} });
     }
     this.takesCallbacks = callbacks;
     this.#server = server;
@@ -102,7 +103,7 @@ export class MockHost {
 
   async fetch(url, { method, headers, body }) {
     const found = [...this.#connections].find(([, it]) => url.startsWith(it.baseUrl) && /^([/?]|$)/.test(url.slice(it.baseUrl.length)));
-    if (!found) throw new TransportError('denied', `${url} is below no connection`);
+    if (!found) throw new TransportError('denied', `${url} is below no connection: ${this.#bound()}`);
     const [role, { baseUrl }] = found;
     const address = new URL(url);
     const path = url.slice(baseUrl.length).split('?')[0];
@@ -113,9 +114,31 @@ export class MockHost {
     const request = { route, method, path, query: Object.fromEntries(address.searchParams), headers, body: text, json: () => JSON.parse(text) };
     this.requests.push(request);
     const answer = this.#routes.get(route)?.shift() ?? this.#server?.(request) ?? this.#standing.get(route);
-    if (!answer) throw new Error(`the mock host has no answer to ${route} ${address.search}`);
+    if (!answer) {
+      this.#unanswered = new Error(`the mock host has no answer to ${route}${address.search}: ${this.#scripted(route)}`);
+      throw this.#unanswered;
+    }
     if (answer.error) throw new TransportError(answer.error, `scripted: ${answer.error}`);
     return new Response(answer.body, { status: answer.status, headers: answer.headers });
+  }
+
+  /** Why there is no answer, and what there is. */
+  #scripted(route) {
+    if (this.#routes.has(route)) return 'each `reply` is given once, and all were; `always` is given again and again';
+    const known = [...new Set([...this.#routes.keys(), ...this.#standing.keys()])];
+    return known.length === 0 ? 'none was scripted' : `there is ${known.join(', ')}`;
+  }
+
+  #bound() {
+    const known = [...this.#connections].map(([role, { baseUrl }]) => `\`${role}\` at ${baseUrl}`);
+    return known.length === 0 ? 'the mock host has none' : `there is ${known.join(', ')}`;
+  }
+
+  /** Throws if a request had no answer, whatever the plugin made of that; `TestStep` asks after each call. */
+  answered() {
+    const unanswered = this.#unanswered;
+    this.#unanswered = undefined;
+    if (unanswered) throw unanswered;
   }
 
   /** The roles of the action whose step runs; `TestStep` says it. */
@@ -162,12 +185,12 @@ export class TestStep {
   /** Calls `start`: `{ output }` or `{ suspended: { state, wakes, status } }`. */
   async start(host) {
     this.#tell('start');
-    return this.#checked(await this.plugin.start(host, this.#call(host, 'start')));
+    return this.#checked(await this.#made(host, 'start', this.#call(host, 'start')));
   }
 
   /** Calls `resume` of the action itself. */
   async resume(host, { state }, event = timer) {
-    return this.#checked(await this.plugin.resume(host, this.#call(host, 'start'), bytes(state), event));
+    return this.#checked(await this.#made(host, 'resume', this.#call(host, 'start'), bytes(state), event));
   }
 
   /** Starts, and resumes at each timer with the clock moved there, until it ends: the output. */
@@ -177,19 +200,19 @@ export class TestStep {
   async cancel(host, suspended) {
     this.#tell('cancel');
     const state = suspended && bytes(suspended.state);
-    return this.#follow(host, parsed(await this.plugin.cancel(host, this.#call(host, 'cancel'), state)), 'cancel');
+    return this.#follow(host, parsed(await this.#made(host, 'cancel', this.#call(host, 'cancel'), state)), 'cancel');
   }
 
   /** Rolls back, and follows the rollback to its end. */
   async rollback(host, output) {
     this.#tell('rollback');
-    return this.#follow(host, parsed(await this.plugin.rollback(host, this.#call(host, 'rollback', output))), 'rollback', output);
+    return this.#follow(host, parsed(await this.#made(host, 'rollback', this.#call(host, 'rollback', output))), 'rollback', output);
   }
 
   /** Calls `find`: as `start`, or undefined. */
   async find(host) {
     this.#tell('find');
-    const found = await this.plugin.find(host, this.#call(host, 'start'));
+    const found = await this.#made(host, 'find', this.#call(host, 'start'));
     return found && this.#checked(found);
   }
 
@@ -199,10 +222,18 @@ export class TestStep {
       if (!answer.suspended) return answer.output;
       host.advance(waitOf(answer.suspended, host.now()));
       const call = this.#call(host, operation, output);
-      const resumed = await this.plugin.resume(host, call, bytes(answer.suspended.state), timer);
+      const resumed = await this.#made(host, 'resume', call, bytes(answer.suspended.state), timer);
       answer = operation === 'start' ? this.#checked(resumed) : parsed(resumed);
     }
     throw new Error(`\`${this.action.name}\` was woken ${WAKES_MAX} times and has not ended`);
+  }
+
+  async #made(host, operation, ...given) {
+    try {
+      return await this.plugin[operation](host, ...given);
+    } finally {
+      host.answered();
+    }
   }
 
   #call(host, operation, output) {

@@ -80,6 +80,22 @@ test('no answer is a failure too, and a denial is never tried again', async () =
   await assert.rejects(run(new MockHost()), { code: 'connection-missing' });
 });
 
+test('a request without an answer ends the test, and says what there is', async () => {
+  const get = (mock) => step((ctx) => ctx.connection('app').fetch('/a/b?q=1')).run(mock);
+  const without = (why) => ({ name: 'Error', message: `the mock host has no answer to GET /a/b?q=1: ${why}` });
+  await assert.rejects(get(host()), without('none was scripted'));
+  const others = host().reply('POST /a/b', reply.status(201)).always('GET /a/c', reply.status(200)).always('POST /a/b', reply.status(409));
+  await assert.rejects(get(others), without('there is POST /a/b, GET /a/c'));
+  const once = host().reply('GET /a/b', reply.json(200, {}));
+  await get(once);
+  await assert.rejects(get(once), without('each `reply` is given once, and all were; `always` is given again and again'));
+  const silent = step(async (ctx) => { await ctx.connection('app').fetch('/a/b?q=1').catch(() => {}); });
+  await assert.rejects(silent.run(host()), without('none was scripted'));
+  await get(new MockHost({ connections: { app: 'https://app.test/' } }).reply('GET /a/b', reply.status(204)));
+  const elsewhere = { kind: 'denied', message: 'https://app.testing/a is below no connection: there is `app` at https://app.test/base' };
+  await assert.rejects(host().fetch('https://app.testing/a', { method: 'GET' }), elsewhere);
+});
+
 test('an answer of another shape names the field', async () => {
   const mock = host().reply('GET /a/b', reply.json(200, { id: 7 }));
   await assert.rejects(step((ctx) => ctx.connection('app').json('/a/b', t.open({ id: t.string() }))).run(mock), {

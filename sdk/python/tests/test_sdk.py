@@ -1,5 +1,6 @@
 import types
 import unittest
+import urllib.request
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta, timezone
 from enum import Enum
@@ -7,7 +8,7 @@ from typing import Annotated, Any, Literal, Optional
 
 from windlass_sdk import Action, Effect, Failure, FailureClass, Field, Limits, Mismatch, Plugin, Role, path, suspend
 from windlass_sdk.schema import decode, encode, schema_of
-from windlass_sdk.testing import MockHost, Reply, TestStep
+from windlass_sdk.testing import MockHost, Reply, TestStep, TransportError
 
 
 class Colour(Enum):
@@ -169,6 +170,29 @@ class Plugins(unittest.TestCase):
         mock.reply("GET /a/b", Reply.error("timed-out"))
         self.assertTrue(self.failure(get(), mock).passes)
         self.assertEqual(self.failure(get(), MockHost()).code, "connection-missing")
+
+    def test_a_request_without_an_answer_ends_the_test_and_says_what_there_is(self):
+        def without(mock, why):
+            with self.assertRaises(AssertionError) as caught:
+                get("/a/b?q=1").run(mock)
+            self.assertEqual(str(caught.exception), f"the mock host has no answer to GET /a/b {{'q': '1'}}: {why}")
+
+        without(host(), "none was scripted")
+        mock = host()
+        mock.reply("POST /a/b", Reply.status(201))
+        mock.always("GET /a/c", Reply.status(200))
+        mock.always("POST /a/b", Reply.status(409))
+        without(mock, "there is POST /a/b, GET /a/c")
+        mock = host()
+        mock.reply("GET /a/b", Reply.json(200, {}))
+        get("/a/b?q=1").run(mock)
+        without(mock, "each `reply` is given once, and all were; `always` is given again and again")
+        mock = MockHost({"app": "https://app.test/"})
+        mock.reply("GET /a/b", Reply.json(200, 1))
+        self.assertEqual(get().run(mock), 1)
+        with self.assertRaises(TransportError) as caught:
+            host().send(urllib.request.Request("https://app.testing/a"), 1.0)
+        self.assertEqual(caught.exception.message, "https://app.testing/a is below no connection: there is `app` at https://app.test/base")
 
     def test_an_answer_of_another_shape_names_the_field(self):
         mock = host()

@@ -105,7 +105,7 @@ class MockHost:
         callbacks: bool = True,
         server: Optional[Callable[[SeenRequest], Optional[Reply]]] = None,
     ) -> None:
-        self._connections = {role: Endpoint(f"{role}-test", url) for role, url in (connections or {}).items()}
+        self._connections = {role: Endpoint(f"{role}-test", url.rstrip("/")) for role, url in (connections or {}).items()}
         self._takes_callbacks = callbacks
         self._server = server
         self._routes: dict[str, list[Reply]] = {}
@@ -179,7 +179,7 @@ class MockHost:
         answer = scripted.pop(0) if scripted else None
         answer = answer or (self._server and self._server(seen)) or self._standing.get(seen.route)
         if answer is None:
-            raise AssertionError(f"the mock host has no answer to {seen.route} {seen.query}")
+            raise AssertionError(f"the mock host has no answer to {seen.route} {seen.query}: {self._scripted(seen.route)}")
         if answer.kind is not None:
             raise TransportError(answer.kind, f"scripted: {answer.kind}")
         return answer.code, Headers(list(answer.headers.items())), answer.body
@@ -189,7 +189,16 @@ class MockHost:
             rest = url.removeprefix(endpoint.base_url)
             if rest != url and (rest == "" or rest[0] in "/?"):
                 return role, rest
-        raise TransportError("denied", f"{url} is below no connection")
+        bound = ", ".join(f"`{role}` at {endpoint.base_url}" for role, endpoint in self._connections.items())
+        known = f"there is {bound}" if bound else "the mock host has none"
+        raise TransportError("denied", f"{url} is below no connection: {known}")
+
+    def _scripted(self, route: str) -> str:
+        """Why there is no answer, and what there is."""
+        if route in self._routes:
+            return "each `reply` is given once, and all were; `always` is given again and again"
+        known = ", ".join({**self._routes, **self._standing})
+        return f"there is {known}" if known else "none was scripted"
 
 
 class _MockSlot:

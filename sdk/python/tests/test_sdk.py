@@ -1,9 +1,14 @@
+import sys
+import tempfile
+import traceback
 import types
 import unittest
 import urllib.request
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta, timezone
 from enum import Enum
+from importlib import util
+from pathlib import Path
 from typing import Annotated, Any, Literal, Optional
 
 from windlass_sdk import Action, Effect, Failure, FailureClass, Field, Limits, Mismatch, Plugin, Role, path, suspend
@@ -98,6 +103,19 @@ def get(at="/a/b"):
     return step(lambda ctx, input: ctx.connection("app").get(at).json())
 
 
+def imported(source):
+    """A module of this source, from a file of its own."""
+    with tempfile.TemporaryDirectory() as folder:
+        file = Path(folder, "misspelt.py")
+        file.write_text(source, encoding="utf-8")
+        spec = util.spec_from_file_location("misspelt", file)
+        sys.modules["misspelt"] = module = util.module_from_spec(spec)
+        try:
+            spec.loader.exec_module(module)
+        finally:
+            del sys.modules["misspelt"]
+
+
 class Plugins(unittest.TestCase):
     def failure(self, step, mock):
         with self.assertRaises(Failure) as caught:
@@ -126,6 +144,51 @@ class Plugins(unittest.TestCase):
             with self.assertRaisesRegex(TypeError, f"`{wrong}`, which is no operation: did you mean `{right}`"):
                 doing(lambda *_: None, **{wrong: lambda *_: None})
         doing(lambda *_: None, _rolback=lambda *_: None, restart=lambda *_: None, look=lambda *_: None)
+
+    def test_a_misspelt_member_names_those_there_are(self):
+        with self.assertRaises(AttributeError) as caught:
+            Effect.WRIT
+        self.assertEqual(str(caught.exception), "`Effect` has no `WRIT`; it has READ, IDEMPOTENT_WRITE, WRITE")
+        with self.assertRaisesRegex(AttributeError, "`FailureClass` has no `FOO`; it has TRANSIENT, RATE_LIMITED, .*, INTERNAL"):
+            FailureClass.FOO
+        self.assertIs(Effect.WRITE, Effect("write"))
+        self.assertFalse(hasattr(Effect, "_repr_html_"))
+
+    def told(self, source):
+        """The traceback of a module's import."""
+        try:
+            imported(source)
+        except Exception:
+            return traceback.format_exc()
+        self.fail("it is imported")
+
+    def test_a_misspelt_type_has_the_line_of_the_module(self):
+        source = (
+            "from __future__ import annotations\n"
+            "from dataclasses import dataclass\n"
+            "import typing\n"
+            "from windlass_sdk import Action, Effect, Plugin\n"
+            "@dataclass\n"
+            "class Input:\n"
+            "    title: str\n"
+            "    jobs: list[str]\n"
+            "class Act(Action[Input, None, None]):\n"
+            "    name, description, effect = 'act', 'Acts.', Effect.READ\n"
+            "    def start(self, ctx, input): ...\n"
+            "plugin = Plugin('test', '1.0.0', 'Tests.', [Act])\n"
+        )
+        imported(source)
+        imported(source.replace("Action[Input, None, None]", "Action[None, None, Input]"))
+        for wrong, problem in [
+            ("list[strng]", "name 'strng' is not defined"), ("typing.Lst[str]", "module 'typing' has no attribute 'Lst'"),
+        ]:
+            misspelt = source.replace("list[str]", wrong)
+            for module in [misspelt, misspelt.replace("Action[Input, None, None]", "Action[None, None, Input]")]:
+                with self.subTest(module):
+                    told = self.told(module)
+                    self.assertRegex(told, f"\nTypeError: the type of `Input.jobs`: {problem} \\(/.*/misspelt.py, line 8\\)\n$")
+                    self.assertIn('misspelt.py", line 12, in <module>', told)
+                    self.assertNotIn("<string>", told)
 
     def test_statuses_become_failures_of_the_class_that_a_policy_can_act_on(self):
         for status, expected in {

@@ -6,8 +6,10 @@ from datetime import timedelta
 from enum import Enum
 from typing import Optional, Union
 
+from .enums import Members
 
-class FailureClass(Enum):
+
+class FailureClass(Enum, metaclass=Members):
     """What kind of failure, for the retry policy."""
 
     TRANSIENT = "transient"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import difflib
 import json
 import re
@@ -13,6 +14,7 @@ from typing import Any, ClassVar, Generic, Optional, Sequence, TypeVar, Union
 
 from . import schema
 from .context import Call, Context, Host
+from .enums import Members
 from .failure import Failure, milliseconds
 from .outcome import Event, Suspension
 
@@ -30,7 +32,7 @@ Output = TypeVar("Output")
 State = TypeVar("State")
 
 
-class Effect(Enum):
+class Effect(Enum, metaclass=Members):
     """What repeating an action does to the world."""
 
     READ = "read"
@@ -132,7 +134,7 @@ class Answer:
     suspended: Optional[Suspension] = None
 
 
-@dataclass
+@dataclass(init=False)
 class Plugin:
     """A plugin: a name and its actions. The plugin's module has one called ``plugin``."""
 
@@ -140,9 +142,11 @@ class Plugin:
     version: str
     description: str
     actions: Sequence[type[Action[Any, Any, Any]]]
-    _entries: dict[str, "_Entry"] = field(init=False, repr=False)
+    _entries: dict[str, "_Entry"] = field(repr=False)
 
-    def __post_init__(self) -> None:
+    # Not made by `dataclass`: a traceback would go through a file `<string>`.
+    def __init__(self, name: str, version: str, description: str, actions: Sequence[type[Action[Any, Any, Any]]]) -> None:
+        self.name, self.version, self.description, self.actions = name, version, description, actions
         entries = [_Entry(action) for action in self.actions]
         for name in [self.name, *(entry.action.name for entry in entries)]:
             if not _NAME.fullmatch(name):
@@ -220,6 +224,12 @@ class _Entry:
         self.input, self.output, self.state = typing.get_args(bases[0])
         if not self.has("start"):
             raise TypeError(f"{kind.__name__} has no `start`")
+        # A type that cannot be is told where the plugin is declared, not in the middle of a step.
+        for it in (self.input, self.output):
+            schema.schema_of(it)
+        for state in (self.state, kind.cancel_state, kind.rollback_state):
+            if dataclasses.is_dataclass(state):
+                schema.hints_of(state)
 
     def has(self, operation: str) -> bool:
         """Whether the action defines it."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import inspect
 import re
 import types
 import typing
@@ -70,7 +71,7 @@ def schema_of(kind: Any) -> dict[str, Any]:
 
 def _object_schema(kind: Any) -> dict[str, Any]:
     properties, required = {}, []
-    hints = typing.get_type_hints(kind, include_extras=True)
+    hints = hints_of(kind)
     for field in dataclasses.fields(kind):
         property = schema_of(hints[field.name])
         if field.default is not dataclasses.MISSING:
@@ -80,6 +81,32 @@ def _object_schema(kind: Any) -> dict[str, Any]:
             required.append(field.name)
         properties[field.name] = property
     return {"type": "object", "properties": properties, "required": required, "additionalProperties": False}
+
+
+def hints_of(kind: Any) -> dict[str, Any]:
+    """The types of a dataclass's fields. What is written as a text, as all of them are after ``from __future__ import
+    annotations``, may name what is not there; Python knows no line of such a text."""
+    try:
+        return typing.get_type_hints(kind, include_extras=True)
+    except (NameError, AttributeError) as error:
+        name = next((it.name for it in dataclasses.fields(kind) if error.name and error.name in _words(it.type)), None)
+        field = f"{kind.__name__}.{name}" if name else kind.__name__
+        raise TypeError(f"the type of `{field}`: {error} ({_place_of(kind, name)})") from None
+
+
+def _words(annotation: Any) -> list[str]:
+    return re.findall(r"\w+", annotation if isinstance(annotation, str) else repr(annotation))
+
+
+def _place_of(kind: Any, field: Optional[str]) -> str:
+    """The file and the line; the module alone where there is no source."""
+    try:
+        lines, first = inspect.getsourcelines(kind)
+        file = inspect.getsourcefile(kind)
+    except (OSError, TypeError):
+        return f"in {kind.__module__}"
+    declares = re.compile(rf"\s*{field}\s*:")
+    return f"{file}, line {first + next((at for at, line in enumerate(lines) if field and declares.match(line)), 0)}"
 
 
 def decode(kind: Any, value: Any, *, strict: bool = True, place: str = "") -> Any:
@@ -144,7 +171,7 @@ def _decode_plain(kind: Any, value: Any, place: str) -> Any:
 
 def _decode_object(kind: Any, value: Any, strict: bool, place: str) -> Any:
     _expect(isinstance(value, dict), value, "object", place)
-    hints = typing.get_type_hints(kind, include_extras=True)
+    hints = hints_of(kind)
     given = {}
     for field in dataclasses.fields(kind):
         if field.name in value:

@@ -36,6 +36,7 @@ const host = {
   },
   callback: callbacks.create,
   fetch: send,
+  unawaited: (message) => logs.log('warn', message, []),
   now: Date.now,
 };
 

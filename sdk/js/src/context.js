@@ -2,6 +2,7 @@
 
 import { Failure } from './failure.js';
 import { Connection } from './http.js';
+import { written } from './json.js';
 
 const encoder = new TextEncoder();
 const decoder = new TextDecoder();
@@ -10,10 +11,12 @@ const decoder = new TextDecoder();
 export class Context {
   #host;
   #call;
+  #pending;
 
-  constructor(host, call) {
+  constructor(host, call, pending) {
     this.#host = host;
     this.#call = call;
+    this.#pending = pending;
     const line = (level) => (message, fields = {}) => host.log(level, String(message), pairs(fields));
     /** Lines for the release's log. */
     this.log = { trace: line('trace'), debug: line('debug'), info: line('info'), warn: line('warn'), error: line('error') };
@@ -52,7 +55,7 @@ export class Context {
   /** The connection bound to an optional role, or undefined. */
   optionalConnection(role) {
     const connection = this.#host.connection(role);
-    return connection && new Connection(this.#host, connection, this.#call.idempotencyKey);
+    return connection && new Connection(this.#host, connection, this.#call.idempotencyKey, this.#pending);
   }
 
   /** Makes an address that wakes the step when the other side calls it. */
@@ -85,7 +88,7 @@ export class Context {
     if (begun.recorded) return parse(name, begun.recorded);
     try {
       const value = await part();
-      begun.finish(encoder.encode(JSON.stringify(value ?? null)));
+      begun.finish(encoder.encode(written(value ?? null, `the checkpoint \`${name}\``)));
       return value;
     } finally {
       begun.drop();

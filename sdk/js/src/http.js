@@ -2,6 +2,7 @@
 
 import { milliseconds } from './duration.js';
 import { Failure } from './failure.js';
+import { written } from './json.js';
 
 const BODY_BYTES_SHOWN = 64 * 1024;
 /** The longest wait that a server can ask for and get. */
@@ -36,10 +37,12 @@ export function path(strings, ...segments) {
 export class Connection {
   #host;
   #key;
+  #pending;
 
-  constructor(host, { name, baseUrl, properties }, idempotencyKey) {
+  constructor(host, { name, baseUrl, properties }, idempotencyKey, pending) {
     this.#host = host;
     this.#key = idempotencyKey;
+    this.#pending = pending;
     this.name = name;
     this.baseUrl = baseUrl;
     this.properties = properties;
@@ -56,14 +59,23 @@ export class Connection {
    * `idempotencyKey: true` (sends the operation's key), `accept` (statuses that are no failure; `true`: all),
    * `timeout` (for the response to begin and for each next part).
    */
-  async fetch(path, { json, query, idempotencyKey = false, accept = [], timeout = '30s', ...init } = {}) {
+  fetch(path, init) { return this.#tracked(path, init, this.#fetch(path, init)); }
+
+  /** `fetch`, and the answer read as JSON of a type; the failure names the field that is not as expected. */
+  json(path, type, init) { return this.#tracked(path, init, this.#json(path, type, init)); }
+
+  #tracked(path, init, request) {
+    return this.#pending.track(`${(init?.method ?? 'GET').toUpperCase()} ${String(path).split('?')[0]}`, request);
+  }
+
+  async #fetch(path, { json, query, idempotencyKey = false, accept = [], timeout = '30s', ...init } = {}) {
     let url = this.url(path);
     const parameters = new URLSearchParams(Object.entries(query ?? {}).map(([name, value]) => [name, String(value)])).toString();
     if (parameters !== '') url += (url.includes('?') ? '&' : '?') + parameters;
     const headers = new Headers(init.headers);
     if (!headers.has('accept')) headers.set('accept', 'application/json, */*;q=0.5');
     if (json !== undefined) {
-      init.body = JSON.stringify(json);
+      init.body = written(json, 'the body');
       headers.set('content-type', 'application/json');
     }
     if (idempotencyKey) headers.set('idempotency-key', this.#key);
@@ -78,10 +90,9 @@ export class Connection {
     throw await statusFailure(method, url, response);
   }
 
-  /** `fetch`, and the answer read as JSON of a type; the failure names the field that is not as expected. */
-  async json(path, type, init) {
+  async #json(path, type, init) {
     const method = (init?.method ?? 'GET').toUpperCase();
-    const response = await this.fetch(path, init);
+    const response = await this.#fetch(path, init);
     let text;
     try {
       text = await response.text();

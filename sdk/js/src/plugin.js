@@ -3,7 +3,9 @@
 import { Context } from './context.js';
 import { milliseconds } from './duration.js';
 import { Failure } from './failure.js';
+import { written } from './json.js';
 import { Suspension } from './outcome.js';
+import { Pending } from './pending.js';
 import { Type } from './schema.js';
 
 /** The version of the plugin contract that this SDK speaks. */
@@ -71,8 +73,7 @@ export class Plugin {
   }
 
   async start(host, call) {
-    const action = this.#action(call);
-    return write(action, 'start', call, await action.start(new Context(host, call), input(action, call)));
+    return carryOut(this.#action(call), 'start', host, call);
   }
 
   async resume(host, call, state, event) {
@@ -81,27 +82,22 @@ export class Plugin {
     if (!action[name]) {
       throw Failure.internal('never-suspends', `\`${action.name}\` was resumed but has no \`${name}\``).never();
     }
-    const given = [new Context(host, call), input(action, call)];
-    if (call.operation === 'rollback') given.push(output(action, call));
-    return write(action, name, call, await action[name](...given, readState(state), event));
+    const given = call.operation === 'rollback' ? () => [output(action, call), readState(state), event] : () => [readState(state), event];
+    return carryOut(action, name, host, call, given);
   }
 
   async cancel(host, call, state) {
-    const action = this.#operation(call, 'cancel');
-    const suspended = state === undefined ? undefined : readState(state);
-    return write(action, 'cancel', call, await action.cancel(new Context(host, call), input(action, call), suspended));
+    return carryOut(this.#operation(call, 'cancel'), 'cancel', host, call, () => [state === undefined ? undefined : readState(state)]);
   }
 
   async rollback(host, call) {
     const action = this.#operation(call, 'rollback');
-    return write(action, 'rollback', call, await action.rollback(new Context(host, call), input(action, call), output(action, call)));
+    return carryOut(action, 'rollback', host, call, () => [output(action, call)]);
   }
 
   /** The outcome, or undefined if the effect never happened. */
   async find(host, call) {
-    const action = this.#operation(call, 'find');
-    const found = await action.find(new Context(host, call), input(action, call));
-    return found === undefined || found === null ? undefined : write(action, 'find', call, found);
+    return carryOut(this.#operation(call, 'find'), 'find', host, call);
   }
 
   #action(call) {
@@ -134,6 +130,17 @@ function describe(action) {
   return described;
 }
 
+/** Calls the function `name` of the action with its input and what else it is given. */
+async function carryOut(action, name, host, call, given = () => []) {
+  const pending = new Pending();
+  const outcome = await action[name](new Context(host, call, pending), input(action, call), ...given());
+  const isMissing = name === 'find' && (outcome === undefined || outcome === null);
+  const answer = isMissing ? undefined : write(action, name, call, outcome);
+  const left = await pending.left();
+  if (left.length > 0) host.unawaited(`\`${name}\` of \`${action.name}\` ended before ${left.join(', ')}: an \`await\` is missing`);
+  return answer;
+}
+
 function input(action, call) {
   try {
     return action.input.read(JSON.parse(call.input));
@@ -162,7 +169,7 @@ function readState(state) {
 /** What the function `name` of the action came to, as it leaves the component. */
 function write(action, name, call, outcome) {
   if (outcome instanceof Suspension) {
-    const state = encoder.encode(JSON.stringify(outcome.state));
+    const state = encoder.encode(written(outcome.state, `the state of \`${action.name}\``));
     const limit = Math.min(action.limits?.state_bytes ?? STATE_BYTES_MAX, STATE_BYTES_MAX);
     if (state.length > limit) {
       const message = `the state of \`${action.name}\` has ${state.length} bytes; a suspension carries ${limit} at most`;
@@ -175,5 +182,5 @@ function write(action, name, call, outcome) {
     }
     return { suspended: { state, wakes: outcome.wakes, status: outcome.status } };
   }
-  return { done: JSON.stringify(outcome ?? null) };
+  return { done: written(outcome ?? null, `what \`${name}\` of \`${action.name}\` gives`) };
 }

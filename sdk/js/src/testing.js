@@ -41,7 +41,7 @@ export class MockHost {
   #checkpoints = new Map();
   #callbacks = 0;
   #clock = START;
-  #unanswered;
+  #complaint;
 
   /** What the plugin did. */
   requests = [];
@@ -115,8 +115,8 @@ export class MockHost {
     this.requests.push(request);
     const answer = this.#routes.get(route)?.shift() ?? this.#server?.(request) ?? this.#standing.get(route);
     if (!answer) {
-      this.#unanswered = new Error(`the mock host has no answer to ${route}${address.search}: ${this.#scripted(route)}`);
-      throw this.#unanswered;
+      this.#complaint = new Error(`the mock host has no answer to ${route}${address.search}: ${this.#scripted(route)}`);
+      throw this.#complaint;
     }
     if (answer.error) throw new TransportError(answer.error, `scripted: ${answer.error}`);
     return new Response(answer.body, { status: answer.status, headers: answer.headers });
@@ -134,11 +134,14 @@ export class MockHost {
     return known.length === 0 ? 'the mock host has none' : `there is ${known.join(', ')}`;
   }
 
-  /** Throws if a request had no answer, whatever the plugin made of that; `TestStep` asks after each call. */
-  answered() {
-    const unanswered = this.#unanswered;
-    this.#unanswered = undefined;
-    if (unanswered) throw unanswered;
+  /** The component logs a warning; a test fails of it, since nobody reads the log of one that passes. */
+  unawaited(message) { this.#complaint ??= new Error(message); }
+
+  /** Throws if a request had no answer or was not awaited, whatever the plugin made of that; `TestStep` asks after each call. */
+  complain() {
+    const complaint = this.#complaint;
+    this.#complaint = undefined;
+    if (complaint) throw complaint;
   }
 
   /** The roles of the action whose step runs; `TestStep` says it. */
@@ -232,7 +235,7 @@ export class TestStep {
     try {
       return await this.plugin[operation](host, ...given);
     } finally {
-      host.answered();
+      host.complain();
     }
   }
 

@@ -127,6 +127,37 @@ test('a checkpoint is done once, a failure is not recorded', async () => {
   assert.deepEqual([await counted.run(mock), await counted.run(mock)], [{ times: 2 }, { times: 2 }]);
 });
 
+test('an `await` that is missing is told, with the field', async () => {
+  const scripted = () => host().always('GET /a/b', reply.json(200, { id: 7 })).always('POST /a/b', reply.status(204));
+  const get = (ctx) => ctx.connection('app').json('/a/b');
+  const waits = (state) => suspend({ state, after: '1s', status: 'waits' });
+  for (const [start, message] of [
+    [(ctx) => ({ id: 'x', job: get(ctx) }), '`job` in what `start` of `act` gives'],
+    [(ctx) => ({ jobs: [{ id: get(ctx) }] }), '`id` in what `start` of `act` gives'],
+    [(ctx) => waits({ job: get(ctx) }), '`job` in the state of `act`'],
+    [(ctx) => waits(get(ctx)), 'the state of `act`'],
+    [(ctx) => ctx.checkpoint('part', () => ({ job: get(ctx) })), '`job` in the checkpoint `part`'],
+    [(ctx) => ctx.connection('app').fetch('/a/b', { method: 'POST', json: { job: get(ctx) } }), '`job` in the body'],
+  ]) {
+    const failure = { class: 'internal', code: 'missing-await', message: `${message} is a Promise: an \`await\` is missing`, retry: { advice: 'never' } };
+    await assert.rejects(step(start, { resume: () => {} }).start(scripted()), failure);
+  }
+  assert.deepEqual(await step(async (ctx) => ({ job: await get(ctx) })).run(scripted()), { job: { id: 7 } });
+});
+
+test('a request that nobody waited for is waited for, and told', async () => {
+  const remove = (ctx) => { ctx.connection('app').fetch('/a/b?force=1', { method: 'POST', json: {} }); };
+  const told = (failed) => ({ message: `\`start\` of \`act\` ended before POST /a/b${failed}: an \`await\` is missing` });
+  await assert.rejects(step(remove).run(host().reply('POST /a/b', reply.status(204))), told(''));
+  const failed = ' (POST https://app.test/base/a/b was answered with 500)';
+  await assert.rejects(step(remove).run(host().reply('POST /a/b', reply.status(500))), told(failed));
+  await assert.rejects(step(() => {}, { rollback: remove }).rollback(host().reply('POST /a/b', reply.status(204))), /^Error: `rollback` of `act` ended/);
+  const both = step(async (ctx) => {
+    await Promise.all([1, 2].map((body) => ctx.connection('app').fetch('/a/b', { method: 'POST', body })));
+  });
+  assert.equal(await both.run(host().always('POST /a/b', reply.status(204))), null);
+});
+
 test('cancel and rollback may wait too', async () => {
   const wait = (state) => suspend({ state, after: '1s', status: 'waits' });
   const patient = step(() => wait({ n: 1 }), {

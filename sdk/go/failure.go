@@ -62,6 +62,8 @@ type Failure struct {
 	Advice  Advice
 	Wait    time.Duration
 	Details []Detail
+
+	effectUnknown bool
 }
 
 // Fail makes a failure of a class with a stable code and a message, as [fmt.Sprintf].
@@ -86,5 +88,9 @@ func (f *Failure) Detail(name string, value any) *Failure {
 
 // Passes tells whether the same request may well succeed a little later.
 func (f *Failure) Passes() bool { return f.Class.Passes() }
+
+// EffectUnknown tells whether the request that failed may have had its effect: its answer got lost, or something in between
+// answered.
+func (f *Failure) EffectUnknown() bool { return f.effectUnknown }
 
 func (f *Failure) Error() string { return f.Message }

@@ -31,6 +31,15 @@ type TransportError struct {
 
 func (e *TransportError) Error() string { return e.Message }
 
+// EffectUnknown tells whether the request may have had its effect all the same.
+func (e *TransportError) EffectUnknown() bool {
+	switch e.Kind {
+	case "denied", "not-connected", "untrusted", "bad-request":
+		return false
+	}
+	return true
+}
+
 // Connection is an endpoint that the operator bound to a role. Credentials are added by the host, on the wire.
 type Connection struct {
 	Endpoint
@@ -194,6 +203,7 @@ func transportFailure(method, address string, err error) *Failure {
 		class, code = Transient, "transport"
 	}
 	failure := Fail(class, code, "%s %s: %s", method, place(address), transport.Message)
+	failure.effectUnknown = transport.EffectUnknown()
 	if class == Internal {
 		return failure.Never()
 	}
@@ -214,6 +224,11 @@ func statusFailure(method, address string, response *http.Response) *Failure {
 	}
 	failure := Fail(classOf(status), fmt.Sprintf("http-%d", status), "%s %s was answered with %d%s%s", method, place(address), status, hint, words)
 	failure.Detail("status", status)
+	switch status {
+	case 408, 500, 502, 504:
+		// Something in between may answer for a server that has done the work.
+		failure.effectUnknown = true
+	}
 	if failure.Class == RateLimited || failure.Class == Transient {
 		if wait, ok := retryAfter(response.Header); ok {
 			failure.After(wait)

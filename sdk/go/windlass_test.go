@@ -171,6 +171,24 @@ func TestNoAnswerIsAFailureTooAndADenialIsNeverTriedAgain(t *testing.T) {
 	same(t, wrong.Message, "the answer to GET https://app.test/base/a/b is not what was expected: name: 7 is no string")
 }
 
+func TestAFailedRequestSaysWhetherItMayHaveHadItsEffect(t *testing.T) {
+	for kind, unknown := range map[string]bool{
+		"interrupted": true, "timed-out": true, "too-large": true, "other": true,
+		"denied": false, "not-connected": false, "untrusted": false, "bad-request": false,
+	} {
+		same(t, failure(t, get("/a/b"), host().Reply("GET /a/b", windlasstest.Break(kind))).EffectUnknown(), unknown)
+		err := error(&url.Error{Err: &windlass.TransportError{Kind: kind}})
+		var transport *windlass.TransportError
+		same(t, errors.As(err, &transport), true)
+		same(t, transport.EffectUnknown(), unknown)
+	}
+	for _, status := range []int{302, 400, 404, 408, 409, 429, 500, 501, 502, 503, 504, 599} {
+		unknown := status == 408 || status == 500 || status == 502 || status == 504
+		same(t, failure(t, get("/a/b"), host().Reply("GET /a/b", windlasstest.Status(status))).EffectUnknown(), unknown)
+	}
+	same(t, windlass.Fail(windlass.TimedOut, "timed-out", "no request").EffectUnknown(), false)
+}
+
 func TestARequestWithoutAnAnswerSaysWhatThereIs(t *testing.T) {
 	without := func(host *windlasstest.Host, why string) {
 		t.Helper()

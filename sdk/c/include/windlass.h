@@ -164,6 +164,8 @@ typedef struct {
     uint64_t after_ms;
     wl_pair details[WL_DETAILS_MAX];
     size_t detail_count;
+    /* See `wl_effect_unknown`. */
+    bool effect_unknown;
 } wl_failure;
 
 /* A failure with a stable code and a message, as `printf`. */
@@ -177,6 +179,8 @@ wl_failure *wl_retry_after(wl_failure *failure, uint64_t milliseconds);
 wl_failure *wl_detail(wl_failure *failure, const char *name, const char *value);
 /* Whether the same request may well succeed a little later: what a step that polls should sit out. */
 bool wl_passes(const wl_failure *failure);
+/* Whether the request that failed may have had its effect: its answer got lost, or something in between answered. */
+bool wl_effect_unknown(const wl_failure *failure);
 
 /* ---- Calls ---------------------------------------------------------------------------------------------------------- */
 

@@ -39,6 +39,8 @@ bool wl_passes(const wl_failure *failure) {
     return failure->kind == WL_TRANSIENT || failure->kind == WL_RATE_LIMITED || failure->kind == WL_TIMED_OUT;
 }
 
+bool wl_effect_unknown(const wl_failure *failure) { return failure->effect_unknown; }
+
 static void *fail(wl_ctx *ctx, wl_failure *failure) {
     ctx->failure = failure;
     return NULL;
@@ -223,6 +225,7 @@ static wl_failure *transport_failure(const char *method, const char *url, const 
     }
     wl_class kind = known[response->error].kind;
     wl_failure *failure = wl_failure_of(kind, known[response->error].code, "%s %s: %s", method, place, response->message);
+    failure->effect_unknown = response->error != WL_NOT_CONNECTED && response->error != WL_UNTRUSTED && response->error != WL_BAD_REQUEST;
     return kind == WL_INTERNAL ? wl_never(failure) : failure;
 }
 
@@ -338,6 +341,8 @@ static wl_failure *status_failure(const char *method, const char *url, const wl_
     const char *words = said(response->body, response->body_length);
     wl_failure *failure = wl_failure_of(class_of(status), wl_format("http-%d", status), "%s %s was answered with %d%s%s%s", method, without_query(url), status, hint, *words != '\0' ? ": " : "", words);
     wl_detail(failure, "status", wl_format("%d", status));
+    /* Something in between may answer for a server that has done the work. */
+    failure->effect_unknown = status == 408 || status == 500 || status == 502 || status == 504;
     uint64_t wait;
     if ((failure->kind == WL_RATE_LIMITED || failure->kind == WL_TRANSIENT) && retry_after(response->headers, &wait)) wl_retry_after(failure, wait);
     return failure;

@@ -195,6 +195,42 @@ static void requests_are_as_written_and_answers_name_the_field(void) {
     WL_SAME(wl_test((wl_test_call){.kind = WL_TEST_FIND, .action = "act", .input = "{}"}).failure->code, "unknown-operation");
 }
 
+static const wl_connection *any_connection(void *self, const char *role) {
+    (void)self, (void)role;
+    static const wl_connection app = {"app", "https://app.test", NULL};
+    return &app;
+}
+
+static wl_wire_response no_response(void *self, const wl_wire_request *request) {
+    (void)request;
+    return (wl_wire_response){.error = *(wl_transport *)self, .message = "scripted"};
+}
+
+static void a_failed_request_says_whether_it_may_have_had_its_effect(void) {
+    static const struct {
+        wl_transport error;
+        const char *code;
+        bool unknown;
+    } cases[] = {
+        {WL_INTERRUPTED, "interrupted", true}, {WL_NO_ANSWER, "timed-out", true}, {WL_TOO_LARGE, "too-large", true},
+        {WL_OTHER, "transport", true}, {WL_DENIED, "request-denied", false}, {WL_NOT_CONNECTED, "not-connected", false},
+        {WL_UNTRUSTED, "untrusted", false}, {WL_BAD_REQUEST, "bad-request", false},
+    };
+    for (size_t at = 0; at < sizeof cases / sizeof *cases; at++) {
+        wl_transport error = cases[at].error;
+        wl_ctx ctx = {.host = &(wl_host){.connection = any_connection, .send = no_response, .self = &error}};
+        assert(wl_http(&ctx, "app", (wl_request){.path = "/a"}) == NULL);
+        WL_SAME(ctx.failure->code, cases[at].code);
+        assert(wl_effect_unknown(ctx.failure) == cases[at].unknown);
+    }
+    static const int statuses[] = {302, 400, 404, 408, 409, 429, 500, 501, 502, 503, 504, 599};
+    for (size_t at = 0; at < sizeof statuses / sizeof *statuses; at++) {
+        int it = statuses[at];
+        assert(wl_effect_unknown(answered(it, "", NULL)) == (it == 408 || it == 500 || it == 502 || it == 504));
+    }
+    assert(!wl_effect_unknown(wl_failure_of(WL_TIMED_OUT, "timed-out", "no request")));
+}
+
 static wl_outcome started(void) { return wl_test((wl_test_call){.kind = WL_TEST_START, .action = "act", .input = "{}"}); }
 
 /* What a start says before it ends the tests. */
@@ -273,11 +309,12 @@ int main(void) {
     the_message_is_what_the_server_said_never_the_query();
     a_server_that_asks_for_time_gets_it();
     requests_are_as_written_and_answers_name_the_field();
+    a_failed_request_says_whether_it_may_have_had_its_effect();
     a_request_without_an_answer_says_what_there_is();
     the_manifest_says_what_an_action_is_and_has();
     what_would_be_lost_is_a_failure();
     what_waits_and_could_never_go_on_fails_where_it_suspends();
     wl_mock_reset();
-    puts("10 tests passed");
+    puts("11 tests passed");
     return 0;
 }

@@ -20,6 +20,8 @@ export class Failure extends Error {
     this.code = code;
     this.retry = { advice: 'by-policy' };
     this.details = {};
+    /** Whether the request that failed may have had its effect: its answer got lost, or something in between answered. */
+    this.effectUnknown = false;
   }
 
   static transient(code, message) { return new Failure('transient', code, message); }

@@ -8,6 +8,11 @@ const BODY_BYTES_SHOWN = 64 * 1024;
 /** The longest wait that a server can ask for and get. */
 const RETRY_AFTER_MAX = 86_400_000;
 
+/** Kinds of trouble that come before anything is sent. */
+const NOT_SENT = ['denied', 'not-connected', 'untrusted', 'bad-request'];
+/** Statuses with which something in between may answer for a server that has done the work. */
+const IN_DOUBT = [408, 500, 502, 504];
+
 /** Why no response came. */
 export class TransportError extends Error {
   constructor(kind, message) {
@@ -15,6 +20,9 @@ export class TransportError extends Error {
     this.name = 'TransportError';
     this.kind = kind;
   }
+
+  /** Whether the request may have had its effect all the same. */
+  get effectUnknown() { return !NOT_SENT.includes(this.kind); }
 }
 
 const TRANSPORT = {
@@ -119,6 +127,7 @@ export function transportFailure(method, url, error) {
     return Failure.forbidden('request-denied', `the host denied ${method} ${place}: ${why}`).never();
   }
   const failure = new Failure(failureClass, code, `${method} ${place}: ${error.message}`);
+  failure.effectUnknown = error.effectUnknown ?? true;
   return failureClass === 'internal' ? failure.never() : failure;
 }
 
@@ -138,6 +147,7 @@ export async function statusFailure(method, url, response) {
     : status === 401 ? " (the connection's credential was not accepted, or it has none)" : '';
   const message = `${method} ${place} was answered with ${status}${hint}${text === '' ? '' : `: ${text}`}`;
   const failure = new Failure(classOf(status), `http-${status}`, message).detail('status', status);
+  failure.effectUnknown = IN_DOUBT.includes(status);
   const wait = ['rate-limited', 'transient'].includes(failure.class) ? retryAfter(response.headers) : undefined;
   return wait === undefined ? failure : failure.after(wait);
 }

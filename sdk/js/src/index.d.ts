@@ -57,6 +57,8 @@ export declare class Failure extends Error {
   readonly code: string;
   readonly retry: { advice: 'by-policy' | 'never' | 'pause' } | { advice: 'after'; milliseconds: number };
   readonly details: Record<string, string>;
+  /** Whether the request that failed may have had its effect: its answer got lost, or something in between answered. */
+  readonly effectUnknown: boolean;
   /** Whether the same request may well succeed a little later: what a step that polls should sit out. */
   readonly passes: boolean;
   static transient(code: string, message: string): Failure;

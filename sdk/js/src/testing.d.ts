@@ -6,6 +6,8 @@ export type TransportErrorKind =
 export declare class TransportError extends Error {
   constructor(kind: TransportErrorKind, message: string);
   readonly kind: TransportErrorKind;
+  /** Whether the request may have had its effect all the same. */
+  readonly effectUnknown: boolean;
 }
 
 export type Reply = { status: number; headers: Record<string, string>; body: string | null } | { error: TransportErrorKind };

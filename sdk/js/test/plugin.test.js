@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 
 import { action, Failure, path, plugin, role, suspend, t } from '@windlass/sdk';
-import { MockHost, reply, TestStep } from '@windlass/sdk/testing';
+import { MockHost, reply, TestStep, TransportError } from '@windlass/sdk/testing';
 
 /** A plugin with one action that does this. */
 function doing(start, more = {}) {
@@ -78,6 +78,24 @@ test('no answer is a failure too, and a denial is never tried again', async () =
   await assert.rejects(run(host().reply('GET /a/b', reply.error('timed-out'))), { class: 'timed-out', passes: true });
   await assert.rejects(run(host().reply('GET /a/b', reply.error('too-large'))), { class: 'internal', retry: { advice: 'never' } });
   await assert.rejects(run(new MockHost()), { code: 'connection-missing' });
+});
+
+test('a failed request says whether it may have had its effect', async () => {
+  const failed = async (answer, at = '/a/b') => {
+    const start = (ctx) => ctx.connection('app').fetch(at).catch((error) => [error.code, error.effectUnknown]);
+    return step(start).run(host().reply('GET /a/b', answer));
+  };
+  for (const [kind, code, unknown] of [
+    ['interrupted', 'interrupted', true], ['timed-out', 'timed-out', true], ['too-large', 'too-large', true], ['other', 'transport', true],
+    ['denied', 'request-denied', false], ['not-connected', 'not-connected', false], ['untrusted', 'untrusted', false], ['bad-request', 'bad-request', false],
+  ]) {
+    assert.deepEqual(await failed(reply.error(kind)), [code, unknown]);
+    assert.equal(new TransportError(kind, 'x').effectUnknown, unknown);
+  }
+  for (const status of [302, 400, 404, 408, 409, 429, 500, 501, 502, 503, 504, 599]) {
+    assert.deepEqual(await failed(reply.status(status)), [`http-${status}`, [408, 500, 502, 504].includes(status)]);
+  }
+  assert.equal(Failure.timedOut('timed-out', 'no request').effectUnknown, false);
 });
 
 test('a request without an answer ends the test, and says what there is', async () => {

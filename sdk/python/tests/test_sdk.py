@@ -234,6 +234,24 @@ class Plugins(unittest.TestCase):
         self.assertTrue(self.failure(get(), mock).passes)
         self.assertEqual(self.failure(get(), MockHost()).code, "connection-missing")
 
+    def test_a_failed_request_says_whether_it_may_have_had_its_effect(self):
+        def failed(answer):
+            mock = host()
+            mock.reply("GET /a/b", answer)
+            failure = self.failure(get(), mock)
+            return failure.code, failure.effect_unknown
+
+        for kind, code, unknown in [
+            ("interrupted", "interrupted", True), ("timed-out", "timed-out", True), ("too-large", "too-large", True),
+            ("other", "transport", True), ("denied", "request-denied", False), ("not-connected", "not-connected", False),
+            ("untrusted", "untrusted", False), ("bad-request", "bad-request", False),
+        ]:
+            self.assertEqual(failed(Reply.error(kind)), (code, unknown))
+            self.assertIs(TransportError(kind, "x").effect_unknown, unknown)
+        for status in [302, 400, 404, 408, 409, 429, 500, 501, 502, 503, 504, 599]:
+            self.assertEqual(failed(Reply.status(status)), (f"http-{status}", status in [408, 500, 502, 504]))
+        self.assertFalse(Failure.timed_out("timed-out", "no request").effect_unknown)
+
     def test_a_request_without_an_answer_ends_the_test_and_says_what_there_is(self):
         def without(mock, why):
             with self.assertRaises(AssertionError) as caught:

@@ -34,6 +34,15 @@ export default plugin({
         return { id: state.id };
       },
       rollback: (ctx, input, output) => output?.id,
+      async find(ctx) {
+        try {
+          await ctx.connection('jobs').fetch('/jobs');
+        } catch (error) {
+          const unknown: boolean = error instanceof Failure && error.effectUnknown;
+          if (unknown) throw error;
+        }
+        return undefined;
+      },
     }),
   ],
 });

@@ -46,6 +46,8 @@ class Failure(Exception):
         #: ``by-policy``, ``never``, ``pause``, or how long to wait at least.
         self.advice: Union[str, timedelta] = "by-policy"
         self.details: dict[str, str] = {}
+        #: Whether the request that failed may have had its effect: its answer got lost, or something in between answered.
+        self.effect_unknown = False
 
     @classmethod
     def transient(cls, code: str, message: str) -> "Failure":

@@ -13,6 +13,10 @@ from typing import Any, Mapping, Optional
 from .failure import Failure, FailureClass, bounded
 
 _SHOWN_BYTES = 64 * 1024
+#: Kinds of trouble that come before anything is sent.
+_NOT_SENT = ("denied", "not-connected", "untrusted", "bad-request")
+#: Statuses with which something in between may answer for a server that has done the work.
+_IN_DOUBT = (408, 500, 502, 504)
 
 
 class TransportError(urllib.error.URLError):
@@ -23,6 +27,11 @@ class TransportError(urllib.error.URLError):
         super().__init__(message)
         self.kind = kind
         self.message = message
+
+    @property
+    def effect_unknown(self) -> bool:
+        """Whether the request may have had its effect all the same."""
+        return self.kind not in _NOT_SENT
 
 
 _TRANSPORT = {
@@ -48,6 +57,7 @@ def transport_failure(method: str, url: str, error: TransportError) -> Failure:
         return Failure.forbidden("request-denied", f"the host denied {method} {place}: {why}").never()
     failure_class, code = _TRANSPORT.get(error.kind, (FailureClass.TRANSIENT, "transport"))
     failure = Failure(failure_class, code, f"{method} {place}: {error.message}")
+    failure.effect_unknown = error.effect_unknown
     return failure.never() if failure_class is FailureClass.INTERNAL else failure
 
 
@@ -62,6 +72,7 @@ def status_failure(method: str, url: str, status: int, headers: Mapping[str, str
     said = _said(body[:_SHOWN_BYTES].decode("utf-8", "replace"))
     message = f"{method} {place} was answered with {status}{hint}{': ' + said if said else ''}"
     failure = Failure(_class_of(status), f"http-{status}", message).detail("status", status)
+    failure.effect_unknown = status in _IN_DOUBT
     if failure.failure_class in (FailureClass.RATE_LIMITED, FailureClass.TRANSIENT):
         wait = _retry_after(headers)
         if wait is not None:

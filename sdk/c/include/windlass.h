@@ -55,12 +55,25 @@ void wl_push(wl_json *array, wl_json *value);
 
 /* A field of an object, or NULL. */
 wl_json *wl_get(const wl_json *object, const char *name);
-/* An item of an array, or NULL. */
-wl_json *wl_at(const wl_json *array, size_t index);
+/* An item of an array, the value of a field of an object, or NULL. */
+wl_json *wl_at(const wl_json *value, size_t index);
+/* The name of a field of an object, or NULL. */
+const char *wl_name_at(const wl_json *object, size_t index);
 /* Items of an array or fields of an object. */
 size_t wl_count(const wl_json *value);
 /* A string's text, or NULL. */
 const char *wl_text(const wl_json *value);
+/* A whole number, also one written as 3.0 or 1e3 if it is less than 2^53. False, and `into` as it was, for a fraction, for what
+ * an int64_t does not hold, and for what is no number. */
+bool wl_as_integer(const wl_json *value, int64_t *into);
+/* Any number, as near as a double comes. False, and `into` as it was, for what is none. */
+bool wl_as_number(const wl_json *value, double *into);
+/* False, and `into` as it was, for what is neither true nor false. */
+bool wl_as_boolean(const wl_json *value, bool *into);
+/* Whether it is an array, and not an object or something without items. */
+bool wl_is_array(const wl_json *value);
+/* Whether it is null, or not there at all. */
+bool wl_is_null(const wl_json *value);
 
 /* NULL and what is wrong, where it is no JSON. */
 wl_json *wl_parse(const char *text, size_t length, const char **problem);
@@ -74,7 +87,7 @@ typedef enum {
     WL_NUMBER,  /* double */
     WL_BOOLEAN, /* bool */
     WL_STRUCT,  /* the struct of `of` */
-    WL_LIST,    /* wl_list of structs of `of` */
+    WL_LIST,    /* wl_list of structs of `of`, or of what `items` says */
     WL_ANY      /* wl_json *, NULL if it was left out */
 } wl_kind;
 
@@ -98,6 +111,9 @@ typedef struct {
     const char *maximum;
     /* Of a struct or list. */
     const wl_type *of;
+    /* Of a list without `of`: its items are WL_TEXT unless given, or WL_INTEGER, WL_NUMBER, WL_BOOLEAN, WL_ANY, each of the C
+     * type above. Choices, length and bounds are theirs. */
+    wl_kind items;
 } wl_field;
 
 /* A struct that is read from JSON and written as JSON. */

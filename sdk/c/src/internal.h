@@ -62,6 +62,8 @@ typedef struct {
     wl_ctx ctx;
 } wl_call;
 
+/* Ends the program with a word for whoever builds it: there is no host to tell yet. */
+void wl_refuse(const char *problem);
 char *wl_manifest(const wl_plugin *plugin);
 wl_outcome wl_start_call(const wl_plugin *plugin, wl_call *call);
 wl_outcome wl_resume_call(const wl_plugin *plugin, wl_call *call);

@@ -2,6 +2,7 @@
 
 #include "internal.h"
 
+#include <errno.h>
 #include <math.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -10,6 +11,8 @@
 
 /* Deep enough for any document that a person writes, and far from the end of the stack. */
 enum { DEPTH_MAX = 200 };
+/* Below it a double is exactly the whole number that was written. */
+static const double EXACT_MAX = 9007199254740992.0;
 
 typedef struct block {
     struct block *next;
@@ -158,13 +161,42 @@ wl_json *wl_get(const wl_json *object, const char *name) {
     return NULL;
 }
 
-wl_json *wl_at(const wl_json *array, size_t index) {
-    return array != NULL && index < array->count ? array->items[index] : NULL;
+wl_json *wl_at(const wl_json *value, size_t index) {
+    return value != NULL && index < value->count ? value->items[index] : NULL;
+}
+
+const char *wl_name_at(const wl_json *object, size_t index) {
+    return object != NULL && object->kind == OBJECT && index < object->count ? object->names[index] : NULL;
 }
 
 size_t wl_count(const wl_json *value) { return value == NULL ? 0 : value->count; }
 
 const char *wl_text(const wl_json *value) { return value != NULL && value->kind == STRING ? value->text : NULL; }
+
+static bool is_exact(double number) { return number == floor(number) && fabs(number) < EXACT_MAX; }
+
+bool wl_as_integer(const wl_json *value, int64_t *into) {
+    if (value == NULL) return false;
+    if (value->kind == INTEGER) *into = value->integer;
+    else if (value->kind == NUMBER && is_exact(value->number)) *into = (int64_t)value->number;
+    else return false;
+    return true;
+}
+
+bool wl_as_number(const wl_json *value, double *into) {
+    if (value == NULL || (value->kind != INTEGER && value->kind != NUMBER)) return false;
+    *into = value->kind == INTEGER ? (double)value->integer : value->number;
+    return true;
+}
+
+bool wl_as_boolean(const wl_json *value, bool *into) {
+    if (value == NULL || value->kind != BOOLEAN) return false;
+    *into = value->boolean;
+    return true;
+}
+
+bool wl_is_array(const wl_json *value) { return value != NULL && value->kind == ARRAY; }
+bool wl_is_null(const wl_json *value) { return value == NULL || value->kind == NOTHING; }
 
 /* ---- Reading -------------------------------------------------------------------------------------------------------- */
 
@@ -290,9 +322,12 @@ static wl_json *parse_number(parser *it) {
     char *rest;
     double number = strtod(text, &rest);
     if (*rest != '\0' || !isfinite(number)) return wrong(it, "a number that is none");
-    if (whole && fabs(number) < 9.2e18) return wl_integer(strtoll(text, NULL, 10));
-    if (number == floor(number) && fabs(number) < 9007199254740992.0) return wl_integer((int64_t)number);
-    return wl_number(number);
+    if (whole) {
+        errno = 0;
+        int64_t integer = strtoll(text, NULL, 10);
+        if (errno == 0) return wl_integer(integer);
+    }
+    return is_exact(number) ? wl_integer((int64_t)number) : wl_number(number);
 }
 
 static wl_json *parse_list(parser *it, bool object) {

@@ -71,17 +71,16 @@ static wl_json *described(const wl_action *action) {
     return it;
 }
 
-/* Ends the program with a word for whoever builds it: there is no host to tell yet. */
-static void refuse(const char *problem) {
+void wl_refuse(const char *problem) {
     fprintf(stderr, "%s\n", problem);
     abort();
 }
 
 char *wl_manifest(const wl_plugin *plugin) {
     for (const wl_action *action = plugin->actions; action->name != NULL; action++) {
-        if (action->start == NULL) refuse(wl_format("the action `%s` has no `.start`", action->name));
+        if (action->start == NULL) wl_refuse(wl_format("the action `%s` has no `.start`", action->name));
         if (action->input == NULL || action->output == NULL) {
-            refuse(wl_format("the action `%s` has no `.%s`", action->name, action->input == NULL ? "input" : "output"));
+            wl_refuse(wl_format("the action `%s` has no `.%s`", action->name, action->input == NULL ? "input" : "output"));
         }
     }
     wl_json *manifest = wl_object(), *actions = wl_object();

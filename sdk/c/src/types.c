@@ -2,13 +2,33 @@
 
 #include "internal.h"
 
-#include <stdlib.h>
 #include <string.h>
+
+static wl_json *parsed(const char *text) { return wl_parse(text, strlen(text), NULL); }
+
+/* An item of a list as a field without a name; what else the list's field says of its values is said of each item. */
+static wl_field item_of(const wl_field *list) {
+    wl_field item = *list;
+    item.name = "";
+    item.kind = list->of != NULL ? WL_STRUCT : list->items;
+    if (list->of == NULL && (item.kind == WL_STRUCT || item.kind == WL_LIST)) wl_refuse(wl_format("the list `%s` has no `.of`", list->name));
+    item.description = item.otherwise = NULL;
+    return item;
+}
+
+static size_t item_size(const wl_field *list) {
+    static const size_t sizes[] = {
+        [WL_TEXT] = sizeof(const char *), [WL_INTEGER] = sizeof(int64_t), [WL_NUMBER] = sizeof(double),
+        [WL_BOOLEAN] = sizeof(bool), [WL_ANY] = sizeof(wl_json *),
+    };
+    return list->of != NULL ? list->of->size : sizes[list->items];
+}
 
 static wl_json *field_schema(const wl_field *field) {
     static const char *const names[] = {"string", "integer", "number", "boolean", "object", "array", NULL};
     wl_json *schema = field->kind == WL_STRUCT ? wl_schema(field->of) : wl_object();
-    if (field->choices != NULL) {
+    bool is_list = field->kind == WL_LIST;
+    if (field->choices != NULL && !is_list) {
         wl_json *choices = wl_array();
         for (const char *at = field->choices; at != NULL;) {
             const char *bar = strchr(at, '|');
@@ -19,12 +39,15 @@ static wl_json *field_schema(const wl_field *field) {
     } else if (field->kind != WL_STRUCT && names[field->kind] != NULL) {
         wl_set(schema, "type", wl_string(names[field->kind]));
     }
-    if (field->kind == WL_LIST) wl_set(schema, "items", wl_schema(field->of));
+    if (is_list) {
+        wl_field item = item_of(field);
+        wl_set(schema, "items", field_schema(&item));
+    }
     if (field->description != NULL) wl_set(schema, "description", wl_string(field->description));
-    if (field->min_length > 0) wl_set(schema, "minLength", wl_integer((int64_t)field->min_length));
-    if (field->minimum != NULL) wl_set(schema, "minimum", wl_parse(field->minimum, strlen(field->minimum), NULL));
-    if (field->maximum != NULL) wl_set(schema, "maximum", wl_parse(field->maximum, strlen(field->maximum), NULL));
-    if (field->otherwise != NULL) wl_set(schema, "default", wl_parse(field->otherwise, strlen(field->otherwise), NULL));
+    if (field->min_length > 0 && !is_list) wl_set(schema, "minLength", wl_integer((int64_t)field->min_length));
+    if (field->minimum != NULL && !is_list) wl_set(schema, "minimum", parsed(field->minimum));
+    if (field->maximum != NULL && !is_list) wl_set(schema, "maximum", parsed(field->maximum));
+    if (field->otherwise != NULL) wl_set(schema, "default", parsed(field->otherwise));
     return schema;
 }
 
@@ -61,6 +84,7 @@ static size_t characters(const char *text) {
 
 /* What is wrong with a struct itself begins with a colon; what is wrong within it, with the place. */
 static const char *decode_struct(const wl_type *type, const wl_json *value, void *into);
+static const char *decode_field(const wl_field *field, const wl_json *value, void *place);
 
 static const char *inside(const wl_field *field, const char *problem) {
     if (problem == NULL) return NULL;
@@ -71,18 +95,28 @@ static const char *no(const wl_field *field, const wl_json *value, const char *w
     return wl_format("%s: %.60s is no %s", field->name, wl_write(value), what);
 }
 
-static const char *bounds(const wl_field *field, double number) {
-    if (field->minimum != NULL && number < atof(field->minimum)) return wl_format("%s: is less than %s", field->name, field->minimum);
-    if (field->maximum != NULL && number > atof(field->maximum)) return wl_format("%s: is more than %s", field->name, field->maximum);
+/* A double would not tell whole numbers apart that are as near to each other as large ones are. */
+static bool is_less(const wl_json *one, const wl_json *other) {
+    int64_t whole, its;
+    if (wl_as_integer(one, &whole) && wl_as_integer(other, &its)) return whole < its;
+    double number, bound;
+    return wl_as_number(one, &number) && wl_as_number(other, &bound) && number < bound;
+}
+
+static const char *bounds(const wl_field *field, const wl_json *value) {
+    if (field->minimum != NULL && is_less(value, parsed(field->minimum))) return wl_format("%s: is less than %s", field->name, field->minimum);
+    if (field->maximum != NULL && is_less(parsed(field->maximum), value)) return wl_format("%s: is more than %s", field->name, field->maximum);
     return NULL;
 }
 
 static const char *decode_list(const wl_field *field, const wl_json *value, wl_list *list) {
+    wl_field item = item_of(field);
+    size_t size = item_size(field);
     list->count = value->count;
-    list->items = wl_alloc(value->count * field->of->size + 1);
+    list->items = wl_alloc(value->count * size + 1);
     for (size_t at = 0; at < value->count; at++) {
-        const char *problem = decode_struct(field->of, value->items[at], (char *)list->items + at * field->of->size);
-        if (problem != NULL) return inside(field, wl_format(*problem == ':' ? "[%zu]%s" : "[%zu].%s", at, problem));
+        const char *problem = decode_field(&item, value->items[at], (char *)list->items + at * size);
+        if (problem != NULL) return inside(field, wl_format("[%zu]%s", at, problem));
     }
     return NULL;
 }
@@ -98,20 +132,15 @@ static const char *decode_field(const wl_field *field, const wl_json *value, voi
         *(const char **)place = value->text;
         return NULL;
     case WL_INTEGER:
-        if (value->kind != INTEGER) return no(field, value, "integer");
-        *(int64_t *)place = value->integer;
-        return bounds(field, (double)value->integer);
+        if (!wl_as_integer(value, place)) return no(field, value, "integer");
+        return bounds(field, value);
     case WL_NUMBER:
-        if (value->kind != INTEGER && value->kind != NUMBER) return no(field, value, "number");
-        *(double *)place = value->kind == INTEGER ? (double)value->integer : value->number;
-        return bounds(field, *(double *)place);
-    case WL_BOOLEAN:
-        if (value->kind != BOOLEAN) return no(field, value, "boolean");
-        *(bool *)place = value->boolean;
-        return NULL;
+        if (!wl_as_number(value, place)) return no(field, value, "number");
+        return bounds(field, value);
+    case WL_BOOLEAN: return wl_as_boolean(value, place) ? NULL : no(field, value, "boolean");
     case WL_STRUCT: return inside(field, decode_struct(field->of, value, place));
     case WL_LIST:
-        if (value->kind != ARRAY) return no(field, value, "array");
+        if (!wl_is_array(value)) return no(field, value, "array");
         return decode_list(field, value, place);
     case WL_ANY: *(const wl_json **)place = value; return NULL;
     }
@@ -127,7 +156,7 @@ static const char *decode_struct(const wl_type *type, const wl_json *value, void
         /* Other systems say null where there is nothing. */
         bool may_be_absent = field->optional || field->otherwise != NULL;
         if (type->open && may_be_absent && field->kind != WL_ANY && given != NULL && given->kind == NOTHING) given = NULL;
-        if (given == NULL && field->otherwise != NULL) given = wl_parse(field->otherwise, strlen(field->otherwise), NULL);
+        if (given == NULL && field->otherwise != NULL) given = parsed(field->otherwise);
         if (given == NULL) {
             if (!field->optional) return wl_format(": the field `%s` is missing", field->name);
             continue;
@@ -148,26 +177,34 @@ const char *wl_decode(const wl_type *type, const wl_json *value, void *into) {
     return problem != NULL && *problem == ':' ? problem + 2 : problem;
 }
 
+/* NULL for what was left out. */
+static wl_json *encode_field(const wl_field *field, const void *place) {
+    switch (field->kind) {
+    case WL_TEXT: return *(const char *const *)place != NULL ? wl_string(*(const char *const *)place) : NULL;
+    case WL_INTEGER: return wl_integer(*(const int64_t *)place);
+    case WL_NUMBER: return wl_number(*(const double *)place);
+    case WL_BOOLEAN: return wl_boolean(*(const bool *)place);
+    case WL_STRUCT: return wl_encode(field->of, place);
+    case WL_LIST: {
+        const wl_list *list = place;
+        wl_field item = item_of(field);
+        wl_json *values = wl_array();
+        for (size_t at = 0; at < list->count; at++) {
+            wl_json *value = encode_field(&item, (const char *)list->items + at * item_size(field));
+            wl_push(values, value != NULL ? value : wl_null());
+        }
+        return values;
+    }
+    case WL_ANY: return *(wl_json *const *)place;
+    }
+    return NULL;
+}
+
 wl_json *wl_encode(const wl_type *type, const void *from) {
     wl_json *object = wl_object();
     for (size_t at = 0; at < type->count; at++) {
         const wl_field *field = &type->fields[at];
-        const void *place = (const char *)from + field->offset;
-        wl_json *value = NULL;
-        switch (field->kind) {
-        case WL_TEXT: value = *(const char *const *)place != NULL ? wl_string(*(const char *const *)place) : NULL; break;
-        case WL_INTEGER: value = wl_integer(*(const int64_t *)place); break;
-        case WL_NUMBER: value = wl_number(*(const double *)place); break;
-        case WL_BOOLEAN: value = wl_boolean(*(const bool *)place); break;
-        case WL_STRUCT: value = wl_encode(field->of, place); break;
-        case WL_LIST: {
-            const wl_list *list = place;
-            value = wl_array();
-            for (size_t item = 0; item < list->count; item++) wl_push(value, wl_encode(field->of, (const char *)list->items + item * field->of->size));
-            break;
-        }
-        case WL_ANY: value = *(wl_json *const *)place; break;
-        }
+        wl_json *value = encode_field(field, (const char *)from + field->offset);
         if (value != NULL) wl_set(object, field->name, value);
     }
     return object;

@@ -77,6 +77,28 @@ static const wl_action actions[] = {
 };
 const wl_plugin windlass_plugin = {.name = "test", .version = "1.0.0", .description = "Tests.", .actions = actions};
 
+/* What is said before the program is ended. */
+static const char *last_words(void (*does)(void)) {
+    int ends[2];
+    assert(pipe(ends) == 0);
+    fflush(NULL);
+    pid_t child = fork();
+    if (child == 0) {
+        dup2(ends[1], STDERR_FILENO);
+        does();
+        _exit(0);
+    }
+    close(ends[1]);
+    char *words = wl_alloc(1000);
+    size_t length = 0;
+    for (ssize_t more; (more = read(ends[0], words + length, 999 - length)) > 0;) length += (size_t)more;
+    close(ends[0]);
+    int status;
+    assert(waitpid(child, &status, 0) == child && !(WIFEXITED(status) && WEXITSTATUS(status) == 0));
+    words[strcspn(words, "\n")] = '\0';
+    return words;
+}
+
 static const char *decoded_as(const wl_type *type, const char *text) {
     input into;
     const char *problem = NULL;
@@ -93,6 +115,7 @@ static void json_is_read_and_written(void) {
         {" {\"a\" : [1, -2.5, true, null, \"\\u00e4\\ud83d\\ude00\\n\\\"\"]} ", "{\"a\":[1,-2.5,true,null,\"ä😀\\u000a\\\"\"]}"},
         {"1e3", "1000"},
         {"9007199254740993", "9007199254740993"},
+        {"[9223372036854775807,-9223372036854775808]", "[9223372036854775807,-9223372036854775808]"},
         {"{\"a\":1,\"a\":2}", "{\"a\":2}"},
         {"01", "what is no JSON at byte 2"},
         {"[1", "an array without an end at byte 2"},
@@ -112,6 +135,91 @@ static void json_is_read_and_written(void) {
     char deep[1000];
     memset(deep, '[', sizeof deep);
     assert(wl_parse(deep, sizeof deep, NULL) == NULL);
+}
+
+static const wl_json *json_of(const char *text) { return wl_parse(text, strlen(text), NULL); }
+
+static void values_are_had_by_their_types(void) {
+    static const struct {
+        const char *text;
+        int64_t integer;
+    } whole[] = {
+        {"0", 0}, {"-7", -7}, {"3.0", 3}, {"1e3", 1000}, {"9007199254740993", 9007199254740993},
+        {"9223372036854775807", INT64_MAX}, {"-9223372036854775808", INT64_MIN},
+    };
+    for (size_t at = 0; at < sizeof whole / sizeof *whole; at++) {
+        int64_t integer = 0;
+        assert(wl_as_integer(json_of(whole[at].text), &integer) && integer == whole[at].integer);
+    }
+    static const char *const others[] = {"1.5", "-0.1", "9223372036854775808", "-9223372036854775809", "1e19", "9007199254740993.0", "\"7\"", "true", "null", "[7]"};
+    for (size_t at = 0; at < sizeof others / sizeof *others; at++) {
+        int64_t integer = 42;
+        assert(!wl_as_integer(json_of(others[at]), &integer) && integer == 42);
+    }
+    int64_t integer = 42;
+    assert(!wl_as_integer(NULL, &integer) && wl_as_integer(wl_number(-2), &integer) && integer == -2);
+
+    double number = 0.25;
+    assert(!wl_as_number(json_of("\"1\""), &number) && !wl_as_number(NULL, &number) && number == 0.25);
+    assert(wl_as_number(json_of("1.5"), &number) && number == 1.5 && wl_as_number(json_of("2"), &number) && number == 2);
+    bool on = false;
+    assert(!wl_as_boolean(json_of("1"), &on) && !wl_as_boolean(NULL, &on) && !on && wl_as_boolean(json_of("true"), &on) && on);
+
+    const wl_json *all = json_of("{\"a\":[1,\"b\"],\"c\":{},\"d\":null}");
+    const wl_json *list = wl_get(all, "a");
+    assert(wl_is_array(list) && wl_count(list) == 2 && wl_at(list, 2) == NULL && wl_name_at(list, 0) == NULL);
+    WL_SAME(wl_text(wl_at(list, 1)), "b");
+    assert(!wl_is_array(wl_get(all, "c")) && !wl_is_array(wl_get(all, "x")) && !wl_is_array(wl_at(list, 0)));
+    assert(wl_is_null(wl_get(all, "d")) && wl_is_null(wl_get(all, "x")) && !wl_is_null(list));
+    WL_SAME(wl_name_at(all, 1), "c");
+    assert(wl_name_at(all, 3) == NULL && wl_at(all, 2) == wl_get(all, "d"));
+}
+
+typedef struct {
+    wl_list tags, counts, rates, flags, anys;
+    int64_t large;
+} lists;
+
+static const wl_field lists_fields[] = {
+    WL_FIELD(lists, tags, WL_LIST, .description = "Which.", .choices = "ab|cd", .otherwise = "[\"ab\"]"),
+    WL_FIELD(lists, counts, WL_LIST, .items = WL_INTEGER, .minimum = "0", .maximum = "9007199254740992", .optional = true),
+    WL_FIELD(lists, rates, WL_LIST, .items = WL_NUMBER, .optional = true),
+    WL_FIELD(lists, flags, WL_LIST, .items = WL_BOOLEAN, .optional = true),
+    WL_FIELD(lists, anys, WL_LIST, .items = WL_ANY, .optional = true),
+    WL_FIELD(lists, large, WL_INTEGER, .optional = true),
+};
+static const wl_type lists_type = WL_TYPE(lists, lists_fields);
+
+static void list_without_items(void) {
+    static const wl_field fields[] = {{.name = "parts", .kind = WL_LIST, .items = WL_STRUCT}};
+    wl_schema(&(wl_type){.fields = fields, .count = 1});
+}
+
+static void lists_have_items_of_any_kind(void) {
+    lists read;
+    const char *text = "{\"tags\":[\"ab\",\"cd\"],\"counts\":[0,9007199254740992],\"rates\":[0.5,2],\"flags\":[true,false],\"anys\":[null,{\"a\":[]}],\"large\":9223372036854775807}";
+    WL_SAME(wl_decode(&lists_type, json_of(text), &read), NULL);
+    WL_SAME(((const char **)read.tags.items)[1], "cd");
+    assert(((int64_t *)read.counts.items)[1] == 9007199254740992 && ((double *)read.rates.items)[0] == 0.5);
+    assert(((bool *)read.flags.items)[0] && !((bool *)read.flags.items)[1] && wl_is_null(((wl_json **)read.anys.items)[0]));
+    WL_SAME(wl_write(wl_encode(&lists_type, &read)), text);
+    WL_SAME(wl_decode(&lists_type, json_of("{}"), &read), NULL);
+    WL_SAME(wl_write(wl_encode(&lists_type, &read)), "{\"tags\":[\"ab\"],\"counts\":[],\"rates\":[],\"flags\":[],\"anys\":[],\"large\":0}");
+    static const char *const wrong[][2] = {
+        {"{\"tags\":[\"ab\",3]}", "tags[1]: 3 is no string"},
+        {"{\"tags\":[\"ef\"]}", "tags[0]: \"ef\" is none of ab|cd"},
+        {"{\"tags\":\"ab\"}", "tags: \"ab\" is no array"},
+        {"{\"counts\":[1,1.5]}", "counts[1]: 1.5 is no integer"},
+        {"{\"counts\":[9007199254740993]}", "counts[0]: is more than 9007199254740992"},
+        {"{\"counts\":[1,-1]}", "counts[1]: is less than 0"},
+        {"{\"large\":9223372036854775808}", "large: 9.2233720368547758e+18 is no integer"},
+    };
+    for (size_t at = 0; at < sizeof wrong / sizeof *wrong; at++) WL_SAME(wl_decode(&lists_type, json_of(wrong[at][0]), &read), wrong[at][1]);
+    const wl_json *properties = wl_get(wl_schema(&lists_type), "properties");
+    WL_SAME(wl_write(wl_get(properties, "tags")), "{\"type\":\"array\",\"items\":{\"enum\":[\"ab\",\"cd\"]},\"description\":\"Which.\",\"default\":[\"ab\"]}");
+    WL_SAME(wl_write(wl_get(properties, "counts")), "{\"type\":\"array\",\"items\":{\"type\":\"integer\",\"minimum\":0,\"maximum\":9007199254740992}}");
+    WL_SAME(wl_write(wl_get(properties, "anys")), "{\"type\":\"array\",\"items\":{}}");
+    WL_SAME(last_words(list_without_items), "the list `parts` has no `.of`");
 }
 
 static void structs_are_read_and_what_is_wrong_names_its_place(void) {
@@ -233,40 +341,20 @@ static void a_failed_request_says_whether_it_may_have_had_its_effect(void) {
 
 static wl_outcome started(void) { return wl_test((wl_test_call){.kind = WL_TEST_START, .action = "act", .input = "{}"}); }
 
-/* What a start says before it ends the tests. */
-static const char *last_words(void) {
-    int ends[2];
-    assert(pipe(ends) == 0);
-    fflush(NULL);
-    pid_t child = fork();
-    if (child == 0) {
-        dup2(ends[1], STDERR_FILENO);
-        started();
-        _exit(0);
-    }
-    close(ends[1]);
-    char *words = wl_alloc(1000);
-    size_t length = 0;
-    for (ssize_t more; (more = read(ends[0], words + length, 999 - length)) > 0;) length += (size_t)more;
-    close(ends[0]);
-    int status;
-    assert(waitpid(child, &status, 0) == child && !(WIFEXITED(status) && WEXITSTATUS(status) == 0));
-    words[strcspn(words, "\n")] = '\0';
-    return words;
-}
+static void start_it(void) { started(); }
 
 static void a_request_without_an_answer_says_what_there_is(void) {
     const char *no_answer = "the mock host has no answer to GET /a/b%2Fc?q=%C3%A4%20%26: ";
     wl_mock_reset();
     wl_mock_connection("app", "https://app.test/");
-    WL_SAME(last_words(), wl_format("%s%s", no_answer, "none was scripted"));
+    WL_SAME(last_words(start_it), wl_format("%s%s", no_answer, "none was scripted"));
     wl_mock_reply("POST /a/b", 201, "");
     wl_mock_reply("POST /a/b", 201, "");
     wl_mock_reply("GET /a/c", 200, "");
-    WL_SAME(last_words(), wl_format("%s%s", no_answer, "there is POST /a/b, GET /a/c"));
+    WL_SAME(last_words(start_it), wl_format("%s%s", no_answer, "there is POST /a/b, GET /a/c"));
     wl_mock_reply("GET /a/b%2Fc", 200, "{\"name\":\"ab\"}");
     assert(started().kind == WL_OUTCOME_DONE);
-    WL_SAME(last_words(), wl_format("%s%s", no_answer, "each `wl_mock_reply` is given once, and all were"));
+    WL_SAME(last_words(start_it), wl_format("%s%s", no_answer, "each `wl_mock_reply` is given once, and all were"));
 }
 
 static void the_manifest_says_what_an_action_is_and_has(void) {
@@ -304,6 +392,8 @@ static void what_waits_and_could_never_go_on_fails_where_it_suspends(void) {
 
 int main(void) {
     json_is_read_and_written();
+    values_are_had_by_their_types();
+    lists_have_items_of_any_kind();
     structs_are_read_and_what_is_wrong_names_its_place();
     statuses_become_failures_of_the_class_that_a_policy_can_act_on();
     the_message_is_what_the_server_said_never_the_query();
@@ -315,6 +405,6 @@ int main(void) {
     what_would_be_lost_is_a_failure();
     what_waits_and_could_never_go_on_fails_where_it_suspends();
     wl_mock_reset();
-    puts("11 tests passed");
+    puts("13 tests passed");
     return 0;
 }

@@ -15,7 +15,7 @@ const Contract = "0.1"
 
 const stateBytesMax = 65_536
 
-var names = regexp.MustCompile(`^[a-z][a-z0-9-]{0,62}$`)
+var names = regexp.MustCompile(`^[a-z][a-z0-9_-]{0,62}$`)
 
 // Effect is what repeating an action does to the world.
 type Effect string
@@ -106,7 +106,7 @@ func (p *Plugin) Problems() []string {
 	var problems []string
 	for _, name := range append([]string{p.Name}, p.names()...) {
 		if !names.MatchString(name) {
-			problems = append(problems, fmt.Sprintf("`%s` is no name: write [a-z][a-z0-9-]{0,62}", name))
+			problems = append(problems, fmt.Sprintf("`%s` is no name: write [a-z][a-z0-9_-]{0,62}", name))
 		}
 	}
 	for _, action := range p.Actions {

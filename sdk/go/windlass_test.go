@@ -96,6 +96,15 @@ func TestWhatAnActionLacksIsAProblem(t *testing.T) {
 		"action `look` has no Start; action `look` has no Effect: windlass.Read, IdempotentWrite or Write")
 }
 
+func TestNamesAreThoseThatAHostTakes(t *testing.T) {
+	for _, name := range []string{"a", "create-change", "eu_1", strings.Repeat("x", 63)} {
+		same(t, len((&windlass.Plugin{Name: name}).Problems()), 0)
+	}
+	for _, name := range []string{"", "1a", "_a", "Build", "a b", "ä", "a\n", strings.Repeat("x", 64)} {
+		same(t, strings.Join((&windlass.Plugin{Name: name}).Problems(), "; "), "`"+name+"` is no name: write [a-z][a-z0-9_-]{0,62}")
+	}
+}
+
 func TestWhatIsNotAsItsTypeSaysNamesThePlace(t *testing.T) {
 	plugin := pluginOf(windlass.Action[input, any, any]{})
 	for text, message := range map[string]string{

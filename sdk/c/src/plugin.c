@@ -76,8 +76,16 @@ void wl_refuse(const char *problem) {
     abort();
 }
 
+static void check_name(const char *name) {
+    size_t length = name != NULL ? strspn(name, "abcdefghijklmnopqrstuvwxyz0123456789_-") : 0;
+    if (length > 0 && length < 64 && name[length] == '\0' && *name >= 'a') return;
+    wl_refuse(wl_format("`%s` is no name: write [a-z][a-z0-9_-]{0,62}", name != NULL ? name : ""));
+}
+
 char *wl_manifest(const wl_plugin *plugin) {
+    check_name(plugin->name);
     for (const wl_action *action = plugin->actions; action->name != NULL; action++) {
+        check_name(action->name);
         if (action->start == NULL) wl_refuse(wl_format("the action `%s` has no `.start`", action->name));
         if (action->input == NULL || action->output == NULL) {
             wl_refuse(wl_format("the action `%s` has no `.%s`", action->name, action->input == NULL ? "input" : "output"));

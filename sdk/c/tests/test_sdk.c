@@ -365,6 +365,26 @@ static void the_manifest_says_what_an_action_is_and_has(void) {
     WL_SAME(wl_write(wl_get(wl_get(action, "output"), "required")), "[\"name\"]");
 }
 
+static const char *called;
+static void is_called_so(void) { wl_manifest(&(wl_plugin){.name = called, .version = "1.0.0", .description = "Tests.", .actions = &actions[2]}); }
+
+static void names_are_those_that_a_host_takes(void) {
+    char longest[65] = {0};
+    memset(longest, 'x', 63);
+    const char *good[] = {"a", "create-change", "eu_1", longest};
+    for (size_t at = 0; at < sizeof good / sizeof *good; at++) {
+        called = good[at];
+        is_called_so();
+    }
+    char longer[65] = {0};
+    memset(longer, 'x', 64);
+    const char *bad[] = {"", "1a", "_a", "-a", "Build", "a b", "ä", longer};
+    for (size_t at = 0; at < sizeof bad / sizeof *bad; at++) {
+        called = bad[at];
+        WL_SAME(last_words(is_called_so), wl_format("`%s` is no name: write [a-z][a-z0-9_-]{0,62}", called));
+    }
+}
+
 static void what_would_be_lost_is_a_failure(void) {
     wl_ctx ctx = {.action = &(wl_action){.name = "act"}};
     wl_outcome waits = wl_suspend(&ctx, (wl_wait){.state = &ctx, .after_ms = 1});
@@ -402,9 +422,10 @@ int main(void) {
     a_failed_request_says_whether_it_may_have_had_its_effect();
     a_request_without_an_answer_says_what_there_is();
     the_manifest_says_what_an_action_is_and_has();
+    names_are_those_that_a_host_takes();
     what_would_be_lost_is_a_failure();
     what_waits_and_could_never_go_on_fails_where_it_suspends();
     wl_mock_reset();
-    puts("13 tests passed");
+    puts("14 tests passed");
     return 0;
 }

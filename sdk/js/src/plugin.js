@@ -12,7 +12,7 @@ import { Type } from './schema.js';
 export const CONTRACT = '0.1';
 
 const STATE_BYTES_MAX = 65_536;
-const NAME = /^[a-z][a-z0-9-]{0,62}$/;
+const NAME = /^[a-z][a-z0-9_-]{0,62}$/;
 const OPERATIONS = ['cancel', 'rollback', 'find'];
 /** What goes on with an operation that waited. */
 const RESUMES = { start: 'resume', cancel: 'resumeCancel', rollback: 'resumeRollback' };
@@ -23,10 +23,12 @@ const ACTION_KEYS = [
 const encoder = new TextEncoder();
 const decoder = new TextDecoder();
 
+function isName(name) { return typeof name === 'string' && NAME.test(name); }
+
 /** Declares an action; here so that editors know the types of its functions. */
 export function action(declaration) {
   const wrong = (problem) => { throw new TypeError(`action \`${declaration.name}\`: ${problem}`); };
-  if (!NAME.test(declaration.name)) wrong('a name is [a-z][a-z0-9-]{0,62}');
+  if (!isName(declaration.name)) wrong('a name is [a-z][a-z0-9_-]{0,62}');
   for (const key of Object.keys(declaration)) {
     if (!ACTION_KEYS.includes(key)) wrong(`there is no \`${key}\`; an action has ${ACTION_KEYS.join(', ')}`);
   }
@@ -53,7 +55,7 @@ export function role(description, requests, { required = true } = {}) {
 
 /** Declares the plugin; the module's default export. */
 export function plugin({ name, version, description, actions }) {
-  if (!NAME.test(name)) throw new TypeError(`\`${name}\` is no name of a plugin: write [a-z][a-z0-9-]{0,62}`);
+  if (!isName(name)) throw new TypeError(`\`${name}\` is no name of a plugin: write [a-z][a-z0-9_-]{0,62}`);
   return new Plugin(name, version, description, new Map(actions.map((it) => [it.name, it])));
 }
 

@@ -32,6 +32,15 @@ test('a declaration that cannot be meant is refused', () => {
   assert.throws(() => suspend({ after: '2 sec', status: 'x' }), /no length of time/);
 });
 
+test('names are those that a host takes', () => {
+  const called = (name) => plugin({ name, version: '1.0.0', description: 'Tests.', actions: [] });
+  for (const name of ['a', 'create-change', 'eu_1', 'x'.repeat(63)]) assert.equal(called(name).name, name);
+  for (const name of ['', '1a', '_a', 'Build', 'a b', 'ä', 'a\n', 'x'.repeat(64), undefined]) {
+    assert.throws(() => called(name), { message: `\`${name}\` is no name of a plugin: write [a-z][a-z0-9_-]{0,62}` });
+  }
+  assert.throws(() => doing(() => {}, { name: 'Act' }), /a name is \[a-z\]\[a-z0-9_-\]\{0,62\}/);
+});
+
 test('statuses become failures of the class that a policy can act on', async () => {
   for (const [status, expected] of Object.entries({
     302: 'internal', 400: 'invalid', 401: 'unauthenticated', 403: 'forbidden', 404: 'not-found', 405: 'internal',

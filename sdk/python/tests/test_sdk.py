@@ -145,6 +145,14 @@ class Plugins(unittest.TestCase):
                 doing(lambda *_: None, **{wrong: lambda *_: None})
         doing(lambda *_: None, _rolback=lambda *_: None, restart=lambda *_: None, look=lambda *_: None)
 
+    def test_names_are_those_that_a_host_takes(self):
+        for name in ["a", "create-change", "eu_1", "x" * 63]:
+            Plugin(name, "1.0.0", "Tests.", [])
+        for name in ["", "1a", "_a", "Build", "a b", "ä", "a\n", "x" * 64]:
+            with self.assertRaises(TypeError) as caught:
+                Plugin(name, "1.0.0", "Tests.", [])
+            self.assertEqual(str(caught.exception), f"`{name}` is no name: write [a-z][a-z0-9_-]{{0,62}}")
+
     def test_a_misspelt_member_names_those_there_are(self):
         with self.assertRaises(AttributeError) as caught:
             Effect.WRIT

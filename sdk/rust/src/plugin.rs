@@ -164,7 +164,7 @@ impl Plugin {
         let mut problems: Vec<String> = names
             .iter()
             .filter(|name| !manifest::is_name(name))
-            .map(|name| format!("`{name}` is no name: write [a-z][a-z0-9-]{{0,62}}"))
+            .map(|name| format!("`{name}` is no name: write [a-z][a-z0-9_-]{{0,62}}"))
             .collect();
         for (index, action) in self.actions.iter().enumerate() {
             if self.actions[..index].iter().any(|other| other.name == action.name) {

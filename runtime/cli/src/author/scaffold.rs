@@ -13,8 +13,6 @@ use super::{Language, sdk, tools};
 /// Makes the folder of a new plugin: the files that were made, without the SDK's.
 pub(crate) fn new(language: Language, name: &PluginName, folder: &Path) -> anyhow::Result<Vec<PathBuf>> {
     let name = name.as_str();
-    let hint = "write small letters, digits and `-`, beginning with a letter, for example `my-plugin`";
-    anyhow::ensure!(!name.contains('_'), "`{name}` is a name that not every language takes; {hint}");
     let is_empty = std::fs::read_dir(folder).is_ok_and(|mut it| it.next().is_none());
     anyhow::ensure!(
         !folder.exists() || is_empty,
@@ -172,9 +170,16 @@ mod tests {
         let name = "weather".parse().expect("a name");
         let error = new(Language::C, &name, folder.path()).expect_err("it is not empty").to_string();
         assert!(error.contains("--in FOLDER"), "{error}");
-        let under: PluginName = "a_b".parse().expect("a name that workflows take");
-        let error =
-            new(Language::C, &under, &folder.path().join("b")).expect_err("not every language takes it").to_string();
-        assert!(error.contains("for example `my-plugin`"), "{error}");
+    }
+
+    #[test]
+    fn any_name_that_workflows_take_is_taken() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let name = "weather_eu-1".parse().expect("a name that workflows take");
+        for (language, project, _) in Language::ALL {
+            let folder = folder.path().join(project);
+            new(language, &name, &folder).expect("it is made");
+            assert!(folder.join(project).is_file(), "{project}");
+        }
     }
 }

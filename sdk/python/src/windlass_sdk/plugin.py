@@ -25,7 +25,7 @@ _STATE_BYTES_MAX = 65_536
 _OPERATIONS = ("start", "resume", "cancel", "resume_cancel", "rollback", "resume_rollback", "find")
 #: What goes on with an operation that waited.
 _RESUMES = {"start": "resume", "cancel": "resume_cancel", "rollback": "resume_rollback"}
-_NAME = re.compile(r"[a-z][a-z0-9-]{0,62}")
+_NAME = re.compile(r"[a-z][a-z0-9_-]{0,62}")
 
 Input = TypeVar("Input")
 Output = TypeVar("Output")
@@ -150,7 +150,7 @@ class Plugin:
         entries = [_Entry(action) for action in self.actions]
         for name in [self.name, *(entry.action.name for entry in entries)]:
             if not _NAME.fullmatch(name):
-                raise TypeError(f"`{name}` is no name: write [a-z][a-z0-9-]{{0,62}}")
+                raise TypeError(f"`{name}` is no name: write [a-z][a-z0-9_-]{{0,62}}")
         self._entries = {entry.action.name: entry for entry in entries}
 
     def manifest(self) -> dict[str, Any]:

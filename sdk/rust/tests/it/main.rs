@@ -8,8 +8,8 @@ use windlass_sdk::host::{ToolCommand, ToolError};
 use windlass_sdk::testing::{MockHost, Reply, TestStep};
 use windlass_sdk::{
     Action, Answer, Call, CallbackAddress, CallbackEvent, Cancel, Context, Effect, Ended, Event, Failure, FailureClass,
-    Find, Found, HumanDuration, Level, Limits, Method, Operation, Outcome, RetryAdvice, Role, Rollback, Suspension,
-    Tool, ToolOutput, Wake, suspend,
+    Find, Found, HumanDuration, Level, Limits, Method, Operation, Outcome, Plugin, RetryAdvice, Role, Rollback,
+    Suspension, Tool, ToolOutput, Wake, suspend,
 };
 
 #[derive(Deserialize, JsonSchema)]
@@ -261,6 +261,17 @@ fn the_manifest_says_it_all() {
     assert_eq!((&bake["cancel"], &bake["rollback"], &bake["find"]), (&json!(false), &json!(false), &json!(false)));
     assert!(!manifest.to_string().contains("$ref"), "subschemas are inlined");
     assert_eq!(plugin().problems(), Vec::<String>::new());
+}
+
+#[test]
+fn names_are_those_that_a_host_takes() {
+    let problems = |name| Plugin::new(name, "1.0.0", "Tests.").problems();
+    for good in ["a", "create-change", "eu_1"] {
+        assert_eq!(problems(good), Vec::<String>::new());
+    }
+    for bad in ["", "1a", "_a", "Build", "a b", "ä"] {
+        assert_eq!(problems(bad), [format!("`{bad}` is no name: write [a-z][a-z0-9_-]{{0,62}}")]);
+    }
 }
 
 #[test]

@@ -136,9 +136,27 @@ pub(crate) async fn build(
             Language::Go => go::build(&folder, &out, sandbox, output).await,
             Language::Rust => unreachable!("crates were built above"),
         };
+        let made = made.and_then(|it| same_version(&folder, &it).map(|()| it));
         built.push(made.with_context(|| format!("{} was not built", package.display()))?);
     }
     Ok(built)
+}
+
+/// A project file that says a version says the plugin's own, or a new one given there alone would be none.
+fn same_version(folder: &Path, built: &Built) -> anyhow::Result<()> {
+    let (file, declared, call) = match built.language {
+        Language::JavaScript => ("package.json", javascript::version(folder)?, "plugin({ version })"),
+        Language::Python => ("pyproject.toml", python::version(folder)?, "Plugin(version=…)"),
+        Language::Rust | Language::C | Language::Go => return Ok(()),
+    };
+    // Python's own numbers of a version that is not released (`0.2.0rc1`) are none of ours, and nobody can give both.
+    let Some(declared) = declared.and_then(|it| it.parse::<semver::Version>().ok()) else { return Ok(()) };
+    anyhow::ensure!(
+        declared.to_string() == built.version,
+        "{file} says version {declared}, and `{call}` in the source {}: give the same in both",
+        built.version
+    );
+    Ok(())
 }
 
 /// Embeds the manifest and writes the component where it belongs.
@@ -186,5 +204,47 @@ mod tests {
         std::fs::write(folder.path().join("Cargo.toml"), "").expect("a file");
         let both = Language::of(folder.path()).expect_err("two are there").to_string();
         assert!(both.contains("both Cargo.toml and package.json"), "{both}");
+    }
+
+    #[test]
+    fn a_version_in_the_project_file_is_the_plugin_s() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let of = |language| Built {
+            file: PathBuf::from("jobs-0.1.0.wasm"),
+            plugin: "jobs".to_owned(),
+            version: "0.1.0".to_owned(),
+            digest: String::new(),
+            bytes: 0,
+            language,
+            kept: false,
+        };
+        for (language, file, same, none, other, said) in [
+            (
+                Language::JavaScript,
+                "package.json",
+                r#"{"version":"0.1.0"}"#,
+                "{}",
+                r#"{"version":"0.2.0"}"#,
+                "package.json says version 0.2.0, and `plugin({ version })` in the source 0.1.0: give the same in both",
+            ),
+            (
+                Language::Python,
+                "pyproject.toml",
+                "[project]\nversion = \"0.1.0\"",
+                "[project]\ndynamic = [\"version\"]",
+                "[project]\nversion = \"0.2.0\"",
+                "pyproject.toml says version 0.2.0, and `Plugin(version=…)` in the source 0.1.0: give the same in both",
+            ),
+        ] {
+            let file = folder.path().join(file);
+            for good in [same, none, &same.replace("0.1.0", "0.1.0rc1")] {
+                std::fs::write(&file, good).expect("a file");
+                same_version(folder.path(), &of(language)).expect("it says nothing else");
+            }
+            std::fs::write(&file, other).expect("a file");
+            let error = same_version(folder.path(), &of(language)).expect_err("it says another").to_string();
+            assert_eq!(error, said);
+        }
+        same_version(folder.path(), &of(Language::C)).expect("its source alone says it");
     }
 }

@@ -74,6 +74,11 @@ pub(super) async fn build(folder: &Path, out: &Path, sandbox: &Sandbox, output: 
     Ok(built)
 }
 
+/// The version that package.json says.
+pub(super) fn version(folder: &Path) -> anyhow::Result<Option<String>> {
+    Ok(package(&folder.join("package.json"))?.version)
+}
+
 /// Why the plugin cannot be loaded, if Node.js cannot load it either: with places in the plugin's own files.
 async fn explanation(folder: &Path, entry: &str, script: &Path, work: &Path) -> Option<String> {
     let mut explaining = Command::new("node");

@@ -16,7 +16,16 @@ const TOOL: &str = "componentize-py";
 #[derive(Deserialize)]
 struct Project {
     #[serde(default)]
+    project: Metadata,
+    #[serde(default)]
     tool: Tool,
+}
+
+/// `[project]`
+#[derive(Default, Deserialize)]
+struct Metadata {
+    #[serde(default)]
+    version: Option<String>,
 }
 
 #[derive(Default, Deserialize)]
@@ -152,13 +161,22 @@ pub(super) async fn test(folder: &Path, told: (&str, &Path), output: &Output) ->
     tools::shown(&mut testing, "install Python 3.10 or newer from https://python.org", output).await
 }
 
-fn settings(folder: &Path) -> anyhow::Result<Settings> {
+fn project(folder: &Path) -> anyhow::Result<Project> {
     let file = folder.join("pyproject.toml");
     let text = std::fs::read_to_string(&file).with_context(|| format!("{} cannot be read", file.display()))?;
-    let project: Project = toml::from_str(&text).with_context(|| format!("{} is not as expected", file.display()))?;
-    project.tool.windlass.with_context(|| {
+    toml::from_str(&text).with_context(|| format!("{} is not as expected", file.display()))
+}
+
+fn settings(folder: &Path) -> anyhow::Result<Settings> {
+    project(folder)?.tool.windlass.with_context(|| {
+        let file = folder.join("pyproject.toml");
         format!("{} has no [tool.windlass]; write `module = \"…\"` there: the module that has `plugin`", file.display())
     })
+}
+
+/// The version that pyproject.toml says.
+pub(super) fn version(folder: &Path) -> anyhow::Result<Option<String>> {
+    Ok(project(folder)?.project.version)
 }
 
 /// Where the plugin's own virtual environment keeps what is installed.

@@ -138,8 +138,8 @@ async function carryOut(action, name, host, call, given = () => []) {
   const outcome = await action[name](new Context(host, call, pending), input(action, call), ...given());
   const isMissing = name === 'find' && (outcome === undefined || outcome === null);
   const answer = isMissing ? undefined : write(action, name, call, outcome);
-  const left = await pending.left();
-  if (left.length > 0) host.unawaited(`\`${name}\` of \`${action.name}\` ended before ${left.join(', ')}: an \`await\` is missing`);
+  const left = pending.left();
+  if (left.length > 0) host.unawaited(`\`${name}\` of \`${action.name}\` ended before ${left.join(', ')}, and what comes of that is not known: an \`await\` is missing`);
   return answer;
 }
 

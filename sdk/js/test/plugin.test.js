@@ -172,12 +172,11 @@ test('an `await` that is missing is told, with the field', async () => {
   assert.deepEqual(await step(async (ctx) => ({ job: await get(ctx) })).run(scripted()), { job: { id: 7 } });
 });
 
-test('a request that nobody waited for is waited for, and told', async () => {
+test('a request that nobody waited for is told', async () => {
   const remove = (ctx) => { ctx.connection('app').fetch('/a/b?force=1', { method: 'POST', json: {} }); };
-  const told = (failed) => ({ message: `\`start\` of \`act\` ended before POST /a/b${failed}: an \`await\` is missing` });
-  await assert.rejects(step(remove).run(host().reply('POST /a/b', reply.status(204))), told(''));
-  const failed = ' (POST https://app.test/base/a/b was answered with 500)';
-  await assert.rejects(step(remove).run(host().reply('POST /a/b', reply.status(500))), told(failed));
+  const told = { message: '`start` of `act` ended before POST /a/b, and what comes of that is not known: an `await` is missing' };
+  await assert.rejects(step(remove).run(host().reply('POST /a/b', reply.status(204))), told);
+  await assert.rejects(step(remove).run(host().reply('POST /a/b', reply.status(500))), told);
   await assert.rejects(step(() => {}, { rollback: remove }).rollback(host().reply('POST /a/b', reply.status(204))), /^Error: `rollback` of `act` ended/);
   const both = step(async (ctx) => {
     await Promise.all([1, 2].map((body) => ctx.connection('app').fetch('/a/b', { method: 'POST', body })));

@@ -139,7 +139,7 @@ pub(crate) async fn play_committed(folder: &Path, output: &Output) -> anyhow::Re
     for file in &files {
         let cassette = read(file)?;
         anyhow::ensure!(
-            cassette.plugin == built.plugin,
+            cassette.plugin.split('@').next() == Some(built.plugin.as_str()),
             "{} is of plugin `{}`, and this is `{}`",
             file.display(),
             cassette.plugin,

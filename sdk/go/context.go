@@ -106,7 +106,7 @@ func Once[T any](ctx *Context, name string, part func() (T, error)) (T, error) {
 func partOf(name, key string) string { return name + "/" + key }
 
 // Checkpoint does a part of the step once, however often that is tried: what came back is recorded, and all later attempts and
-// operations of the step get it without doing it again, also when a person has the step run again. For what was so before the
+// operations of the step get it without doing it again, until a person has the whole step run again. For what was so before the
 // step; for what it does there is [Once]. An error is not recorded.
 func Checkpoint[T any](ctx *Context, name string, part func() (T, error)) (T, error) {
 	recorded, slot := ctx.host.Begin(name)

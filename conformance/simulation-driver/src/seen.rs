@@ -4,8 +4,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use windlass_engine::{CallId, CallOrder, Release};
-use windlass_model::event::{Created, Event, Intervention, Operation, Record, Wake};
+use windlass_model::event::{Created, Event, Intervention, Operation, Outcome, Record, Wake};
 use windlass_model::graph::StepIndex;
+use windlass_model::name::ReleaseId;
 use windlass_model::plan::Plan;
 use windlass_server::driver::outline;
 use windlass_simulation::counts::Counts;
@@ -220,6 +221,7 @@ impl State {
             // Those of a release that goes on are counted again, which does no harm.
             self.counts.merge(&counts);
         }
+        self.went_back(&append.release)?;
         // What is inside of a release that has ended has ended.
         let inner = self.releases.values().find(|it| {
             let parent = it.release.created().parent.as_ref();
@@ -233,6 +235,27 @@ impl State {
             ),
             None => Ok(()),
         }
+    }
+
+    /// All releases that the steps of one began have gone back with it, unless a person has settled a step.
+    fn went_back(&self, id: &ReleaseId) -> Result<(), Violation> {
+        let outer = &self.releases[id];
+        if outer.release.outcome() != Some(Outcome::RolledBack) {
+            return Ok(());
+        }
+        let events = || outer.records.iter().flat_map(|it| &it.events);
+        for inner in self.releases.values().map(|it| &it.release) {
+            let Some(parent) = inner.created().parent.as_ref().filter(|it| it.release == *id) else { continue };
+            let index = outer.release.index_of(&parent.step);
+            let is_final = index.is_some_and(|it| outer.release.definition(it).finally);
+            let is_settled =
+                events().any(|it| matches!(it, Event::RollbackSettled { step, .. } if *step == parent.step));
+            let is_back = inner.never_began() || inner.outcome() == Some(Outcome::RolledBack);
+            ensure(is_back || is_final || is_settled, "what a release began goes back with it", || {
+                format!("{id} is rolled back, {} is {:?}", inner.id(), inner.state())
+            })?;
+        }
+        Ok(())
     }
 
     fn plan(&mut self, disk: &windlass_store::MemoryStore, append: &Append) -> Result<Arc<Plan>, Violation> {

@@ -320,7 +320,12 @@ impl Simulation {
             Happening::Checkpoint(flight) => {
                 let Some(Flight { driver, id, listening: true, .. }) = self.flights.get(&flight) else { return Ok(()) };
                 let (driver, call) = (*driver, *id);
-                let input = Input::CheckpointReached { call, name: "part".to_owned(), value: vec![1] };
+                // What was so before, or what a piece of work came to.
+                let (name, value) = match call.attempt {
+                    attempt if attempt % 2 == 0 => (format!("part/{attempt:032x}"), vec![1]),
+                    attempt => ("part".to_owned(), attempt.to_be_bytes().to_vec()),
+                };
+                let input = Input::CheckpointReached { call, name, value };
                 self.input(driver, input, false)
             }
             Happening::Answer(flight) => self.answer(flight),

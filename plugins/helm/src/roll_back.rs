@@ -13,10 +13,6 @@ use windlass_sdk::{
     Tool, suspend,
 };
 
-/// The checkpoint of the revision that the step goes back to. When it is tried or run again, "the one before this" would
-/// be the very one that it went away from.
-const TARGET: &str = "target";
-
 /// What holds what is rolled back to what, of each piece of work.
 const INTENT: &str = "rollback";
 
@@ -137,9 +133,6 @@ impl Action for RollBack {
                 workloads: Vec::new(),
             }));
         }
-        if input.revision.is_none() {
-            ctx.checkpoint(TARGET, || Ok(to))?;
-        }
         let intent = ctx.once(INTENT, || Ok(Intent { from: last.revision, to }))?;
         ctx.log().info(format!("rolling {} back from revision {} to {}", helm.place(), last.revision, intent.to));
         helm.roll_back(intent.to, Hooks::Within(hooks_within(input.hook_timeout)))?;
@@ -230,15 +223,22 @@ fn intent(ctx: &Context) -> Result<Option<Intent>, Failure> {
     Ok(ctx.starts().pop().map(|it| it.recorded(INTENT)).transpose()?.flatten())
 }
 
-/// The revision to go back to where the input names none.
+/// The revision to go back to where the input names none. When the step is tried again, or run again, and nobody did
+/// anything in between, it is the one of before: "the last that was deployed" is then the one that the step went away from.
 fn target(ctx: &Context, helm: &Helm, history: &[Revision], last: &Revision) -> Result<u64, Failure> {
-    match ctx.recorded(TARGET)? {
-        Some(target) => Ok(target),
-        None => earlier(history, last).ok_or_else(|| {
-            let message = format!("no revision of {} before {} was ever deployed", helm.place(), last.revision);
-            Failure::not_found("revision-not-found", message).never()
-        }),
+    for started in ctx.starts().iter().rev() {
+        if let Some(Intent { from, to }) = started.recorded(INTENT)? {
+            let mut since = history.iter().filter(|it| it.revision > from);
+            if since.all(|it| it.status == "failed" || it.goes_back_to(to)) {
+                return Ok(to);
+            }
+            break;
+        }
     }
+    earlier(history, last).ok_or_else(|| {
+        let message = format!("no revision of {} before {} was ever deployed", helm.place(), last.revision);
+        Failure::not_found("revision-not-found", message).never()
+    })
 }
 
 fn is_done(last: &Revision, intent: Intent) -> bool {

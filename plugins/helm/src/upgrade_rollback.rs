@@ -71,8 +71,21 @@ impl Rollback for Upgrade {
         {
             return Ok(nothing_to_do(ctx, &helm));
         }
-        match (standing(&helm, &history, &prior, &helm.own_keys())?, prior.revision) {
+        let own = helm.own_keys();
+        let is_ours = |it: &Revision| it.is_marked_by_any(&own);
+        let standing = match standing(&helm, &history, &prior, &own)? {
+            // What came later has gone back to what the step made.
+            Standing::Changed(last) if history.iter().any(|it| is_ours(it) && last.goes_back_to(it.revision)) => {
+                Standing::Ours(last)
+            }
+            other => other,
+        };
+        match (standing, prior.revision) {
             (Standing::Untouched, _) => Ok(nothing_to_do(ctx, &helm)),
+            // What came later has gone back as far as this would.
+            (Standing::Changed(last), Some(to)) if last.goes_back_to(to) && last.status == "deployed" => {
+                Ok(wait(ctx, &helm, &input, to))
+            }
             (Standing::Changed(last), _) => Err(changed_since(&helm, last)),
             (Standing::Ours(last), None) => {
                 ctx.log().info(format!("nothing was deployed before revision {}: uninstalling", last.revision));

@@ -25,7 +25,7 @@ pub struct StepRun {
     pub made: Option<Arc<Value>>,
     /// What its plugin recorded in this run.
     pub checkpoints: BTreeMap<String, Vec<u8>>,
-    /// What it recorded in earlier runs, before the step was run again.
+    /// What it recorded of pieces of work in earlier runs, before the step was run again.
     pub(crate) checkpoints_before: BTreeMap<String, Vec<u8>>,
     /// Answers to its approval gates.
     pub votes: Vec<Vote>,
@@ -254,13 +254,7 @@ impl StepRun {
         self.dry.get_or_insert_default()
     }
 
-    /// What its plugin recorded under this name, in whatever run.
-    pub fn recorded(&self, name: &str) -> Option<&[u8]> {
-        self.checkpoints.get(name).or_else(|| self.checkpoints_before.get(name)).map(Vec::as_slice)
-    }
-
-    /// All that its plugin recorded. What was so before the step is not what an earlier run of it left, so nothing of
-    /// that is forgotten when it runs again: the keys of the pieces of work tell apart what belongs to which.
+    /// All that its plugin recorded in this run, and of the pieces of work of earlier ones.
     pub fn all_recorded(&self) -> BTreeMap<&str, &[u8]> {
         let all = self.checkpoints_before.iter().chain(&self.checkpoints);
         all.map(|(name, value)| (name.as_str(), value.as_slice())).collect()

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use windlass_model::dry_run::DryRun;
 use windlass_model::event::{AfterFailure, AfterInterruption, Event, Operation, SkipReason};
 use windlass_model::failure::{FailureClass, StepError};
+use windlass_model::text::part_name;
 use windlass_model::time::Timestamp;
 
 use crate::hold::{hold_back, let_through};
@@ -77,7 +78,9 @@ pub(crate) fn after(
         (state, Event::AttemptStarted { operation, attempt, round, input, .. }) => {
             let has_input = input.as_ref().is_some_and(|it| !it.is_null());
             if matches!(state, Waiting | Held { .. }) && *operation == Operation::Start && has_input {
+                // What was so before is asked anew, perhaps of something else; what each piece of work came to stays.
                 run.checkpoints_before.append(&mut run.checkpoints);
+                run.checkpoints_before.retain(|name, _| part_name(name) != name);
             }
             let began = |activity: Option<&Activity>| match activity {
                 Some(before) if *attempt > 1 => (before.began_at, before.spent),

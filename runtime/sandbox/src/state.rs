@@ -27,6 +27,8 @@ pub(crate) struct CallState {
     pub(crate) callbacks: u32,
     /// Checkpoints finished so far.
     pub(crate) finished: BTreeMap<String, Vec<u8>>,
+    /// Whether it was told that the guest asks for a role that its action does not declare; once is enough.
+    pub(crate) role_told: bool,
     /// Made when it is first asked for: most calls never do.
     wasi: Option<WasiCtx>,
     http: WasiHttpCtx,
@@ -54,6 +56,7 @@ impl CallState {
             memory: MemoryUse { shared: Arc::clone(&shared), used: 0, last: 0 },
             callbacks: 0,
             finished: BTreeMap::new(),
+            role_told: false,
             wasi: None,
             http,
             hooks: Hooks::new(Arc::clone(&shared)),

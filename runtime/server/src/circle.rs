@@ -192,8 +192,11 @@ impl Runtime {
             let (step, begun) = (release.name_of(index), Begun::of(run));
             let inside = rest.filter(|_| Some(release.definition_index(index)) == target);
             // A rollback is one of all that the step began.
-            let waited_for = if activity.operation == Operation::Rollback { usize::MAX } else { 1 };
-            for inner in begun.newest_first().take(waited_for) {
+            let waited_for: Vec<_> = match activity.operation {
+                Operation::Rollback => begun.newest_first().collect(),
+                Operation::Start | Operation::Cancel => begun.last_of_this_run().into_iter().collect(),
+            };
+            for inner in waited_for {
                 let text = format!("waits for {inner}, which its step `{step}` began");
                 let any_of = vec![Goal { release: inner.to_string(), step: inside.map(str::to_owned) }];
                 all.push(Waits { step: Some(step.to_string()), text, any_of, is_for_place: false });

@@ -47,8 +47,16 @@ impl Runtime {
                 if release.definition(index).uses.action().is_some() {
                     continue;
                 }
-                for inner in Begun::of(release.step(index)).newest_first() {
-                    step.inner.push(self.rollback_preview(inner).await?);
+                for id in Begun::of(release.step(index)).newest_first() {
+                    let inner = match self.release(id).await {
+                        Err(RuntimeError::UnknownRelease(_)) => continue,
+                        other => other?,
+                    };
+                    let is_ours = inner.created().parent.as_ref().is_some_and(|it| it.release == *release.id());
+                    // What a rollback passes over is not shown.
+                    if is_ours && !inner.never_began() && inner.outcome() != Some(Outcome::RolledBack) {
+                        step.inner.push(self.rollback_preview(id).await?);
+                    }
                 }
             }
             Ok(view)

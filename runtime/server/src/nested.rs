@@ -7,8 +7,8 @@
 //! The id of the inner release is in a checkpoint of the step, recorded before it begins; the inner release names the
 //! step in its first event. When it ends, it says so, and is open until the outer one has recorded that.
 //!
-//! A step that is tried again, or run again, may begin a release each time. The checkpoint names them all, so that its
-//! rollback rolls each of them back, the newest first.
+//! A step that is tried again, or run again, may begin a release each time. Each is kept as a part of that piece of work,
+//! so that a rollback of the step rolls all of them back, the newest first.
 //!
 //! **Invariant:** whoever looks after the end sees the end: an inner release is told of only once its end is durable,
 //! so an outer one that looked too early is suspended, or about to be, and is woken.
@@ -21,8 +21,8 @@ use std::time::Duration;
 use tokio::sync::{Notify, mpsc, oneshot};
 use tokio::task::JoinError;
 use windlass_engine::{
-    Activity, CallOrder, CallResult, Callback, Input, Rejected, Release, ReleaseState, StepRun, Suspension, TopicMaker,
-    WakeCondition,
+    Activity, CallId, CallOrder, CallResult, Callback, Input, Rejected, Release, ReleaseState, Stage, StepRun,
+    Suspension, TopicMaker, WakeCondition,
 };
 use windlass_model::actor::Actor;
 use windlass_model::digest::Digest;
@@ -30,6 +30,7 @@ use windlass_model::event::{Intervention, Operation, Outcome, Parent};
 use windlass_model::failure::{FailureClass, StepError};
 use windlass_model::name::{ReleaseId, StepName};
 use windlass_model::parse::check_parameters;
+use windlass_model::text::part_name;
 use windlass_store::AppendError;
 
 use crate::admission::Asked;
@@ -41,8 +42,9 @@ use crate::runtime::{Runtime, RuntimeError, lock};
 /// What a failure is called that is the store's, and not the other release's.
 const UNREACHABLE: &str = "release-unreachable";
 
-/// Under which name a step keeps which releases it began, and in which attempts: a line each, `2 deploy-17`.
-const CHECKPOINT: &str = "release";
+/// Which part of a piece of work the releases are that it began. In which attempts is in it, too: a line each,
+/// `2 deploy-17`.
+const PART: &str = "release";
 
 /// How long to wait before an end is told again that could not be recorded; it doubles up to [`TOLD_AGAIN_MAX`].
 const TOLD_AGAIN_AFTER: Duration = Duration::from_secs(1);
@@ -77,8 +79,8 @@ pub(crate) struct NestedCall {
 pub(crate) struct Begun {
     /// The oldest first.
     all: Vec<Began>,
-    /// Whether the last of them was begun since the step was last taken to its beginning.
-    in_this_run: bool,
+    /// How many of them were begun before the step was last taken to its beginning.
+    before: usize,
 }
 
 /// One of them.
@@ -86,16 +88,33 @@ pub(crate) struct Begun {
 struct Began {
     attempt: u32,
     release: ReleaseId,
+    /// The checkpoint that names it.
+    kept_as: String,
+}
+
+impl Began {
+    fn read(line: &str, kept_as: &str) -> Option<Self> {
+        let (attempt, release) = line.split_once(' ')?;
+        Some(Self { attempt: attempt.parse().ok()?, release: release.parse().ok()?, kept_as: kept_as.to_owned() })
+    }
 }
 
 impl Begun {
     pub(crate) fn of(run: &StepRun) -> Self {
-        let text = run.recorded(CHECKPOINT).and_then(|it| std::str::from_utf8(it).ok()).unwrap_or_default();
-        let all = text.lines().filter_map(|line| {
-            let (attempt, release) = line.split_once(' ')?;
-            Some(Began { attempt: attempt.parse().ok()?, release: release.parse().ok()? })
+        Self::read(run.all_recorded(), |name| run.checkpoints.contains_key(name))
+    }
+
+    /// Reads what a step recorded; `is_new` tells what of it was since the step was last taken to its beginning.
+    fn read<'r>(recorded: impl IntoIterator<Item = (&'r str, &'r [u8])>, is_new: impl Fn(&str) -> bool) -> Self {
+        let kept = recorded.into_iter().filter(|(name, _)| part_name(name) == PART);
+        let began = kept.flat_map(|(name, text)| {
+            let text = String::from_utf8_lossy(text);
+            text.lines().filter_map(|line| Began::read(line, name)).collect::<Vec<_>>()
         });
-        Self { all: all.collect(), in_this_run: run.checkpoints.contains_key(CHECKPOINT) }
+        let mut all: Vec<_> = began.collect();
+        all.sort_by_key(|it| it.attempt);
+        let before = all.iter().filter(|it| !is_new(&it.kept_as)).count();
+        Self { all, before }
     }
 
     /// The last.
@@ -108,18 +127,26 @@ impl Begun {
         self.all.iter().rev().map(|it| &it.release)
     }
 
-    /// The last, if the step was not taken back to its beginning since.
+    /// The last since the step was last taken to its beginning.
+    pub(crate) fn last_of_this_run(&self) -> Option<&ReleaseId> {
+        self.of_this_run().map(|it| &it.release)
+    }
+
     fn of_this_run(&self) -> Option<&Began> {
-        self.all.last().filter(|_| self.in_this_run)
+        self.all.get(self.before..).and_then(<[_]>::last)
     }
 
-    fn add(&mut self, began: Began) {
-        self.all.push(began);
-        self.in_this_run = true;
+    /// Forgets the last of this run, which never came to be.
+    fn forget(&mut self) {
+        if self.all.len() > self.before {
+            self.all.pop();
+        }
     }
 
-    fn write(&self) -> Vec<u8> {
-        let lines: Vec<_> = self.all.iter().map(|it| format!("{} {}", it.attempt, it.release)).collect();
+    /// What the checkpoint of this name has to say.
+    fn written(&self, kept_as: &str) -> Vec<u8> {
+        let own = self.all.iter().filter(|it| it.kept_as == kept_as);
+        let lines: Vec<_> = own.map(|it| format!("{} {}", it.attempt, it.release)).collect();
         lines.join("\n").into_bytes()
     }
 }
@@ -176,6 +203,10 @@ impl NestedCall {
         match self.runtime.release(id).await {
             Ok(release) => Ok(Some(release).filter(|it| it.created().parent.as_ref() == Some(&self.parent()))),
             Err(RuntimeError::UnknownRelease(_)) => Ok(None),
+            // That does not pass by itself.
+            Err(error @ RuntimeError::Journal { .. }) => {
+                Err(StepError::host(FailureClass::Internal, "release-unreadable", error.to_string()))
+            }
             Err(error) => Err(ours(&error)),
         }
     }
@@ -198,10 +229,7 @@ impl NestedCall {
                 _ => began.release,
             },
             None => {
-                if self.begun.of_this_run().is_some() {
-                    // One that never came to be.
-                    self.begun.all.pop();
-                }
+                self.begun.forget();
                 self.begin().await?
             }
         };
@@ -215,7 +243,8 @@ impl NestedCall {
             .map_err(|problems| StepError::host(FailureClass::Invalid, "parameters-refused", problems.join("; ")))?;
         loop {
             let release = self.runtime.inner.new_id(&kept).map_err(|it| ours(&RuntimeError::from(it)))?;
-            self.begun.add(Began { attempt: self.order.id.attempt, release: release.clone() });
+            let kept_as = format!("{PART}/{}", self.order.idempotency_key);
+            self.begun.all.push(Began { attempt: self.order.id.attempt, release: release.clone(), kept_as });
             self.note().await?;
             let asked = Asked {
                 rehearsal: self.rehearsal,
@@ -226,7 +255,7 @@ impl NestedCall {
             match begin_to_the_end(&self.runtime, kept.clone(), release.clone(), asked).await {
                 Ok(Ok(())) => return Ok(release),
                 // Somebody else took the number.
-                Ok(Err(RuntimeError::Append(AppendError::Conflict { .. }))) => drop(self.begun.all.pop()),
+                Ok(Err(RuntimeError::Append(AppendError::Conflict { .. }))) => self.begun.forget(),
                 Ok(Err(error @ RuntimeError::Admission(_))) => {
                     return Err(StepError::host(FailureClass::Invalid, "group-refused", error.to_string()));
                 }
@@ -239,8 +268,9 @@ impl NestedCall {
     /// Records which release it will be.
     async fn note(&self) -> Result<(), StepError> {
         let (answer, recorded) = oneshot::channel();
-        let (call, value) = (self.order.id, self.begun.write());
-        let input = Input::CheckpointReached { call, name: CHECKPOINT.to_owned(), value };
+        let name = format!("{PART}/{}", self.order.idempotency_key);
+        let value = self.begun.written(&name);
+        let input = Input::CheckpointReached { call: self.order.id, name, value };
         let lost = || StepError::host(FailureClass::Canceled, "call-over", "the call is over");
         self.inbox.send(Message::Input { input, answer }).map_err(|_| lost())?;
         recorded.await.map_err(|_| lost())?.map_err(|_| lost())
@@ -259,23 +289,22 @@ impl NestedCall {
 
     /// Rolls back all that the step began, one after the other: each end wakes it, and it looks at all of them again.
     async fn roll_back_all(&self) -> Result<CallResult, StepError> {
+        let mut partial = None;
         let mut left = self.begun.newest_first();
         while let Some(id) = left.next() {
-            // Perhaps it never came to be; perhaps it was removed, and what it did is still there.
-            let result = match self.inner(id).await? {
-                Some(inner) => self.roll_back(id, &inner).await,
-                None => {
-                    let message = format!("release {id} is not there any more, so it cannot be rolled back");
-                    Err(StepError::host(FailureClass::NotFound, "release-gone", message))
-                }
-            };
-            match result {
+            // As long as its outer release is kept, so is an inner one: what is not there never came to be.
+            let Some(inner) = self.inner(id).await? else { continue };
+            match self.roll_back(id, &inner).await {
                 Ok(None) => {}
                 Ok(Some(waits)) => return Ok(waits),
+                // A person has said there what stays, and nothing more can come of it.
+                Err(error) if error.code == code_of(Outcome::PartiallyRolledBack) => {
+                    let _ = partial.get_or_insert(error);
+                }
                 Err(error) => return Err(and_those_before(error, left)),
             }
         }
-        Ok(CallResult::Done(serde_json::Value::Null))
+        partial.map_or(Ok(CallResult::Done(serde_json::Value::Null)), Err)
     }
 
     /// Rolls one back; nothing to wait for if it is.
@@ -319,7 +348,7 @@ impl NestedCall {
 
     /// Waits until the inner release says that it has ended.
     fn wait(&self, id: &ReleaseId, status: String) -> CallResult {
-        let topic = topic(id, self.order.id.operation, self.order.id.attempt);
+        let topic = topic_of(id, self.order.id);
         CallResult::Suspended(Suspension { state: Vec::new(), wakes: vec![WakeCondition::Callback(topic)], status })
     }
 }
@@ -365,18 +394,23 @@ async fn begin_to_the_end(
     begun.await
 }
 
-/// What an attempt waits for. It is no topic that anybody outside can call: those are signed.
-fn topic(inner: &ReleaseId, operation: Operation, attempt: u32) -> String {
-    format!("release/{inner}/{}/{attempt}", operation.name())
+/// What a call waits for: what it was told of once is no answer to the next one. It is no topic that anybody outside can
+/// call: those are signed.
+fn topic_of(inner: &ReleaseId, call: CallId) -> String {
+    let CallId { operation, attempt, call, .. } = call;
+    format!("release/{inner}/{}/{attempt}/{call}", operation.name())
 }
 
 fn ended_badly(release: &Release, outcome: Outcome) -> StepError {
     let class = if outcome == Outcome::Canceled { FailureClass::Canceled } else { FailureClass::Rejected };
-    let code = format!("release-{}", outcome.word().replace('_', "-"));
     let failed = release.failures().next().map(|(step, error)| format!("{step}: {error}"));
     let why = failed.or_else(|| release.outputs_refused().map(str::to_owned));
     let why = why.map(|it| format!(": {it}")).unwrap_or_default();
-    StepError::host(class, &code, format!("release {} was {}{why}", release.id(), passive(outcome)))
+    StepError::host(class, &code_of(outcome), format!("release {} was {}{why}", release.id(), passive(outcome)))
+}
+
+fn code_of(outcome: Outcome) -> String {
+    format!("release-{}", outcome.word().replace('_', "-"))
 }
 
 /// `failed` as in `was not successful`.
@@ -417,14 +451,61 @@ async fn told(runtime: &Runtime, id: &ReleaseId, parent: &Parent) -> Result<(), 
         other => other?,
     };
     let run = outer.index_of(&parent.step).map(|it| outer.step(it));
-    let Some(Activity { operation, attempt, .. }) = run.and_then(|it| it.state.activity()) else {
+    let Some(activity) = run.and_then(|it| it.state.activity()) else {
         // Nothing of the step goes on; whatever begins next looks for itself.
         return Ok(());
     };
-    let callback = Callback { topic: topic(id, *operation, *attempt), headers: Vec::new(), body: Vec::new() };
-    let maker = TopicMaker { step: parent.step.clone(), operation: *operation, attempt: *attempt };
+    let &Activity { operation, attempt, call, .. } = activity;
+    // What it waits for, or will if it does not see the end itself.
+    let topics = if let Stage::Suspended { topics, .. } = &activity.stage { topics.as_slice() } else { &[] };
+    let ours = format!("release/{id}/");
+    let topic = topics.iter().find(|it| it.starts_with(&ours)).cloned();
+    let step = outer.index_of(&parent.step).expect("it has an activity");
+    let topic = topic.unwrap_or_else(|| topic_of(id, CallId { step, operation, attempt, call }));
+    let callback = Callback { topic, headers: Vec::new(), body: Vec::new() };
+    let maker = TopicMaker { step: parent.step.clone(), operation, attempt };
     match runtime.tell(&parent.release, Input::Callback { callback, maker }).await {
-        Err(RuntimeError::NotTaken(NotTaken::Rejected(_))) => Ok(()),
+        // There is room when others of the step have been woken.
+        Err(RuntimeError::NotTaken(NotTaken::Rejected(rejected))) if rejected != Rejected::TooManyCallbacks => Ok(()),
         other => other,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const FIRST: &str = "release/0000000000000000000000000000000a";
+    const SECOND: &str = "release/00000000000000000000000000000001";
+
+    fn begun(recorded: &[(&'static str, &'static str)], new: &[&str]) -> Begun {
+        let recorded = recorded.iter().map(|(name, text)| (*name, text.as_bytes()));
+        Begun::read(recorded, |name| new.contains(&name))
+    }
+
+    fn ids<'b>(begun: impl Iterator<Item = &'b ReleaseId>) -> Vec<String> {
+        begun.map(ToString::to_string).collect()
+    }
+
+    #[test]
+    fn what_a_step_began_is_known_in_the_order_of_its_attempts() {
+        let recorded =
+            [(SECOND, "3 deploy-9"), (FIRST, "1 deploy-4\n2 deploy-7"), ("part", "1 deploy-2"), ("other/1", "x")];
+        let both = begun(&recorded, &[SECOND]);
+        assert_eq!(ids(both.newest_first()), ["deploy-9", "deploy-7", "deploy-4"]);
+        assert_eq!(ids(both.last_of_this_run().into_iter()), ["deploy-9"]);
+        assert_eq!(String::from_utf8_lossy(&both.written(FIRST)), "1 deploy-4\n2 deploy-7");
+        // What was written before each piece of work had its own, and what is none.
+        assert_eq!(ids(begun(&[("release", "2 deploy-3")], &["release"]).newest_first()), ["deploy-3"]);
+        assert_eq!(begun(&[(FIRST, "deploy-3\nx y\n")], &[FIRST]), Begun::default());
+    }
+
+    #[test]
+    fn one_that_never_came_to_be_uncovers_none_of_an_earlier_run() {
+        let mut begun = begun(&[(FIRST, "1 deploy-4"), (SECOND, "2 deploy-9")], &[SECOND]);
+        begun.forget();
+        assert_eq!(begun.last_of_this_run(), None, "deploy-4 is of the run before");
+        begun.forget();
+        assert_eq!(ids(begun.newest_first()), ["deploy-4"]);
     }
 }

@@ -300,7 +300,7 @@ bool wl_begin_once(wl_ctx *ctx, const char *name, wl_part *part);
 const char *const *wl_start_keys(const wl_ctx *ctx);
 /* What a part that was begun by `wl_begin_once` came to in the piece of work with this key; NULL if it was not done. */
 const wl_json *wl_recorded_once(wl_ctx *ctx, const char *key, const char *name);
-/* Begins a part of the step, or finds what it came to, also when a person has the step run again: for what was so before. */
+/* Begins a part of the step, or finds what it came to, until a person has the whole step run again: for what was so before. */
 bool wl_begin(wl_ctx *ctx, const char *name, wl_part *part);
 /* Records what a part came to. One that is not finished counts as not done. */
 void wl_finish(wl_ctx *ctx, wl_part *part, const wl_json *value);

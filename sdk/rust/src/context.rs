@@ -141,7 +141,7 @@ impl<'a> Context<'a> {
     }
 
     /// Does a part of the step once, however often that is tried: what came back is recorded, and all later attempts and
-    /// operations of the step get it without doing it again, also when a person has the step run again. For what was so
+    /// operations of the step get it without doing it again, until a person has the whole step run again. For what was so
     /// before the step; for what it does there is [`Context::once`]. A failure is not recorded.
     pub fn checkpoint<T: Serialize + DeserializeOwned>(
         &self,

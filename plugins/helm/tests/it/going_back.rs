@@ -81,6 +81,31 @@ fn a_step_that_somebody_has_run_again_goes_back_to_what_was_there_before_its_fir
     assert_eq!((&rolled_back["rolled_back_to"], &rolled_back["revision"]), (&json!(1), &json!(4)));
 }
 
+/// Two steps, or two releases, one after the other on the same release of helm: the later one has gone back already.
+#[test]
+fn rollback_goes_on_from_where_a_later_one_went_back_to() {
+    for (last, goes_back) in [("Rollback to 2", 1), ("Rollback to 1", 0)] {
+        let script = deployed_before();
+        let host = script.host();
+        let step = upgrade(input());
+        let output = step.run(&host).expect("it upgrades");
+        let mut history: Value = serde_json::from_str(recorded!("history-2.json")).expect("recorded");
+        let more = [revision(3, "superseded", "windlass of another"), revision(4, "deployed", last)];
+        history.as_array_mut().expect("a list").extend(more);
+        script.answers.borrow_mut().remove("history pay");
+        script.answers.borrow_mut().remove("status pay");
+        let mut back: Value = serde_json::from_str(recorded!("status-3-rolled-back.json")).expect("recorded");
+        back["version"] = json!(4 + goes_back);
+        script
+            .says("history pay", history.to_string())
+            .says("rollback pay 1", "Rollback was a success! Happy Helming!\n")
+            .says("status pay", back.to_string());
+        let rolled_back = step.rollback(&host, Some(&output)).expect("it goes on");
+        assert_eq!(rolled_back["rolled_back_to"], 1, "{last}");
+        assert_eq!(script.count("rollback"), goes_back, "{last}");
+    }
+}
+
 #[test]
 fn rollback_leaves_what_somebody_else_made_alone() {
     let script = deployed_before();

@@ -263,27 +263,35 @@ fn a_step_and_all_after_it_run_again_as_other_calls() {
 }
 
 #[test]
-fn what_a_step_recorded_is_known_to_its_next_run_and_leaves_room() {
+fn of_an_earlier_run_is_known_what_its_work_came_to_and_not_what_was_so_before() {
     let mut world = World::new(pausing("a -> b"), Pins::default(), &[("b", fails(FailureClass::Rejected))]);
     let record = |world: &mut World, name: String, value: u8| {
         let call = world.release.calls().next().expect("a is called");
         world.tell(Input::CheckpointReached { call, name, value: vec![value] })
     };
+    let key = |world: &World| {
+        world.release.order(world.release.calls().next().expect("a call")).expect("one").idempotency_key
+    };
     world.turn();
-    for number in 0..CHECKPOINTS_MAX {
+    let first = format!("job/{}", key(&world));
+    record(&mut world, first.clone(), 1).expect("there is room");
+    for number in 1..CHECKPOINTS_MAX {
         record(&mut world, format!("p{number}"), 1).expect("there is room");
     }
     world.run();
     world.intervene(Intervention::RunAgain { step: name("a") }).expect("accepted");
     world.turn();
     let index = world.plan.index_of(&name("a")).expect("a step");
-    assert_eq!(world.release.step(index).recorded("p0"), Some([1].as_slice()), "what was so before is still known");
-    record(&mut world, "p0".to_owned(), 2).expect("there is room again");
-    record(&mut world, "another".to_owned(), 2).expect("there is room again");
+    let second = format!("job/{}", key(&world));
+    assert_ne!(first, second);
+    for number in 1..CHECKPOINTS_MAX {
+        record(&mut world, format!("p{number}"), 2).expect("there is room again");
+    }
+    record(&mut world, second.clone(), 2).expect("there is room again");
     world.crash();
-    let run = world.release.step(index);
-    assert_eq!((run.recorded("p0"), run.recorded("p1")), (Some([2].as_slice()), Some([1].as_slice())));
-    assert_eq!(run.all_recorded().len(), CHECKPOINTS_MAX + 1);
+    let all = world.release.step(index).all_recorded();
+    assert_eq!((all[first.as_str()], all[second.as_str()], all["p1"]), (&[1][..], &[2][..], &[2][..]));
+    assert_eq!(all.len(), CHECKPOINTS_MAX + 1);
 }
 
 #[test]

@@ -11,7 +11,7 @@ impl connections::Host for CallState {
         let (_, name, action) = self.shared.target("connections.get")?;
         let is_asked_for = action.connections.contains_key(role.as_str());
         let bound = self.shared.access.connections.get(role.as_str()).filter(|_| is_asked_for);
-        if !is_asked_for {
+        if !is_asked_for && !std::mem::replace(&mut self.role_told, true) {
             let declared = listed(action.connections.keys());
             let told = format!(
                 "the plugin asks for the connection of the role `{role}`, and its action `{name}` declares {declared}"

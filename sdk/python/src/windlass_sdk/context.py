@@ -324,7 +324,7 @@ class Context:
 
     def checkpoint(self, name: str, part: Callable[[], T], type: Any = Any) -> T:
         """Does a part of the step once, however often that is tried: what came back is recorded, and all later attempts and
-        operations of the step get it without doing it again, also when a person has the step run again. For what was so
+        operations of the step get it without doing it again, until a person has the whole step run again. For what was so
         before the step; for what it does there is :meth:`once`. A failure is not recorded. ``type`` is what the record is read as."""
         begun = self._host.begin(name)
         if isinstance(begun, bytes):

@@ -276,6 +276,13 @@ impl Conformance {
                     .push(format!("case `{}` names the probe `{probe}`, which is not below `probes`", case.title()));
             }
         }
+        for (case, action) in self.cases.iter().filter_map(|it| Some((it, manifest.actions.get(&it.action)?))) {
+            // What stands for something else is judged when it is known.
+            if !case.input.to_string().contains('{') || case.prepare.is_empty() {
+                let wrong = windlass_model::check::input_problems(&action.input, &case.input).unwrap_or_default();
+                problems.extend(wrong.into_iter().map(|it| format!("the input of case `{}`: {it}", case.title())));
+            }
+        }
         for case in &self.cases {
             for at in case.varies.iter().filter(|it| !it.starts_with('/')) {
                 problems

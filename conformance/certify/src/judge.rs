@@ -84,6 +84,18 @@ pub(crate) async fn judge(
                 _ => Ok(()),
             }
         }
+        Play::RollBackRefused => match scene.persevere(Interruption::default()).await? {
+            Finish::Done(output) => {
+                let finish =
+                    scene.walk(CallKind::Rollback, Operation::Rollback, Some(&output), Interruption::default()).await?;
+                match &finish {
+                    // Whoever says that it could not be done is asked again, or a person is.
+                    Finish::Failed(_) | Finish::Person(_) => declared(&finish),
+                    _ => undone(suite, scene, &finish, "it is rolled back, or fails", Undo::Rollback).await?,
+                }
+            }
+            other => wrong("the action is done", other.words()),
+        },
         Play::RollBackBoth => {
             match scene.walk(CallKind::Start, Operation::Start, None, Interruption::default()).await? {
                 Finish::Failed(error) if error.class.is_definite() => {}
@@ -146,15 +158,19 @@ pub(crate) fn judge_reference(
                     return blame(Check::Schemas, "an output that is what its schema says");
                 }
                 "credential-in-state" => return blame(Check::Secrets, "a state without a credential"),
-                _ if reference.last_function == "resume" => {
-                    return blame(Check::Resume, "it goes on in another instance from its saved state");
+                _ if reference.last_function == "resume" && matches!(scene.case.ends, Ends::Done) => {
+                    let expected = "it goes on in another instance from its saved state, and is done; if it is meant to fail, say so in `ends` of the case";
+                    return blame(Check::Resume, expected);
                 }
                 _ => {}
             }
         }
         let expected = match &scene.case.ends {
-            Ends::Done => "it is done".to_owned(),
-            Ends::Failed(meant) => format!("it fails with `{}`", meant.code),
+            Ends::Done => "it is done; if it is meant to fail, say so in `ends` of the case".to_owned(),
+            Ends::Failed(meant) => {
+                let class = meant.class.map(|it| format!(" ({it})")).unwrap_or_default();
+                format!("it fails with `{}`{class}, as `ends` of the case says", meant.code)
+            }
         };
         return blame(Check::Run, &expected);
     }

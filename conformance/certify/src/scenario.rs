@@ -56,6 +56,8 @@ pub(crate) enum Play {
     RollBackCutOff,
     /// After an answer that makes another attempt new work, what both did is taken back.
     RollBackBoth,
+    /// A request of the rollback itself is refused: what says that it is done has done it.
+    RollBackRefused,
     /// Nothing may be written.
     DryRun,
     /// The host must refuse the input, or the plugin understand it.
@@ -71,6 +73,9 @@ pub(crate) enum Play {
 fn plain(position: impl Into<String>, play: Play) -> Scenario {
     Scenario { position: position.into(), plan: None, play }
 }
+
+/// Requests of a rollback that are refused, one in each scenario.
+const ROLLBACK_REQUESTS: usize = 3;
 
 /// The scenarios of a check, or why there are none.
 pub(crate) fn scenarios(
@@ -152,6 +157,12 @@ pub(crate) fn scenarios(
             let held = [Fault::Hold { delivered: false }, Fault::Hold { delivered: true }];
             all.extend(at_each(&held, false, Play::RollBackCutOff));
             all.extend(at_each(&[Fault::Status(404)], false, Play::RollBackBoth));
+            let fault = Fault::Status(500);
+            all.extend((1..=ROLLBACK_REQUESTS).map(|number| Scenario {
+                position: format!("request {number} of the rollback: {}", fault.words()),
+                plan: Some(Plan { at: reference.requests.len() + number, fault, on: false }),
+                play: Play::RollBackRefused,
+            }));
             Ok(all)
         }
         Check::DryRun => Ok(vec![plain("from its beginning to its first wait", Play::DryRun)]),

@@ -4,6 +4,9 @@ use windlass_server::RuntimeError;
 use windlass_server::client::ClientError;
 use windlass_store::StoreError;
 
+/// What there are lists of, by the command's name for it.
+const LISTED: [&str; 8] = ["release", "plugin", "connection", "tool", "schedule", "breaker", "limit", "service"];
+
 /// What to do about an error, where we know.
 pub(crate) fn of(error: &anyhow::Error) -> Option<String> {
     let client = error.chain().find_map(|it| it.downcast_ref::<ClientError>());
@@ -12,7 +15,9 @@ pub(crate) fn of(error: &anyhow::Error) -> Option<String> {
             Some("if that process hangs, end it; the next command goes on from the journal".to_owned())
         }
         Some(ClientError::Refused { status, .. }) if status.as_u16() == 404 => {
-            Some("`windlass release list` shows the releases, `windlass plugin list` the plugins, `windlass schedule list` the schedules, `windlass breaker list` the breakers, `windlass limit list` the limits".to_owned())
+            let told = format!("{error:#}");
+            let what = LISTED.iter().find(|it| told.contains(&format!("no {it} `")))?;
+            Some(format!("`windlass {what} list` shows those that there are"))
         }
         Some(ClientError::Runtime(error)) => of_runtime(error),
         _ => error.chain().find_map(|it| it.downcast_ref::<RuntimeError>()).and_then(of_runtime),

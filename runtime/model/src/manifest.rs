@@ -232,7 +232,8 @@ impl Manifest {
                 Some((told, _)) if error.inner().is_data() || !place.is_empty() => told,
                 _ => &told,
             };
-            InvalidManifest(vec![format!("{place}{told}")])
+            let hint = if place == "`version`: " { "; write three numbers, for example 0.1.0" } else { "" };
+            InvalidManifest(vec![format!("{place}{told}{hint}")])
         })?;
         reader.end().map_err(|error| InvalidManifest(vec![error.to_string()]))?;
         let mut problems = Vec::new();

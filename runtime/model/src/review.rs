@@ -236,6 +236,13 @@ pub fn review_rule(rule: &RequestRule) -> Vec<Finding> {
             "",
             format!("the path `{path}` has a query or a fragment, which rules are not compared with: leave it out"),
         ));
+    } else if path.contains([' ', ';', ',']) {
+        findings.push(Finding::problem(
+            "",
+            format!(
+                "the path `{path}` has a space, a `;` or a `,`: a rule has one path, and another path is another rule"
+            ),
+        ));
     } else if !is_plain_path(path) {
         findings.push(Finding::problem(
             "",
@@ -339,6 +346,7 @@ mod tests {
         check(role(&["GTE"], "/a"), &[(Advice, "`GTE` is an unusual method; did you mean `GET`")]);
         check(role(&["PROPFIND"], "/a"), &[]);
         check(role(&["GET"], "/a?b=c"), &[(Problem, "has a query")]);
+        check(role(&["GET"], "/a; DELETE /b"), &[(Problem, "another path is another rule")]);
         check(role(&["GET"], "/a/../b"), &[(Problem, "such requests are refused")]);
         check(role(&["GET"], "/**"), &[(Advice, "everything that the connection reaches")]);
         check(json!({ "connections": { "r": { "description": "d" } } }), &[(Advice, "every request is denied")]);

@@ -21,8 +21,8 @@ use std::time::Duration;
 use tokio::sync::{Notify, mpsc, oneshot};
 use tokio::task::JoinError;
 use windlass_engine::{
-    Activity, CallId, CallOrder, CallResult, Callback, Input, Rejected, Release, ReleaseState, Stage, StepRun,
-    Suspension, TopicMaker, WakeCondition,
+    Activity, CallOrder, CallResult, Callback, Input, Rejected, Release, ReleaseState, Stage, StepRun, Suspension,
+    TopicMaker, WakeCondition,
 };
 use windlass_model::actor::Actor;
 use windlass_model::digest::Digest;
@@ -348,7 +348,7 @@ impl NestedCall {
 
     /// Waits until the inner release says that it has ended.
     fn wait(&self, id: &ReleaseId, status: String) -> CallResult {
-        let topic = topic_of(id, self.order.id);
+        let topic = topic(id, self.order.id.operation, self.order.id.attempt);
         CallResult::Suspended(Suspension { state: Vec::new(), wakes: vec![WakeCondition::Callback(topic)], status })
     }
 }
@@ -394,11 +394,10 @@ async fn begin_to_the_end(
     begun.await
 }
 
-/// What a call waits for: what it was told of once is no answer to the next one. It is no topic that anybody outside can
-/// call: those are signed.
-fn topic_of(inner: &ReleaseId, call: CallId) -> String {
-    let CallId { operation, attempt, call, .. } = call;
-    format!("release/{inner}/{}/{attempt}/{call}", operation.name())
+/// What an attempt waits for. It is no topic that anybody outside can call: those are signed. Not each call has its own:
+/// who tells may know of an earlier one only, and one word may stand for two ends.
+fn topic(inner: &ReleaseId, operation: Operation, attempt: u32) -> String {
+    format!("release/{inner}/{}/{attempt}", operation.name())
 }
 
 fn ended_badly(release: &Release, outcome: Outcome) -> StepError {
@@ -451,19 +450,12 @@ async fn told(runtime: &Runtime, id: &ReleaseId, parent: &Parent) -> Result<(), 
         other => other?,
     };
     let run = outer.index_of(&parent.step).map(|it| outer.step(it));
-    let Some(activity) = run.and_then(|it| it.state.activity()) else {
+    let Some(Activity { operation, attempt, .. }) = run.and_then(|it| it.state.activity()) else {
         // Nothing of the step goes on; whatever begins next looks for itself.
         return Ok(());
     };
-    let &Activity { operation, attempt, call, .. } = activity;
-    // What it waits for, or will if it does not see the end itself.
-    let topics = if let Stage::Suspended { topics, .. } = &activity.stage { topics.as_slice() } else { &[] };
-    let ours = format!("release/{id}/");
-    let topic = topics.iter().find(|it| it.starts_with(&ours)).cloned();
-    let step = outer.index_of(&parent.step).expect("it has an activity");
-    let topic = topic.unwrap_or_else(|| topic_of(id, CallId { step, operation, attempt, call }));
-    let callback = Callback { topic, headers: Vec::new(), body: Vec::new() };
-    let maker = TopicMaker { step: parent.step.clone(), operation, attempt };
+    let callback = Callback { topic: topic(id, *operation, *attempt), headers: Vec::new(), body: Vec::new() };
+    let maker = TopicMaker { step: parent.step.clone(), operation: *operation, attempt: *attempt };
     match runtime.tell(&parent.release, Input::Callback { callback, maker }).await {
         // There is room when others of the step have been woken.
         Err(RuntimeError::NotTaken(NotTaken::Rejected(rejected))) if rejected != Rejected::TooManyCallbacks => Ok(()),

@@ -4,6 +4,9 @@ import { milliseconds } from './duration.js';
 import { Failure } from './failure.js';
 import { written } from './json.js';
 
+const OPTIONS = ['json', 'query', 'idempotencyKey', 'accept', 'timeout'];
+/** What of `fetch`'s own is passed on. */
+const INIT = ['method', 'headers', 'body', 'redirect', 'signal', 'cache', 'credentials', 'mode', 'keepalive', 'duplex', 'referrer', 'referrerPolicy', 'integrity'];
 const BODY_BYTES_SHOWN = 64 * 1024;
 /** The longest wait that a server can ask for and get. */
 const RETRY_AFTER_MAX = 86_400_000;
@@ -64,7 +67,7 @@ export class Connection {
 
   /**
    * `fetch` to a path below the base URL. Besides what `fetch` knows: `json` (a body), `query` (parameters),
-   * `idempotencyKey: true` (sends the operation's key), `accept` (statuses that are no failure; `true`: all),
+   * `idempotencyKey: true` (sends the operation's key, or a key that is given), `accept` (statuses that are no failure; `true`: all),
    * `timeout` (for the response to begin and for each next part).
    */
   fetch(path, init) { return this.#tracked(path, init, this.#fetch(path, init)); }
@@ -77,6 +80,11 @@ export class Connection {
   }
 
   async #fetch(path, { json, query, idempotencyKey = false, accept = [], timeout = '30s', ...init } = {}) {
+    const unknown = Object.keys(init).find((it) => !INIT.includes(it));
+    if (unknown) throw new TypeError(`a request has no \`${unknown}\`; it has ${OPTIONS.concat(INIT).join(', ')}`);
+    if (Array.isArray(init.body) || Object.getPrototypeOf(init.body ?? '') === Object.prototype) {
+      throw new TypeError('`body` is an object: `json` sends it as JSON');
+    }
     let url = this.url(path);
     const parameters = new URLSearchParams(Object.entries(query ?? {}).map(([name, value]) => [name, String(value)])).toString();
     if (parameters !== '') url += (url.includes('?') ? '&' : '?') + parameters;
@@ -86,7 +94,7 @@ export class Connection {
       init.body = written(json, 'the body');
       headers.set('content-type', 'application/json');
     }
-    if (idempotencyKey) headers.set('idempotency-key', this.#key);
+    if (idempotencyKey) headers.set('idempotency-key', idempotencyKey === true ? this.#key : String(idempotencyKey));
     const method = (init.method ?? 'GET').toUpperCase();
     let response;
     try {

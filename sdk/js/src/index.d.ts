@@ -117,8 +117,8 @@ export interface FetchInit extends Omit<RequestInit, 'signal' | 'redirect' | 'cr
   json?: unknown;
   /** Query parameters. */
   query?: Record<string, string | number | boolean>;
-  /** Sends the operation's key in the header `Idempotency-Key`. */
-  idempotencyKey?: boolean;
+  /** Sends the operation's key in the header `Idempotency-Key`, or the one that is given. */
+  idempotencyKey?: boolean | string;
   /** Statuses besides 2xx that are no failure; `true`: all. */
   accept?: number[] | true;
   /** For the response to begin and for each next part; 30 s if not said. */

@@ -12,7 +12,9 @@ export class Suspension {
 }
 
 /** Suspends the step; the first of `after`, `at` and `callback` to happen wakes it. */
-export function suspend({ state = null, after, at, callback, status }) {
+export function suspend({ state = null, after, at, callback, status, ...unknown }) {
+  const [first] = Object.keys(unknown);
+  if (first) throw new TypeError(`\`suspend\` has no \`${first}\`; it has state, after, at, callback, status`);
   const wakes = [];
   if (after !== undefined) wakes.push({ kind: 'after', milliseconds: milliseconds(after) });
   if (at !== undefined) wakes.push({ kind: 'at', milliseconds: Math.max(0, Number(at)) });

@@ -184,6 +184,16 @@ test('a request that nobody waited for is told', async () => {
   assert.equal(await both.run(host().always('POST /a/b', reply.status(204))), null);
 });
 
+test('what a request or a wait does not know is refused, and a key may be given', async () => {
+  const send = (init) => step(async (ctx) => { await ctx.connection('app').fetch('/a/b', { method: 'POST', ...init }); });
+  const scripted = host().always('POST /a/b', reply.status(204));
+  await assert.rejects(send({ idempotency_key: true }).run(scripted), /a request has no `idempotency_key`; it has json, query, idempotencyKey/);
+  await assert.rejects(send({ body: { a: 1 } }).run(scripted), /`body` is an object: `json` sends it/);
+  assert.throws(() => suspend({ afer: '1s', status: 'x' }), /`suspend` has no `afer`; it has state, after/);
+  await send({ idempotencyKey: 'of-an-earlier-start' }).run(scripted);
+  assert.equal(new Headers(scripted.requests.at(-1).headers).get('idempotency-key'), 'of-an-earlier-start');
+});
+
 test('cancel and rollback may wait too', async () => {
   const wait = (state) => suspend({ state, after: '1s', status: 'waits' });
   const patient = step(() => wait({ n: 1 }), {

@@ -8,7 +8,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use windlass_sdk::{Answer, Context, Failure, Method, Outcome, Role};
 
-use undoing::{ForgetsTheFirst, GoodAtAll, HalfARollback, IgnoresCancel, NeverStops, RollsBackOnce};
+use undoing::{ForgetsTheFirst, GoodAtAll, HalfARollback, IgnoresCancel, NeverStops, RollsBackOnce, SwallowsARefusal};
 use waiting::{KeepsTheCredential, PanicsAtItsState, PollsForEver, RemembersInMemory, TakesTwice, TellsItsTopic};
 use writing::{
     AsksAPerson, GivesUp, PanicsAtHtml, PostsTwice, PostsTwiceAtOnce, SaysWhichAttempt, SendsTooMuch, TriesForEver,
@@ -168,7 +168,7 @@ windlass_sdk::plugin! {
         IgnoresCancel: cancel,
         ForgetsTheFirst: rollback,
         HalfARollback: rollback,
-        RollsBackOnce: rollback,
+        RollsBackOnce: rollback, SwallowsARefusal: rollback,
         WritesByGet,
         ReadsAllThereIs,
         RepeatsTheCredential,

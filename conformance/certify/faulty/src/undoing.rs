@@ -96,6 +96,24 @@ impl Rollback for ForgetsTheFirst {
     }
 }
 
+// It says that it took back what it was not allowed to.
+action! { SwallowsARefusal "swallows-a-refusal" IdempotentWrite Output, ();
+    fn start(ctx: &Context, _: Input) -> Answer<Self> {
+        crate::entered(ctx)?;
+        Ok(Output::done("entered"))
+    }
+}
+
+impl Rollback for SwallowsARefusal {
+    type RollbackState = ();
+    fn rollback(ctx: &Context, _: Input, _: Option<Output>) -> Ended<()> {
+        for id in crate::made(ctx)? {
+            let _ = ctx.http("ledger")?.delete(path(["entries", &id])).send();
+        }
+        Ok(Outcome::done(json!({})))
+    }
+}
+
 // What is gone already is a failure.
 action! { RollsBackOnce "rolls-back-once" IdempotentWrite Output, ();
     fn start(ctx: &Context, _: Input) -> Answer<Self> {

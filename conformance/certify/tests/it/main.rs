@@ -110,6 +110,7 @@ flaws! {
     what_a_rollback_forgets: "half-a-rollback" "    varies: [/said]\n" => Rollback;
     what_a_rollback_forgets_of_an_attempt_before: "forgets-the-first" "    varies: [/said]\n" => Rollback;
     what_is_rolled_back_twice: "rolls-back-once" "" => Rollback;
+    a_rollback_that_was_refused_and_says_that_it_is_done: "swallows-a-refusal" "" => Rollback;
     a_get_that_writes: "writes-by-get" "" => DryRun;
     a_body_without_end: "reads-all-there-is" "" => Limits;
     a_credential_in_an_output: "repeats-the-credential" "" => Secrets;
@@ -131,6 +132,19 @@ async fn every_check_can_be_passed() {
     assert_eq!(checks.len(), Check::ALL.len());
     let passed = checks.values().all(|it| *it == Outcome::Passed);
     assert!(passed, "{}", report.certification.to_json());
+}
+
+/// It fails when it is gone on with, and the case names another failure: its line is wrong, and not its state.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_case_that_ends_in_another_way_is_told_as_such_whatever_was_asked_for() {
+    let more = "    ends: { failed: { code: another, class: rejected } }\n";
+    for check in [None, Some(Check::Run), Some(Check::Once)] {
+        let only = Only { check, ..Only::default() };
+        let Report { certification, .. } = certified("remembers-in-memory", more, only).await.expect("it is checked");
+        assert_eq!(failed(&certification), BTreeSet::from([Check::Run]), "{}", certification.to_json());
+        let told = certification.to_json();
+        assert!(told.contains("it fails with `another` (rejected), as `ends` of the case says"), "{told}");
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -132,7 +132,20 @@ pub(crate) struct AddArgs {
 pub(crate) async fn connection(command: ConnectionCommand, context: &Context<'_>) -> anyhow::Result<u8> {
     let client = context.client().await?;
     let connections: Vec<Connection> = match command {
-        ConnectionCommand::Add(args) => vec![kept(declared(*args)?, &client, context).await?],
+        ConnectionCommand::Add(args) => {
+            let new = declared(*args)?;
+            let known: Vec<Connection> = client.get("/v1/connections").await?;
+            let before = known.into_iter().find(|it| it.name == new.name && *it != new);
+            let kept = vec![kept(new, &client, context).await?];
+            if let Some(before) = before {
+                let was = line(&before);
+                context.output.note(format_args!(
+                    "it replaces what was declared before; `windlass connection change` gives more rights and keeps the rest. It was: {}",
+                    was.trim_end().replace('\n', "")
+                ));
+            }
+            kept
+        }
         ConnectionCommand::Change(args) => {
             let known: Vec<Connection> = client.get("/v1/connections").await?;
             let names: Vec<&str> = known.iter().map(|it| it.name.as_str()).collect();

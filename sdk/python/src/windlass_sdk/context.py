@@ -203,14 +203,14 @@ class Connection:
         data: Union[bytes, str, Mapping[str, str], None] = None,
         query: Optional[Mapping[str, object]] = None,
         headers: Optional[Mapping[str, str]] = None,
-        idempotency_key: bool = False,
+        idempotency_key: Union[bool, str] = False,
         accept: Union[Collection[int], bool] = (),
         timeout: float = 30.0,
     ) -> Response:
         """Sends a request to a path below the base URL.
 
-        ``json`` is a body as JSON, ``data`` one of bytes, text or a form. ``idempotency_key`` sends the operation's key,
-        ``accept`` are statuses besides 2xx that are no failure (``True``: all), ``timeout`` is for the response to begin
+        ``json`` is a body as JSON, ``data`` one of bytes, text or a form. ``idempotency_key`` sends the operation's key
+        (``True``) or a given one, ``accept`` are statuses besides 2xx that are no failure (``True``: all), ``timeout`` is for the response to begin
         and for each next part. What goes wrong is raised as a failure of the fitting class.
         """
         url = self.url(path)
@@ -228,7 +228,7 @@ class Connection:
         elif data is not None:
             request.data = data.encode() if isinstance(data, str) else data
         if idempotency_key:
-            request.add_header("Idempotency-Key", self._key)
+            request.add_header("Idempotency-Key", self._key if idempotency_key is True else idempotency_key)
         for name, value in (headers or {}).items():
             request.add_header(name, value)
         try:

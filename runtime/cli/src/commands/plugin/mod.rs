@@ -168,6 +168,12 @@ pub(crate) async fn plugin(command: PluginCommand, context: &Context<'_>) -> any
             let client = context.client().await?;
             let mut installed: Vec<PluginView> = Vec::new();
             for component in components {
+                anyhow::ensure!(
+                    !component.is_dir(),
+                    "{0} is a folder: name the component that `windlass plugin build {0}` makes, {1}",
+                    component.display(),
+                    component.join("target/windlass/NAME-VERSION.wasm").display()
+                );
                 let bytes =
                     std::fs::read(&component).with_context(|| format!("{} cannot be read", component.display()))?;
                 let view = client.post_bytes("/v1/plugins", bytes.into()).await;
@@ -228,6 +234,9 @@ impl Tested {
             text.push_str(&format!("no test calls `{action}`: {}\n", operations.join(", ")));
         }
         text.push_str(&self.played.as_ref().map(replay::shown).unwrap_or_default());
+        if self.played.as_ref().is_some_and(|it| !it.same) {
+            text.push_str("the plugin does something else than was recorded: mend it, or record the attempt anew\n");
+        }
         text
     }
 }

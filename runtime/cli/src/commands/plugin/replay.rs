@@ -87,6 +87,9 @@ pub(crate) async fn write(args: &FromReleaseArgs, release: &str, context: &Conte
     let path = format!("/v1/releases/{release}/cassette?step={step}&operation={}{attempt}", args.operation);
     let cassette: Cassette = context.client().await?.get(&path).await?;
     let file = args.out.clone().unwrap_or_else(|| PathBuf::from(format!("{release}-{step}{CASSETTE}")));
+    if let Some(folder) = file.parent().filter(|it| !it.as_os_str().is_empty()) {
+        std::fs::create_dir_all(folder).with_context(|| format!("{} cannot be made", folder.display()))?;
+    }
     std::fs::write(&file, cassette.to_json()).with_context(|| format!("{} cannot be written", file.display()))?;
     context.output.data(&serde_json::json!({ "file": file, "calls": cassette.calls.len() }), |_| {
         let calls =

@@ -144,21 +144,21 @@ pub(crate) async fn run(args: RunArgs, context: &Context<'_>) -> anyhow::Result<
     let save = |session: &Session| args.save.as_deref().map_or(Ok(()), |file| session.write(file));
     let mut used = Used::default();
     let mut ended = trial.go(&mut session, first, &mut used, save).await?;
-    match ended {
-        Ended::Done(_) if args.then_rollback => {
-            session.operation = Operation::Rollback;
-            ended = trial.go(&mut session, CallKind::Rollback, &mut used, save).await?;
+    let is_over = matches!(ended, Ended::Done(_) | Ended::Failed(_)) && !used.usage.wall.is_zero();
+    if args.then_rollback && is_over {
+        if let Ended::Done(output) = &ended {
+            context.output.note(format_args!("it gave {output}"));
         }
-        Ended::Failed(_) if args.then_rollback => {
-            let kept = args.save.as_ref().map_or_else(
-                || "`--save FILE` keeps what a rollback needs".to_owned(),
-                |file| format!("`--rollback --resume {}` does it", file.display()),
-            );
-            context
-                .output
-                .note(format_args!("it failed and was not rolled back, though it may have done something: {kept}"));
-        }
-        _ => {}
+        session.operation = Operation::Rollback;
+        let rolled_back = trial.go(&mut session, CallKind::Rollback, &mut used, save).await?;
+        // A failure stays one, whatever its rollback gave; as in a release, there may have been something to take back.
+        ended = match (ended, rolled_back) {
+            (failed @ Ended::Failed(_), Ended::Done(gave)) => {
+                context.output.note(format_args!("it failed, and was rolled back: {gave}"));
+                failed
+            }
+            (_, rolled_back) => rolled_back,
+        };
     }
     Ok(show(ended, used, session, trial.shown.all(), context.output))
 }

@@ -76,11 +76,11 @@ class Nothing:
     pass
 
 
-def doing(start, **more):
+def doing(start, types=(Nothing, Any, Any), **more):
     """A plugin with one action that does this."""
-    operations = {name: staticmethod(it) if callable(it) else it for name, it in {"start": start, **more}.items()}
+    operations = {name: staticmethod(it) if callable(it) and not isinstance(it, type) else it for name, it in {"start": start, **more}.items()}
 
-    class Act(Action[Nothing, Any, Any]):
+    class Act(Action[types]):
         name = "act"
         description = "Acts."
         effect = Effect.READ
@@ -91,8 +91,8 @@ def doing(start, **more):
     return Plugin("test", "1.0.0", "Tests.", [Act])
 
 
-def step(start, **more):
-    return TestStep(doing(start, **more), "act", {})
+def step(start, types=(Nothing, Any, Any), **more):
+    return TestStep(doing(start, types, **more), "act", {})
 
 
 def host(**options):
@@ -342,6 +342,21 @@ class Plugins(unittest.TestCase):
         with self.assertRaises(Failure) as caught:
             stuck.resume(host(), suspend(after=1, status="waits"))
         self.assertEqual(caught.exception.message, "`act` was resumed but has no `resume`")
+
+    def test_a_return_that_is_missing_is_told(self):
+        def fails(name, step):
+            failure = self.failure(step, host())
+            self.assertEqual((failure.code, failure.advice), ("no-output", "never"))
+            self.assertEqual(failure.message, f"`act`: `{name}` gave None: is a `return` missing?")
+
+        types, wait = (Nothing, Part, Any), suspend(after=1, status="waits")
+        fails("start", step(lambda *_: None, types))
+        fails("resume", step(lambda *_: wait, types, resume=lambda *_: None))
+        for output in [None, Any, Optional[Part]]:
+            self.assertIsNone(step(lambda *_: None, (Nothing, output, Any)).run(host()))
+        self.assertIsNone(step(lambda *_: Part("x"), types, rollback=lambda *_: None).rollback(host()))
+        returned = step(lambda *_: Failure.rejected("no", "no"))
+        self.assertEqual(self.failure(returned, host()).message, "`act`: `start` returned a Failure: `raise` it")
 
     def test_a_state_that_is_too_large_is_the_plugin_s_fault(self):
         large = step(lambda ctx, input: suspend("x" * 70_000, after=1, status="waits"))

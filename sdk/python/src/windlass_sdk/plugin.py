@@ -267,6 +267,7 @@ class _Entry:
     def write(self, name: str, call: Call, outcome: Any) -> Answer:
         """What the function `name` of the action came to, as it leaves the component."""
         if not isinstance(outcome, Suspension):
+            self._gives(name, outcome)
             return Answer(done=json.dumps(schema.encode(outcome), ensure_ascii=False))
         state = json.dumps(schema.encode(outcome.state), ensure_ascii=False).encode()
         limit = min(self.action.limits.state_bytes or _STATE_BYTES_MAX, _STATE_BYTES_MAX)
@@ -278,6 +279,18 @@ class _Entry:
             message = f"`{self.action.name}` suspends in `{name}` but has no `{resume}`: it could never go on"
             raise Failure.internal("never-suspends", message).never()
         return Answer(suspended=Suspension(state, outcome.wakes, outcome.status))
+
+    def _gives(self, name: str, outcome: Any) -> None:
+        """Whether what came back can be meant."""
+        if isinstance(outcome, Failure):
+            raise Failure.internal("failure-returned", f"`{self.action.name}`: `{name}` returned a Failure: `raise` it").never()
+        if outcome is not None or name not in ("start", "resume"):
+            return
+        try:
+            schema.decode(self.output, None)
+        except schema.Mismatch:
+            message = f"`{self.action.name}`: `{name}` gave None: is a `return` missing?"
+            raise Failure.internal("no-output", message).never() from None
 
 
 def _has_no_misspelt_operation(kind: type) -> None:

@@ -358,6 +358,30 @@ class Plugins(unittest.TestCase):
         returned = step(lambda *_: Failure.rejected("no", "no"))
         self.assertEqual(self.failure(returned, host()).message, "`act`: `start` returned a Failure: `raise` it")
 
+    def test_a_state_of_another_type_is_told_where_it_suspends(self):
+        def waits(state, declared, **more):
+            wait = lambda *_: suspend(state, after=1, status="waits")
+            more = {"resume": lambda *_: None, "resume_cancel": lambda *_: None, "resume_rollback": lambda *_: None, **more}
+            return step(wait, (Nothing, Any, declared), find=wait, cancel=wait, rollback=wait, **more)
+
+        begins, none = "`act` suspends in `{}` with ", "a state, but its State is None"
+        another = "another state than its State, Part: "
+        for operation, state, declared, more, message in [
+            ("start", Part("x"), None, {}, none),
+            ("find", "x", None, {}, none),
+            ("start", "x", Part, {}, f"{another}'x' is no object"),
+            ("start", None, Part, {}, f"{another}None is no object"),
+            ("start", {"name": 7}, Part, {}, f"{another}name: 7 is no string"),
+            ("cancel", "x", Part, {"cancel_state": None}, "a state, but its `cancel_state` is None"),
+            ("rollback", "x", Part, {"rollback_state": int}, "another state than its `rollback_state`, int: 'x' is no integer"),
+        ]:
+            with self.subTest(operation, state=state), self.assertRaises(Failure) as caught:
+                getattr(waits(state, declared, **more), operation)(host())
+            self.assertEqual(caught.exception.message, begins.format(operation) + message)
+            self.assertEqual((caught.exception.code, caught.exception.advice), ("state", "never"))
+        for state, declared in [(None, None), (Part("x"), Part), ({"name": "x"}, Part), ("x", Any)]:
+            self.assertIsNone(waits(state, declared).run(host()))
+
     def test_a_state_that_is_too_large_is_the_plugin_s_fault(self):
         large = step(lambda ctx, input: suspend("x" * 70_000, after=1, status="waits"))
         self.assertEqual(self.failure(large, host()).code, "state-too-large")

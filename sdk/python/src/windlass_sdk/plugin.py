@@ -25,6 +25,8 @@ _STATE_BYTES_MAX = 65_536
 _OPERATIONS = ("start", "resume", "cancel", "resume_cancel", "rollback", "resume_rollback", "find")
 #: What goes on with an operation that waited.
 _RESUMES = {"start": "resume", "cancel": "resume_cancel", "rollback": "resume_rollback"}
+#: What declares the type of what is carried meanwhile.
+_STATES = {"start": "State", "cancel": "`cancel_state`", "rollback": "`rollback_state`"}
 _NAME = re.compile(r"[a-z][a-z0-9_-]{0,62}")
 
 Input = TypeVar("Input")
@@ -179,13 +181,13 @@ class Plugin:
         given: list[Any] = [Context(host, call), entry.input_of(call)]
         if call.operation == "rollback":
             given.append(entry.output_of(call))
-        kind = {"start": entry.state, "cancel": entry.action.cancel_state, "rollback": entry.action.rollback_state}
-        return entry.write(name, call, getattr(entry.action, name)(*given, _read_state(kind[call.operation], state), event))
+        given += [_read_state(entry.state_of(call.operation), state), event]
+        return entry.write(name, call, getattr(entry.action, name)(*given))
 
     def cancel(self, host: Host, call: Call, state: Optional[bytes]) -> Answer:
         """Stops an action."""
         entry = self._with(call, "cancel")
-        suspended = None if state is None else _read_state(entry.state, state)
+        suspended = None if state is None else _read_state(entry.state_of("start"), state)
         return entry.write("cancel", call, entry.action.cancel(Context(host, call), entry.input_of(call), suspended))
 
     def rollback(self, host: Host, call: Call) -> Answer:
@@ -278,7 +280,13 @@ class _Entry:
         if not self.has(resume):
             message = f"`{self.action.name}` suspends in `{name}` but has no `{resume}`: it could never go on"
             raise Failure.internal("never-suspends", message).never()
+        self._can_be_resumed(name, call.operation, state)
         return Answer(suspended=Suspension(state, outcome.wakes, outcome.status))
+
+    def state_of(self, operation: str) -> Any:
+        """The type of what a suspension of the operation carries."""
+        kind = {"start": self.state, "cancel": self.action.cancel_state, "rollback": self.action.rollback_state}[operation]
+        return type(None) if kind is None else kind
 
     def _gives(self, name: str, outcome: Any) -> None:
         """Whether what came back can be meant."""
@@ -291,6 +299,19 @@ class _Entry:
         except schema.Mismatch:
             message = f"`{self.action.name}`: `{name}` gave None: is a `return` missing?"
             raise Failure.internal("no-output", message).never() from None
+
+    def _can_be_resumed(self, name: str, operation: str, state: bytes) -> None:
+        """A state of another type is told where it suspends, not days later where it is resumed."""
+        kind = self.state_of(operation)
+        try:
+            schema.decode(kind, json.loads(state))
+        except schema.Mismatch as error:
+            suspends, declares = f"`{self.action.name}` suspends in `{name}` with", _STATES[operation]
+            message = (
+                f"{suspends} a state, but its {declares} is None" if kind is type(None)
+                else f"{suspends} another state than its {declares}, {getattr(kind, '__name__', kind)}: {error}"
+            )
+            raise Failure.internal("state", message).never() from None
 
 
 def _has_no_misspelt_operation(kind: type) -> None:
@@ -314,6 +335,6 @@ def _nearly_the_same(one: str, other: str) -> bool:
 
 def _read_state(kind: Any, state: bytes) -> Any:
     try:
-        return schema.decode(type(None) if kind is None else kind, json.loads(state))
+        return schema.decode(kind, json.loads(state))
     except ValueError as error:
         raise Failure.internal("state", f"the suspended state cannot be read: {error}").never() from error

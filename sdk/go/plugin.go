@@ -76,6 +76,7 @@ type AnyAction interface {
 	resumes(operation Operation) (by string, does bool)
 	lacks() []string
 	check(input, output []byte) error
+	checkState(given any, written []byte) error
 }
 
 // Plugin is a name and its actions.
@@ -217,6 +218,9 @@ func suspended(action AnyAction, name string, operation Operation, suspension *S
 	if by, does := action.resumes(operation); !does {
 		return Answer{}, Fail(Internal, "never-suspends", "`%s` suspends in %s but has no %s: it could never go on", action.name(), name, by).Never()
 	}
+	if err := action.checkState(suspension.State, state); err != nil {
+		return Answer{}, Fail(Internal, "state", "`%s` suspends in %s with %v", action.name(), name, err).Never()
+	}
 	suspension.Encoded = state
 	return Answer{Suspended: suspension}, nil
 }
@@ -290,6 +294,23 @@ func (a Action[Input, Output, State]) check(input, output []byte) error {
 		}
 	}
 	return nil
+}
+
+// checkState tells why a state could not be read where the step is resumed, or would lose something.
+func (a Action[Input, Output, State]) checkState(given any, written []byte) error {
+	var state State
+	err := decode(written, &state, true)
+	if err == nil {
+		return nil
+	}
+	is := "nil"
+	if given != nil {
+		is = reflect.TypeOf(given).String()
+	}
+	if declared := reflect.TypeFor[State]().String(); is != declared {
+		return fmt.Errorf("a state that is %s, but its State is %s: %w", is, declared, err)
+	}
+	return fmt.Errorf("a state that cannot be read again: %w", err)
 }
 
 func (a Action[Input, Output, State]) input(ctx *Context) (Input, error) {

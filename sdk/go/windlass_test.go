@@ -301,6 +301,54 @@ func TestWhatWaitsAndCouldNeverGoOnFailsWhereItSuspends(t *testing.T) {
 	same(t, err.Error(), "`act` waited, and has no Resume to go on with")
 }
 
+type state struct {
+	ID    string   `json:"id"`
+	Items []string `json:"items,omitempty"`
+}
+
+// waiting is a step that suspends with what is given, in start and in all other operations.
+func waiting[State any](given any) *windlasstest.Step {
+	wait := windlass.Suspend(given, windlass.Wait{After: time.Second, Status: "waits"})
+	act := windlass.Action[struct{}, any, State]{
+		Name: "act", Description: "Acts.", Effect: windlass.Read,
+		Start:          func(*windlass.Context, struct{}) (any, error) { return nil, wait },
+		Resume:         func(*windlass.Context, struct{}, State, windlass.Event) (any, error) { return "done", nil },
+		Rollback:       func(*windlass.Context, struct{}, *any) (any, error) { return nil, wait },
+		ResumeRollback: func(*windlass.Context, struct{}, *any, State, windlass.Event) (any, error) { return "done", nil },
+	}
+	plugin := &windlass.Plugin{Name: "test", Version: "1.0.0", Description: "Tests.", Actions: []windlass.AnyAction{act}}
+	return windlasstest.NewStep(plugin, "act", struct{}{})
+}
+
+func TestAStateOfAnotherTypeIsToldWhereItSuspends(t *testing.T) {
+	type kept struct {
+		Items []string `json:"items"`
+	}
+	for said, step := range map[string]*windlasstest.Step{
+		"a state that is string, but its State is windlass_test.state: \"j-1\" is no object":                  waiting[state]("j-1"),
+		"a state that is nil, but its State is windlass_test.state: null is no object":                        waiting[state](nil),
+		"a state that is windlass_test.part, but its State is windlass_test.state: the field `id` is missing": waiting[state](part{}),
+		"a state that is windlass_test.state, but its State is struct {}: there is no field `id`":             waiting[struct{}](state{ID: "j-1"}),
+		"a state that is map[string]int, but its State is windlass_test.state: id: 7 is no string":            waiting[state](map[string]int{"id": 7}),
+		"a state that cannot be read again: items: null is no array":                                          waiting[kept](kept{}),
+	} {
+		failed := failure(t, step, host())
+		same(t, failed.Message, "`act` suspends in Start with "+said)
+		same(t, failed.Code, "state")
+		same(t, failed.Advice, windlass.Never)
+		_, err := step.Rollback(host(), "")
+		same(t, err.Error(), "`act` suspends in Rollback with "+said)
+	}
+	for _, step := range []*windlasstest.Step{
+		waiting[state](state{ID: "j-1"}), waiting[state](&state{ID: "j-1", Items: []string{"x"}}), waiting[state](map[string]string{"id": "j-1"}),
+		waiting[struct{}](struct{}{}), waiting[any](nil), waiting[any]("j-1"), waiting[*state](nil),
+	} {
+		output, err := step.Run(host())
+		same(t, err, nil)
+		same(t, output, `"done"`)
+	}
+}
+
 func TestFaultsOfThePluginAreFailures(t *testing.T) {
 	for code, start := range map[string]func(*windlass.Context, input) (any, error){
 		"panic":      func(*windlass.Context, input) (any, error) { panic("oh") },

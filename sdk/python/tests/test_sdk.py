@@ -315,6 +315,21 @@ class Plugins(unittest.TestCase):
         self.assertEqual(self.failure(counted, mock).code, "lost")
         self.assertEqual([counted.run(mock)["name"], counted.run(mock)["name"]], ["2", "2"])
 
+    def test_a_part_gives_the_first_time_what_it_gives_later(self):
+        part = Part("x")
+        for type, given in [(Part, part), (Any, {"name": "x", "colour": "red"}), (dict[str, str], {"name": "x", "colour": "red"})]:
+            for keep in ["once", "checkpoint"]:
+                kept = []
+                counted = step(lambda ctx, input: kept.append(getattr(ctx, keep)("part", lambda: part, type)))
+                mock = host()
+                counted.run(mock)
+                counted.run(mock)
+                self.assertEqual(kept, [given, given])
+        wrong = step(lambda ctx, input: ctx.once("part", lambda: part, str))
+        mock = host()
+        for _ in range(2):
+            self.assertRegex(self.failure(wrong, mock).message, "^the checkpoint `part/[0-9a-f]+`: .* is no string$")
+
     def test_cancel_and_rollback_may_wait_too(self):
         patient = step(
             lambda ctx, input: suspend({"n": 1}, after=1, status="waits"),

@@ -311,7 +311,8 @@ class Context:
     def once(self, name: str, part: Callable[[], T], type: Any = Any) -> T:
         """Does a part of this piece of work once: what came back is recorded, and another attempt under the same
         idempotency key gets it without doing it again. After a definite answer the key is another, and so is the work.
-        A failure is not recorded. ``type`` is what the record is read as. What ``start`` did so :attr:`starts` tells."""
+        A failure is not recorded. What comes back is read from the record as ``type``, the first time as well: without
+        one a dataclass is a ``dict``. What ``start`` did so :attr:`starts` tells."""
         return self.checkpoint(_part_of(name, self.idempotency_key), part, type)
 
     @property
@@ -325,16 +326,18 @@ class Context:
     def checkpoint(self, name: str, part: Callable[[], T], type: Any = Any) -> T:
         """Does a part of the step once, however often that is tried: what came back is recorded, and all later attempts and
         operations of the step get it without doing it again, until a person has the whole step run again. For what was so
-        before the step; for what it does there is :meth:`once`. A failure is not recorded. ``type`` is what the record is read as."""
+        before the step; for what it does there is :meth:`once`. A failure is not recorded. ``type`` is as with
+        :meth:`once`."""
         begun = self._host.begin(name)
         if isinstance(begun, bytes):
             return self._read(name, begun, type)
         try:
-            value = part()
-            begun.finish(_json(value).encode())
-            return value
+            record = _json(part()).encode()
+            begun.finish(record)
         finally:
             begun.drop()
+        # Read as another attempt will read it, so that what only works once is seen at once.
+        return self._read(name, record, type)
 
     def recorded(self, name: str, type: Any = Any) -> Any:
         """What a part of the step came to, or None if it was not done."""

@@ -2,6 +2,7 @@ package windlass
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 )
@@ -10,14 +11,16 @@ import (
 type Context struct {
 	host Host
 	call *Call
+	// roles are those that the action declares.
+	roles []string
 	// Log writes lines for the release's log.
 	Log Log
 	// Progress is what people see while a call runs.
 	Progress Progress
 }
 
-func newContext(host Host, call *Call) *Context {
-	return &Context{host, call, Log{host}, Progress{host}}
+func newContext(host Host, call *Call, roles []string) *Context {
+	return &Context{host, call, roles, Log{host}, Progress{host}}
 }
 
 // Release identifies the release.
@@ -62,7 +65,14 @@ func (c *Context) Connection(role string) (*Connection, error) {
 	if connection := c.OptionalConnection(role); connection != nil {
 		return connection, nil
 	}
-	return nil, Fail(Invalid, "connection-missing", "no connection is bound to the role `%s`: if the action declares that role, the step names one in `connection`", role).Never()
+	declared := ""
+	if !slices.Contains(c.roles, role) {
+		declared = "; the action declares none"
+		if len(c.roles) > 0 {
+			declared = "; the action declares `" + strings.Join(c.roles, "`, `") + "`"
+		}
+	}
+	return nil, Fail(Invalid, "connection-missing", "no connection is bound to the role `%s`: if the action declares that role, the step names one in `connection`%s", role, declared).Never()
 }
 
 // OptionalConnection is the connection bound to an optional role, or nil.

@@ -3,9 +3,11 @@ package windlass
 import (
 	"errors"
 	"fmt"
+	"maps"
 	"reflect"
 	"regexp"
 	"runtime/debug"
+	"slices"
 	"strings"
 	"time"
 )
@@ -72,6 +74,7 @@ type AnyAction interface {
 	cancel(ctx *Context, state []byte, has bool) (any, error)
 	rollback(ctx *Context) (any, error)
 	find(ctx *Context) (any, error)
+	roles() []string
 	stateLimit() int
 	resumes(operation Operation) (by string, does bool)
 	lacks() []string
@@ -186,7 +189,7 @@ func (p *Plugin) do(host Host, call *Call, name string, function func(AnyAction,
 			answer, failure = Answer{}, Fail(Internal, "panic", "the plugin panicked: %v", problem)
 		}
 	}()
-	output, err := function(action, newContext(host, call))
+	output, err := function(action, newContext(host, call, action.roles()))
 	var suspension *Suspension
 	if errors.As(err, &suspension) {
 		return suspended(action, name, call.Operation, suspension)
@@ -226,6 +229,10 @@ func suspended(action AnyAction, name string, operation Operation, suspension *S
 }
 
 func (a Action[Input, Output, State]) name() string { return a.Name }
+
+func (a Action[Input, Output, State]) roles() []string {
+	return slices.Sorted(maps.Keys(a.Connections))
+}
 
 func (a Action[Input, Output, State]) stateLimit() int {
 	if a.Limits.StateBytes == 0 {

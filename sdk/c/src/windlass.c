@@ -164,10 +164,20 @@ const char *wl_required_url(wl_ctx *ctx, const wl_callback *callback) {
     return fail(ctx, wl_pause(wl_failure_of(WL_INVALID, "no-callback-url", "this installation takes no callbacks from the network: `windlass serve --callbacks ADDRESS:PORT` does; then try the step again")));
 }
 
+/* What the action declares, where that is not the role; nothing where it is. */
+static const char *declared(const wl_action *action, const char *role) {
+    wl_buffer known = {0};
+    for (const wl_role *it = action->roles; it != NULL && it->name != NULL; it++) {
+        if (strcmp(it->name, role) == 0) return "";
+        wl_append_text(&known, wl_format(known.length > 0 ? ", `%s`" : "`%s`", it->name));
+    }
+    return wl_format("; the action declares %s", known.length > 0 ? known.text : "none");
+}
+
 const wl_connection *wl_connection_of(wl_ctx *ctx, const char *role) {
     const wl_connection *connection = ctx->host->connection(ctx->host->self, role);
     if (connection != NULL) return connection;
-    return fail(ctx, wl_never(wl_failure_of(WL_INVALID, "connection-missing", "no connection is bound to the role `%s`: if the action declares that role, the step names one in `connection`", role)));
+    return fail(ctx, wl_never(wl_failure_of(WL_INVALID, "connection-missing", "no connection is bound to the role `%s`: if the action declares that role, the step names one in `connection`%s", role, declared(ctx->action, role))));
 }
 
 /* ---- Requests ------------------------------------------------------------------------------------------------------- */

@@ -339,6 +339,25 @@ static void a_failed_request_says_whether_it_may_have_had_its_effect(void) {
     assert(!wl_effect_unknown(wl_failure_of(WL_TIMED_OUT, "timed-out", "no request")));
 }
 
+static const wl_connection *no_connection(void *self, const char *role) {
+    (void)self, (void)role;
+    return NULL;
+}
+
+static void a_role_that_is_misspelt_names_those_that_are_declared(void) {
+    static const wl_role roles[] = WL_ROLES({.name = "app"}, {.name = "other"});
+    static const struct {
+        const wl_role *roles;
+        const char *role, *declared;
+    } cases[] = {{roles, "app", ""}, {roles, "apps", "; the action declares `app`, `other`"}, {NULL, "app", "; the action declares none"}};
+    for (size_t at = 0; at < sizeof cases / sizeof *cases; at++) {
+        wl_ctx ctx = {.host = &(wl_host){.connection = no_connection}, .action = &(wl_action){.name = "act", .roles = cases[at].roles}};
+        assert(wl_connection_of(&ctx, cases[at].role) == NULL);
+        WL_SAME(ctx.failure->code, "connection-missing");
+        WL_SAME(ctx.failure->message, wl_format("no connection is bound to the role `%s`: if the action declares that role, the step names one in `connection`%s", cases[at].role, cases[at].declared));
+    }
+}
+
 static wl_outcome started(void) { return wl_test((wl_test_call){.kind = WL_TEST_START, .action = "act", .input = "{}"}); }
 
 static void start_it(void) { started(); }
@@ -420,12 +439,13 @@ int main(void) {
     a_server_that_asks_for_time_gets_it();
     requests_are_as_written_and_answers_name_the_field();
     a_failed_request_says_whether_it_may_have_had_its_effect();
+    a_role_that_is_misspelt_names_those_that_are_declared();
     a_request_without_an_answer_says_what_there_is();
     the_manifest_says_what_an_action_is_and_has();
     names_are_those_that_a_host_takes();
     what_would_be_lost_is_a_failure();
     what_waits_and_could_never_go_on_fails_where_it_suspends();
     wl_mock_reset();
-    puts("14 tests passed");
+    puts("15 tests passed");
     return 0;
 }

@@ -12,11 +12,13 @@ export class Context {
   #host;
   #call;
   #pending;
+  #roles;
 
-  constructor(host, call, pending) {
+  constructor(host, call, pending, roles) {
     this.#host = host;
     this.#call = call;
     this.#pending = pending;
+    this.#roles = roles;
     const line = (level) => (message, fields = {}) => host.log(level, String(message), pairs(fields));
     /** Lines for the release's log. */
     this.log = { trace: line('trace'), debug: line('debug'), info: line('info'), warn: line('warn'), error: line('error') };
@@ -48,7 +50,9 @@ export class Context {
   connection(role) {
     const connection = this.optionalConnection(role);
     if (connection) return connection;
-    const message = `no connection is bound to the role \`${role}\`: if the action declares that role, the step names one in \`connection\``;
+    const known = this.#roles.map((it) => `\`${it}\``).join(', ') || 'none';
+    const declared = this.#roles.includes(role) ? '' : `; the action declares ${known}`;
+    const message = `no connection is bound to the role \`${role}\`: if the action declares that role, the step names one in \`connection\`${declared}`;
     throw Failure.invalid('connection-missing', message).never();
   }
 

@@ -135,7 +135,7 @@ function describe(action) {
 /** Calls the function `name` of the action with its input and what else it is given. */
 async function carryOut(action, name, host, call, given = () => []) {
   const pending = new Pending();
-  const outcome = await action[name](new Context(host, call, pending), input(action, call), ...given());
+  const outcome = await action[name](new Context(host, call, pending, Object.keys(action.connections ?? {})), input(action, call), ...given());
   const isMissing = name === 'find' && (outcome === undefined || outcome === null);
   const answer = isMissing ? undefined : write(action, name, call, outcome);
   const left = pending.left();

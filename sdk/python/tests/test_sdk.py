@@ -240,7 +240,13 @@ class Plugins(unittest.TestCase):
         mock = host()
         mock.reply("GET /a/b", Reply.error("timed-out"))
         self.assertTrue(self.failure(get(), mock).passes)
-        self.assertEqual(self.failure(get(), MockHost()).code, "connection-missing")
+        missing = "no connection is bound to the role `{}`: if the action declares that role, the step names one in `connection`"
+        misspelt = step(lambda ctx, input: ctx.connection("apps"))
+        for failure, message in [
+            (self.failure(get(), MockHost()), missing.format("app")),
+            (self.failure(misspelt, host()), missing.format("apps") + "; the action declares `app`"),
+        ]:
+            self.assertEqual((failure.code, failure.message), ("connection-missing", message))
 
     def test_a_failed_request_says_whether_it_may_have_had_its_effect(self):
         def failed(answer):

@@ -264,9 +264,10 @@ class Connection:
 class Context:
     """One call, and what the host offers to it."""
 
-    def __init__(self, host: Host, call: Call) -> None:
+    def __init__(self, host: Host, call: Call, roles: Collection[str]) -> None:
         self._host = host
         self._call = call
+        self._roles = roles
         self.log = Log(host)
         self.progress = Progress(host)
         self.release = call.release
@@ -297,6 +298,8 @@ class Context:
         if connection is not None:
             return connection
         message = f"no connection is bound to the role `{role}`: if the action declares that role, the step names one in `connection`"
+        if role not in self._roles:
+            message += f"; the action declares {', '.join(f'`{it}`' for it in self._roles) or 'none'}"
         raise Failure.invalid("connection-missing", message).never()
 
     def optional_connection(self, role: str) -> Optional[Connection]:

@@ -170,7 +170,7 @@ class Plugin:
     def start(self, host: Host, call: Call) -> Answer:
         """Begins an action."""
         entry = self.entry(call.action)
-        return entry.write("start", call, entry.action.start(Context(host, call), entry.input_of(call)))
+        return entry.write("start", call, entry.action.start(entry.context(host, call), entry.input_of(call)))
 
     def resume(self, host: Host, call: Call, state: bytes, event: Event) -> Answer:
         """Goes on with the operation that was suspended."""
@@ -178,7 +178,7 @@ class Plugin:
         name = _RESUMES[call.operation]
         if not entry.has(name):
             raise Failure.internal("never-suspends", f"`{call.action}` was resumed but has no `{name}`").never()
-        given: list[Any] = [Context(host, call), entry.input_of(call)]
+        given: list[Any] = [entry.context(host, call), entry.input_of(call)]
         if call.operation == "rollback":
             given.append(entry.output_of(call))
         given += [_read_state(entry.state_of(call.operation), state), event]
@@ -188,18 +188,18 @@ class Plugin:
         """Stops an action."""
         entry = self._with(call, "cancel")
         suspended = None if state is None else _read_state(entry.state_of("start"), state)
-        return entry.write("cancel", call, entry.action.cancel(Context(host, call), entry.input_of(call), suspended))
+        return entry.write("cancel", call, entry.action.cancel(entry.context(host, call), entry.input_of(call), suspended))
 
     def rollback(self, host: Host, call: Call) -> Answer:
         """Takes an action's effect back."""
         entry = self._with(call, "rollback")
-        given = (Context(host, call), entry.input_of(call), entry.output_of(call))
+        given = (entry.context(host, call), entry.input_of(call), entry.output_of(call))
         return entry.write("rollback", call, entry.action.rollback(*given))
 
     def find(self, host: Host, call: Call) -> Optional[Answer]:
         """Looks for the effect of an idempotency key."""
         entry = self._with(call, "find")
-        found = entry.action.find(Context(host, call), entry.input_of(call))
+        found = entry.action.find(entry.context(host, call), entry.input_of(call))
         return None if found is None else entry.write("find", call, found)
 
     def _with(self, call: Call, operation: str) -> "_Entry":
@@ -249,6 +249,10 @@ class _Entry:
             "connections": {name: role.manifest() for name, role in action.connections.items()},
             "limits": action.limits.manifest(),
         }
+
+    def context(self, host: Host, call: Call) -> Context:
+        """What a call of the action has in hand."""
+        return Context(host, call, self.action.connections)
 
     def input_of(self, call: Call) -> Any:
         """The call's input."""

@@ -134,6 +134,18 @@ class Plugins(unittest.TestCase):
         bare = {"name": "bare", "description": "Bare.", "effect": "raed"}
         with self.assertRaisesRegex(TypeError, "Bare: `effect` is Effect.READ"):
             Plugin("test", "1.0.0", "Tests.", [types.new_class("Bare", (Action[None, None, None],), {}, lambda it: it.update(bare))])
+        with self.assertRaises(TypeError) as caught:
+            doing(lambda *_: None, connections=[Role("The application.", ["GET /a"])])
+        self.assertEqual(str(caught.exception), 'Act: `connections` has roles by their names: {"jobs": Role("The job service.", ["POST /jobs"])}')
+        act = doing(lambda *_: None).actions[0]
+        for actions, message in [
+            ([act()], "`actions` has an instance, Act(), where the class is meant: Act"),
+            ([Part], "Part'>, which is no Action: "),
+            (["act"], "`actions` has 'act', which is no Action: "),
+        ]:
+            with self.assertRaises(TypeError) as caught:
+                Plugin("test", "1.0.0", "Tests.", actions)
+            self.assertIn(message, str(caught.exception))
         with self.assertRaisesRegex(TypeError, "is no name"):
             Plugin("Test", "1.0.0", "Tests.", [])
         with self.assertRaisesRegex(TypeError, "what wakes the step"):
@@ -144,6 +156,34 @@ class Plugins(unittest.TestCase):
             with self.assertRaisesRegex(TypeError, f"`{wrong}`, which is no operation: did you mean `{right}`"):
                 doing(lambda *_: None, **{wrong: lambda *_: None})
         doing(lambda *_: None, _rolback=lambda *_: None, restart=lambda *_: None, look=lambda *_: None)
+
+    def test_a_class_that_is_no_whole_dataclass_is_refused(self):
+        class Bare:
+            title: str
+
+        class More(Part):
+            title: str
+
+        @dataclass
+        class Untyped:
+            title: str
+            LONG = 9
+            _hidden = 1
+            count = 0
+
+            @property
+            def long(self):
+                return len(self.title) > self.LONG
+
+        for kind, message in [
+            (Bare, "`@dataclass` is missing above Bare ("),
+            (More, "`@dataclass` is missing above More ("),
+            (Untyped, "`Untyped.count` has no type, so it is no field: `count: int = …` ("),
+        ]:
+            for types in [(kind, Any, Any), (Nothing, list[kind], Any), (Nothing, Any, kind)]:
+                with self.subTest(types=types), self.assertRaises(TypeError) as caught:
+                    doing(lambda *_: None, types)
+                self.assertTrue(str(caught.exception).startswith(f"{message}{__file__}, line "), caught.exception)
 
     def test_names_are_those_that_a_host_takes(self):
         for name in ["a", "create-change", "eu_1", "x" * 63]:

@@ -213,6 +213,11 @@ class _Entry:
     """An action with the types that it was declared with."""
 
     def __init__(self, kind: type[Action[Any, Any, Any]]) -> None:
+        if isinstance(kind, Action):
+            name = type(kind).__name__
+            raise TypeError(f"`actions` has an instance, {name}(), where the class is meant: {name}")
+        if not (isinstance(kind, type) and issubclass(kind, Action)):
+            raise TypeError(f"`actions` has {kind!r}, which is no Action: class Submit(Action[Input, Output, State])")
         bases = [base for base in getattr(kind, "__orig_bases__", ()) if typing.get_origin(base) is Action]
         if not bases:
             raise TypeError(f"{kind.__name__} does not say its types: class {kind.__name__}(Action[Input, Output, State])")
@@ -221,6 +226,9 @@ class _Entry:
                 raise TypeError(f"{kind.__name__} has no `{name}`")
         if not isinstance(kind.effect, Effect):
             raise TypeError(f"{kind.__name__}: `effect` is Effect.READ, Effect.IDEMPOTENT_WRITE or Effect.WRITE")
+        roles = kind.connections
+        if not isinstance(roles, dict) or not all(isinstance(role, Role) for role in roles.values()):
+            raise TypeError(f"{kind.__name__}: `connections` has roles by their names: {{\"jobs\": Role(\"The job service.\", [\"POST /jobs\"])}}")
         _has_no_misspelt_operation(kind)
         self.action = kind()
         self.input, self.output, self.state = typing.get_args(bases[0])
@@ -230,6 +238,7 @@ class _Entry:
         for it in (self.input, self.output):
             schema.schema_of(it)
         for state in (self.state, kind.cancel_state, kind.rollback_state):
+            schema.refuse_undeclared(state)
             if dataclasses.is_dataclass(state):
                 schema.hints_of(state)
 

@@ -38,6 +38,8 @@ class Field:
 
 
 _PLAIN = {str: "string", int: "integer", float: "number", bool: "boolean", type(None): "null"}
+#: What a field may be set to.
+_VALUES = (str, int, float, list, dict, tuple, Enum, dataclasses.Field)
 
 
 def schema_of(kind: Any) -> dict[str, Any]:
@@ -64,6 +66,7 @@ def schema_of(kind: Any) -> dict[str, Any]:
         return {"type": "object", "additionalProperties": schema_of(arguments[1])}
     if isinstance(kind, type) and issubclass(kind, Enum):
         return {"enum": [member.value for member in kind]}
+    refuse_undeclared(kind)
     if dataclasses.is_dataclass(kind):
         return _object_schema(kind)
     raise TypeError(f"{kind!r} has no JSON Schema; use dataclasses, str, int, float, bool, Literal, Enum, list, dict[str, …], Optional or Any")
@@ -81,6 +84,29 @@ def _object_schema(kind: Any) -> dict[str, Any]:
             required.append(field.name)
         properties[field.name] = property
     return {"type": "object", "properties": properties, "required": required, "additionalProperties": False}
+
+
+def refuse_undeclared(kind: Any) -> None:
+    """Refuses a class that would not be read as it is written: without its decorator, or with a field that has no type."""
+    if not isinstance(kind, type) or issubclass(kind, Enum):
+        return
+    fields = vars(kind).get("__dataclass_fields__")
+    if fields is None:
+        if _has_annotations(kind):
+            raise TypeError(f"`@dataclass` is missing above {kind.__name__} ({_place_of(kind, None)})")
+        return
+    for name, value in vars(kind).items():
+        is_constant = name.startswith("_") or name.isupper()
+        if name not in fields and not is_constant and (value is None or isinstance(value, _VALUES)):
+            like = type(value).__name__ if isinstance(value, (str, int, float)) else "…"
+            raise TypeError(f"`{kind.__name__}.{name}` has no type, so it is no field: `{name}: {like} = …` ({_place_of(kind, name)})")
+
+
+def _has_annotations(kind: type) -> bool:
+    try:
+        return bool(inspect.get_annotations(kind))
+    except (NameError, AttributeError):  # There is one, and what it names is not there.
+        return True
 
 
 def hints_of(kind: Any) -> dict[str, Any]:
@@ -105,7 +131,7 @@ def _place_of(kind: Any, field: Optional[str]) -> str:
         file = inspect.getsourcefile(kind)
     except (OSError, TypeError):
         return f"in {kind.__module__}"
-    declares = re.compile(rf"\s*{field}\s*:")
+    declares = re.compile(rf"\s*{field}\s*[:=]")
     return f"{file}, line {first + next((at for at, line in enumerate(lines) if field and declares.match(line)), 0)}"
 
 

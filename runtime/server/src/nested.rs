@@ -21,8 +21,8 @@ use std::time::Duration;
 use tokio::sync::{Notify, mpsc, oneshot};
 use tokio::task::JoinError;
 use windlass_engine::{
-    Activity, CallOrder, CallResult, Callback, Input, Rejected, Release, ReleaseState, Stage, StepRun, Suspension,
-    TopicMaker, WakeCondition,
+    Activity, CallOrder, CallResult, Callback, Input, Rejected, Release, ReleaseState, StepRun, Suspension, TopicMaker,
+    WakeCondition,
 };
 use windlass_model::actor::Actor;
 use windlass_model::digest::Digest;

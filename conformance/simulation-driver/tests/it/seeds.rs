@@ -99,3 +99,10 @@ fn created_while_the_process_winds_down() {
 fn brought_back_while_the_process_winds_down() {
     breaks_no_rule(40_703);
 }
+
+/// An inner release that was rolled back before it had told of its first end tells of both with one word: a topic of each
+/// call, by which the older word came too early, was waited for in vain.
+#[test]
+fn one_word_may_stand_for_two_ends() {
+    breaks_no_rule(900_089);
+}

@@ -320,7 +320,27 @@ fn open(path: &Path) -> Result<Db, StoreError> {
     Ok(database)
 }
 
+/// Removes snapshots that were begun and not finished, as a process leaves them that ends, or has no room, while sled opens.
+/// sled 0.34.7 writes one as `snap.….generating`, renames it when it is durable, and takes one that it finds under the first
+/// name for finished: half of one, and the database could never be opened again. The log it was made of is still there.
+fn remove_unfinished(path: &Path) -> io::Result<()> {
+    let entries = match std::fs::read_dir(path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+        entries => entries?,
+    };
+    for entry in entries {
+        let entry = entry?;
+        let name = entry.file_name();
+        let name = name.to_string_lossy();
+        if name.starts_with("snap.") && name.ends_with(".generating") {
+            std::fs::remove_file(entry.path())?;
+        }
+    }
+    Ok(())
+}
+
 pub(super) fn open_sled(path: &Path) -> Result<Db, StoreError> {
+    remove_unfinished(path).map_err(|it| StoreError::io("remove an unfinished snapshot", it))?;
     // sled 0.34.7 has a `mode` and does not look at it. Its segment size stays the default: pages of
     // values up to `VALUE_IN_PLACE_BYTES_MAX` stay below the quarter of a segment from which sled puts a page into a file it does
     // not sync. No `flush_every_ms`: what sled has not written yet is in the log of commits; pages are

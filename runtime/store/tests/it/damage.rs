@@ -176,6 +176,18 @@ async fn a_damaged_log_invents_nothing_and_loses_nothing_in_silence() {
 }
 
 /// The paths of all blobs, in order.
+/// A process ended, or had no room, while sled wrote a snapshot.
+#[tokio::test]
+async fn an_unfinished_snapshot_is_no_damage() {
+    let folder = store().await;
+    let unfinished = folder.path().join("data/sled/snap.00000000FFFFFFFF.generating");
+    fs::write(&unfinished, b"half of a snapshot, and no checksum").expect("written");
+    let store = SledStore::open(folder.path()).expect("the log that it is made of is there");
+    assert_eq!(findings(&store), Vec::<String>::new());
+    assert!(!unfinished.exists());
+    assert_eq!(store.journal(&release("payments-2")).expect("read").len(), 3);
+}
+
 fn blobs(folder: &Path) -> Vec<PathBuf> {
     let mut paths = Vec::new();
     for entry in fs::read_dir(folder.join("data/blobs")).expect("read") {

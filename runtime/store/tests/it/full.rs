@@ -100,6 +100,55 @@ fn on_a_disk_that_is_full_nothing_is_lost_and_work_goes_on_when_there_is_room() 
     assert_nothing_lost(&acks, found);
 }
 
+/// Fills its own file system, and opens what is there with a little more room each time, before there is plenty.
+const OPENED_WITH_LITTLE_ROOM: &str = r#"
+mount -t tmpfs -o size=24m tmpfs "$STATE" && echo mounted || exit 0
+coproc "$0" write
+while read -r said <&"${COPROC[0]}"; do case $said in failed*) break; esac; done
+kill -9 "$COPROC_PID"; wait
+mount -o remount,size=100m "$STATE"
+mv "$STATE/store" "$STATE/full"
+for room in $(seq 0 8 96); do
+  rm -rf "$STATE/store"; cp -a "$STATE/full" "$STATE/store"
+  used=$(df -k --output=used "$STATE" | tail -1)
+  mount -o remount,size=$((used + room))k "$STATE"
+  "$0" check "$STATE" >/dev/null && echo opened || echo refused
+  mount -o remount,size=100m "$STATE"
+  "$0" check "$STATE" | sed "s/^/$room /"
+done
+"#;
+
+#[test]
+fn what_could_not_be_opened_for_want_of_room_is_whole_when_there_is_room() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let (state, acks) = (folder.path().join("state"), folder.path().join("acks"));
+    fs::create_dir(&state).expect("created");
+    File::create(&acks).expect("created");
+    let ran = Command::new("unshare")
+        .args(["--mount", "bash", "-c", OPENED_WITH_LITTLE_ROOM, env!("CARGO_BIN_EXE_store_subject")])
+        .env("STATE", &state)
+        .env("ACKS", &acks)
+        .env("KIND", "full")
+        .stdin(Stdio::null())
+        .output();
+    let ran = match ran {
+        Ok(ran) => ran,
+        Err(error) => return skip(&format!("`unshare` does not start: {error}")),
+    };
+    let said = String::from_utf8(ran.stdout).expect("text");
+    let mut lines = said.lines();
+    if lines.next() != Some("mounted") {
+        return skip("this user may not mount a file system");
+    }
+    let (opened, found): (Vec<&str>, Vec<&str>) = lines.partition(|it| matches!(*it, "opened" | "refused"));
+    assert!(opened.contains(&"refused"), "with no room at all it cannot be opened: {opened:?}");
+    for room in (0..=96).step_by(8) {
+        let prefix = format!("{room} ");
+        let found = found.iter().filter_map(|it| it.strip_prefix(&prefix)).map(str::to_owned).collect();
+        assert_nothing_lost(&acks, found);
+    }
+}
+
 /// Says why a test could not be made; there is no other way to tell.
 #[expect(clippy::print_stderr, reason = "this is what people read when they ask why")]
 fn skip(why: &str) {
@@ -111,7 +160,7 @@ fn assert_nothing_lost(acks: &Path, found: HashSet<String>) {
     assert!(!found.iter().any(|it| it.starts_with("TORN")), "{found:?}");
     let acknowledged = fs::read_to_string(acks).expect("read");
     let lost: Vec<&str> = acknowledged.lines().filter(|it| !found.contains(*it)).collect();
-    assert!(lost.is_empty(), "{lost:?}");
+    assert!(lost.is_empty(), "{} are lost, the first of them {:?}", lost.len(), &lost[..lost.len().min(5)]);
 }
 
 fn limit(process: Pid, bytes: Option<u64>) {

@@ -252,7 +252,14 @@ export class TestStep {
 
   #checked(outcome) {
     const answer = parsed(outcome);
-    if (!answer.suspended) this.action.output.read(answer.output);
+    if (answer.suspended) return answer;
+    try {
+      this.action.output.read(answer.output);
+    } catch (error) {
+      const missing = answer.output === null ? ': is a `return` missing?' : '';
+      error.message = `what \`${this.action.name}\` gives is not its output: ${error.message}${missing}`;
+      throw error;
+    }
     return answer;
   }
 }

@@ -198,6 +198,12 @@ test('what a request or a wait does not know is refused, and a key may be given'
   assert.equal(new Headers(scripted.requests.at(-1).headers).get('idempotency-key'), 'of-an-earlier-start');
 });
 
+test('an output that is none says whose it is', async () => {
+  const typed = (start) => step(start, { output: t.object({ id: t.string() }) });
+  await assert.rejects(typed(() => {}).run(host()), /what `act` gives is not its output: .*null is no object: is a `return` missing\?/);
+  await assert.rejects(typed(() => ({ id: 7 })).run(host()), /what `act` gives is not its output: id: 7 is no string$/);
+});
+
 test('cancel and rollback may wait too', async () => {
   const wait = (state) => suspend({ state, after: '1s', status: 'waits' });
   const patient = step(() => wait({ n: 1 }), {

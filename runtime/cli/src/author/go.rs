@@ -52,10 +52,17 @@ pub(super) async fn compiler(folder: &Path) -> anyhow::Result<(PathBuf, String)>
     Ok((go, version.trim().trim_start_matches("go").to_owned()))
 }
 
+/// What of the SDK's has to be returned.
+const RETURNED: &str = "-unusedresult.funcs=windlass.dev/go.Suspend,windlass.dev/go.Fail";
+
 /// Runs the tests of all packages.
 pub(super) async fn test(folder: &Path, told: (&str, &Path), output: &Output) -> anyhow::Result<bool> {
     let (go, _) = compiler(folder).await?;
-    let mut testing = Command::new(go);
-    tools::shown(testing.args(["test", "./..."]).env(told.0, told.1).current_dir(folder), &missing(folder), output)
-        .await
+    // A suspension or a failure that is made and not returned compiles, and the step goes on as if it were not there.
+    let mut vetting = Command::new(&go);
+    vetting.args(["vet", "-unusedresult", RETURNED, "./..."]).current_dir(folder);
+    let vetted = tools::shown(&mut vetting, &missing(folder), output).await?;
+    let mut testing = Command::new(&go);
+    testing.args(["test", "./..."]).env(told.0, told.1).current_dir(folder);
+    Ok(tools::shown(&mut testing, &missing(folder), output).await? && vetted)
 }

@@ -206,8 +206,16 @@ fn the_loop_in_c() {
 fn the_loop_in_go() {
     let site = Site::empty();
     let Some((folder, source)) = the_whole_loop(&site, "go", Tools::Environment) else { return };
-    std::fs::write(folder.join("main.go"), source).expect("the source");
     let plugin = folder.to_str().expect("UTF-8");
+    // What Go takes for well: a suspension that is made, and not returned.
+    let forgotten = source.lines().map(|line| match line.replace("return windlass.Suspend(", "windlass.Suspend(") {
+        same if same == line => same + "\n",
+        forgotten => forgotten + "\n\treturn nil\n",
+    });
+    std::fs::write(folder.join("main.go"), forgotten.collect::<String>()).expect("the source");
+    let (code, tested, said) = long(&site, &["plugin", "test", plugin]);
+    assert!(code == Some(1) && said.contains("Suspend call not used"), "{tested}{said}");
+    std::fs::write(folder.join("main.go"), source).expect("the source");
     let tests = std::fs::read_dir(&folder).expect("a folder").flatten();
     for test in tests.filter(|it| it.file_name().to_string_lossy().ends_with("_test.go")) {
         std::fs::remove_file(test.path()).expect("a test");

@@ -116,7 +116,15 @@ pub(crate) fn act(call: &Call) -> Result<Outcome, Failure> {
         // Where the author of a workflow wrote the credential into an input, it is to be kept nowhere either.
         "keep-credential" => {
             let answer = get(&url("/open/hello"));
-            let keep = input["keep"].as_str().unwrap_or_default().as_bytes();
+            let text = input["keep"].as_str().unwrap_or_default();
+            match input["where"].as_str() {
+                Some("failure") => {
+                    return Err(Failure { details: vec![("kept".to_owned(), text.to_owned())], ..failure(text) });
+                }
+                Some("panic") => panic!("{text}"),
+                _ => {}
+            }
+            let keep = text.as_bytes();
             match (input["where"].as_str(), checkpoint::begin("part")) {
                 (Some("checkpoint"), checkpoint::Begun::Fresh(slot)) => checkpoint::Slot::finish(slot, keep),
                 _ => {

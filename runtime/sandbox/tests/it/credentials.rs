@@ -129,6 +129,26 @@ async fn errors_of_connections_hold_no_credential() {
     assert!(!text.contains("s3cret"), "{text}");
 }
 
+/// Where somebody wrote the credential into an input, a plugin can say it in any way that ends a call.
+#[tokio::test]
+async fn no_failure_and_no_panic_holds_a_credential() {
+    const TOKEN: &str = "a-token-that-somebody-let-slip";
+    let server = Server::start().await;
+    world().await.secrets.set("SLIPPED", TOKEN);
+    for (place, code_of) in [("failure", "on-purpose"), ("panic", "plugin-panicked")] {
+        let given = Given {
+            input: json!({"url": server.url(), "where": place, "keep": format!("token={TOKEN}")}),
+            access: target(&server.url(), json!({"authentication": {"type": "bearer", "token": "env:SLIPPED"}})),
+            ..Given::default()
+        };
+        let host = given.host.clone();
+        let report = call("keep-credential", given).await;
+        assert_eq!(code(&report), code_of, "{}", message(&report));
+        let text = left_behind(&report, &host);
+        assert!(!text.contains(TOKEN) && message(&report).contains("token=***"), "{place}: {text}");
+    }
+}
+
 /// What is kept for long is refused with a credential in it, for taking it out would break what it is for.
 #[tokio::test]
 async fn a_credential_is_not_kept() {

@@ -85,7 +85,7 @@ async fn make(shared: Arc<Shared>, call: ComponentCall) -> Result<CallResult, St
             Moment::Checkpoint => {
                 // Its call may be over by then.
                 let attempt = call.order.id.attempt;
-                let name = if attempt % 2 == 0 { format!("part/{attempt:032x}") } else { "part".to_owned() };
+                let name = if attempt.is_multiple_of(2) { format!("part/{attempt:032x}") } else { "part".to_owned() };
                 let _ = call.host.record_checkpoint(name, attempt.to_be_bytes().to_vec()).await;
             }
             Moment::Answer => break,

@@ -322,7 +322,7 @@ impl Simulation {
                 let (driver, call) = (*driver, *id);
                 // What was so before, or what a piece of work came to.
                 let (name, value) = match call.attempt {
-                    attempt if attempt % 2 == 0 => (format!("part/{attempt:032x}"), vec![1]),
+                    attempt if attempt.is_multiple_of(2) => (format!("part/{attempt:032x}"), vec![1]),
                     attempt => ("part".to_owned(), attempt.to_be_bytes().to_vec()),
                 };
                 let input = Input::CheckpointReached { call, name, value };

@@ -22,12 +22,21 @@ extern "C" {
 /* The version of the plugin contract that this SDK speaks. */
 #define WL_CONTRACT "0.1"
 
+/* What a compiler can check of a call: `printf`'s format, and that a list ends with NULL. */
+#if defined(__GNUC__)
+#define WL_PRINTF(format_at, first) __attribute__((format(printf, format_at, first)))
+#define WL_ENDS_WITH_NULL __attribute__((sentinel))
+#else
+#define WL_PRINTF(format_at, first)
+#define WL_ENDS_WITH_NULL
+#endif
+
 /* ---- Memory and text ------------------------------------------------------------------------------------------------ */
 
 /* Zeroed memory. */
 void *wl_alloc(size_t bytes);
 /* As `printf`. */
-char *wl_format(const char *format, ...);
+char *wl_format(const char *format, ...) WL_PRINTF(1, 2);
 /* Frees all that was handed out: for tests. */
 void wl_release_all(void);
 
@@ -185,7 +194,7 @@ typedef struct {
 } wl_failure;
 
 /* A failure with a stable code and a message, as `printf`. */
-wl_failure *wl_failure_of(wl_class kind, const char *code, const char *format, ...);
+wl_failure *wl_failure_of(wl_class kind, const char *code, const char *format, ...) WL_PRINTF(3, 4);
 /* Advises against any attempt of the same input. */
 wl_failure *wl_never(wl_failure *failure);
 /* Advises to wait for a person. */
@@ -279,7 +288,7 @@ uint64_t wl_now(const wl_ctx *ctx);
 typedef enum { WL_TRACE, WL_DEBUG, WL_INFO, WL_WARN, WL_ERROR } wl_level;
 
 /* A line for the release's log: wl_log(ctx, WL_INFO, "submitted", "job", id, NULL) */
-void wl_log(const wl_ctx *ctx, wl_level level, const char *message, ...);
+void wl_log(const wl_ctx *ctx, wl_level level, const char *message, ...) WL_ENDS_WITH_NULL;
 /* What people see while a call runs; the last value of each stands. */
 void wl_progress(const wl_ctx *ctx, const char *status);
 void wl_percent(const wl_ctx *ctx, unsigned percent);
@@ -364,14 +373,15 @@ typedef struct {
 
 /* Sends a request to the connection bound to a role; NULL and a failure of the fitting class. */
 const wl_response *wl_http(wl_ctx *ctx, const char *role, wl_request request);
-/* Reads the answer into a struct; the failure names the field that is not as expected. */
+/* Reads the answer into a struct; the failure names the field that is not as expected. Of no answer: false, and the failure
+ * stays what it was. In a component NULL can be read: what forgets to look at it goes on with zeros. */
 bool wl_read(wl_ctx *ctx, const wl_response *response, const wl_type *type, void *into);
 /* The answer as JSON; NULL and a failure if it is none. */
 const wl_json *wl_read_json(wl_ctx *ctx, const wl_response *response);
 /* A header's value, or NULL. */
 const char *wl_header(const wl_pair *headers, const char *name);
 /* A path of percent-encoded segments: wl_path("jobs", id, NULL) is "/jobs/…". */
-char *wl_path(const char *first, ...);
+char *wl_path(const char *first, ...) WL_ENDS_WITH_NULL;
 /* The full address of a path, for example to show as a link. */
 char *wl_url(const wl_connection *connection, const char *path);
 

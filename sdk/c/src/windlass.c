@@ -429,6 +429,7 @@ static const char *no_json(const wl_response *response) {
 }
 
 const wl_json *wl_read_json(wl_ctx *ctx, const wl_response *response) {
+    if (response == NULL) return NULL; // why there is none is the context's failure already
     const char *problem = NULL;
     const wl_json *json = wl_parse(response->body, response->body_length, &problem);
     return json != NULL ? json : unexpected(ctx, response, no_json(response));

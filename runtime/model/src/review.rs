@@ -236,12 +236,10 @@ pub fn review_rule(rule: &RequestRule) -> Vec<Finding> {
             "",
             format!("the path `{path}` has a query or a fragment, which rules are not compared with: leave it out"),
         ));
-    } else if path.contains([' ', ';', ',']) {
+    } else if path.contains(' ') {
         findings.push(Finding::problem(
             "",
-            format!(
-                "the path `{path}` has a space, a `;` or a `,`: a rule has one path, and another path is another rule"
-            ),
+            format!("the path `{path}` has a space: a rule has one path, and another path is another rule"),
         ));
     } else if !is_plain_path(path) {
         findings.push(Finding::problem(

@@ -91,9 +91,13 @@ fn upgrade_of(chart_files: &Map<String, Value>, values: Value) -> Value {
     json!({ "chart_files": chart_files, "values": values, "create_namespace": true, "timeout": LONG, "hook_timeout": "20s" })
 }
 
+fn payments_folder() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../../workflows/charts/payments")
+}
+
 /// The demo's chart.
 fn payments() -> Map<String, Value> {
-    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../workflows/charts/payments");
+    let folder = payments_folder();
     let names = [
         "Chart.yaml",
         "values.yaml",
@@ -235,9 +239,19 @@ fn a_first_installation_is_rolled_back_by_its_removal_and_a_changed_one_is_not()
     assert_eq!(step.rollback(&host, Some(&output)).expect("it goes")["uninstalled"], true);
     assert_eq!(step.rollback(&host, Some(&output)).expect("it is gone")["rolled_back_to"], Value::Null);
 
+    // Somebody has rolled back to what the step made: it is still that.
     let host = cluster.host();
     let output = step.run(&host).expect("it installs again");
     cluster.by_hand(&["rollback", "pay", "1"]);
+    let back = step.rollback(&host, Some(&output)).expect("it goes");
+    assert_eq!((&back["uninstalled"], &back["revision"]), (&json!(true), &json!(2)));
+
+    let host = cluster.host();
+    let output = step.run(&host).expect("it installs once more");
+    let chart = payments_folder();
+    let chart = chart.to_str().expect("a folder's name is text");
+    let by_hand = cluster.by_hand(&["upgrade", "pay", chart, "--set", "image.tag=1.0.9"]);
+    assert_eq!(by_hand.exit_code, 0, "{}", String::from_utf8_lossy(&by_hand.stderr));
     let failure = step.rollback(&host, Some(&output)).expect_err("somebody else was there");
     assert_eq!((failure.class, failure.code.as_str()), (FailureClass::Conflict, "changed-since"), "{failure}");
 }

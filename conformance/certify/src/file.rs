@@ -244,7 +244,13 @@ impl Conformance {
 
     fn parse(text: &str, file: &Path, folder: &Path) -> Result<Self, FileError> {
         let malformed = |why: String| FileError::Malformed { file: file.to_owned(), why };
-        let mut read: Self = serde_saphyr::from_str(text).map_err(|error| malformed(error.to_string()))?;
+        // The library knows a text and no file.
+        let in_this_file = |told: &str| {
+            let told = told.strip_prefix("error: ").unwrap_or(told);
+            told.replacen("--> <input>:", &format!("--> {}:", file.display()), 1)
+        };
+        let read = serde_saphyr::from_str(text).map_err(|error| malformed(in_this_file(&error.to_string())));
+        let mut read: Self = read?;
         if read.certify != FILE_VERSION {
             return Err(malformed(format!(
                 "it is of version `{}`; `certify: {FILE_VERSION}` can be read",
@@ -381,7 +387,9 @@ mod tests {
     }
 
     fn manifest() -> Manifest {
-        let action = json!({ "description": "d", "effect": "write", "input": {}, "output": {}, "connections": {
+        let input = json!({ "type": "object", "required": ["title"], "additionalProperties": false,
+            "properties": { "title": { "type": "string" } } });
+        let action = json!({ "description": "d", "effect": "write", "input": input, "output": {}, "connections": {
             "jobs": { "description": "d", "requests": [] } } });
         serde_json::from_value(json!({ "name": "jobs", "version": "0.1.0", "contract": "0.1", "description": "d",
             "actions": { "submit": action } }))
@@ -426,6 +434,11 @@ mod tests {
             ("certify: v1", "certify: v2", "`certify: v1` can be read"),
             ("class: rejected", "class: refused", "refused"),
             ("action: submit", "inputs: {}", "line"),
+            (
+                "action: submit",
+                "action submit",
+                "conformance.yaml: line 8 column 5: expected mapping start\n  --> conformance.yaml:8:5",
+            ),
         ] {
             let error = read(&GOOD.replacen(from, to, 1)).expect_err(expected);
             assert!(error.contains(expected), "{expected:?} is not in {error:?}");
@@ -438,11 +451,20 @@ mod tests {
             ("count: /jobs", "count: jobs", "`jobs` of the probe `jobs` is no JSON Pointer: write `/jobs`"),
             ("count: /jobs", "count: /jobs, value: /jobs", "give one"),
             ("counterpart:", "#", "need a `counterpart`"),
+            ("title: index", "titel: index", "the input of case `submit`: "),
+            ("title: bad", "title: 7", "the input of case `submit (refused)`: "),
         ] {
             let file = read(&GOOD.replacen(from, to, 1)).expect("the form is good");
             let error = file.fits(&manifest(), Path::new("x")).expect_err(expected).to_string();
             assert!(error.contains(expected), "{expected:?} is not in {error:?}");
         }
+        // What another action gives is not known before it has run.
+        let prepared = GOOD.replacen(
+            "    input: { title: index }",
+            "    prepare: [{ path: /jobs, keep: { t: /id } }]\n    input: { title: [] }",
+            1,
+        );
+        read(&prepared).expect("the form is good").fits(&manifest(), Path::new("x")).expect("it is judged later");
     }
 
     #[test]

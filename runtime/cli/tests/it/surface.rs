@@ -428,6 +428,12 @@ fn what_may_do_more_is_otherwise_as_it_was() {
     let basic = ["--auth", "basic", "--username", "bot", "--password", "env:CI_TOKEN"];
     let url = ["connection", "add", "ci", "--url", "https://ci.example.com", "--allow", "GET /job/**"];
     site.good(&[&url[..], &basic].concat());
+    let same = site.good(&[&url[..], &basic].concat());
+    assert!(!same.stderr.contains("it replaces"), "{same:?}");
+    let replaced = site.good(&[&url[..], &basic, &["--private-network"]].concat());
+    let says = "it replaces what was declared before; `windlass connection change` gives more rights and keeps the rest. It was: ci  https://ci.example.com";
+    assert!(replaced.stderr.contains(says), "{replaced:?}");
+    site.good(&[&url[..], &basic].concat());
     site.good(&["connection", "change", "ci", "--allow", "POST /job/*/stop", "--allow", "GET /job/**"]);
     site.good(&["connection", "change", "ci", "--private-network"]);
     let odd = site.good(&["connection", "add", "other", "--url", "https://ci.example.com", "--allow", "GTE /job/**"]);

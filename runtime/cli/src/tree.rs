@@ -6,7 +6,7 @@ use std::io::Write;
 use windlass_model::text::{one_line, shortened};
 use windlass_model::time::{Span, Timestamp};
 use windlass_server::rehearsal::RehearsedView;
-use windlass_server::view::{ReleaseView, RollbackView, StepView};
+use windlass_server::view::{ReleaseView, RollbackView, StepView, WaitView};
 
 use crate::output::{BAD, BUSY, DIM, GOOD, STRONG, WAIT, styled};
 
@@ -35,14 +35,18 @@ pub(crate) fn draw(view: &ReleaseView, now: Timestamp) -> String {
         };
         for (at, step) in steps.iter().enumerate() {
             let (branch, below) = if at + 1 == steps.len() { ("└─ ", "   ") } else { ("├─ ", "│  ") };
-            lines.push(format!("{}{}", styled(DIM, format!("{trunk}{branch}")), line(step, wide, now)));
+            lines.push(format!("{}{}", styled(DIM, format!("{trunk}{branch}")), line(step, view, wide, now)));
             for told in dry_run(step) {
                 lines.push(styled(DIM, format!("{trunk}{below}  {told}")).to_string());
             }
             let items: Vec<&StepView> = worth_showing(&step.items);
             for (at, item) in items.iter().enumerate() {
                 let branch = if at + 1 == items.len() { "└─ " } else { "├─ " };
-                lines.push(format!("{}{}", styled(DIM, format!("{trunk}{below}{branch}")), line(item, wide, now)));
+                lines.push(format!(
+                    "{}{}",
+                    styled(DIM, format!("{trunk}{below}{branch}")),
+                    line(item, view, wide, now)
+                ));
                 let below_item = if at + 1 == items.len() { "   " } else { "│  " };
                 for told in dry_run(item) {
                     lines.push(styled(DIM, format!("{trunk}{below}{below_item}  {told}")).to_string());
@@ -61,8 +65,7 @@ pub(crate) fn draw(view: &ReleaseView, now: Timestamp) -> String {
     for left_out in &view.left_out {
         lines.push(styled(DIM, left_out).to_string());
     }
-    for wait in view.waits.iter().filter(|it| !it.command.is_empty()) {
-        let who = if wait.step.is_empty() { &view.release } else { &wait.step };
+    for (who, wait) in asked(view) {
         lines.push(format!("{} {who} waits: {}", styled(WAIT, "▸"), one_line(&wait.text)));
         lines.push(format!("  {}", styled(DIM, &wait.command)));
         lines.extend(wait.others.iter().map(|it| format!("  {}", styled(DIM, it))));
@@ -93,6 +96,16 @@ pub(crate) fn draw(view: &ReleaseView, now: Timestamp) -> String {
         lines.push(styled(DIM, rehearsal(rehearsed, now)).to_string());
     }
     lines.join("\n") + "\n"
+}
+
+/// Who waits for somebody that can do something about it: its own steps, then those of releases inside of it.
+fn asked(view: &ReleaseView) -> impl Iterator<Item = (String, &WaitView)> {
+    let own = view.waits.iter().map(|it| (if it.step.is_empty() { &view.release } else { &it.step }.clone(), it));
+    let inner = view.within.iter().flat_map(|inner| {
+        let who = |it: &WaitView| format!("{} {}", inner.release, it.step).trim_end().to_owned();
+        inner.waits.iter().map(move |it| (who(it), it))
+    });
+    own.chain(inner).filter(|(_, it)| !it.command.is_empty())
 }
 
 /// How much of an output is drawn.
@@ -215,7 +228,7 @@ fn rollback(rollback: &RollbackView, now: Timestamp) -> String {
     }
 }
 
-fn line(step: &StepView, wide: usize, now: Timestamp) -> String {
+fn line(step: &StepView, view: &ReleaseView, wide: usize, now: Timestamp) -> String {
     let (sign, style) = sign(&step.state);
     let time = match (step.began_at, step.ended_at) {
         (Some(began), Some(ended)) => took(began, ended),
@@ -225,6 +238,7 @@ fn line(step: &StepView, wide: usize, now: Timestamp) -> String {
     let percent = step.percent.map(|it| format!("{it}% ")).unwrap_or_default();
     let state = match step.state.as_str() {
         "succeeded" | "waiting" => String::new(),
+        other if step.status.starts_with(&format!("{other}: ")) => String::new(),
         other => format!("{other}: "),
     };
     let mut text = format!("{state}{percent}{}", step.status);
@@ -239,8 +253,9 @@ fn line(step: &StepView, wide: usize, now: Timestamp) -> String {
     if !text.is_empty() {
         line.push_str(&format!("  {}{attempt}", styled(style, text)));
     }
-    if let Some(release) = &step.release {
-        line.push_str(&format!(" {}", styled(DIM, format!("→ {release}"))));
+    match view.within.iter().find(|it| it.step == step.name && step.release.is_some()) {
+        Some(inner) => line.push_str(&format!(" {}", styled(DIM, format!("→ {} ({})", inner.release, inner.state)))),
+        None => line.extend(step.release.iter().map(|it| format!(" {}", styled(DIM, format!("→ {it}"))))),
     }
     for (title, url) in &step.links {
         line.push_str(&format!(" {}", styled(DIM, one_line(&format!("[{title}: {url}]")))));
@@ -340,9 +355,8 @@ impl Teller {
                 lines.push(format!("{:>12}  {state}{status}", step.name));
             }
         }
-        for wait in view.waits.iter().filter(|it| !it.command.is_empty()) {
-            if self.asked.insert((wait.step.clone(), wait.text.clone())) {
-                let who = if wait.step.is_empty() { &view.release } else { &wait.step };
+        for (who, wait) in asked(view) {
+            if self.asked.insert((who.clone(), wait.text.clone())) {
                 lines.push(match &wait.queue {
                     // There is nothing to do but to wait.
                     Some(_) => format!("{who:>12}  waits: {}", one_line(&wait.text)),
@@ -444,6 +458,23 @@ mod tests {
                 "build  succeeded",
             ]
         );
+    }
+
+    #[test]
+    fn a_release_inside_is_shown_as_it_stands() {
+        let mut view = view("rolling back", "rolling back: release deploy-1 is being rolled back", "");
+        view.steps[0].release = Some("deploy-2".to_owned());
+        let wait = serde_json::json!({
+            "step": "upgrade", "cause": "decision", "text": "its rollback failed", "owner": "you", "until": null,
+            "command": "windlass release retry deploy-1", "others": ["windlass release settle deploy-1"],
+        });
+        let within = serde_json::json!([
+            { "release": "deploy-1", "step": "build", "state": "rollback blocked", "waits": [wait] },
+        ]);
+        view.within = serde_json::from_value(within).expect("what is inside");
+        let drawn = anstream::adapter::strip_str(&draw(&view, Timestamp(0))).to_string();
+        let expected = "  rolling back: release deploy-1 is being rolled back → deploy-1 (rollback blocked)\n▸ deploy-1 upgrade waits: its rollback failed\n  windlass release retry deploy-1\n  windlass release settle deploy-1\n";
+        assert!(drawn.ends_with(expected), "{drawn}");
     }
 
     /// What a plugin says is on its own line, whatever is in it.

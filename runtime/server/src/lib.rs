@@ -33,6 +33,7 @@ pub mod step_host;
 pub mod step_log;
 pub mod upkeep;
 pub mod view;
+mod within;
 
 mod attendance;
 mod begin;

@@ -374,6 +374,7 @@ impl Runtime {
         view.rehearsed = self.rehearsed(&release)?;
         self.tell_place(&release, &mut view);
         self.tell_circles(&release, &mut view).await?;
+        view.within = self.within(&release).await;
         Ok(view)
     }
 

@@ -90,8 +90,25 @@ pub struct ReleaseView {
     pub steps: Vec<StepView>,
     /// Why it waits.
     pub waits: Vec<WaitView>,
+    /// Releases inside of it that are not over, those that one of them began after that one.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub within: Vec<WithinView>,
     /// How many records its journal has.
     pub records: u64,
+}
+
+/// A release inside of another one that is not over.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct WithinView {
+    /// Its id.
+    pub release: String,
+    /// The step that began it, of the release that it is a part of.
+    pub step: String,
+    /// One word.
+    pub state: String,
+    /// What of it waits for somebody who can do something about it.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub waits: Vec<WaitView>,
 }
 
 /// An artifact, and where it comes from.
@@ -292,6 +309,7 @@ impl ReleaseView {
                     circle: Vec::new(),
                 })
                 .collect(),
+            within: Vec::new(),
             records: release.records(),
         }
     }
@@ -362,6 +380,10 @@ fn step_view(release: &Release, index: StepIndex, waits: &[Wait], progress: &BTr
         | StepState::LeftInPlace => String::new(),
     };
     let is_active = run.state.activity().is_some();
+    // What nobody decides any more.
+    let gave_up = matches!(run.state, StepState::Paused { .. })
+        && (release.outcome().is_some() || matches!(release.state(), ReleaseState::RollingBack { .. }));
+    let ended_with_it = gave_up.then(|| release.rollback().map_or(release.updated_at(), |it| it.began_at));
     StepView {
         name: name.to_string(),
         phase: definition.phase.as_ref().map(ToString::to_string),
@@ -375,6 +397,8 @@ fn step_view(release: &Release, index: StepIndex, waits: &[Wait], progress: &BTr
             && matches!(run.state, StepState::Waiting | StepState::Held { .. })
         {
             "not run".to_owned()
+        } else if gave_up {
+            "failed".to_owned()
         } else {
             run.state.name().replace('_', " ")
         },
@@ -383,7 +407,7 @@ fn step_view(release: &Release, index: StepIndex, waits: &[Wait], progress: &BTr
         links: noted.map(|it| it.links.clone()).unwrap_or_default(),
         attempt: run.state.activity().map_or(0, |it| it.attempt),
         began_at: run.began_at,
-        ended_at: run.ended_at,
+        ended_at: run.ended_at.or(ended_with_it),
         input: run.input.as_deref().cloned().unwrap_or_default(),
         output: run.output.as_deref().cloned().unwrap_or_default(),
         error,

@@ -45,7 +45,7 @@ pub(crate) async fn watch(
             })
             .await
     });
-    let mut answered: Vec<String> = Vec::new();
+    let mut answered: Vec<(String, String)> = Vec::new();
     let mut redraw = tokio::time::interval(std::time::Duration::from_millis(250));
     loop {
         let seen = view.borrow_and_update().clone();
@@ -55,10 +55,14 @@ pub(crate) async fn watch(
         if seen.ended {
             break;
         }
-        if let Some(wait) = seen.waits.iter().find(|it| it.cause == "approval" && !answered.contains(&it.step)) {
+        let own = seen.waits.iter().map(|it| (release, it));
+        let inner = seen.within.iter().flat_map(|inner| inner.waits.iter().map(|it| (inner.release.as_str(), it)));
+        let is_answered = |of: &str, step: &str| answered.iter().any(|it| it.0 == of && it.1 == step);
+        let open = own.chain(inner).find(|(of, it)| it.cause == "approval" && !is_answered(of, &it.step));
+        if let Some((of, wait)) = open {
             live.leave();
-            if answer(client, release, wait, approvals, context).await? {
-                answered.push(wait.step.clone());
+            if answer(client, of, wait, approvals, context).await? {
+                answered.push((of.to_owned(), wait.step.clone()));
             }
         }
         let gone = tokio::select! {
@@ -87,7 +91,7 @@ async fn answer(
         Approvals::Wait => return Ok(true),
         Approvals::Give(person) => (person, true, String::new()),
         Approvals::Ask(person) => {
-            let question = format!("\nApprove `{}` as {person}? [y/N] ", wait.step);
+            let question = format!("\nApprove `{}` of {release} as {person}? [y/N] ", wait.step);
             let Some(line) = context.output.ask(&question).await? else {
                 context.output.note(format_args!("no answer; {} approves it", wait.command));
                 return Ok(true);

@@ -1,8 +1,12 @@
 //! Releases inside of releases, by the command.
 
+use std::io::{BufRead as _, BufReader};
+use std::process::Stdio;
+use std::sync::mpsc;
+
 use serde_json::json;
 
-use crate::support::{Service, Site};
+use crate::support::{DEADLINE, Service, Site};
 
 const OUTER: &str = r"windlass: v1
 workflow: fleet
@@ -221,11 +225,47 @@ fn all_releases_that_a_step_began_are_rolled_back_with_it() {
     site.good(&["release", "rollback", "outer-1", "--reason", "back"]);
     serve.kill_9();
     let _serve = site.serve();
-    assert_eq!(site.ended("outer-1").state, "rolled back");
+    let outer = site.ended("outer-1");
+    assert_eq!(outer.state, "rolled back");
+    // What was waiting for a decision is not any more, and no time passes for it.
+    assert_eq!((outer.steps[1].state.as_str(), outer.steps[1].ended_at.is_some()), ("failed", true), "{outer:#?}");
     let ends: Vec<_> = names.iter().map(|it| site.ended(it)).collect();
     assert!(ends.iter().all(|it| it.state == "rolled back"), "{ends:#?}");
     assert!(ends.windows(2).all(|it| it[0].updated_at <= it[1].updated_at), "the newest first: {ends:#?}");
     site.check();
+}
+
+#[test]
+fn who_looks_at_a_release_is_told_what_one_inside_of_it_waits_for() {
+    let service = Service::start();
+    let site = site(&service);
+    site.write("outer.yaml", AGAIN);
+    service.answers("/nobody", 200, "told");
+    let _serve = site.serve();
+    let mut watching = site.command(&["run", "outer.yaml"]).stdout(Stdio::piped()).spawn().expect("windlass starts");
+    let (told, lines) = mpsc::channel();
+    let stdout = BufReader::new(watching.stdout.take().expect("its output"));
+    let reader = std::thread::spawn(move || stdout.lines().map_while(Result::ok).try_for_each(|it| told.send(it)));
+    let mut all = Vec::new();
+    // Two levels down it pauses, and who watches the outer one hears of it.
+    while !all.last().is_some_and(|it: &String| it.contains("windlass release retry check-1 --step look")) {
+        all.push(lines.recv_timeout(DEADLINE).unwrap_or_else(|why| panic!("it is told of ({why}): {all:#?}")));
+    }
+    assert!(all.last().is_some_and(|it| it.contains("check-1 look  waits for ")), "{all:#?}");
+    let shown = site.good(&["release", "show", "outer-1"]).stdout;
+    for part in ["→ deploy-1 (running)", "▸ check-1 look waits: http-404"] {
+        assert!(shown.contains(part), "{part}: {shown}");
+    }
+    let within = &site.json(&["release", "show", "outer-1"])["release"]["within"];
+    let states: Vec<_> = within.as_array().expect("a list").iter().map(|it| (&it["release"], &it["state"])).collect();
+    assert_eq!(states, [(&json!("deploy-1"), &json!("running")), (&json!("check-1"), &json!("paused"))], "{within:#}");
+    service.answers("/check/eu", 200, "fine");
+    site.good(&["release", "retry", "check-1", "--step", "look", "--reason", "it is there now"]);
+    all.extend(lines);
+    assert!(watching.wait().expect("it ends").success(), "{all:#?}");
+    reader.join().expect("no panic").expect("all was taken");
+    let outer = site.show("outer-1").expect("a release");
+    assert!(outer.succeeded && outer.within.is_empty(), "{outer:#?}");
 }
 
 #[test]

@@ -1,12 +1,14 @@
 //! Releases over the API.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet, btree_map};
 
 use axum::Json;
 use axum::body::{Body, Bytes};
 use axum::extract::{Path, Query, State};
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::Response;
+use futures::FutureExt as _;
+use futures::future::select_all;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use windlass_engine::Input;
@@ -356,7 +358,7 @@ pub(super) async fn watch(State(runtime): State<Runtime>, Path(release): Path<St
     // The subscription is older than the first view, so no change between the two is missed.
     let subscription = runtime.subscribe(&id);
     let moves = runtime.moves();
-    let first = Watch { runtime, id, subscription, moves, last: None };
+    let first = Watch { runtime, id, subscription, moves, last: None, within: BTreeMap::new() };
     let stream = futures::stream::unfold(first, async |mut watch| {
         let view = watch.next().await?;
         Some((Ok::<Bytes, std::convert::Infallible>(line(&view)), watch))
@@ -376,11 +378,35 @@ struct Watch {
     /// Of a release that waits for its turn the place changes with others.
     moves: Receiver,
     last: Option<ReleaseView>,
+    /// Changes of the releases inside of it that are not over.
+    within: BTreeMap<ReleaseId, Receiver>,
 }
 
 impl Watch {
+    /// What it shows, once every change inside of it is heard of.
+    async fn look(&mut self) -> Option<ReleaseView> {
+        loop {
+            let view = self.runtime.view(&self.id).await.ok()?;
+            let of_within: BTreeSet<ReleaseId> = view.within.iter().filter_map(|it| it.release.parse().ok()).collect();
+            self.within.retain(|it, _| of_within.contains(it));
+            let mut is_older = false;
+            for inner in of_within {
+                if let btree_map::Entry::Vacant(entry) = self.within.entry(inner)
+                    && let Some(changes) = self.runtime.changes(entry.key())
+                {
+                    entry.insert(changes);
+                    is_older = true;
+                }
+            }
+            if !is_older {
+                return Some(view);
+            }
+        }
+    }
+
     async fn next(&mut self) -> Option<ReleaseView> {
         loop {
+            let mut is_aside = false;
             if let Some(last) = &self.last {
                 let is_queued = last.waits.iter().any(|it| it.queue.is_some());
                 let (changes, logs) = self.subscription.as_mut().filter(|_| !last.ended)?;
@@ -388,10 +414,11 @@ impl Watch {
                     it = changes.changed() => it.is_err(),
                     it = logs.changed() => it.is_err(),
                     _ = self.moves.changed(), if is_queued => {
-                        let view = self.runtime.view(&self.id).await.ok()?;
-                        if view == *last {
-                            continue;
-                        }
+                        is_aside = true;
+                        false
+                    }
+                    () = any_changes(&mut self.within) => {
+                        is_aside = true;
                         false
                     }
                 };
@@ -399,10 +426,24 @@ impl Watch {
                     self.subscription = None;
                 }
             }
-            let view = self.runtime.view(&self.id).await.ok()?;
-            self.last = Some(view.clone());
-            return Some(view);
+            let view = self.look().await?;
+            if !is_aside || self.last.as_ref() != Some(&view) {
+                self.last = Some(view.clone());
+                return Some(view);
+            }
         }
+    }
+}
+
+/// Ends when one of them changes; one that will not change any more is forgotten.
+async fn any_changes(within: &mut BTreeMap<ReleaseId, Receiver>) {
+    if within.is_empty() {
+        return std::future::pending().await;
+    }
+    let each = within.iter_mut().map(|(id, it)| async { it.changed().await.is_err().then(|| id.clone()) }.boxed());
+    let (gone, ..) = select_all(each).await;
+    if let Some(gone) = gone {
+        within.remove(&gone);
     }
 }
 

@@ -59,6 +59,7 @@ pub(crate) struct Shared {
     pub(crate) ended: Notify,
     denials: Mutex<Vec<(&'static str, Denial)>>,
     denied_last: AtomicBool,
+    has_told: AtomicBool,
     would: Mutex<(Vec<Would>, u64)>,
     stderr_tail: Mutex<String>,
     secrets: Mutex<Vec<Vec<u8>>>,
@@ -101,6 +102,7 @@ impl Shared {
             ended: Notify::new(),
             denials: Mutex::default(),
             denied_last: AtomicBool::new(false),
+            has_told: AtomicBool::new(false),
             would: Mutex::default(),
             stderr_tail: Mutex::default(),
             secrets: Mutex::default(),
@@ -194,6 +196,13 @@ impl Shared {
         let poll = thread_nanos() - self.polled_at.load(Ordering::Relaxed);
         let spent = Duration::from_nanos(self.cpu_nanos.load(Ordering::Relaxed) + poll);
         if spent > Duration::from_millis(self.limits.cpu_ms) { Err(self.hit(Limit::Cpu)) } else { Ok(()) }
+    }
+
+    /// Warns people of something that the plugin does not see; once in a call, so that no plugin fills the log with it.
+    pub(crate) fn tell_once(&self, text: &str) {
+        if !self.has_told.swap(true, Ordering::Relaxed) {
+            self.log(LogLevel::Warn, text.to_owned(), Vec::new(), LogSource::Host);
+        }
     }
 
     /// Takes note of a denial; a call that fails right after it fails because of it.

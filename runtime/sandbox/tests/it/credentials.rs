@@ -3,7 +3,9 @@
 use std::sync::Arc;
 
 use serde_json::{Value, json};
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
+use crate::support::raw::{RawServer, Said};
 use crate::support::recorder::Recorder;
 use crate::support::server::Server;
 use crate::support::{Given, call, code, done, message, target, world};
@@ -127,6 +129,61 @@ async fn errors_of_connections_hold_no_credential() {
     let text = left_behind(&report, &host);
     assert!(text.contains("ConnectionRefused") && text.contains("refused the connection"), "{text}");
     assert!(!text.contains("s3cret"), "{text}");
+}
+
+/// The answer is the same whether there was a credential or not; who reads the log of the step learns which.
+#[tokio::test]
+async fn who_is_not_let_in_learns_whether_a_credential_was_sent() {
+    let world = world().await;
+    world.secrets.set("OLD", "a-token-of-last-year");
+    let said = Said::Once(b"HTTP/1.1 401 Unauthorized\r\ncontent-length: 0\r\nconnection: close\r\n\r\n".to_vec());
+    for (authentication, says) in [
+        (json!({"type": "none"}), "answered with 401, and the connection sends no credential"),
+        (
+            json!({"type": "bearer", "token": "env:OLD"}),
+            "answered with 401: the bearer token was sent and is not accepted",
+        ),
+        (
+            json!({"type": "basic", "username": "robot", "password": "env:OLD"}),
+            "answered with 401: the password of `robot` was sent and is not accepted",
+        ),
+    ] {
+        let server = RawServer::saying(said.clone()).await;
+        let given = Given {
+            input: json!({"url": format!("{}/open/x", server.url())}),
+            access: target(&server.url(), json!({"authentication": authentication})),
+            ..Given::default()
+        };
+        let host = given.host.clone();
+        call("request", given).await;
+        let told = host.messages().iter().filter(|it| it.contains(says)).count();
+        assert_eq!(told, 1, "{says}: {:?}", host.messages());
+    }
+}
+
+/// A port that speaks no TLS breaks the handshake off; nothing was sent, and the guest can tell.
+#[tokio::test]
+async fn a_server_that_speaks_no_tls_was_sent_nothing() {
+    for said in [&b"HTTP/1.1 400 Bad Request\r\n\r\n"[..], b""] {
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("a port");
+        let url = format!("https://{}", listener.local_addr().expect("an address"));
+        tokio::spawn(async move {
+            while let Ok((mut stream, _)) = listener.accept().await {
+                _ = stream.read(&mut [0; 1024]).await;
+                _ = stream.write_all(said).await;
+            }
+        });
+        let given = Given {
+            input: json!({"url": format!("{url}/open/x")}),
+            access: target(&url, json!({})),
+            ..Given::default()
+        };
+        let host = given.host.clone();
+        let report = call("request", given).await;
+        assert!(message(&report).contains("TlsProtocolError"), "{}", message(&report));
+        let text = left_behind(&report, &host);
+        assert!(text.contains("no secure connection: "), "{text}");
+    }
 }
 
 /// Where somebody wrote the credential into an input, a plugin can say it in any way that ends a call.

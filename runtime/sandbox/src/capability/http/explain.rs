@@ -39,21 +39,24 @@ pub(crate) fn request_error(error: &legacy::Error) -> String {
     if let Some(error) = cause::<rustls::Error>(error) {
         return format!("no secure connection: {error}");
     }
+    if error.is_connect() {
+        return "no secure connection: the server ended it; does it speak TLS there (`https`)?".to_owned();
+    }
     if let Some(error) = cause::<hyper::Error>(error) {
         return body_error(error).to_string();
     }
     "the request could not be sent".to_owned()
 }
 
-/// What the guest is told.
+/// What the guest is told. An error of TLS is one of agreeing on it: nothing was sent.
 pub(crate) fn for_guest(error: &legacy::Error) -> Error {
     if let Some(error) = connect_error(error) {
         return error.for_guest();
     }
     match cause::<rustls::Error>(error) {
         Some(rustls::Error::InvalidCertificate(_)) => return Error::TlsCertificateError,
-        Some(_) => return Error::TlsProtocolError,
-        None => {}
+        _ if error.is_connect() => return Error::TlsProtocolError,
+        _ => {}
     }
     cause::<hyper::Error>(error).map_or(Error::ConnectionTerminated, body_error)
 }

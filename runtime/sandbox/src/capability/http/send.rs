@@ -14,6 +14,7 @@ use http_body::Body as _;
 use http_body_util::{BodyExt as _, Full};
 use hyper::body::Incoming;
 use wasmtime_wasi_http::{Error, RequestOptions, WasiBody};
+use windlass_model::connection::{Authentication, Connection};
 use windlass_model::failure::{FailureClass, StepError};
 use windlass_model::grant::{Denial, Missing};
 
@@ -60,7 +61,12 @@ pub(crate) async fn send(
     }
     let answered = exchange(&shared, route, request, options, &mut trace).await;
     match answered {
-        Ok((response, scrubs)) => answer(&shared, response, scrubs, options, trace),
+        Ok((response, scrubs)) => {
+            if response.status() == StatusCode::UNAUTHORIZED {
+                shared.tell_once(&unauthenticated(&route.connection, scrubs));
+            }
+            answer(&shared, response, scrubs, options, trace)
+        }
         Err(Failed::Forbidden(address, reach)) => {
             let denial = forbidden_address(route, &asked, address, reach);
             Err(deny(&shared, &mut trace, denial))
@@ -92,6 +98,20 @@ fn deny(shared: &Shared, trace: &mut Trace, denial: Denial) -> Error {
     trace.exchange().error = None;
     shared.deny("request-denied", denial);
     Error::HttpRequestDenied
+}
+
+/// What a person has to know of an answer with 401, which looks the same whether a credential was sent or not.
+fn unauthenticated(connection: &Connection, sent: bool) -> String {
+    let name = &connection.name;
+    let how = match &connection.authentication {
+        _ if !sent => return format!("`{name}` answered with 401, and the connection sends no credential"),
+        Authentication::None | Authentication::Kubeconfig { .. } => "its credential".to_owned(),
+        Authentication::Basic { username, .. } => format!("the password of `{username}`"),
+        Authentication::Bearer { .. } => "the bearer token".to_owned(),
+        Authentication::Header { header, .. } => format!("the value of the header `{header}`"),
+        Authentication::OAuth2ClientCredentials { client_id, .. } => format!("a new token of the client `{client_id}`"),
+    };
+    format!("`{name}` answered with 401: {how} was sent and is not accepted")
 }
 
 fn forbidden_address(route: &Route, asked: &str, address: std::net::IpAddr, reach: Reach) -> Denial {

@@ -4,6 +4,7 @@ use crate::call::{Call, Operation};
 use crate::failure::Failure;
 use crate::host::{Begun, CallbackAddress, Connection, Host, Level};
 use crate::http::Endpoint;
+use crate::manifest::Role;
 use crate::tool::ToolRun;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -14,11 +15,13 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 pub struct Context<'a> {
     host: &'a dyn Host,
     call: &'a Call,
+    /// Those that the action declares.
+    roles: fn() -> Vec<Role>,
 }
 
 impl<'a> Context<'a> {
-    pub(crate) fn new(host: &'a dyn Host, call: &'a Call) -> Self {
-        Self { host, call }
+    pub(crate) fn new(host: &'a dyn Host, call: &'a Call, roles: fn() -> Vec<Role>) -> Self {
+        Self { host, call, roles }
     }
 
     pub(crate) fn call(&self) -> &'a Call {
@@ -92,7 +95,12 @@ impl<'a> Context<'a> {
     /// The connection bound to a role; a failure that says what to do if there is none.
     pub fn connection(&self, role: &str) -> Result<Connection, Failure> {
         self.host.connection(role).ok_or_else(|| {
-            let message = format!("no connection is bound to the role `{role}`: if the action declares that role, the step names one in `connection`");
+            let mut message = format!("no connection is bound to the role `{role}`: if the action declares that role, the step names one in `connection`");
+            let declared: Vec<String> = (self.roles)().iter().map(|it| format!("`{}`", it.name)).collect();
+            if !declared.contains(&format!("`{role}`")) {
+                let declared = if declared.is_empty() { "none".to_owned() } else { declared.join(", ") };
+                message.push_str(&format!("; the action declares {declared}"));
+            }
             Failure::invalid("connection-missing", message).never()
         })
     }

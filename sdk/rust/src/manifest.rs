@@ -25,7 +25,7 @@ pub enum Effect {
 /// A connection role: what an action calls the endpoint that the workflow binds.
 #[derive(Clone, Debug)]
 pub struct Role {
-    name: &'static str,
+    pub(crate) name: &'static str,
     description: &'static str,
     required: bool,
     requests: Vec<(Vec<Method>, &'static str)>,

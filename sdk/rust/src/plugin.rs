@@ -7,7 +7,7 @@ use crate::call::{Call, Operation, RawOutcome};
 use crate::context::Context;
 use crate::failure::Failure;
 use crate::host::Host;
-use crate::manifest::{self, ActionDescription, CONTRACT};
+use crate::manifest::{self, ActionDescription, CONTRACT, Role};
 use crate::outcome::{Event, Outcome, Suspension};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -21,6 +21,7 @@ type FoundRaw = Result<Option<RawOutcome>, Failure>;
 pub struct ActionEntry {
     name: &'static str,
     describe: fn(Operations) -> ActionDescription,
+    roles: fn() -> Vec<Role>,
     start: fn(&Context) -> Answered,
     resume: fn(&Context, &[u8], Event) -> Answered,
     cancel: Option<CancelEntry>,
@@ -60,6 +61,7 @@ impl<A: Action> Registration<A> {
             entry: ActionEntry {
                 name: A::NAME,
                 describe: describe::<A>,
+                roles: A::connections,
                 start: |ctx| {
                     let outcome = A::start(ctx, input::<A>(ctx)?)?;
                     write::<A, _, _>(outcome)
@@ -176,13 +178,14 @@ impl Plugin {
 
     /// Begins an action.
     pub fn start(&self, host: &dyn Host, call: &Call) -> Answered {
-        (self.entry(call)?.start)(&Context::new(host, call))
+        let entry = self.entry(call)?;
+        (entry.start)(&entry.context(host, call))
     }
 
     /// Goes on with the operation that was suspended.
     pub fn resume(&self, host: &dyn Host, call: &Call, state: &[u8], event: Event) -> Answered {
         let entry = self.entry(call)?;
-        let ctx = Context::new(host, call);
+        let ctx = entry.context(host, call);
         match call.operation {
             Operation::Start => (entry.resume)(&ctx, state, event),
             Operation::Cancel => {
@@ -200,21 +203,21 @@ impl Plugin {
     pub fn cancel(&self, host: &dyn Host, call: &Call, state: Option<&[u8]>) -> Answered {
         let entry = self.entry(call)?;
         let cancel = entry.cancel.as_ref().ok_or_else(|| missing(entry, "cancel"))?;
-        (cancel.begin)(&Context::new(host, call), state)
+        (cancel.begin)(&entry.context(host, call), state)
     }
 
     /// Takes an action's effect back.
     pub fn rollback(&self, host: &dyn Host, call: &Call) -> Answered {
         let entry = self.entry(call)?;
         let rollback = entry.rollback.as_ref().ok_or_else(|| missing(entry, "rollback"))?;
-        (rollback.begin)(&Context::new(host, call))
+        (rollback.begin)(&entry.context(host, call))
     }
 
     /// Looks for the effect of an idempotency key.
     pub fn find(&self, host: &dyn Host, call: &Call) -> Result<Option<RawOutcome>, Failure> {
         let entry = self.entry(call)?;
         let find = entry.find.ok_or_else(|| missing(entry, "find"))?;
-        find(&Context::new(host, call))
+        find(&entry.context(host, call))
     }
 
     fn entry(&self, call: &Call) -> Result<&ActionEntry, Failure> {
@@ -230,6 +233,10 @@ impl Plugin {
 }
 
 impl ActionEntry {
+    fn context<'a>(&self, host: &'a dyn Host, call: &'a Call) -> Context<'a> {
+        Context::new(host, call, self.roles)
+    }
+
     fn description(&self) -> ActionDescription {
         (self.describe)(Operations {
             cancel: self.cancel.is_some(),

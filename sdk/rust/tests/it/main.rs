@@ -387,7 +387,40 @@ fn what_nobody_announced_is_refused() {
 fn a_missing_connection_says_what_to_do() {
     let failure = soup().find(&MockHost::new()).expect_err("there is none");
     assert_eq!((failure.class, failure.code.as_str()), (FailureClass::Invalid, "connection-missing"));
-    assert!(failure.message.contains("`kitchen`"));
+    assert!(failure.message.ends_with("the step names one in `connection`"), "{failure}");
+}
+
+mod misspelt {
+    use super::{Answer, Context, Effect, Nothing, Role};
+
+    pub(crate) struct Serve;
+
+    impl windlass_sdk::Action for Serve {
+        const NAME: &'static str = "serve";
+        const DESCRIPTION: &'static str = "Serves.";
+        const EFFECT: Effect = Effect::Read;
+        type Input = Nothing;
+        type Output = String;
+        type State = ();
+
+        fn connections() -> Vec<Role> {
+            vec![Role::required("kitchen", "Where."), Role::optional("garden", "More.")]
+        }
+
+        fn start(ctx: &Context, _: Nothing) -> Answer<Self> {
+            ctx.http("kitchn")?;
+            unreachable!("there is no such role")
+        }
+    }
+
+    windlass_sdk::plugin! { name: "misspelt", description: "Serves.", actions: [Serve] }
+}
+
+#[test]
+fn a_misspelt_role_names_those_that_the_action_declares() {
+    let failure = TestStep::new(misspelt::plugin(), "serve", json!({})).run(&kitchen()).expect_err("a typing error");
+    assert!(failure.message.contains("the role `kitchn`"), "{failure}");
+    assert!(failure.message.ends_with("; the action declares `kitchen`, `garden`"), "{failure}");
 }
 
 #[test]

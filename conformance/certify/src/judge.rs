@@ -174,6 +174,14 @@ pub(crate) fn judge_reference(
         };
         return blame(Check::Run, &expected);
     }
+    if let Finish::Done(output) = &reference.finish
+        && let Some(nowhere) = scene.case.varies.iter().find(|it| output.pointer(it).is_none())
+    {
+        return blame(
+            Check::Run,
+            &format!("an output with something at `{nowhere}`, which `varies` of the case names"),
+        );
+    }
     let changed = changes(suite, scene, &reference.before, &reference.after, true);
     let sees = changed.iter().any(|(name, change)| {
         let (_, probe) = suite.file.probes_of(scene.case).find(|(it, _)| *it == name).expect("it was probed");

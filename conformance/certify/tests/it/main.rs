@@ -94,6 +94,7 @@ macro_rules! flaws {
 
 flaws! {
     a_good_action_passes: "good" "" => ;
+    what_varies_and_is_nowhere: "good" "    varies: [/nowhere]\n" => Run;
     another_end: "ends-otherwise" "" => Run;
     a_read_that_writes: "writes-in-a-read" "" => Run;
     an_output_beside_its_schema: "output-lies" "" => Schemas;

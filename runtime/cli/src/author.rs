@@ -14,6 +14,7 @@ mod go;
 pub(crate) mod install;
 mod javascript;
 mod kept;
+mod pages;
 mod python;
 mod rust;
 pub(crate) mod scaffold;

@@ -350,9 +350,12 @@ impl Teller {
             }
             let is_news = said.insert(step.status.clone()) && !step.status.is_empty();
             if (is_new && (before.is_some() || state != "waiting")) || (!is_new && is_news) {
-                let status =
-                    if step.status.is_empty() { String::new() } else { format!(": {}", one_line(&step.status)) };
-                lines.push(format!("{:>12}  {state}{status}", step.name));
+                let said = match step.status.as_str() {
+                    "" => state.to_owned(),
+                    status if status.starts_with(&format!("{state}: ")) => one_line(status),
+                    status => format!("{state}: {}", one_line(status)),
+                };
+                lines.push(format!("{:>12}  {said}", step.name));
             }
         }
         for (who, wait) in asked(view) {
@@ -473,6 +476,10 @@ mod tests {
         ]);
         view.within = serde_json::from_value(within).expect("what is inside");
         let drawn = anstream::adapter::strip_str(&draw(&view, Timestamp(0))).to_string();
+        assert_eq!(
+            Teller::default().tell(&view)[0].trim(),
+            "build  rolling back: release deploy-1 is being rolled back"
+        );
         let expected = "  rolling back: release deploy-1 is being rolled back → deploy-1 (rollback blocked)\n▸ deploy-1 upgrade waits: its rollback failed\n  windlass release retry deploy-1\n  windlass release settle deploy-1\n";
         assert!(drawn.ends_with(expected), "{drawn}");
     }

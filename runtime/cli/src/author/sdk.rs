@@ -9,6 +9,7 @@ use anyhow::Context as _;
 use toml::{Table, Value};
 
 use super::Language;
+use super::pages::page;
 
 mod files {
     include!(concat!(env!("OUT_DIR"), "/sdk_files.rs"));
@@ -25,7 +26,9 @@ pub(super) const CARGO_LOCK: &str = include_str!("../../../../Cargo.lock");
 
 const ARTIFACT_SCHEMA: &str = include_str!("../../../../wit/0.1/artifact.schema.json");
 
-const README: &str = include_str!("../../../../sdk/README.md");
+const GUIDE: &str = include_str!("../../../../sdk/README.md");
+
+const CONTRACT: &str = include_str!("../../../../sdk/CONTRACT.md");
 
 /// Replaces the copy of the SDK in a plugin's folder.
 pub(crate) fn replace(folder: &Path) -> anyhow::Result<Language> {
@@ -70,13 +73,34 @@ pub(super) fn unpack(language: Language, folder: &Path) -> anyhow::Result<()> {
         };
         super::scaffold::write(&folder.join(name), &text)?;
     }
-    // The page of all SDKs is that of the SDK for Rust.
     if language == Language::Rust {
         super::contract::write(&folder.join("wit"))?;
         super::scaffold::write(&folder.join("wit/artifact.schema.json"), ARTIFACT_SCHEMA)?;
-        super::scaffold::write(&folder.join("README.md"), README)?;
+    }
+    let is_there = |path: &str| folder.join(path).exists() || ["README.md", "CONTRACT.md"].contains(&path);
+    for (name, text, moved) in pages(language) {
+        super::scaffold::write(&folder.join(name), &page(text, &moved, is_there))?;
     }
     Ok(())
+}
+
+/// The pages with what of their links leads to another place here. The page of all SDKs is that of the SDK for Rust.
+fn pages(language: Language) -> Vec<(&'static str, &'static str, Vec<(&'static str, &'static str)>)> {
+    let contract = ("CONTRACT.md", CONTRACT, vec![("../wit/0.1/plugin.wit", "wit/plugin.wit")]);
+    let own = match language {
+        Language::Rust => return vec![("README.md", GUIDE, vec![("../wit", "wit")]), contract],
+        Language::JavaScript => "js/README.md",
+        Language::Python => "python/README.md",
+        Language::C => "c/README.md",
+        Language::Go => "go/README.md",
+    };
+    let readme = all(language).iter().find(|(name, _)| *name == "README.md").map_or("", |(_, text)| *text);
+    let of_all = vec![("../README.md", "GUIDE.md"), ("../CONTRACT.md", "CONTRACT.md")];
+    vec![
+        ("README.md", readme, of_all),
+        ("GUIDE.md", GUIDE, vec![(own, "README.md")]),
+        ("CONTRACT.md", CONTRACT, Vec::new()),
+    ]
 }
 
 /// The `Cargo.toml` of a crate without the workspace that it inherits from.
@@ -158,6 +182,17 @@ mod tests {
             assert!(folder.path().join(expected).is_file(), "{file}: {expected}");
             for unwanted in ["example", "node_modules", "tests", "test", ".venv", "target"] {
                 assert!(!folder.path().join(unwanted).exists(), "{file}: {unwanted}");
+            }
+            for name in
+                ["README.md", "CONTRACT.md"].into_iter().chain((language != Language::Rust).then_some("GUIDE.md"))
+            {
+                let text = std::fs::read_to_string(folder.path().join(name)).expect("a page");
+                let targets = text.split("](").skip(1).filter_map(|it| it.split_once(')')).map(|(target, _)| target);
+                let files =
+                    targets.filter(|it| !it.contains("://") && !it.contains(' ')).map(|it| it.split('#').next());
+                for file in files.flatten().filter(|it| !it.is_empty()) {
+                    assert!(folder.path().join(file).exists(), "{name} of {language:?} links to {file}");
+                }
             }
             if language == Language::Rust {
                 for (name, _) in files::RUST.iter().filter(|it| it.0.starts_with("src/") && it.0.ends_with(".rs")) {

@@ -17,7 +17,7 @@ use serde_json::Value;
 use windlass_model::dry_run::Would;
 use windlass_model::event::{Operation, Wake};
 use windlass_model::failure::StepError;
-use windlass_model::time::Timestamp;
+use windlass_model::time::{Span, Timestamp};
 use windlass_sandbox::cassette::Tape;
 use windlass_sandbox::{Access, CallKind, CallOutcome, CallReport, CallRequest, Plugin, Sandbox, Usage, WakeUp};
 
@@ -33,6 +33,8 @@ pub(crate) struct Trial {
     pub(crate) dry_run: bool,
     /// Whether suspensions are sat out.
     pub(crate) wait: bool,
+    /// How long an operation may take that waits.
+    pub(crate) timeout: Span,
     /// Where callbacks come in, if anywhere.
     pub(crate) listener: Option<Listener>,
     pub(crate) shown: Shown,
@@ -80,6 +82,7 @@ impl Trial {
         mut save: impl FnMut(&Session) -> anyhow::Result<()>,
     ) -> anyhow::Result<Ended> {
         let mut kind = first;
+        let ends_at = Timestamp(now().0.saturating_add(self.timeout.0));
         loop {
             let report = self.call(session, kind).await;
             used.add(&report.usage);
@@ -107,7 +110,7 @@ impl Trial {
                     if !self.wait {
                         return Ok(Ended::Suspended);
                     }
-                    let wake = self.sit_out(&wakes).await?;
+                    let wake = self.sit_out(&wakes, ends_at).await?;
                     kind = session.resume(wake)?;
                 }
                 Err(error) => {
@@ -156,9 +159,10 @@ impl Trial {
         report
     }
 
-    /// Waits for the first of the wake-ups.
-    async fn sit_out(&self, wakes: &[WakeUp]) -> anyhow::Result<Wake> {
+    /// Waits for the first of the wake-ups, if that is before `ends_at`.
+    async fn sit_out(&self, wakes: &[WakeUp], ends_at: Timestamp) -> anyhow::Result<Wake> {
         let now = now();
+        let left = ends_at.since(now);
         let first = wakes
             .iter()
             .filter_map(|it| match it {
@@ -176,6 +180,14 @@ impl Trial {
             !nobody_calls,
             "it waits for a callback and for nothing else, and nobody takes callbacks here: say `--callbacks 127.0.0.1:8087` to listen there, or `--no-wait --save FILE` and go on with `--resume FILE --callback BODY`"
         );
+        let too_long = || {
+            format!(
+                "it still waits after {}, which is as long as it may take; `--timeout` gives it longer, and with `--no-wait --save FILE` one goes on from each suspension by hand, or `--cancel`s",
+                self.timeout
+            )
+        };
+        let may_be_called = self.listener.is_some() && !topics.is_empty();
+        anyhow::ensure!(may_be_called || first.is_none_or(|it| it < left), too_long());
         let timer = async {
             match first {
                 Some(span) => tokio::time::sleep(span.into()).await,
@@ -191,6 +203,7 @@ impl Trial {
         tokio::select! {
             () = timer => Ok(Wake::Timer),
             wake = called => wake.context("callbacks are not taken any more"),
+            () = tokio::time::sleep(left.into()) => anyhow::bail!(too_long()),
         }
     }
 }

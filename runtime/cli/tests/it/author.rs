@@ -203,8 +203,26 @@ fn it_is_rolled_back_at_once_where_that_is_asked_for() {
     let tried = Tried::new();
     tried.jobs.will_end(json!({ "state": "done", "artifact": "a", "seconds": 4 }));
     let view = tried.json(&[&INPUT[..], &["--then-rollback"]].concat());
-    assert_eq!(view["output"], json!({ "withdrawn": ["j-1"] }), "{view}");
+    assert_eq!(
+        (&view["output"]["id"], &view["rolled_back"]),
+        (&json!("j-1"), &json!({ "withdrawn": ["j-1"] })),
+        "{view}"
+    );
     assert_eq!(view["usage"]["calls"], 3);
+    let ran = tried.run(&[&INPUT[..], &["--then-rollback"]].concat());
+    let output: Value = serde_json::from_str(&ran.stdout).expect("the output of the action is JSON alone");
+    assert_eq!(output["id"], "j-1", "{ran:?}");
+    assert!(ran.stderr.contains(r#"rolled back: {"withdrawn":["j-1"]}"#), "{ran:?}");
+}
+
+#[test]
+fn what_never_ends_is_not_waited_for_for_ever() {
+    let tried = Tried::new();
+    let ran = tried.run(&[&INPUT[..], &["--timeout", "5s", "--save", "step.json"]].concat());
+    assert!(ran.code == Some(2) && ran.stderr.contains("it still waits after 5s"), "{ran:?}");
+    tried.jobs.will_be("j-1", json!({ "state": "done", "artifact": "a", "seconds": 4 }));
+    let view = tried.json(&["--resume", "step.json"]);
+    assert_eq!(view["ended"], "done", "{view}");
 }
 
 #[test]

@@ -104,7 +104,7 @@ fn the_whole_loop(site: &Site, language: &str, tools: Tools) -> Option<(PathBuf,
     let run =
         ["plugin", "run", &component, "submit", "--connection", &connection, "--with", INPUT[1], "--then-rollback"];
     let tried = site.json(&run);
-    assert_eq!(tried["output"], json!({ "withdrawn": ["j-1"] }), "{tried}");
+    assert_eq!(tried["rolled_back"], json!({ "withdrawn": ["j-1"] }), "{tried}");
     assert_eq!(jobs.seen("DELETE /v1/jobs/j-1").len(), 1);
 
     // What any plugin must pass, as it is.

@@ -140,7 +140,7 @@ fn batch_is_followed_and_taken_back() {
     let (api, site) = (Api::start(World { exit_codes: vec![Some(0), Some(0)], ..World::default() }), Site::empty());
     let input = json!({ "program": "LOAD", "undo": "UNLOAD" });
     let ran = run(&site, "run-batch", &input, &[("batch", &api.url)], &["--then-rollback"]);
-    assert_eq!(ran["output"], json!({ "undone": true, "job": 2 }), "{ran}");
+    assert_eq!(ran["rolled_back"], json!({ "undone": true, "job": 2 }), "{ran}");
     let programs: Vec<Value> = api.world().jobs.iter().map(|it| it["program"].clone()).collect();
     assert_eq!(programs, ["LOAD", "UNLOAD"]);
     let lines = ran["happened"].as_array().into_iter().flatten().filter(|it| it["happened"] == "log");

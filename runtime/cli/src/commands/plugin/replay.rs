@@ -56,6 +56,9 @@ pub(crate) struct FromReleaseArgs {
 /// What came of playing one attempt.
 #[derive(Debug, Serialize)]
 struct Attempt {
+    /// The cassette that it is in, where it is in one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    file: Option<PathBuf>,
     release: String,
     step: String,
     operation: String,
@@ -109,7 +112,9 @@ pub(crate) async fn write(args: &FromReleaseArgs, release: &str, context: &Conte
 pub(crate) async fn play(args: ReplayArgs, context: &Context<'_>) -> anyhow::Result<u8> {
     let sandbox = author::check::sandbox()?;
     let (cassettes, file, more) = match (args.cassette, args.component, args.old, args.new) {
-        (Some(cassette), Some(component), None, None) => (vec![read(&cassette)?], component, false),
+        (Some(cassette), Some(component), None, None) => {
+            (vec![(Some(cassette.clone()), read(&cassette)?)], component, false)
+        }
         (None, None, Some(old), Some(new)) => {
             let digest = digest_of(&old, context).await?;
             let path = format!("/v1/recordings?component={digest}");
@@ -118,7 +123,7 @@ pub(crate) async fn play(args: ReplayArgs, context: &Context<'_>) -> anyhow::Res
                 !recorded.attempts.is_empty(),
                 "no attempt of {old} ({digest}) is recorded; `windlass run --record` records a release"
             );
-            (recorded.attempts, new, recorded.more)
+            (recorded.attempts.into_iter().map(|it| (None, it)).collect(), new, recorded.more)
         }
         _ => anyhow::bail!("give a cassette and a component, or `--old` and `--new`"),
     };
@@ -139,8 +144,8 @@ pub(crate) async fn play_committed(folder: &Path, output: &Output) -> anyhow::Re
     let built = built.first().context("a folder is one plugin")?;
     let plugin = prepared(&sandbox, &built.file).await?;
     let mut cassettes = Vec::new();
-    for file in &files {
-        let cassette = read(file)?;
+    for file in files {
+        let cassette = read(&file)?;
         anyhow::ensure!(
             cassette.plugin.split('@').next() == Some(built.plugin.as_str()),
             "{} is of plugin `{}`, and this is `{}`",
@@ -148,7 +153,7 @@ pub(crate) async fn play_committed(folder: &Path, output: &Output) -> anyhow::Re
             cassette.plugin,
             built.plugin
         );
-        cassettes.push(cassette);
+        cassettes.push((Some(file), cassette));
     }
     Ok(Some(play_all(&sandbox, &plugin, cassettes).await))
 }
@@ -162,10 +167,10 @@ fn committed(folder: &Path) -> Vec<PathBuf> {
     files
 }
 
-async fn play_all(sandbox: &Sandbox, plugin: &Arc<Plugin>, cassettes: Vec<Cassette>) -> Report {
+async fn play_all(sandbox: &Sandbox, plugin: &Arc<Plugin>, cassettes: Vec<(Option<PathBuf>, Cassette)>) -> Report {
     let mut attempts = Vec::new();
-    for cassette in cassettes {
-        attempts.push(play_one(sandbox, plugin, cassette).await);
+    for (file, cassette) in cassettes {
+        attempts.push(Attempt { file, ..play_one(sandbox, plugin, cassette).await });
     }
     let same = attempts.iter().all(|it| it.calls.iter().all(|it| it.differences.is_empty()));
     Report { component: plugin.digest().to_string(), same, attempts, more: false }
@@ -199,7 +204,7 @@ async fn play_one(sandbox: &Sandbox, plugin: &Arc<Plugin>, cassette: Cassette) -
         calls.push(CallView { function, differences: played.differences });
     }
     let (release, step, operation) = (cassette.release, cassette.step, cassette.operation);
-    Attempt { release, step, operation, attempt: cassette.attempt, action: cassette.action, calls }
+    Attempt { file: None, release, step, operation, attempt: cassette.attempt, action: cassette.action, calls }
 }
 
 pub(crate) fn shown(report: &Report) -> String {
@@ -207,8 +212,10 @@ pub(crate) fn shown(report: &Report) -> String {
     for it in &report.attempts {
         let same = it.calls.iter().all(|it| it.differences.is_empty());
         let sign = if same { styled(GOOD, "✔") } else { styled(BAD, "✘") };
-        let Attempt { release, step, operation, attempt, action, .. } = it;
-        text.push_str(&format!("{sign} {release}  {step}  {operation}, attempt {attempt}  {}\n", styled(DIM, action)));
+        let Attempt { file, release, step, operation, attempt, action, .. } = it;
+        let from = file.as_ref().map(|it| format!("  {}", it.display())).unwrap_or_default();
+        let from = styled(DIM, format!("{action}{from}"));
+        text.push_str(&format!("{sign} {release}  {step}  {operation}, attempt {attempt}  {from}\n"));
         for (at, call) in it.calls.iter().enumerate() {
             for Difference { what, of, how } in &call.differences {
                 let verb = match what {

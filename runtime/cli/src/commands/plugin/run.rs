@@ -13,6 +13,7 @@ use windlass_model::failure::{FailureOrigin, StepError};
 use windlass_model::manifest::{Action, Manifest};
 use windlass_model::name::ActionName;
 use windlass_model::problem::listed;
+use windlass_model::time::Span;
 use windlass_sandbox::CallKind;
 
 use super::kib;
@@ -65,6 +66,9 @@ pub(crate) struct RunArgs {
     /// Do not sit out suspensions: show the state and what wakes it, and end
     #[arg(long)]
     no_wait: bool,
+    /// How long it may take, all its suspensions included
+    #[arg(long, value_name = "TIME", default_value = "10m")]
+    timeout: Span,
     /// Keep what a release would remember in this file, after each call
     #[arg(long, value_name = "FILE")]
     save: Option<PathBuf>,
@@ -84,6 +88,9 @@ struct View {
     ended: &'static str,
     #[serde(skip_serializing_if = "Option::is_none")]
     output: Option<Value>,
+    /// What the rollback gave that came after it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    rolled_back: Option<Value>,
     #[serde(skip_serializing_if = "Option::is_none")]
     error: Option<StepError>,
     usage: UsageView,
@@ -136,6 +143,7 @@ pub(crate) async fn run(args: RunArgs, context: &Context<'_>) -> anyhow::Result<
         access: Arc::new(access),
         dry_run: args.dry_run,
         wait: !args.no_wait,
+        timeout: args.timeout,
         listener,
         shown: shown(context.output),
         plugin: Arc::clone(&plugin),
@@ -145,22 +153,26 @@ pub(crate) async fn run(args: RunArgs, context: &Context<'_>) -> anyhow::Result<
     let mut used = Used::default();
     let mut ended = trial.go(&mut session, first, &mut used, save).await?;
     let is_over = matches!(ended, Ended::Done(_) | Ended::Failed(_)) && !used.usage.wall.is_zero();
+    let mut rolled_back = None;
     if args.then_rollback && is_over {
-        if let Ended::Done(output) = &ended {
-            context.output.note(format_args!("it gave {output}"));
-        }
         session.operation = Operation::Rollback;
-        let rolled_back = trial.go(&mut session, CallKind::Rollback, &mut used, save).await?;
         // A failure stays one, whatever its rollback gave; as in a release, there may have been something to take back.
-        ended = match (ended, rolled_back) {
-            (failed @ Ended::Failed(_), Ended::Done(gave)) => {
-                context.output.note(format_args!("it failed, and was rolled back: {gave}"));
-                failed
+        match trial.go(&mut session, CallKind::Rollback, &mut used, save).await? {
+            Ended::Done(gave) => {
+                let failed = if matches!(ended, Ended::Failed(_)) { "it failed, and was " } else { "" };
+                context.output.note(format_args!("{failed}rolled back: {gave}"));
+                rolled_back = Some(gave);
             }
-            (_, rolled_back) => rolled_back,
-        };
+            Ended::Failed(error) if matches!(ended, Ended::Done(_)) => {
+                if let Ended::Done(output) = &ended {
+                    context.output.note(format_args!("it gave {output}, and its rollback failed"));
+                }
+                ended = Ended::Failed(error);
+            }
+            _ => {}
+        }
     }
-    Ok(show(ended, used, session, trial.shown.all(), context.output))
+    Ok(show(ended, rolled_back, used, session, trial.shown.all(), context.output))
 }
 
 /// The component to run: of a folder, what is built of it.
@@ -270,7 +282,14 @@ fn shown(output: &Output) -> Shown {
     })
 }
 
-fn show(ended: Ended, used: Used, session: Session, happened: Vec<Happening>, output: &Output) -> u8 {
+fn show(
+    ended: Ended,
+    rolled_back: Option<Value>,
+    used: Used,
+    session: Session,
+    happened: Vec<Happening>,
+    output: &Output,
+) -> u8 {
     let code = match &ended {
         Ended::Done(_) | Ended::NotFound | Ended::Suspended => 0,
         // Nothing was called.
@@ -304,7 +323,7 @@ fn show(ended: Ended, used: Used, session: Session, happened: Vec<Happening>, ou
         Ended::Suspended => ("suspended", None, None),
         Ended::Failed(error) => ("failed", None, Some(error)),
     };
-    let view = View { ended: name, output: value, error, usage, happened, session };
+    let view = View { ended: name, output: value, rolled_back, error, usage, happened, session };
     if output.is_json() {
         output.data(&view, |_| String::new());
     } else if let Some(value) = &view.output {

@@ -339,6 +339,15 @@ static void a_failed_request_says_whether_it_may_have_had_its_effect(void) {
     assert(!wl_effect_unknown(wl_failure_of(WL_TIMED_OUT, "timed-out", "no request")));
 }
 
+static void no_answer_is_read_as_none(void) {
+    wl_failure *why = wl_failure_of(WL_TRANSIENT, "interrupted", "no answer");
+    wl_ctx ctx = {.failure = why};
+    part read = {.name = "as it was"};
+    assert(!wl_read(&ctx, NULL, &part_type, &read) && ctx.failure == why);
+    assert(wl_read_json(&ctx, NULL) == NULL && ctx.failure == why);
+    WL_SAME(read.name, "as it was");
+}
+
 static const wl_connection *no_connection(void *self, const char *role) {
     (void)self, (void)role;
     return NULL;
@@ -439,6 +448,7 @@ int main(void) {
     a_server_that_asks_for_time_gets_it();
     requests_are_as_written_and_answers_name_the_field();
     a_failed_request_says_whether_it_may_have_had_its_effect();
+    no_answer_is_read_as_none();
     a_role_that_is_misspelt_names_those_that_are_declared();
     a_request_without_an_answer_says_what_there_is();
     the_manifest_says_what_an_action_is_and_has();
@@ -446,6 +456,6 @@ int main(void) {
     what_would_be_lost_is_a_failure();
     what_waits_and_could_never_go_on_fails_where_it_suspends();
     wl_mock_reset();
-    puts("15 tests passed");
+    puts("16 tests passed");
     return 0;
 }

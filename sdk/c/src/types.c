@@ -16,12 +16,39 @@ static wl_field item_of(const wl_field *list) {
     return item;
 }
 
-static size_t item_size(const wl_field *list) {
+/* What a value of the field takes in memory. */
+static size_t field_size(const wl_field *field) {
     static const size_t sizes[] = {
         [WL_TEXT] = sizeof(const char *), [WL_INTEGER] = sizeof(int64_t), [WL_NUMBER] = sizeof(double),
-        [WL_BOOLEAN] = sizeof(bool), [WL_ANY] = sizeof(wl_json *),
+        [WL_BOOLEAN] = sizeof(bool), [WL_LIST] = sizeof(wl_list), [WL_ANY] = sizeof(wl_json *),
     };
-    return list->of != NULL ? list->of->size : sizes[list->items];
+    return field->kind == WL_STRUCT ? field->of->size : sizes[field->kind];
+}
+
+static const char *decode_field(const wl_field *field, const wl_json *value, void *place);
+
+/* Text as it is written in C. */
+static char *literal(const char *text) {
+    wl_buffer it = {0};
+    wl_append(&it, "\"", 1);
+    for (; *text != '\0'; text++) {
+        if (*text == '"' || *text == '\\') wl_append(&it, "\\", 1);
+        wl_append(&it, text, 1);
+    }
+    wl_append(&it, "\"", 1);
+    return it.text;
+}
+
+/* Reads the default, or tells what is wrong with it: or whoever gave nothing would be told to have given it. */
+static const char *default_of(const wl_field *field, wl_json **value) {
+    const char *given = literal(field->otherwise);
+    *value = parsed(field->otherwise);
+    if (field->kind == WL_TEXT && (*value == NULL || (*value)->kind != STRING)) {
+        return wl_format("the default of `%s` is JSON, where a text has quotes of its own: write `.otherwise = %s` and not `.otherwise = %s`", field->name, literal(wl_write(wl_string(field->otherwise))), given);
+    }
+    if (*value == NULL) return wl_format("the default of `%s` is no JSON: `.otherwise = %s`", field->name, given);
+    const char *problem = decode_field(field, *value, wl_alloc(field_size(field)));
+    return problem != NULL ? wl_format("the default of `%s` is none that the field takes, `.otherwise = %s`: %s", field->name, given, problem) : NULL;
 }
 
 static wl_json *field_schema(const wl_field *field) {
@@ -47,7 +74,12 @@ static wl_json *field_schema(const wl_field *field) {
     if (field->min_length > 0 && !is_list) wl_set(schema, "minLength", wl_integer((int64_t)field->min_length));
     if (field->minimum != NULL && !is_list) wl_set(schema, "minimum", parsed(field->minimum));
     if (field->maximum != NULL && !is_list) wl_set(schema, "maximum", parsed(field->maximum));
-    if (field->otherwise != NULL) wl_set(schema, "default", parsed(field->otherwise));
+    if (field->otherwise != NULL) {
+        wl_json *value;
+        const char *problem = default_of(field, &value);
+        if (problem != NULL) wl_refuse(problem);
+        wl_set(schema, "default", value);
+    }
     return schema;
 }
 
@@ -84,7 +116,6 @@ static size_t characters(const char *text) {
 
 /* What is wrong with a struct itself begins with a colon; what is wrong within it, with the place. */
 static const char *decode_struct(const wl_type *type, const wl_json *value, void *into);
-static const char *decode_field(const wl_field *field, const wl_json *value, void *place);
 
 static const char *inside(const wl_field *field, const char *problem) {
     if (problem == NULL) return NULL;
@@ -111,7 +142,7 @@ static const char *bounds(const wl_field *field, const wl_json *value) {
 
 static const char *decode_list(const wl_field *field, const wl_json *value, wl_list *list) {
     wl_field item = item_of(field);
-    size_t size = item_size(field);
+    size_t size = field_size(&item);
     list->count = value->count;
     list->items = wl_alloc(value->count * size + 1);
     for (size_t at = 0; at < value->count; at++) {
@@ -156,7 +187,12 @@ static const char *decode_struct(const wl_type *type, const wl_json *value, void
         /* Other systems say null where there is nothing. */
         bool may_be_absent = field->optional || field->otherwise != NULL;
         if (type->open && may_be_absent && field->kind != WL_ANY && given != NULL && given->kind == NOTHING) given = NULL;
-        if (given == NULL && field->otherwise != NULL) given = parsed(field->otherwise);
+        if (given == NULL && field->otherwise != NULL) {
+            wl_json *value;
+            const char *problem = default_of(field, &value);
+            if (problem != NULL) return wl_format(": %s", problem);
+            given = value;
+        }
         if (given == NULL) {
             if (!field->optional) return wl_format(": the field `%s` is missing", field->name);
             continue;
@@ -190,7 +226,7 @@ static wl_json *encode_field(const wl_field *field, const void *place) {
         wl_field item = item_of(field);
         wl_json *values = wl_array();
         for (size_t at = 0; at < list->count; at++) {
-            wl_json *value = encode_field(&item, (const char *)list->items + at * item_size(field));
+            wl_json *value = encode_field(&item, (const char *)list->items + at * field_size(&item));
             wl_push(values, value != NULL ? value : wl_null());
         }
         return values;

@@ -195,6 +195,34 @@ static void list_without_items(void) {
     wl_schema(&(wl_type){.fields = fields, .count = 1});
 }
 
+static const wl_field *defaulted;
+static void default_in_schema(void) { wl_schema(&(wl_type){.fields = defaulted, .count = 1}); }
+
+static void a_default_that_is_none_says_what_to_write(void) {
+#define TEXT_DEFAULT(right, wrong) "the default of `it` is JSON, where a text has quotes of its own: write `.otherwise = " right "` and not `.otherwise = " wrong "`"
+    static const struct {
+        wl_field field;
+        const char *says;
+    } cases[] = {
+        {{.kind = WL_TEXT, .otherwise = "eu"}, TEXT_DEFAULT("\"\\\"eu\\\"\"", "\"eu\"")},
+        {{.kind = WL_TEXT, .otherwise = "5"}, TEXT_DEFAULT("\"\\\"5\\\"\"", "\"5\"")},
+        {{.kind = WL_TEXT, .otherwise = ""}, TEXT_DEFAULT("\"\\\"\\\"\"", "\"\"")},
+        {{.kind = WL_TEXT, .otherwise = "\"us\"", .choices = "eu|ap"}, "the default of `it` is none that the field takes, `.otherwise = \"\\\"us\\\"\"`: it: \"us\" is none of eu|ap"},
+        {{.kind = WL_INTEGER, .otherwise = "five"}, "the default of `it` is no JSON: `.otherwise = \"five\"`"},
+        {{.kind = WL_INTEGER, .otherwise = "1.5"}, "the default of `it` is none that the field takes, `.otherwise = \"1.5\"`: it: 1.5 is no integer"},
+        {{.kind = WL_BOOLEAN, .otherwise = "True"}, "the default of `it` is no JSON: `.otherwise = \"True\"`"},
+        {{.kind = WL_STRUCT, .of = &part_type, .otherwise = "{}"}, "the default of `it` is none that the field takes, `.otherwise = \"{}\"`: it: the field `name` is missing"},
+        {{.kind = WL_LIST, .otherwise = "[\"a\",1]"}, "the default of `it` is none that the field takes, `.otherwise = \"[\\\"a\\\",1]\"`: it[1]: 1 is no string"},
+    };
+    for (size_t at = 0; at < sizeof cases / sizeof *cases; at++) {
+        wl_field field = cases[at].field;
+        field.name = "it";
+        defaulted = &field;
+        WL_SAME(last_words(default_in_schema), cases[at].says);
+        WL_SAME(wl_decode(&(wl_type){.fields = defaulted, .count = 1, .size = sizeof(input)}, json_of("{}"), wl_alloc(sizeof(input))), cases[at].says);
+    }
+}
+
 static void lists_have_items_of_any_kind(void) {
     lists read;
     const char *text = "{\"tags\":[\"ab\",\"cd\"],\"counts\":[0,9007199254740992],\"rates\":[0.5,2],\"flags\":[true,false],\"anys\":[null,{\"a\":[]}],\"large\":9223372036854775807}";
@@ -441,6 +469,7 @@ static void what_waits_and_could_never_go_on_fails_where_it_suspends(void) {
 int main(void) {
     json_is_read_and_written();
     values_are_had_by_their_types();
+    a_default_that_is_none_says_what_to_write();
     lists_have_items_of_any_kind();
     structs_are_read_and_what_is_wrong_names_its_place();
     statuses_become_failures_of_the_class_that_a_policy_can_act_on();
@@ -456,6 +485,6 @@ int main(void) {
     what_would_be_lost_is_a_failure();
     what_waits_and_could_never_go_on_fails_where_it_suspends();
     wl_mock_reset();
-    puts("16 tests passed");
+    puts("17 tests passed");
     return 0;
 }

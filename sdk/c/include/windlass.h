@@ -132,6 +132,8 @@ struct wl_type {
     size_t size;
     /* Other fields are passed over rather than refused: what another system answers. */
     bool open;
+    /* The struct's, for people. */
+    const char *name;
 };
 
 typedef struct {
@@ -158,7 +160,7 @@ typedef struct {
     default: WL_STRUCT)
 #endif
 /* A type of a struct and its array of fields: WL_TYPE(input, input_fields) */
-#define WL_TYPE(struct_, array, ...) {.fields = array, .count = sizeof(array) / sizeof(*(array)), .size = sizeof(struct_), __VA_ARGS__}
+#define WL_TYPE(struct_, array, ...) {.fields = array, .count = sizeof(array) / sizeof(*(array)), .size = sizeof(struct_), .name = #struct_, __VA_ARGS__}
 
 /* ---- Failures ------------------------------------------------------------------------------------------------------- */
 
@@ -261,8 +263,16 @@ typedef struct {
     const char *status;
 } wl_wait;
 
-/* Complete, with a struct of the action's output type. */
+/* Complete, with a struct of the action's output type. One of another size is a failure; of the same size, no compiler and no
+ * table can tell it apart. */
 wl_outcome wl_done(wl_ctx *ctx, const void *output);
+wl_outcome wl_done_sized(wl_ctx *ctx, const void *output, size_t size);
+#ifndef __cplusplus
+#define wl_done(ctx, ...) wl_done_sized(ctx, (__VA_ARGS__), WL_SIZE_AT((__VA_ARGS__)))
+/* The size of what a pointer points to; 0 where its type does not say. */
+#define WL_SIZE_AT(pointer) _Generic((pointer), void *: 0, const void *: 0, \
+    default: sizeof(*_Generic((pointer), void *: "", const void *: "", default: (pointer))))
+#endif
 /* Complete, with any JSON: what `cancel` and `rollback` give. */
 wl_outcome wl_done_json(wl_ctx *ctx, const wl_json *value);
 wl_outcome wl_suspend(wl_ctx *ctx, wl_wait wait);

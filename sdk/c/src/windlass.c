@@ -62,7 +62,14 @@ wl_outcome wl_done_json(wl_ctx *ctx, const wl_json *value) {
     return (wl_outcome){.kind = WL_OUTCOME_DONE, .json = wl_write(value)};
 }
 
-wl_outcome wl_done(wl_ctx *ctx, const void *output) { return wl_done_json(ctx, wl_encode(ctx->action->output, output)); }
+wl_outcome (wl_done)(wl_ctx *ctx, const void *output) { return wl_done_json(ctx, wl_encode(ctx->action->output, output)); }
+
+wl_outcome wl_done_sized(wl_ctx *ctx, const void *output, size_t size) {
+    const wl_type *type = ctx->action->output;
+    if (size == 0 || size == type->size) return (wl_done)(ctx, output);
+    const char *name = type->name != NULL ? wl_format("`%s`", type->name) : "a struct";
+    return wl_fail(wl_never(wl_failure_of(WL_INTERNAL, "output-of-another-type", "`%s` gave `wl_done` a struct of %zu bytes, and its `.output` is %s, of %zu bytes", ctx->action->name, size, name, type->size)));
+}
 
 wl_outcome wl_suspend(wl_ctx *ctx, wl_wait wait) {
     const char *name = ctx->action->name;

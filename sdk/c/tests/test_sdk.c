@@ -449,6 +449,21 @@ static void what_would_be_lost_is_a_failure(void) {
     assert(wl_suspend(&ctx, (wl_wait){.after_ms = 1}).kind == WL_OUTCOME_SUSPENDED);
 }
 
+static void an_output_of_another_type_is_a_failure(void) {
+    wl_ctx ctx = {.action = &actions[0]};
+    part right[] = {{.name = "ab", .count = 1}};
+    const void *untold = right;
+    wl_outcome good[] = {wl_done(&ctx, &right[0]), wl_done(&ctx, right), wl_done(&ctx, untold), wl_done(&ctx, &(part){"ab", 1})};
+    for (size_t at = 0; at < sizeof good / sizeof *good; at++) WL_SAME(good[at].json, "{\"name\":\"ab\",\"count\":1}");
+    struct {
+        double temperature;
+    } other = {3.5};
+    wl_outcome outcome = wl_done(&ctx, &other);
+    assert(outcome.kind == WL_OUTCOME_FAILED && outcome.failure->kind == WL_INTERNAL && outcome.failure->advice == WL_NEVER);
+    WL_SAME(outcome.failure->code, "output-of-another-type");
+    WL_SAME(outcome.failure->message, "`act` gave `wl_done` a struct of 8 bytes, and its `.output` is `part`, of 16 bytes");
+}
+
 static void what_waits_and_could_never_go_on_fails_where_it_suspends(void) {
     static const struct {
         wl_test_kind kind;
@@ -483,8 +498,9 @@ int main(void) {
     the_manifest_says_what_an_action_is_and_has();
     names_are_those_that_a_host_takes();
     what_would_be_lost_is_a_failure();
+    an_output_of_another_type_is_a_failure();
     what_waits_and_could_never_go_on_fails_where_it_suspends();
     wl_mock_reset();
-    puts("17 tests passed");
+    puts("18 tests passed");
     return 0;
 }

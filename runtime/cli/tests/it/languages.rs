@@ -514,6 +514,30 @@ fn c_does_not_compile_where_a_field_is_not_what_its_table_says() {
     }
 }
 
+/// What `wl_done` is given is read as the struct of the output; JSON is none.
+#[test]
+fn c_does_not_compile_where_an_output_is_json() {
+    let folder = scratch("c-output");
+    std::fs::create_dir_all(&folder).expect("a folder");
+    if !starts(Path::new("cc"), &["--version"]) {
+        return outside(&mut Command::new("cc"));
+    }
+    for (given, is_good) in [("const out *", true), ("const void *", true), ("const wl_json *", false)] {
+        let text = format!(
+            "#include <windlass.h>\ntypedef struct {{ bool is; }} out;\n\
+             wl_outcome end(wl_ctx *ctx, {given} it);\n\
+             wl_outcome end(wl_ctx *ctx, {given} it) {{ return wl_done(ctx, it); }}\n"
+        );
+        std::fs::write(folder.join("output.c"), text).expect("written");
+        let mut compiling = Command::new("cc");
+        compiling.args(["-std=gnu11", "-fsyntax-only", "-I"]).arg(root().join("sdk/c/include")).arg("output.c");
+        let ran = compiling.current_dir(&folder).output().expect("it starts");
+        let said = String::from_utf8_lossy(&ran.stderr).into_owned();
+        assert_eq!(ran.status.success(), is_good, "{given}: {said}");
+        assert_eq!(said.contains("wl_json"), !is_good, "{given}: {said}");
+    }
+}
+
 fn go() -> Result<(), String> {
     if starts(&root().join("sdk/go/example/.venv/bin/go"), &["version"]) || starts(Path::new("go"), &["version"]) {
         return Ok(());

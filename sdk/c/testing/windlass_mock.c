@@ -1,10 +1,17 @@
+/* For the signals, where the compiler is asked for C alone. */
+#ifndef _XOPEN_SOURCE
+#define _XOPEN_SOURCE 700
+#endif
+
 #include "windlass_mock.h"
 
 #include "../src/internal.h"
 
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 enum { MANY = 256 };
 
@@ -34,6 +41,97 @@ static struct {
     const wl_action *action;
 } mock;
 
+/* ---- Where the program ends ----------------------------------------------------------------------------------------- */
+
+/* What is told then. It is written beforehand: after a signal little may be called, and memory may be anything. */
+static struct {
+    /* NULL outside of `WL_RUN`. */
+    const char *test;
+    char place[256];
+    char call[128];
+    char request[512];
+    /* Of the call that is not over; NULL between calls. */
+    const wl_ctx *ctx;
+} last;
+
+static const char *const classes[] = {
+    [WL_TRANSIENT] = "transient", [WL_RATE_LIMITED] = "rate_limited", [WL_TIMED_OUT] = "timed_out", [WL_UNAUTHENTICATED] = "unauthenticated",
+    [WL_FORBIDDEN] = "forbidden", [WL_NOT_FOUND] = "not_found", [WL_CONFLICT] = "conflict", [WL_INVALID] = "invalid",
+    [WL_REJECTED] = "rejected", [WL_CANCELED] = "canceled", [WL_INTERNAL] = "internal",
+};
+
+/* Says all up to NULL, with nothing but what may be called in a handler. */
+static void say(const char *const *parts) {
+    for (; *parts != NULL; parts++) {
+        if (write(STDERR_FILENO, *parts, strlen(*parts)) < 0) return;
+    }
+}
+
+static void say_what_was_last(void) {
+    if (*last.call == '\0') return;
+    say((const char *const[]){"  the last call was ", last.call, last.place, last.ctx != NULL ? ", and is not over\n" : "\n", NULL});
+    if (*last.request != '\0') say((const char *const[]){"  its last request: ", last.request, "\n", NULL});
+    if (last.ctx == NULL) return;
+    const wl_failure *failure = last.ctx->failure;
+    if (failure == NULL) say((const char *const[]){"  nothing had failed in it\n", NULL});
+    else say((const char *const[]){"  its last failure: ", failure->code, " (", classes[failure->kind], "): ", failure->message, "\n", NULL});
+}
+
+static const struct {
+    int number;
+    const char *name;
+} signals[] = {{SIGSEGV, "SIGSEGV"}, {SIGBUS, "SIGBUS"}, {SIGILL, "SIGILL"}, {SIGFPE, "SIGFPE"}, {SIGTRAP, "SIGTRAP"}, {SIGABRT, "SIGABRT"}};
+enum { SIGNALS = sizeof signals / sizeof *signals };
+/* Who had the signals: nobody, or a sanitizer. */
+static struct sigaction before[SIGNALS];
+
+static void ends(int number, siginfo_t *info, void *context) {
+    (void)context;
+    const char *name = "a signal";
+    for (size_t at = 0; at < SIGNALS; at++) {
+        if (signals[at].number == number) name = signals[at].name;
+        sigaction(signals[at].number, &before[at], NULL);
+    }
+    /* Members of what a NULL points to lie at the beginning of memory, where nothing else does. */
+    bool was_null = number == SIGSEGV && info->si_code == SEGV_MAPERR && (uintptr_t)info->si_addr < 65536;
+    const char *test = last.test;
+    say((const char *const[]){"the test", test != NULL ? " `" : "s", test != NULL ? test : "", test != NULL ? "`" : "", " ended with ", name, was_null ? ": something was NULL, and was read or written as if it were there\n" : "\n", NULL});
+    say_what_was_last();
+    /* A fault comes again where it came from, with all that a sanitizer has to say of it; what was sent does not. */
+    if (info->si_code <= 0 || number == SIGTRAP) raise(number);
+}
+
+static void watch(void) {
+    static bool watched;
+    /* Its own, for where the stack is at its end. */
+    static char stack[65536];
+    if (watched) return;
+    watched = true;
+    stack_t had;
+    if (sigaltstack(NULL, &had) == 0 && (had.ss_flags & SS_DISABLE)) sigaltstack(&(stack_t){.ss_sp = stack, .ss_size = sizeof stack}, NULL);
+    struct sigaction action = {.sa_sigaction = ends, .sa_flags = SA_SIGINFO | SA_ONSTACK};
+    sigemptyset(&action.sa_mask);
+    for (size_t at = 0; at < SIGNALS; at++) sigaction(signals[at].number, &action, &before[at]);
+}
+
+void wl_test_run(const char *name, void (*test)(void)) {
+    wl_mock_reset();
+    last.test = name;
+    test();
+    last.test = NULL;
+    wl_mock_reset();
+}
+
+void wl_test_at(const char *file, int line, const char *function) {
+    snprintf(last.place, sizeof last.place, " at %s:%d in `%s`", file, line, function);
+}
+
+static void note_request(const char *route, const char *answer) {
+    snprintf(last.request, sizeof last.request, "%s, %s", route, answer);
+}
+
+/* ---- What a test scripts and sees ----------------------------------------------------------------------------------- */
+
 static void wrong(const char *what, const char *which) {
     fprintf(stderr, "the mock host: %s: %s\n", what, which);
     abort();
@@ -48,6 +146,8 @@ void wl_test_same(const char *file, int line, const char *what, const char *is, 
 void wl_mock_reset(void) {
     memset(&mock, 0, sizeof mock);
     mock.percent = -1;
+    *last.place = *last.call = *last.request = '\0';
+    watch();
     wl_release_all();
 }
 
@@ -205,6 +305,7 @@ static wl_wire_response host_send(void *self, const wl_wire_request *request) {
         const char *path = wl_copy(below, path_length);
         const char *route = wl_format("%s %s", request->method, path);
         if (!granted(mock.roles[at], request->method, path)) {
+            note_request(route, "which the manifest does not ask for");
             return (wl_wire_response){.error = WL_DENIED, .message = wl_format("the manifest does not ask for %s", route)};
         }
         wl_pair *headers = wl_alloc((WL_PAIRS_MAX + 8) * sizeof *headers);
@@ -216,7 +317,9 @@ static wl_wire_response host_send(void *self, const wl_wire_request *request) {
         for (size_t reply = 0; reply < mock.reply_count; reply++) {
             if (mock.replies[reply].used || strcmp(mock.replies[reply].route, route) != 0) continue;
             mock.replies[reply].used = true;
-            return mock.replies[reply].response;
+            const wl_wire_response *response = &mock.replies[reply].response;
+            note_request(route, response->answered ? wl_format("answered with %d", response->status) : "whose connection broke");
+            return *response;
         }
         fprintf(stderr, "the mock host has no answer to %s%s: %s\n", route, below + path_length, scripts(route));
         abort();
@@ -259,9 +362,13 @@ static void tell(const wl_action *action, wl_test_kind kind) {
     if (tested == NULL || fprintf(tested, "%s\n", wl_write(line)) < 0 || fclose(tested) != 0) wrong("cannot write", file);
 }
 
-static const char *start_key(unsigned n) { return n == 1 ? WL_TEST_KEY : wl_format("%08x%s", n, WL_TEST_KEY + 8); }
+static const char *start_key(unsigned n) { return n == 1 ? WL_TEST_KEY : wl_format("%08x%s", n, &WL_TEST_KEY[8]); }
 
-wl_outcome wl_test(wl_test_call given) {
+wl_outcome (wl_test)(wl_test_call given) {
+    static const char *const kinds[] = {"start", "resume", "cancel", "rollback", "find"};
+    watch();
+    *last.request = '\0';
+    snprintf(last.call, sizeof last.call, "%s of `%s`", kinds[given.kind], given.action);
     unsigned starts = given.starts > 0 ? given.starts : 1;
     const char *const keys[] = {start_key(starts), "cccccccccccccccccccccccccccccccc", "bbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbb"};
     const char *start_keys = start_key(1);
@@ -285,6 +392,7 @@ wl_outcome wl_test(wl_test_call given) {
         },
     };
     wl_outcome outcome = {0};
+    last.ctx = &call.ctx;
     switch (given.kind) {
     case WL_TEST_START: outcome = wl_start_call(&windlass_plugin, &call); break;
     case WL_TEST_RESUME: outcome = wl_resume_call(&windlass_plugin, &call); break;
@@ -292,6 +400,7 @@ wl_outcome wl_test(wl_test_call given) {
     case WL_TEST_ROLLBACK: outcome = wl_rollback_call(&windlass_plugin, &call); break;
     case WL_TEST_FIND: outcome = wl_find_call(&windlass_plugin, &call); break;
     }
+    last.ctx = NULL;
     if (outcome.kind == WL_OUTCOME_DONE && operation == WL_START) check("the output is not as its type says", mock.action->output, outcome.json);
     return outcome;
 }

@@ -13,7 +13,12 @@
 extern "C" {
 #endif
 
-/* Forgets everything: the answers, what was seen, what was recorded. Each test begins with it. */
+/* Runs a test, a function without arguments, from a clean sheet. Where the program ends in it – an assertion, a NULL that nobody
+ * looked at – the test is named, with the step's last request and last failure. */
+#define WL_RUN(test) wl_test_run(#test, test)
+void wl_test_run(const char *name, void (*test)(void));
+
+/* Forgets everything: the answers, what was seen, what was recorded. A test that is not run by `WL_RUN` begins with it. */
 void wl_mock_reset(void);
 /* Binds a connection to a role. */
 void wl_mock_connection(const char *role, const char *base_url);
@@ -62,8 +67,10 @@ typedef struct {
     unsigned starts;
 } wl_test_call;
 
-/* Makes a call as the host would. */
+/* Makes a call as the host would. As a macro it notes where, for what is said where the program ends. */
 wl_outcome wl_test(wl_test_call call);
+#define wl_test(...) (wl_test_at(__FILE__, __LINE__, __func__), wl_test(__VA_ARGS__))
+void wl_test_at(const char *file, int line, const char *function);
 
 /* Ends the tests where two texts differ, and says how they do. */
 #define WL_SAME(is, expected) wl_test_same(__FILE__, __LINE__, #is, is, expected)

@@ -2,6 +2,7 @@
 
 #define _POSIX_C_SOURCE 200809L
 #include <assert.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -63,6 +64,12 @@ static wl_outcome waits(wl_ctx *ctx) { return wl_suspend(ctx, (wl_wait){.after_m
 static wl_outcome stuck(wl_ctx *ctx, const void *given) { (void)given; return waits(ctx); }
 static wl_outcome stuck_after(wl_ctx *ctx, const void *given, const void *before) { (void)given, (void)before; return waits(ctx); }
 
+/* Looks at no answer. */
+static wl_outcome careless(wl_ctx *ctx, const void *given) {
+    (void)given;
+    return wl_done(ctx, &(part){.name = wl_http(ctx, "app", (wl_request){.path = "/a"})->body});
+}
+
 static const wl_role roles[] = {
     {.name = "app", .description = "The application.", .requests = "GET,POST /a/**"},
     {.name = "other", .description = "Another.", .requests = "GET /x; DELETE /y/*", .optional = true},
@@ -73,12 +80,14 @@ static const wl_action actions[] = {
      .limits = {.cpu_ms = 10}, .start = start, .resume = resume},
     {.name = "stuck", .description = "Waits.", .effect = WL_READ, .input = &input_type, .output = &part_type,
      .start = stuck, .cancel = stuck_after, .rollback = stuck_after, .find = stuck},
+    {.name = "careless", .description = "Looks at nothing.", .effect = WL_READ, .input = &input_type, .output = &part_type, .roles = roles,
+     .start = careless},
     {0},
 };
 const wl_plugin windlass_plugin = {.name = "test", .version = "1.0.0", .description = "Tests.", .actions = actions};
 
-/* What is said before the program is ended. */
-static const char *last_words(void (*does)(void)) {
+/* All that is said before the program is ended. */
+static char *said(void (*does)(void)) {
     int ends[2];
     assert(pipe(ends) == 0);
     fflush(NULL);
@@ -89,14 +98,30 @@ static const char *last_words(void (*does)(void)) {
         _exit(0);
     }
     close(ends[1]);
-    char *words = wl_alloc(1000);
-    size_t length = 0;
-    for (ssize_t more; (more = read(ends[0], words + length, 999 - length)) > 0;) length += (size_t)more;
+    wl_buffer words = {0};
+    wl_append(&words, "", 0);
+    char part[1000];
+    for (ssize_t more; (more = read(ends[0], part, sizeof part)) > 0;) wl_append(&words, part, (size_t)more);
     close(ends[0]);
     int status;
     assert(waitpid(child, &status, 0) == child && !(WIFEXITED(status) && WEXITSTATUS(status) == 0));
+    return words.text;
+}
+
+/* The first line of it. */
+static const char *last_words(void (*does)(void)) {
+    char *words = said(does);
     words[strcspn(words, "\n")] = '\0';
     return words;
+}
+
+/* What of it tells where a test ended; a sanitizer may say more, before and after. */
+static const char *told(void (*does)(void)) {
+    const char *words = said(does), *from = strstr(words, "the test"), *end = from;
+    if (from == NULL) return words;
+    do end += strcspn(end, "\n") + 1;
+    while (end[-1] != '\0' && strncmp(end, "  ", 2) == 0);
+    return wl_copy(from, (size_t)(end - from));
 }
 
 static const char *decoded_as(const wl_type *type, const char *text) {
@@ -422,7 +447,7 @@ static void the_manifest_says_what_an_action_is_and_has(void) {
 }
 
 static const char *called;
-static void is_called_so(void) { wl_manifest(&(wl_plugin){.name = called, .version = "1.0.0", .description = "Tests.", .actions = &actions[2]}); }
+static void is_called_so(void) { wl_manifest(&(wl_plugin){.name = called, .version = "1.0.0", .description = "Tests.", .actions = &(wl_action){0}}); }
 
 static void names_are_those_that_a_host_takes(void) {
     char longest[65] = {0};
@@ -481,26 +506,95 @@ static void what_waits_and_could_never_go_on_fails_where_it_suspends(void) {
     WL_SAME(wl_test((wl_test_call){.kind = WL_TEST_RESUME, .action = "stuck", .input = "{}"}).failure->message, "`stuck` waited, and has no `.resume` to go on with");
 }
 
+static void call_careless(void) {
+    wl_mock_connection("app", "https://app.test");
+    wl_mock_reply("GET /a", 503, "{\"message\":\"down\"}");
+    wl_test((wl_test_call){.kind = WL_TEST_START, .action = "careless", .input = "{}"});
+}
+
+static void looks_at_no_request(void) {
+    wl_mock_connection("app", "https://app.test");
+    wl_mock_break("GET /a/b%2Fc");
+    started();
+    WL_SAME(wl_mock_last("GET /a")->body, "");
+}
+
+static void asserts(void) {
+    wl_test((wl_test_call){.kind = WL_TEST_CANCEL, .action = "stuck", .input = "{}"});
+    abort();
+}
+
+static void sends_itself_one(void) { raise(SIGFPE); }
+
+static volatile int depth_max = INT32_MAX;
+static int endless(int depth) {
+    /* Of every frame its own, so that no optimiser makes a loop of it. */
+    volatile int own = depth;
+    return depth == depth_max ? 0 : endless(depth + 1) + own;
+}
+static void never_comes_back(void) { endless(0); }
+
+/* Lines come and go. */
+static const char *without_lines(const char *text) {
+    wl_buffer it = {0};
+    for (const char *at = text; *at != '\0'; at++) {
+        wl_append(&it, at, 1);
+        size_t digits = *at == ':' ? strspn(at + 1, "0123456789") : 0;
+        if (digits > 0) wl_append_text(&it, "LINE");
+        at += digits;
+    }
+    return it.text;
+}
+
+static void run_call_careless(void) { WL_RUN(call_careless); }
+static void run_looks_at_no_request(void) { WL_RUN(looks_at_no_request); }
+static void run_asserts(void) { WL_RUN(asserts); }
+static void run_never_comes_back(void) { WL_RUN(never_comes_back); }
+static void is_sent_one(void) { WL_RUN(sends_itself_one); }
+static void runs_none(void) { WL_RUN(wl_mock_reset); abort(); }
+
+static void a_test_that_ends_the_program_is_named(void) {
+    static const struct {
+        void (*does)(void);
+        const char *told;
+    } cases[] = {
+        {run_call_careless,
+         "the test `call_careless` ended with SIGSEGV: something was NULL, and was read or written as if it were there\n"
+         "  the last call was start of `careless` at tests/test_sdk.c:LINE in `call_careless`, and is not over\n"
+         "  its last request: GET /a, answered with 503\n"
+         "  its last failure: http-503 (transient): GET https://app.test/a was answered with 503: down\n"},
+        {run_looks_at_no_request,
+         "the test `looks_at_no_request` ended with SIGSEGV: something was NULL, and was read or written as if it were there\n"
+         "  the last call was start of `act` at tests/test_sdk.c:LINE in `started`\n"
+         "  its last request: GET /a/b%2Fc, whose connection broke\n"},
+        {run_asserts, "the test `asserts` ended with SIGABRT\n  the last call was cancel of `stuck` at tests/test_sdk.c:LINE in `asserts`\n"},
+        {run_never_comes_back, "the test `never_comes_back` ended with SIGSEGV\n"},
+        {is_sent_one, "the test `sends_itself_one` ended with SIGFPE\n"},
+        {runs_none, "the tests ended with SIGABRT\n"},
+    };
+    for (size_t at = 0; at < sizeof cases / sizeof *cases; at++) WL_SAME(without_lines(told(cases[at].does)), cases[at].told);
+}
+
 int main(void) {
-    json_is_read_and_written();
-    values_are_had_by_their_types();
-    a_default_that_is_none_says_what_to_write();
-    lists_have_items_of_any_kind();
-    structs_are_read_and_what_is_wrong_names_its_place();
-    statuses_become_failures_of_the_class_that_a_policy_can_act_on();
-    the_message_is_what_the_server_said_never_the_query();
-    a_server_that_asks_for_time_gets_it();
-    requests_are_as_written_and_answers_name_the_field();
-    a_failed_request_says_whether_it_may_have_had_its_effect();
-    no_answer_is_read_as_none();
-    a_role_that_is_misspelt_names_those_that_are_declared();
-    a_request_without_an_answer_says_what_there_is();
-    the_manifest_says_what_an_action_is_and_has();
-    names_are_those_that_a_host_takes();
-    what_would_be_lost_is_a_failure();
-    an_output_of_another_type_is_a_failure();
-    what_waits_and_could_never_go_on_fails_where_it_suspends();
-    wl_mock_reset();
-    puts("18 tests passed");
+    WL_RUN(json_is_read_and_written);
+    WL_RUN(values_are_had_by_their_types);
+    WL_RUN(a_default_that_is_none_says_what_to_write);
+    WL_RUN(lists_have_items_of_any_kind);
+    WL_RUN(structs_are_read_and_what_is_wrong_names_its_place);
+    WL_RUN(statuses_become_failures_of_the_class_that_a_policy_can_act_on);
+    WL_RUN(the_message_is_what_the_server_said_never_the_query);
+    WL_RUN(a_server_that_asks_for_time_gets_it);
+    WL_RUN(requests_are_as_written_and_answers_name_the_field);
+    WL_RUN(a_failed_request_says_whether_it_may_have_had_its_effect);
+    WL_RUN(no_answer_is_read_as_none);
+    WL_RUN(a_role_that_is_misspelt_names_those_that_are_declared);
+    WL_RUN(a_request_without_an_answer_says_what_there_is);
+    WL_RUN(the_manifest_says_what_an_action_is_and_has);
+    WL_RUN(names_are_those_that_a_host_takes);
+    WL_RUN(what_would_be_lost_is_a_failure);
+    WL_RUN(an_output_of_another_type_is_a_failure);
+    WL_RUN(what_waits_and_could_never_go_on_fails_where_it_suspends);
+    WL_RUN(a_test_that_ends_the_program_is_named);
+    puts("19 tests passed");
     return 0;
 }

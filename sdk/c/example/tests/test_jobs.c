@@ -9,10 +9,7 @@ static wl_outcome call(wl_test_kind kind, const char *state, const char *output)
     return wl_test((wl_test_call){.kind = kind, .action = "submit", .input = "{\"title\":\"index\"}", .state = state, .output = output});
 }
 
-static void begin(void) {
-    wl_mock_reset();
-    wl_mock_connection("jobs", "https://jobs.test/v1");
-}
+static void begin(void) { wl_mock_connection("jobs", "https://jobs.test/v1"); }
 
 static void a_job_is_submitted_once_and_waited_for(void) {
     begin();
@@ -70,10 +67,10 @@ static void a_job_is_found_by_its_key(void) {
 }
 
 int main(void) {
-    a_job_is_submitted_once_and_waited_for();
-    a_rejection_is_a_failure_of_its_own_that_is_not_tried_again();
-    a_rollback_withdraws_all_jobs_also_one_whose_answer_got_lost();
-    a_job_is_found_by_its_key();
+    WL_RUN(a_job_is_submitted_once_and_waited_for);
+    WL_RUN(a_rejection_is_a_failure_of_its_own_that_is_not_tried_again);
+    WL_RUN(a_rollback_withdraws_all_jobs_also_one_whose_answer_got_lost);
+    WL_RUN(a_job_is_found_by_its_key);
     puts("4 tests passed");
     return 0;
 }

@@ -50,6 +50,8 @@ static struct {
     char place[256];
     char call[128];
     char request[512];
+    /* What the call came to. */
+    char outcome[1024];
     /* Of the call that is not over; NULL between calls. */
     const wl_ctx *ctx;
 } last;
@@ -70,6 +72,7 @@ static void say(const char *const *parts) {
 static void say_what_was_last(void) {
     if (*last.call == '\0') return;
     say((const char *const[]){"  the last call was ", last.call, last.place, last.ctx != NULL ? ", and is not over\n" : "\n", NULL});
+    if (*last.outcome != '\0') say((const char *const[]){"  it came to ", last.outcome, "\n", NULL});
     if (*last.request != '\0') say((const char *const[]){"  its last request: ", last.request, "\n", NULL});
     if (last.ctx == NULL) return;
     const wl_failure *failure = last.ctx->failure;
@@ -137,16 +140,44 @@ static void wrong(const char *what, const char *which) {
     abort();
 }
 
-void wl_test_same(const char *file, int line, const char *what, const char *is, const char *expected) {
-    if (is != NULL && expected != NULL ? strcmp(is, expected) == 0 : is == expected) return;
+/* What a call came to, as tests write it and people read it. */
+static const char *words_of(const wl_outcome *outcome) {
+    const wl_failure *failure = outcome->failure;
+    switch (outcome->kind) {
+    case WL_OUTCOME_DONE: return wl_format("done: %s", outcome->json);
+    case WL_OUTCOME_SUSPENDED: return wl_format("suspended%s%s (%s)", *outcome->status != '\0' ? ": " : "", outcome->status, outcome->json);
+    case WL_OUTCOME_FAILED: return wl_format("failed: %s (%s): %s", failure->code, classes[failure->kind], failure->message);
+    case WL_OUTCOME_NOT_FOUND: return "not found";
+    }
+    return "nothing";
+}
+
+static void differs(const char *file, int line, const char *what, const char *is, const char *expected) {
     fprintf(stderr, "%s:%d: %s\n      is %s\n  and not %s\n", file, line, what, is != NULL ? is : "NULL", expected != NULL ? expected : "NULL");
+    if (last.test != NULL) fprintf(stderr, "  in the test `%s`\n", last.test);
+    say_what_was_last();
     exit(1);
+}
+
+void wl_test_same(const char *file, int line, const char *what, const char *is, const char *expected) {
+    if (is != NULL && expected != NULL ? strcmp(is, expected) != 0 : is != expected) differs(file, line, what, is, expected);
+}
+
+void wl_test_ends(const char *file, int line, const char *what, wl_outcome outcome, const char *expected) {
+    const char *is = words_of(&outcome);
+    size_t length = strlen(expected);
+    /* Not in the middle of a code: `job` is not `job-rejected`. */
+    bool is_so = strncmp(is, expected, length) == 0 && strchr(" :", is[length]) != NULL;
+    if (is_so) return;
+    /* It need not be said twice. */
+    if (strncmp(is, last.outcome, sizeof last.outcome - 1) == 0) *last.outcome = '\0';
+    differs(file, line, what, is, expected);
 }
 
 void wl_mock_reset(void) {
     memset(&mock, 0, sizeof mock);
     mock.percent = -1;
-    *last.place = *last.call = *last.request = '\0';
+    *last.place = *last.call = *last.request = *last.outcome = '\0';
     watch();
     wl_release_all();
 }
@@ -367,7 +398,7 @@ static const char *start_key(unsigned n) { return n == 1 ? WL_TEST_KEY : wl_form
 wl_outcome (wl_test)(wl_test_call given) {
     static const char *const kinds[] = {"start", "resume", "cancel", "rollback", "find"};
     watch();
-    *last.request = '\0';
+    *last.request = *last.outcome = '\0';
     snprintf(last.call, sizeof last.call, "%s of `%s`", kinds[given.kind], given.action);
     unsigned starts = given.starts > 0 ? given.starts : 1;
     const char *const keys[] = {start_key(starts), "cccccccccccccccccccccccccccccccc", "bbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbb"};
@@ -401,6 +432,7 @@ wl_outcome (wl_test)(wl_test_call given) {
     case WL_TEST_FIND: outcome = wl_find_call(&windlass_plugin, &call); break;
     }
     last.ctx = NULL;
+    snprintf(last.outcome, sizeof last.outcome, "%s", words_of(&outcome));
     if (outcome.kind == WL_OUTCOME_DONE && operation == WL_START) check("the output is not as its type says", mock.action->output, outcome.json);
     return outcome;
 }

@@ -14,7 +14,7 @@ extern "C" {
 #endif
 
 /* Runs a test, a function without arguments, from a clean sheet. Where the program ends in it – an assertion, a NULL that nobody
- * looked at – the test is named, with the step's last request and last failure. */
+ * looked at – the test is named, with what the step came to, or with its last failure. */
 #define WL_RUN(test) wl_test_run(#test, test)
 void wl_test_run(const char *name, void (*test)(void));
 
@@ -72,6 +72,11 @@ wl_outcome wl_test(wl_test_call call);
 #define wl_test(...) (wl_test_at(__FILE__, __LINE__, __func__), wl_test(__VA_ARGS__))
 void wl_test_at(const char *file, int line, const char *function);
 
+/* Ends the tests where a call came to something else: "done", "done: {\"id\":\"j-1\"}", "suspended", "suspended: job j-1 is
+ * queued", "failed", "failed: job-rejected", "not found". What it came to is looked at up to the end of the expected words; all
+ * of it is said where they differ, a failure's class and message, too. */
+#define WL_ENDS(outcome, expected) wl_test_ends(__FILE__, __LINE__, #outcome, outcome, expected)
+void wl_test_ends(const char *file, int line, const char *what, wl_outcome outcome, const char *expected);
 /* Ends the tests where two texts differ, and says how they do. */
 #define WL_SAME(is, expected) wl_test_same(__FILE__, __LINE__, #is, is, expected)
 void wl_test_same(const char *file, int line, const char *what, const char *is, const char *expected);

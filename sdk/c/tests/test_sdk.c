@@ -566,13 +566,68 @@ static void a_test_that_ends_the_program_is_named(void) {
         {run_looks_at_no_request,
          "the test `looks_at_no_request` ended with SIGSEGV: something was NULL, and was read or written as if it were there\n"
          "  the last call was start of `act` at tests/test_sdk.c:LINE in `started`\n"
+         "  it came to failed: interrupted (transient): GET https://app.test/a/b%2Fc: scripted: the connection broke\n"
          "  its last request: GET /a/b%2Fc, whose connection broke\n"},
-        {run_asserts, "the test `asserts` ended with SIGABRT\n  the last call was cancel of `stuck` at tests/test_sdk.c:LINE in `asserts`\n"},
+        {run_asserts, "the test `asserts` ended with SIGABRT\n  the last call was cancel of `stuck` at tests/test_sdk.c:LINE in `asserts`\n"
+         "  it came to failed: never-suspends (internal): `stuck` suspends in `.cancel` but has no `.resume_cancel`: it could never go on\n"},
         {run_never_comes_back, "the test `never_comes_back` ended with SIGSEGV\n"},
         {is_sent_one, "the test `sends_itself_one` ended with SIGFPE\n"},
         {runs_none, "the tests ended with SIGABRT\n"},
     };
     for (size_t at = 0; at < sizeof cases / sizeof *cases; at++) WL_SAME(without_lines(told(cases[at].does)), cases[at].told);
+}
+
+static wl_outcome ended;
+static const char *ends_so;
+static void looks_how_it_ended(void) { WL_ENDS(ended, ends_so); }
+
+static void what_a_call_came_to_is_compared_by_its_words_and_told(void) {
+    wl_outcome rejected = wl_fail(wl_failure_of(WL_REJECTED, "job-rejected", "no such index"));
+    wl_outcome waits = {.kind = WL_OUTCOME_SUSPENDED, .json = "{\"id\":\"j\"}", .status = "job 1 waits"};
+    wl_outcome waits_so = {.kind = WL_OUTCOME_SUSPENDED, .json = "null", .status = ""};
+    wl_outcome done = {.kind = WL_OUTCOME_DONE, .json = "{\"id\":\"j-1\"}"};
+    const struct {
+        wl_outcome outcome;
+        const char *right[3], *wrong[3], *is;
+    } cases[] = {
+        {rejected, {"failed", "failed: job-rejected", "failed: job-rejected (rejected): no such index"}, {"done", "failed: job", "failed: no such index"},
+         "failed: job-rejected (rejected): no such index"},
+        {waits, {"suspended", "suspended: job 1 waits", "suspended: job 1 waits ({\"id\":\"j\"})"}, {"suspended: job 2 waits", "suspend", "not found"},
+         "suspended: job 1 waits ({\"id\":\"j\"})"},
+        {waits_so, {"suspended", "suspended (null)", "suspended"}, {"suspended: ", "done", "failed"}, "suspended (null)"},
+        {done, {"done", "done: {\"id\":\"j-1\"}", "done"}, {"done: {\"id\":", "failed", ""}, "done: {\"id\":\"j-1\"}"},
+        {wl_not_found(), {"not found", "not found", "not"}, {"found", "done", "not f"}, "not found"},
+    };
+    for (size_t at = 0; at < sizeof cases / sizeof *cases; at++) {
+        ended = cases[at].outcome;
+        for (size_t which = 0; which < 3; which++) {
+            WL_ENDS(ended, cases[at].right[which]);
+            ends_so = cases[at].wrong[which];
+            WL_SAME(without_lines(said(looks_how_it_ended)), wl_format("tests/test_sdk.c:LINE: ended\n      is %s\n  and not %s\n  in the test `what_a_call_came_to_is_compared_by_its_words_and_told`\n", cases[at].is, ends_so));
+        }
+    }
+}
+
+static void finds_another_code(void) { WL_SAME(started().failure->code, "other"); }
+static void run_finds_another_code(void) { WL_RUN(finds_another_code); }
+
+static void ends_otherwise(void) { WL_ENDS(started(), "done"); }
+static void run_ends_otherwise(void) { WL_RUN(ends_otherwise); }
+
+static void texts_that_differ_tell_what_the_step_came_to(void) {
+    WL_SAME(without_lines(said(run_finds_another_code)),
+        "tests/test_sdk.c:LINE: started().failure->code\n"
+        "      is connection-missing\n"
+        "  and not other\n"
+        "  in the test `finds_another_code`\n"
+        "  the last call was start of `act` at tests/test_sdk.c:LINE in `started`\n"
+        "  it came to failed: connection-missing (invalid): no connection is bound to the role `app`: if the action declares that role, the step names one in `connection`\n");
+    WL_SAME(without_lines(said(run_ends_otherwise)),
+        "tests/test_sdk.c:LINE: started()\n"
+        "      is failed: connection-missing (invalid): no connection is bound to the role `app`: if the action declares that role, the step names one in `connection`\n"
+        "  and not done\n"
+        "  in the test `ends_otherwise`\n"
+        "  the last call was start of `act` at tests/test_sdk.c:LINE in `started`\n");
 }
 
 int main(void) {
@@ -595,6 +650,8 @@ int main(void) {
     WL_RUN(an_output_of_another_type_is_a_failure);
     WL_RUN(what_waits_and_could_never_go_on_fails_where_it_suspends);
     WL_RUN(a_test_that_ends_the_program_is_named);
-    puts("19 tests passed");
+    WL_RUN(what_a_call_came_to_is_compared_by_its_words_and_told);
+    WL_RUN(texts_that_differ_tell_what_the_step_came_to);
+    puts("21 tests passed");
     return 0;
 }

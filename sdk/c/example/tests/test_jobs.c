@@ -15,54 +15,53 @@ static void a_job_is_submitted_once_and_waited_for(void) {
     begin();
     wl_mock_reply("POST /jobs", 201, "{\"id\":\"j-1\",\"state\":\"queued\"}");
     wl_outcome outcome = call(WL_TEST_START, NULL, NULL);
-    assert(outcome.kind == WL_OUTCOME_SUSPENDED && outcome.after_ms == 2000 && outcome.callback == NULL);
-    WL_SAME(outcome.status, "job j-1 is in the queue");
-    WL_SAME(outcome.json, "{\"id\":\"j-1\"}");
+    WL_ENDS(outcome, "suspended: job j-1 is in the queue ({\"id\":\"j-1\"})");
+    assert(outcome.after_ms == 2000 && outcome.callback == NULL);
     WL_SAME(wl_mock_last("POST /jobs")->body, "{\"title\":\"index\",\"priority\":\"normal\"}");
     WL_SAME(wl_header(wl_mock_last("POST /jobs")->headers, "Idempotency-Key"), WL_TEST_KEY);
     WL_SAME(wl_mock_log(), "info submitted job=j-1\n");
     /* Another attempt finds the checkpoint. */
-    assert(call(WL_TEST_START, NULL, NULL).kind == WL_OUTCOME_SUSPENDED && wl_mock_count("POST /jobs") == 1);
+    WL_ENDS(call(WL_TEST_START, NULL, NULL), "suspended");
+    assert(wl_mock_count("POST /jobs") == 1);
     wl_mock_break("GET /jobs/j-1");
-    WL_SAME(call(WL_TEST_RESUME, "{\"id\":\"j-1\"}", NULL).status, "job j-1 cannot be looked at now (interrupted)");
+    WL_ENDS(call(WL_TEST_RESUME, "{\"id\":\"j-1\"}", NULL), "suspended: job j-1 cannot be looked at now (interrupted)");
     wl_mock_reply("GET /jobs/j-1", 200, "{\"id\":\"j-1\",\"state\":\"done\",\"artifact\":\"a\",\"seconds\":4,\"more\":1}");
-    WL_SAME(call(WL_TEST_RESUME, "{\"id\":\"j-1\"}", NULL).json, "{\"id\":\"j-1\",\"artifact\":\"a\",\"seconds\":4}");
+    WL_ENDS(call(WL_TEST_RESUME, "{\"id\":\"j-1\"}", NULL), "done: {\"id\":\"j-1\",\"artifact\":\"a\",\"seconds\":4}");
     assert(wl_mock_percent() == 100);
 }
 
 static void a_rejection_is_a_failure_of_its_own_that_is_not_tried_again(void) {
     begin();
     wl_mock_reply("POST /jobs", 422, "{\"error\":\"no such index\"}");
-    wl_failure *failure = call(WL_TEST_START, NULL, NULL).failure;
-    assert(failure->kind == WL_REJECTED && failure->advice == WL_NEVER);
-    WL_SAME(failure->code, "job-rejected");
-    WL_SAME(failure->message, "the service rejects `index`: no such index");
+    wl_outcome outcome = call(WL_TEST_START, NULL, NULL);
+    WL_ENDS(outcome, "failed: job-rejected (rejected): the service rejects `index`: no such index");
+    assert(outcome.failure->advice == WL_NEVER);
 }
 
 static void a_rollback_withdraws_all_jobs_also_one_whose_answer_got_lost(void) {
     begin();
     wl_mock_reply("POST /jobs", 201, "{\"id\":\"j-1\",\"state\":\"queued\"}");
-    assert(call(WL_TEST_START, NULL, NULL).kind == WL_OUTCOME_SUSPENDED);
+    WL_ENDS(call(WL_TEST_START, NULL, NULL), "suspended");
     wl_mock_reply("GET /jobs/j-1", 200, "{\"id\":\"j-1\",\"state\":\"failed\",\"reason\":\"no room\"}");
-    WL_SAME(call(WL_TEST_RESUME, "{\"id\":\"j-1\"}", NULL).failure->code, "job-failed");
+    WL_ENDS(call(WL_TEST_RESUME, "{\"id\":\"j-1\"}", NULL), "failed: job-failed");
     /* That was an answer: another attempt is another job. */
     wl_test_call again = {.kind = WL_TEST_START, .action = "submit", .input = "{\"title\":\"index\"}", .starts = 2};
     wl_mock_reply("POST /jobs", 503, "");
-    WL_SAME(wl_test(again).failure->code, "http-503");
+    WL_ENDS(wl_test(again), "failed: http-503");
     wl_mock_reply("GET /jobs", 200, "{\"jobs\":[{\"id\":\"j-2\",\"state\":\"queued\"}]}");
     wl_mock_reply("DELETE /jobs/j-1", 404, "");
     wl_mock_reply("DELETE /jobs/j-2", 204, "");
     again.kind = WL_TEST_ROLLBACK;
-    WL_SAME(wl_test(again).json, "{\"withdrawn\":[\"j-2\"]}");
+    WL_ENDS(wl_test(again), "done: {\"withdrawn\":[\"j-2\"]}");
     WL_SAME(wl_mock_last("GET /jobs")->query, "key=" WL_TEST_KEY_2);
 }
 
 static void a_job_is_found_by_its_key(void) {
     begin();
     wl_mock_reply("GET /jobs", 200, "{\"jobs\":[]}");
-    assert(call(WL_TEST_FIND, NULL, NULL).kind == WL_OUTCOME_NOT_FOUND);
+    WL_ENDS(call(WL_TEST_FIND, NULL, NULL), "not found");
     wl_mock_reply("GET /jobs", 200, "{\"jobs\":[{\"id\":\"j-7\",\"state\":\"running\"}]}");
-    WL_SAME(call(WL_TEST_FIND, NULL, NULL).json, "{\"id\":\"j-7\"}");
+    WL_ENDS(call(WL_TEST_FIND, NULL, NULL), "suspended: job j-7 is running ({\"id\":\"j-7\"})");
     WL_SAME(wl_mock_last("GET /jobs")->query, "key=" WL_TEST_KEY);
 }
 

@@ -48,7 +48,10 @@ static void *fail(wl_ctx *ctx, wl_failure *failure) {
 
 /* ---- Outcomes ------------------------------------------------------------------------------------------------------- */
 
-wl_outcome wl_fail(wl_failure *failure) { return (wl_outcome){.kind = WL_OUTCOME_FAILED, .failure = failure}; }
+wl_outcome wl_fail(wl_failure *failure) {
+    if (failure == NULL) failure = wl_failure_of(WL_INTERNAL, "no-failure", "the plugin gave `wl_fail` no failure, but NULL");
+    return (wl_outcome){.kind = WL_OUTCOME_FAILED, .failure = failure};
+}
 
 wl_outcome wl_failed(wl_ctx *ctx) {
     if (ctx->failure == NULL) return wl_fail(wl_failure_of(WL_INTERNAL, "no-failure", "the plugin passed on a failure, and there was none"));
@@ -62,7 +65,10 @@ wl_outcome wl_done_json(wl_ctx *ctx, const wl_json *value) {
     return (wl_outcome){.kind = WL_OUTCOME_DONE, .json = wl_write(value)};
 }
 
-wl_outcome (wl_done)(wl_ctx *ctx, const void *output) { return wl_done_json(ctx, wl_encode(ctx->action->output, output)); }
+wl_outcome (wl_done)(wl_ctx *ctx, const void *output) {
+    if (output == NULL) return wl_fail(wl_never(wl_failure_of(WL_INTERNAL, "no-output", "`%s` gave `wl_done` no output, but NULL", ctx->action->name)));
+    return wl_done_json(ctx, wl_encode(ctx->action->output, output));
+}
 
 wl_outcome wl_done_sized(wl_ctx *ctx, const void *output, size_t size) {
     const wl_type *type = ctx->action->output;

@@ -489,6 +489,14 @@ static void an_output_of_another_type_is_a_failure(void) {
     WL_SAME(outcome.failure->message, "`act` gave `wl_done` a struct of 8 bytes, and its `.output` is `part`, of 16 bytes");
 }
 
+static void null_is_no_output_and_no_failure(void) {
+    wl_ctx ctx = {.action = &actions[0]};
+    const part *none = NULL;
+    WL_ENDS(wl_done(&ctx, none), "failed: no-output (internal): `act` gave `wl_done` no output, but NULL");
+    WL_ENDS(wl_done(&ctx, NULL), "failed: no-output");
+    WL_ENDS(wl_fail(ctx.failure), "failed: no-failure (internal): the plugin gave `wl_fail` no failure, but NULL");
+}
+
 static void what_waits_and_could_never_go_on_fails_where_it_suspends(void) {
     static const struct {
         wl_test_kind kind;
@@ -648,10 +656,11 @@ int main(void) {
     WL_RUN(names_are_those_that_a_host_takes);
     WL_RUN(what_would_be_lost_is_a_failure);
     WL_RUN(an_output_of_another_type_is_a_failure);
+    WL_RUN(null_is_no_output_and_no_failure);
     WL_RUN(what_waits_and_could_never_go_on_fails_where_it_suspends);
     WL_RUN(a_test_that_ends_the_program_is_named);
     WL_RUN(what_a_call_came_to_is_compared_by_its_words_and_told);
     WL_RUN(texts_that_differ_tell_what_the_step_came_to);
-    puts("21 tests passed");
+    puts("22 tests passed");
     return 0;
 }

@@ -22,13 +22,15 @@ extern "C" {
 /* The version of the plugin contract that this SDK speaks. */
 #define WL_CONTRACT "0.1"
 
-/* What a compiler can check of a call: `printf`'s format, and that a list ends with NULL. */
+/* What a compiler can check of a call: `printf`'s format, that a list ends with NULL, and that what came of it is used. */
 #if defined(__GNUC__)
 #define WL_PRINTF(format_at, first) __attribute__((format(printf, format_at, first)))
 #define WL_ENDS_WITH_NULL __attribute__((sentinel))
+#define WL_USED __attribute__((warn_unused_result))
 #else
 #define WL_PRINTF(format_at, first)
 #define WL_ENDS_WITH_NULL
+#define WL_USED
 #endif
 
 /* ---- Memory and text ------------------------------------------------------------------------------------------------ */
@@ -265,8 +267,8 @@ typedef struct {
 
 /* Complete, with a struct of the action's output type. One of another size is a failure; of the same size, no compiler and no
  * table can tell it apart. */
-wl_outcome wl_done(wl_ctx *ctx, const void *output);
-wl_outcome wl_done_sized(wl_ctx *ctx, const void *output, size_t size);
+wl_outcome wl_done(wl_ctx *ctx, const void *output) WL_USED;
+wl_outcome wl_done_sized(wl_ctx *ctx, const void *output, size_t size) WL_USED;
 #ifndef __cplusplus
 #define wl_done(ctx, ...) wl_done_sized(ctx, (__VA_ARGS__), WL_SIZE_AT((__VA_ARGS__)))
 /* The size of what a pointer points to; 0 where its type does not say. */
@@ -274,13 +276,13 @@ wl_outcome wl_done_sized(wl_ctx *ctx, const void *output, size_t size);
     default: sizeof(*_Generic((pointer), void *: "", const void *: "", default: (pointer))))
 #endif
 /* Complete, with any JSON: what `cancel` and `rollback` give. */
-wl_outcome wl_done_json(wl_ctx *ctx, const wl_json *value);
-wl_outcome wl_suspend(wl_ctx *ctx, wl_wait wait);
-wl_outcome wl_fail(wl_failure *failure);
+wl_outcome wl_done_json(wl_ctx *ctx, const wl_json *value) WL_USED;
+wl_outcome wl_suspend(wl_ctx *ctx, wl_wait wait) WL_USED;
+wl_outcome wl_fail(wl_failure *failure) WL_USED;
 /* Passes on why a function failed. */
-wl_outcome wl_failed(wl_ctx *ctx);
+wl_outcome wl_failed(wl_ctx *ctx) WL_USED;
 /* What `find` gives if the effect never happened. */
-wl_outcome wl_not_found(void);
+wl_outcome wl_not_found(void) WL_USED;
 
 /* Why a suspended step is resumed; `topic` is NULL if a time was reached. */
 typedef struct {
@@ -313,14 +315,14 @@ typedef struct {
 
 /* Begins a part of this piece of work, or finds what it came to in another attempt under the same idempotency key. After a
  * definite answer the key is another, and so is the work. */
-bool wl_begin_once(wl_ctx *ctx, const char *name, wl_part *part);
+bool wl_begin_once(wl_ctx *ctx, const char *name, wl_part *part) WL_USED;
 /* The idempotency keys of the pieces of work that `start` of this step has begun, oldest first; while it goes on the last is its
  * own. There may be something under each for a rollback to undo, also where the answer never came back. Ends with NULL. */
 const char *const *wl_start_keys(const wl_ctx *ctx);
 /* What a part that was begun by `wl_begin_once` came to in the piece of work with this key; NULL if it was not done. */
 const wl_json *wl_recorded_once(wl_ctx *ctx, const char *key, const char *name);
 /* Begins a part of the step, or finds what it came to, until a person has the whole step run again: for what was so before. */
-bool wl_begin(wl_ctx *ctx, const char *name, wl_part *part);
+bool wl_begin(wl_ctx *ctx, const char *name, wl_part *part) WL_USED;
 /* Records what a part came to. One that is not finished counts as not done. */
 void wl_finish(wl_ctx *ctx, wl_part *part, const wl_json *value);
 /* What a part of the step came to; NULL if it was not done. */
@@ -385,7 +387,7 @@ typedef struct {
 const wl_response *wl_http(wl_ctx *ctx, const char *role, wl_request request);
 /* Reads the answer into a struct; the failure names the field that is not as expected. Of no answer: false, and the failure
  * stays what it was. In a component NULL can be read: what forgets to look at it goes on with zeros. */
-bool wl_read(wl_ctx *ctx, const wl_response *response, const wl_type *type, void *into);
+bool wl_read(wl_ctx *ctx, const wl_response *response, const wl_type *type, void *into) WL_USED;
 /* The answer as JSON; NULL and a failure if it is none. */
 const wl_json *wl_read_json(wl_ctx *ctx, const wl_response *response);
 /* A header's value, or NULL. */

@@ -200,6 +200,10 @@ fn the_loop_in_c() {
     let Some((folder, source)) = the_whole_loop(&site, "c", Tools::Environment) else { return };
     let said = built_wrong(&site, &folder, "plugin.c", &source, (".start = start, ", ""));
     assert!(said.contains("the action `submit` has no `.start`"), "{said}");
+    // What C takes for well: a failure that is made, and not returned.
+    let forgotten = ("        return wl_fail(wl_detail(", "        wl_fail(wl_detail(");
+    let said = built_wrong(&site, &folder, "plugin.c", &source, forgotten);
+    assert!(said.contains("plugin.c:") && said.contains("ignoring return value"), "{said}");
 }
 
 #[test]

@@ -79,10 +79,19 @@ pub(super) async fn build(folder: &Path, out: &Path, sandbox: &Sandbox, output: 
         .arg(&module)
         .env("ZIG_LOCAL_CACHE_DIR", work.join("cache"))
         .current_dir(folder);
-    tools::run(&mut compiling, &missing(folder)).await?;
+    compile(&mut compiling, folder, output).await?;
     let bytes = std::fs::read(&module).with_context(|| format!("{} cannot be read", module.display()))?;
     let component = core_module::component(&bytes, work)?;
     finish(Language::C, "the plugin", &component, out, sandbox).await
+}
+
+/// The SDK's own sources give no warnings, so what is shown is the author's.
+async fn compile(compiling: &mut Command, folder: &Path, output: &Output) -> anyhow::Result<()> {
+    let warnings = tools::compile(compiling, &missing(folder)).await?;
+    if !warnings.is_empty() {
+        output.note(warnings.trim_end());
+    }
+    Ok(())
 }
 
 fn project(folder: &Path) -> anyhow::Result<Project> {
@@ -142,7 +151,7 @@ pub(super) async fn test(folder: &Path, told: (&str, &Path), output: &Output) ->
             .arg(&program)
             .env("ZIG_LOCAL_CACHE_DIR", work.path().join("cache"))
             .current_dir(folder);
-        tools::run(&mut compiling, &missing(folder)).await?;
+        compile(&mut compiling, folder, output).await?;
         output.note(format_args!("{}:", test.display()));
         let mut running = Command::new(&program);
         all_pass &= tools::shown(running.env(told.0, told.1).current_dir(folder), "", output).await?;

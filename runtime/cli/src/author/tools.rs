@@ -38,15 +38,26 @@ pub(super) fn note_version(language: &str, tool: &str, installed: &str, output: 
 
 /// Runs a tool to its end: what it printed. `missing` says how to install it.
 pub(super) async fn run(command: &mut Command, missing: &str) -> anyhow::Result<String> {
+    ended_well(command, missing).await.map(|(printed, _)| printed)
+}
+
+/// Runs a compiler to its end: what it warns of where it takes the source. `missing` says how to install it.
+pub(super) async fn compile(command: &mut Command, missing: &str) -> anyhow::Result<String> {
+    ended_well(command, missing).await.map(|(_, said)| said)
+}
+
+/// Runs a tool that has to end well: what it printed, and what it said to standard error.
+async fn ended_well(command: &mut Command, missing: &str) -> anyhow::Result<(String, String)> {
     let program = Path::new(command.as_std().get_program()).display().to_string();
     command.stdin(Stdio::null()).kill_on_drop(true);
     let ran = command.output().await.with_context(|| format!("{program} cannot be started; {missing}"))?;
     let printed = String::from_utf8_lossy(&ran.stdout).into_owned();
+    let said = String::from_utf8_lossy(&ran.stderr).into_owned();
     if !ran.status.success() {
-        let said = [printed.as_str(), &String::from_utf8_lossy(&ran.stderr)].concat();
-        anyhow::bail!("{program} failed ({}):\n{}", ran.status, without_backtrace(&said).trim());
+        let all = [printed, said].concat();
+        anyhow::bail!("{program} failed ({}):\n{}", ran.status, without_backtrace(&all).trim());
     }
-    Ok(printed)
+    Ok((printed, said))
 }
 
 /// What was found of one tool.
@@ -166,6 +177,13 @@ mod tests {
     fn a_tool_s_backtrace_is_not_the_author_s() {
         assert_eq!(without_backtrace("wrong\n\nStack backtrace:\n   0: main"), "wrong\n");
         assert_eq!(without_backtrace("wrong"), "wrong");
+    }
+
+    #[tokio::test]
+    async fn what_a_compiler_warns_of_is_not_lost_where_it_takes_the_source() {
+        let mut warning = Command::new("sh");
+        let warned = compile(warning.args(["-c", "echo compiled; echo unused >&2"]), "").await.expect("it ends well");
+        assert_eq!(warned, "unused\n");
     }
 
     #[tokio::test]

@@ -198,6 +198,18 @@ fn the_loop_in_python() {
 fn the_loop_in_c() {
     let site = Site::empty();
     let Some((folder, source)) = the_whole_loop(&site, "c", Tools::Environment) else { return };
+    let plugin = folder.to_str().expect("UTF-8");
+    // What compiles and is hardly meant is shown; the SDK's own sources have nothing of the kind.
+    let unused = source.replacen("static wl_outcome find(", "static int forgotten;\n\nstatic wl_outcome find(", 1);
+    for (text, is_warned) in [(&source, false), (&unused, true)] {
+        std::fs::write(folder.join("plugin.c"), text).expect("the source");
+        for command in ["build", "test"] {
+            let (code, printed, said) = long(&site, &["plugin", command, plugin]);
+            assert_eq!(code, Some(0), "{command}: {printed}{said}");
+            assert_eq!(said.contains("warning:"), is_warned, "{command}: {said}");
+            assert_eq!(said.contains("unused variable 'forgotten'"), is_warned, "{command}: {said}");
+        }
+    }
     let said = built_wrong(&site, &folder, "plugin.c", &source, (".start = start, ", ""));
     assert!(said.contains("the action `submit` has no `.start`"), "{said}");
     // What C takes for well: a failure that is made, and not returned.

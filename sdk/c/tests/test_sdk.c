@@ -64,6 +64,14 @@ static wl_outcome waits(wl_ctx *ctx) { return wl_suspend(ctx, (wl_wait){.after_m
 static wl_outcome stuck(wl_ctx *ctx, const void *given) { (void)given; return waits(ctx); }
 static wl_outcome stuck_after(wl_ctx *ctx, const void *given, const void *before) { (void)given, (void)before; return waits(ctx); }
 
+/* An input whose table tests break. */
+typedef struct {
+    const char *region;
+} place;
+
+static wl_field place_fields[] = {WL_FIELD(place, region, WL_TEXT, .otherwise = "\"eu\"")};
+static const wl_type place_type = WL_TYPE(place, place_fields);
+
 /* Looks at no answer. */
 static wl_outcome careless(wl_ctx *ctx, const void *given) {
     (void)given;
@@ -80,7 +88,7 @@ static const wl_action actions[] = {
      .limits = {.cpu_ms = 10}, .start = start, .resume = resume},
     {.name = "stuck", .description = "Waits.", .effect = WL_READ, .input = &input_type, .output = &part_type,
      .start = stuck, .cancel = stuck_after, .rollback = stuck_after, .find = stuck},
-    {.name = "careless", .description = "Looks at nothing.", .effect = WL_READ, .input = &input_type, .output = &part_type, .roles = roles,
+    {.name = "careless", .description = "Looks at nothing.", .effect = WL_READ, .input = &place_type, .output = &part_type, .roles = roles,
      .start = careless},
     {0},
 };
@@ -224,14 +232,14 @@ static const wl_field *defaulted;
 static void default_in_schema(void) { wl_schema(&(wl_type){.fields = defaulted, .count = 1}); }
 
 static void a_default_that_is_none_says_what_to_write(void) {
-#define TEXT_DEFAULT(right, wrong) "the default of `it` is JSON, where a text has quotes of its own: write `.otherwise = " right "` and not `.otherwise = " wrong "`"
+#define TEXT_DEFAULT(field, right, wrong) "the default of `" field "` is JSON, where a text has quotes of its own: write `.otherwise = " right "` and not `.otherwise = " wrong "`"
     static const struct {
         wl_field field;
         const char *says;
     } cases[] = {
-        {{.kind = WL_TEXT, .otherwise = "eu"}, TEXT_DEFAULT("\"\\\"eu\\\"\"", "\"eu\"")},
-        {{.kind = WL_TEXT, .otherwise = "5"}, TEXT_DEFAULT("\"\\\"5\\\"\"", "\"5\"")},
-        {{.kind = WL_TEXT, .otherwise = ""}, TEXT_DEFAULT("\"\\\"\\\"\"", "\"\"")},
+        {{.kind = WL_TEXT, .otherwise = "eu"}, TEXT_DEFAULT("it", "\"\\\"eu\\\"\"", "\"eu\"")},
+        {{.kind = WL_TEXT, .otherwise = "5"}, TEXT_DEFAULT("it", "\"\\\"5\\\"\"", "\"5\"")},
+        {{.kind = WL_TEXT, .otherwise = ""}, TEXT_DEFAULT("it", "\"\\\"\\\"\"", "\"\"")},
         {{.kind = WL_TEXT, .otherwise = "\"us\"", .choices = "eu|ap"}, "the default of `it` is none that the field takes, `.otherwise = \"\\\"us\\\"\"`: it: \"us\" is none of eu|ap"},
         {{.kind = WL_INTEGER, .otherwise = "five"}, "the default of `it` is no JSON: `.otherwise = \"five\"`"},
         {{.kind = WL_INTEGER, .otherwise = "1.5"}, "the default of `it` is none that the field takes, `.otherwise = \"1.5\"`: it: 1.5 is no integer"},
@@ -527,6 +535,15 @@ static void looks_at_no_request(void) {
     WL_SAME(wl_mock_last("GET /a")->body, "");
 }
 
+static void has_no_default(void) {
+    place_fields[0].otherwise = "eu";
+    call_careless();
+}
+
+static void a_table_that_no_host_takes_is_refused_before_an_input_is(void) {
+    WL_SAME(last_words(has_no_default), TEXT_DEFAULT("region", "\"\\\"eu\\\"\"", "\"eu\""));
+}
+
 static void asserts(void) {
     wl_test((wl_test_call){.kind = WL_TEST_CANCEL, .action = "stuck", .input = "{}"});
     abort();
@@ -658,9 +675,10 @@ int main(void) {
     WL_RUN(an_output_of_another_type_is_a_failure);
     WL_RUN(null_is_no_output_and_no_failure);
     WL_RUN(what_waits_and_could_never_go_on_fails_where_it_suspends);
+    WL_RUN(a_table_that_no_host_takes_is_refused_before_an_input_is);
     WL_RUN(a_test_that_ends_the_program_is_named);
     WL_RUN(what_a_call_came_to_is_compared_by_its_words_and_told);
     WL_RUN(texts_that_differ_tell_what_the_step_came_to);
-    puts("22 tests passed");
+    puts("23 tests passed");
     return 0;
 }

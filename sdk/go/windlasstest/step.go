@@ -49,10 +49,10 @@ func (s *Step) StartAnew() *Step {
 	return &anew
 }
 
-// NewStep is a step's first attempt. It panics if the plugin has no such action, or if names or the input are wrong.
+// NewStep is a step's first attempt. It panics if the plugin has no such action, or if declarations or the input are wrong.
 func NewStep(plugin *windlass.Plugin, action string, input any) *Step {
-	if problems := plugin.Problems(); len(problems) > 0 {
-		panic(fmt.Sprint(problems))
+	if err := plugin.Sound(); err != nil {
+		panic(err)
 	}
 	if plugin.Action(action) == nil {
 		panic("the plugin has no action `" + action + "`")

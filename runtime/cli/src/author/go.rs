@@ -31,7 +31,19 @@ pub(super) async fn build(folder: &Path, out: &Path, sandbox: &Sandbox, output: 
     tools::run(&mut compiling, &missing).await?;
     let bytes = std::fs::read(&module).with_context(|| format!("{} cannot be read", module.display()))?;
     let component = core_module::component(&bytes, work)?;
-    finish(Language::Go, "the plugin", &component, out, sandbox).await
+    finish(Language::Go, "the plugin", &component, out, sandbox).await.map_err(in_the_sdk_s_words)
+}
+
+/// How begins what the SDK says before it ends a call for its manifest.
+const TOLD: [&str; 1] = ["the plugin's declarations are wrong:"];
+
+/// What the SDK says of declarations, without how the call ended in which it came up.
+fn in_the_sdk_s_words(error: anyhow::Error) -> anyhow::Error {
+    let said = format!("{error:#}");
+    match TOLD.iter().find_map(|it| said.find(it)) {
+        Some(at) => anyhow::anyhow!(said[at..].trim_end().to_owned()),
+        None => error,
+    }
 }
 
 fn missing(folder: &Path) -> String {
@@ -65,4 +77,23 @@ pub(super) async fn test(folder: &Path, told: (&str, &Path), output: &Output) ->
     let mut testing = Command::new(&go);
     testing.args(["test", "./..."]).env(told.0, told.1).current_dir(folder);
     Ok(tools::shown(&mut testing, &missing(folder), output).await? && vetted)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_the_sdk_says_of_declarations_is_told_without_the_trap() {
+        let said = "the component's function `manifest` failed: plugin-trapped (internal): the plugin trapped: wasm trap: wasm `unreachable` instruction executed; it last said: the plugin's declarations are wrong:\n  action `Act`";
+        let told = in_the_sdk_s_words(anyhow::anyhow!(said).context("the plugin cannot say what it is"));
+        assert_eq!(format!("{told:#}"), "the plugin's declarations are wrong:\n  action `Act`");
+        let other = in_the_sdk_s_words(anyhow::anyhow!("other").context("the plugin cannot say what it is"));
+        assert_eq!(format!("{other:#}"), "the plugin cannot say what it is: other");
+        let sdk =
+            [include_str!("../../../../sdk/go/declared.go"), include_str!("../../../../sdk/go/internal/step/step.go")];
+        for told in TOLD {
+            assert!(sdk.iter().any(|it| it.contains(&format!("\"{told}"))), "the SDK never says: {told}");
+        }
+    }
 }

@@ -4,7 +4,8 @@
 package step
 
 import (
-	"strings"
+	"fmt"
+	"os"
 	"time"
 
 	"windlass.dev/go"
@@ -19,11 +20,20 @@ type result = types.Result[contract.Outcome, contract.Failure]
 
 // Manifest is what the plugin says of itself.
 func Manifest() string {
-	if problems := Plugin.Problems(); len(problems) > 0 {
-		panic(strings.Join(problems, "; "))
+	if err := Plugin.Sound(); err != nil {
+		refuse(err.Error())
 	}
 	return string(Plugin.Manifest())
 }
+
+// refuse ends the call with what the author has to know, and without the stack that a panic has: all of it is the SDK's.
+func refuse(why string) {
+	fmt.Fprintln(os.Stderr, why)
+	trap()
+}
+
+// trap is the instruction `unreachable`. A process that exits is told without what it said.
+func trap()
 
 // Start begins an action.
 func Start(call contract.Call) result {

@@ -282,7 +282,7 @@ func (p *problems) inStruct(kind reflect.Type, place string, around []reflect.Ty
 		}
 		known[name] = it.Name
 		before := len(p.said)
-		p.inBounds(it.Type, it.Tag, place)
+		p.inTag(it.Type, it.Tag, place)
 		if len(p.said) == before {
 			p.inDefault(it.Type, it.Tag, place)
 		}

@@ -251,3 +251,59 @@ func TestBoundsAndDefaultsAreWhatTheFieldTakes(t *testing.T) {
 		"its Input.J: the default is not what the field takes: 1 is no boolean",
 		"its Input.K: the default is not what the field takes: count: is more than 3")
 }
+
+func TestATagThatMeansNothingIsToldWithWhatWasMeant(t *testing.T) {
+	all := "`json`, `doc`, `enum`, `default`, `min` and `max`"
+	required := "a field is required unless it has a `default`, is a pointer or says `omitempty` in `json`"
+	start := "what else has to hold says Start: windlass.Fail(windlass.Invalid, …)"
+	for tag, said := range map[string]string{
+		`json:"a,omitempty" doc:"x" enum:"a,b" min:"1"`: "", `json:"a,omitzero"`: "", `json:",omitempty"`: "", "": "",
+		// Other libraries' are theirs.
+		`yaml:"a" bson:"a" db:"a" env:"A" xml:"a,attr"`: "",
+		`enmu:"a,b"`:                "there is no tag `enmu`; did you mean `enum`?",
+		`Doc:"x"`:                   "there is no tag `Doc`; did you mean `doc`?",
+		`defualt:"a"`:               "there is no tag `defualt`; did you mean `default`?",
+		`jsn:"a"`:                   "there is no tag `jsn`; did you mean `json`?",
+		`windlass:"requird"`:        "there is no tag `windlass`, but " + all + ": " + required,
+		`windlass:"mni=1"`:          "there is no tag `windlass`, but " + all + ": write `min`, a tag of its own",
+		`windlass:"whatever"`:       "there is no tag `windlass`, but " + all + ": " + start,
+		`validate:"required,email"`: "there is no tag `validate`, but " + all + ": " + required,
+		`required:"true"`:           "there is no tag `required`, but " + all + ": " + required,
+		`description:"x"`:           "there is no tag `description`, but " + all + ": write `doc`",
+		`minLength:"1"`:             "there is no tag `minLength`, but " + all + ": write `min`",
+		`pattern:"^a"`:              "there is no tag `pattern`, but " + all + ": " + start,
+		`json:"a,omitempy"`:         "there is no option `omitempy` of `json`; did you mean `omitempty`?",
+		`json:"a, omitempty"`:       "there is no option ` omitempty` of `json`; did you mean `omitempty`?",
+		`json:"a,required"`:         "there is no option `required` of `json`; there is `omitempty` and `omitzero`",
+		`json:"a,string"`:           "the option `string` of `json` writes a number as a string, which is not read: make the field a string",
+		`json:"omitempty"`:          "`json:\"omitempty\"` is its name: write `json:\",omitempty\"`",
+		`enum:"low, high"`:          "the value ` high` of `enum` has a space at an end: `enum:\"low,high\"`",
+		`enum:"low,low"`:            "`enum` has `low` twice",
+		`enum:""`:                   "`enum` has no values: `enum:\"low,high\"`",
+		`json:a`:                    "the tag \"json:a\" is not written as `json:\"name\" min:\"1\"`, and so is not read",
+		`json:"a"doc:"x"`:           "the tag \"json:\\\"a\\\"doc:\\\"x\\\"\" is not written as `json:\"name\" min:\"1\"`, and so is not read",
+		`json:"a", doc:"x"`:         "the tag \"json:\\\"a\\\", doc:\\\"x\\\"\" is not written as `json:\"name\" min:\"1\"`, and so is not read",
+	} {
+		kind := reflect.StructOf([]reflect.StructField{{Name: "A", Type: reflect.TypeFor[string](), Tag: reflect.StructTag(tag)}})
+		problems := windlass.ProblemsOf(kind)
+		if said == "" {
+			told(t, problems)
+		} else {
+			told(t, problems, "its Input.A: "+said)
+		}
+	}
+	told(t, takes[struct {
+		A []string `enum:"a,b"`
+	}](), "its Input.A: `enum` is for strings, and this is []string")
+}
+
+func TestAFieldThatSaysOmitzeroIsNotRequired(t *testing.T) {
+	type maybe struct {
+		Count int `json:"count,omitzero"`
+	}
+	act := windlass.Action[maybe, maybe, none]{
+		Name: "act", Effect: windlass.Read, Start: func(_ *windlass.Context, it maybe) (maybe, error) { return it, nil },
+	}
+	plugin := &windlass.Plugin{Name: "test", Version: "1.0.0", Actions: []windlass.AnyAction{act}}
+	same(t, plugin.Check("act", []byte("{}"), []byte("{}")), nil)
+}

@@ -18,7 +18,7 @@ import (
 //	default:"normal"              may be left out, and then is this
 //	min:"0" max:"3"               bounds of a number; of the length of a string or slice
 //
-// A field is required unless it has a default, is a pointer, or says `omitempty`.
+// A field is required unless it has a default, is a pointer, or says `omitempty` or `omitzero`.
 
 type field struct {
 	name     string
@@ -39,7 +39,7 @@ func fieldsOf(kind reflect.Type) []field {
 			name = it.Name
 		}
 		_, hasDefault := it.Tag.Lookup("default")
-		optional := hasDefault || it.Type.Kind() == reflect.Pointer || strings.Contains(options, "omitempty")
+		optional := hasDefault || it.Type.Kind() == reflect.Pointer || strings.Contains(options, "omitempty") || strings.Contains(options, "omitzero")
 		fields = append(fields, field{name, index, optional, it.Tag})
 	}
 	return fields

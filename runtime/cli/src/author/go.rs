@@ -30,12 +30,25 @@ pub(super) async fn build(folder: &Path, out: &Path, sandbox: &Sandbox, output: 
         .current_dir(folder);
     tools::run(&mut compiling, &missing).await?;
     let bytes = std::fs::read(&module).with_context(|| format!("{} cannot be read", module.display()))?;
-    let component = core_module::component(&bytes, work)?;
+    let component = core_module::component(&bytes, work).map_err(unexported)?;
     finish(Language::Go, "the plugin", &component, out, sandbox).await.map_err(in_the_sdk_s_words)
 }
 
+/// What is wrong where the module lacks what a component exports.
+fn unexported(error: anyhow::Error) -> anyhow::Error {
+    // The SDK's exports come with its package `component`; what a program does not import is not in it.
+    if format!("{error:#}").contains("failed to find export of interface `windlass:plugin/step@") {
+        return anyhow::anyhow!(
+            "{NOT_EXPORTED} the main package has to import `windlass.dev/go/component` and to say `func init() {{ component.Export(plugin) }}`"
+        );
+    }
+    error
+}
+
+const NOT_EXPORTED: &str = "no plugin is exported:";
+
 /// How begins what the SDK says before it ends a call for its manifest.
-const TOLD: [&str; 1] = ["the plugin's declarations are wrong:"];
+const TOLD: [&str; 2] = ["the plugin's declarations are wrong:", NOT_EXPORTED];
 
 /// What the SDK says of declarations, without how the call ended in which it came up.
 fn in_the_sdk_s_words(error: anyhow::Error) -> anyhow::Error {
@@ -95,5 +108,17 @@ mod tests {
         for told in TOLD {
             assert!(sdk.iter().any(|it| it.contains(&format!("\"{told}"))), "the SDK never says: {told}");
         }
+    }
+
+    #[test]
+    fn a_program_that_exports_no_plugin_is_told_which_line_it_lacks() {
+        let work = tempfile::tempdir().expect("a folder");
+        let error = core_module::component(b"\0asm\x01\0\0\0", work.path()).expect_err("it exports nothing");
+        let told = format!("{:#}", unexported(error));
+        assert!(
+            told.starts_with(NOT_EXPORTED) && told.ends_with("`func init() { component.Export(plugin) }`"),
+            "{told}"
+        );
+        assert_eq!(unexported(anyhow::anyhow!("other")).to_string(), "other");
     }
 }

@@ -231,13 +231,15 @@ fn the_loop_in_go() {
     std::fs::write(folder.join("main.go"), forgotten.collect::<String>()).expect("the source");
     let (code, tested, said) = long(&site, &["plugin", "test", plugin]);
     assert!(code == Some(1) && said.contains("Suspend call not used"), "{tested}{said}");
-    // What it takes for well, too: a tag that is none. It is told without the stack of a panic.
+    // What it takes for well, too: a tag, and a plugin that nothing exports. Neither is told with the stack of a panic.
     let said = built_wrong(&site, &folder, "main.go", &source, ("min:\"1\"", "mni:\"1\""));
     assert!(
         said.contains("was not built: the plugin's declarations are wrong:\n  action `submit` (Start in main.go:"),
         "{said}"
     );
     assert!(said.contains("main.Input.Title: there is no tag `mni`; did you mean `min`?"), "{said}");
+    let said = built_wrong(&site, &folder, "main.go", &source, ("component.Export(plugin)", "_ = component.Export"));
+    assert!(said.contains("was not built: no plugin is exported: the main package has to say `func init()"), "{said}");
     std::fs::write(folder.join("main.go"), source).expect("the source");
     let tests = std::fs::read_dir(&folder).expect("a folder").flatten();
     for test in tests.filter(|it| it.file_name().to_string_lossy().ends_with("_test.go")) {

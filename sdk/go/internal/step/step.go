@@ -20,6 +20,9 @@ type result = types.Result[contract.Outcome, contract.Failure]
 
 // Manifest is what the plugin says of itself.
 func Manifest() string {
+	if Plugin == nil {
+		refuse("no plugin is exported: the main package has to say `func init() { component.Export(plugin) }`, of a plugin that is not nil; a component's `main` is not called")
+	}
 	if err := Plugin.Sound(); err != nil {
 		refuse(err.Error())
 	}

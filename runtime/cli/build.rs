@@ -9,7 +9,16 @@ const LANGUAGES: [(&str, &[&str]); 5] = [
     ("js", &["test", "package-lock.json"]),
     ("python", &["tests"]),
     ("c", &["tests"]),
-    ("go", &["windlass_test.go", "declared_test.go", "export_test.go", "component/component_test.go"]),
+    (
+        "go",
+        &[
+            "windlass_test.go",
+            "declared_test.go",
+            "export_test.go",
+            "component/component_test.go",
+            "windlasstest/transport_test.go",
+        ],
+    ),
 ];
 
 /// What tools leave behind.

@@ -104,6 +104,7 @@ func (s *Step) tell(called string) {
 
 // Start calls start. An error is a *windlass.Failure.
 func (s *Step) Start(host *Host) (windlass.Answer, error) {
+	defer host.enter()()
 	s.tell("start")
 	answer, failure := s.plugin.Start(host, s.call(host, windlass.Start, nil))
 	return s.checked(answer, failure)
@@ -111,6 +112,7 @@ func (s *Step) Start(host *Host) (windlass.Answer, error) {
 
 // Resume calls resume of the action itself.
 func (s *Step) Resume(host *Host, suspended *windlass.Suspension, event windlass.Event) (windlass.Answer, error) {
+	defer host.enter()()
 	answer, failure := s.plugin.Resume(host, s.call(host, windlass.Start, nil), suspended.Encoded, event)
 	return s.checked(answer, failure)
 }
@@ -126,6 +128,7 @@ func (s *Step) Run(host *Host) (string, error) {
 
 // Cancel cancels, and follows the cancel to its end.
 func (s *Step) Cancel(host *Host, suspended *windlass.Suspension) (string, error) {
+	defer host.enter()()
 	s.tell("cancel")
 	var state []byte
 	if suspended != nil {
@@ -140,6 +143,7 @@ func (s *Step) Cancel(host *Host, suspended *windlass.Suspension) (string, error
 
 // Rollback rolls back, and follows the rollback to its end; output is JSON, or empty.
 func (s *Step) Rollback(host *Host, output string) (string, error) {
+	defer host.enter()()
 	s.tell("rollback")
 	var written []byte
 	if output != "" {
@@ -154,6 +158,7 @@ func (s *Step) Rollback(host *Host, output string) (string, error) {
 
 // Find calls find; false if the effect never happened.
 func (s *Step) Find(host *Host) (windlass.Answer, bool, error) {
+	defer host.enter()()
 	s.tell("find")
 	answer, found, failure := s.plugin.Find(host, s.call(host, windlass.Start, nil))
 	if failure != nil || !found {
@@ -167,6 +172,7 @@ func (s *Step) Find(host *Host) (windlass.Answer, bool, error) {
 }
 
 func (s *Step) follow(host *Host, answer windlass.Answer, operation windlass.Operation, output []byte) (string, error) {
+	defer host.enter()()
 	for range wakesMax {
 		if answer.Suspended == nil {
 			return string(answer.Done), nil

@@ -89,6 +89,7 @@ type Host struct {
 	callbacks   int
 	passed      time.Duration
 	grants      map[string][]rule
+	serving     int
 }
 
 type rule struct {
@@ -188,8 +189,8 @@ func (h *Host) Callback() windlass.Callback {
 func (h *Host) RoundTrip(request *http.Request) (*http.Response, error) {
 	address := request.URL.String()
 	for role, base := range h.Connections {
-		rest, ok := strings.CutPrefix(address, base)
-		if !ok || (rest != "" && !strings.ContainsRune("/?", rune(rest[0]))) {
+		rest, below := restBelow(address, base)
+		if !below {
 			continue
 		}
 		path, query, _ := strings.Cut(rest, "?")
@@ -223,7 +224,7 @@ func (h *Host) answer(request *http.Request, path, query string) (*http.Response
 	if scripted := h.replies[seen.Route]; len(scripted) > 0 {
 		reply, h.replies[seen.Route] = &scripted[0], scripted[1:]
 	} else if h.Server != nil {
-		reply = h.Server(seen)
+		reply = h.serve(seen)
 	}
 	if reply == nil {
 		if query != "" {

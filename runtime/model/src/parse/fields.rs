@@ -11,6 +11,19 @@ use crate::time::Span;
 use super::draft::{At, DraftTemplate, PlacedExpression};
 use super::node::{Field, Kind, Node};
 
+/// Keys that belong into another key of the mapping in which they are written.
+const BELONGS: &[(&str, &str)] = &[
+    ("max_parallel", "for_each"),
+    ("fail_fast", "for_each"),
+    ("failures_allowed", "for_each"),
+    ("matrix", "for_each"),
+    ("exclude", "for_each"),
+    ("reduce", "for_each"),
+    ("attempts", "retry"),
+    ("backoff", "retry"),
+    ("max_backoff", "retry"),
+];
+
 /// Other products' words for our keys, told when an unknown key is one of them.
 const OTHER_WORDS: &[(&str, &str)] = &[
     ("if", "when"),
@@ -33,6 +46,9 @@ const OTHER_WORDS: &[(&str, &str)] = &[
     ("arguments", "with"),
     ("parameters", "with"),
     ("env", "with"),
+    ("strategy", "for_each"),
+    ("loop", "for_each"),
+    ("with_items", "for_each"),
     ("retries", "retry"),
     ("retry_strategy", "retry"),
     ("timeout_minutes", "timeout"),
@@ -117,7 +133,9 @@ impl Report<'_> {
             .iter()
             .find(|(theirs, ours)| (*theirs == plain || *theirs == snake) && known.contains(ours))
             .map(|(_, ours)| format!("did you mean `{ours}`?"));
-        let suggestion = translated.or_else(|| did_you_mean(&field.name, known.iter().copied()));
+        let belongs = BELONGS.iter().find(|(key, of)| *key == plain && known.contains(of));
+        let inside = belongs.map(|(key, of)| format!("it is a key of `{of}`: `{of}: {{ …, {key}: … }}`"));
+        let suggestion = translated.or(inside).or_else(|| did_you_mean(&field.name, known.iter().copied()));
         let none = suggestion.is_none();
         let problem = self.error(field.name_extent, "unknown-key", format!("{what} has no key `{}`", field.name));
         problem.suggest_some(suggestion);

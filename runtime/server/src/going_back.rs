@@ -7,6 +7,7 @@
 use futures::FutureExt as _;
 use futures::future::BoxFuture;
 use serde::{Deserialize, Serialize};
+use windlass_engine::Release;
 use windlass_model::event::Outcome;
 use windlass_model::name::ReleaseId;
 
@@ -90,19 +91,7 @@ impl Runtime {
         }
         for number in (to.number() + 1..next).rev() {
             let id = ReleaseId::new(workflow.clone(), number);
-            let release = match self.release(&id).await {
-                Ok(release) => release,
-                Err(RuntimeError::UnknownRelease(_)) => continue,
-                Err(error) => return Err(error),
-            };
-            if release.created().rehearsal || release.is_dry_run() {
-                continue;
-            }
-            let preview = self.rollback_preview(&id).await?;
-            let is_over = matches!(release.outcome(), Some(Outcome::RolledBack));
-            if is_over || preview.is_nothing() && release.outcome().is_some() {
-                continue;
-            }
+            let Some((release, preview)) = self.not_undone(&id).await? else { continue };
             let part_of = release.created().parent.as_ref().filter(|_| release.outcome() != Some(Outcome::RolledBack));
             let part_of = part_of.map(|it| format!("{id} is a part of {}: go back with that workflow", it.release));
             if let Some(problem) = part_of.or_else(|| preview.obstacle(accepted)) {
@@ -115,5 +104,37 @@ impl Runtime {
             view.releases.push(preview);
         }
         Ok(view)
+    }
+
+    /// A release whose work is still there, or goes on, with what a rollback of it would do.
+    async fn not_undone(&self, id: &ReleaseId) -> Result<Option<(Box<Release>, RollbackPreviewView)>, RuntimeError> {
+        let release = match self.release(id).await {
+            Ok(release) => release,
+            Err(RuntimeError::UnknownRelease(_)) => return Ok(None),
+            Err(error) => return Err(error),
+        };
+        if release.created().rehearsal || release.is_dry_run() || release.outcome() == Some(Outcome::RolledBack) {
+            return Ok(None);
+        }
+        let preview = self.rollback_preview(id).await?;
+        let is_nothing = preview.is_nothing() && release.outcome().is_some();
+        Ok((!is_nothing).then_some((release, preview)))
+    }
+
+    /// Later releases of the same workflow whose work is still there, the newest first: on top of it, perhaps. None of a
+    /// release inside of another one, which is rolled back with that.
+    pub(crate) async fn newer(&self, id: &ReleaseId) -> Result<Vec<ReleaseId>, RuntimeError> {
+        let mut newer = Vec::new();
+        if self.release(id).await?.created().parent.is_some() {
+            return Ok(newer);
+        }
+        let next = self.store().next_number(id.workflow())?;
+        for number in (id.number() + 1..next).rev().take(RELEASES_BACK_MAX as usize) {
+            let later = ReleaseId::new(id.workflow().clone(), number);
+            if self.not_undone(&later).await?.is_some() {
+                newer.push(later);
+            }
+        }
+        Ok(newer)
     }
 }

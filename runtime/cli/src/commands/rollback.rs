@@ -48,12 +48,15 @@ pub(super) async fn rollback(args: RollbackArgs, client: &Client, context: &Cont
         (Some(release), _) if args.preview => {
             let preview: RollbackPreviewView = client.get(&format!("/v1/releases/{release}/rollback")).await?;
             context.output.data(&preview, |it| drawn(it, 0));
+            note_newer(&preview, context);
             Ok(u8::from(preview.refused.is_some()))
         }
         (Some(release), _) => {
+            let preview: RollbackPreviewView = client.get(&format!("/v1/releases/{release}/rollback")).await?;
             let path = format!("/v1/releases/{release}/interventions");
             let view: ReleaseView = client.post(&path, &body(reason)).await?;
             shown(&view, client, context);
+            note_newer(&preview, context);
             Ok(0)
         }
         (None, Some(to)) => {
@@ -76,6 +79,19 @@ pub(super) async fn rollback(args: RollbackArgs, client: &Client, context: &Cont
         }
         (None, None) => anyhow::bail!("name a release, or one to go back to with `--to`"),
     }
+}
+
+/// Says which releases came on top; nothing where nobody asked for words.
+fn note_newer(preview: &RollbackPreviewView, context: &Context<'_>) {
+    let RollbackPreviewView { release, newer, .. } = preview;
+    let Some(newest) = newer.first() else { return };
+    let which = match newer.len() {
+        1 => newest.clone(),
+        more => format!("{newest} and {} more", more - 1),
+    };
+    context.output.note(format_args!(
+        "{which} came after {release}, not rolled back with it: a step that finds its work changed since refuses, and waits for a person; `windlass release rollback --to RELEASE` rolls back all that came after one"
+    ));
 }
 
 /// Rolls back one release after the other, the newest first; ends with the first that is not wholly rolled back.

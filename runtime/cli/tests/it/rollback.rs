@@ -84,6 +84,13 @@ fn the_way_back_to_an_earlier_release_is_told_and_gone() {
         assert_eq!(step["digest"], of.component.as_str(), "what ran rolls it back");
     }
 
+    // What came on top of it is told, and of a release that nothing came after nothing is.
+    assert_eq!(told.get("newer"), None);
+    let first = ["release", "rollback", "payments-1", "--preview"];
+    assert_eq!(site.json(&first)["newer"], serde_json::json!(["payments-3", "payments-2"]));
+    let says = "payments-3 and 1 more came after payments-1, not rolled back with it";
+    assert!(site.good(&first).stderr.contains(says));
+
     let before = counterparts.servicenow.effects().len();
     let back = ["release", "rollback", "--to", "payments-1"];
     let because = ["--reason", "orders fail"];

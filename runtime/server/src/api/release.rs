@@ -325,7 +325,10 @@ pub(super) async fn rollback_preview(
     State(runtime): State<Runtime>,
     Path(release): Path<String>,
 ) -> Answer<RollbackPreviewView> {
-    Ok(Json(runtime.rollback_preview(&release_id(&release)?).await?))
+    let id = release_id(&release)?;
+    let mut preview = runtime.rollback_preview(&id).await?;
+    preview.newer = runtime.newer(&id).await?.iter().map(ToString::to_string).collect();
+    Ok(Json(preview))
 }
 
 /// How a way back is meant.

@@ -26,6 +26,9 @@ pub struct RollbackPreviewView {
     /// What may have had an effect and would stay as it is.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub stays: Vec<StaysView>,
+    /// Later releases of the same workflow, the newest first, that are not rolled back with it.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub newer: Vec<String>,
 }
 
 /// A step, or an item of one, that would be rolled back.
@@ -86,6 +89,7 @@ impl RollbackPreviewView {
             refused: preview.refused.as_ref().map(ToString::to_string),
             steps: preview.steps.iter().map(|it| step(release, *it)).collect(),
             stays: preview.stays.iter().map(|(it, why)| stays(release, *it, *why)).collect(),
+            newer: Vec::new(),
         }
     }
 }

@@ -65,14 +65,14 @@ func (c *Context) Connection(role string) (*Connection, error) {
 	if connection := c.OptionalConnection(role); connection != nil {
 		return connection, nil
 	}
-	declared := ""
-	if !slices.Contains(c.roles, role) {
-		declared = "; the action declares none"
-		if len(c.roles) > 0 {
-			declared = "; the action declares `" + strings.Join(c.roles, "`, `") + "`"
-		}
+	if slices.Contains(c.roles, role) {
+		return nil, Fail(Invalid, "connection-missing", "no connection is bound to the role `%s`: a workflow's step names one in `connection`, a test gives its host one", role).Never()
 	}
-	return nil, Fail(Invalid, "connection-missing", "no connection is bound to the role `%s`: if the action declares that role, the step names one in `connection`%s", role, declared).Never()
+	declared := "none"
+	if len(c.roles) > 0 {
+		declared = "`" + strings.Join(c.roles, "`, `") + "`"
+	}
+	return nil, Fail(Invalid, "connection-missing", "the action has no role `%s`; it declares %s", role, declared).Never()
 }
 
 // OptionalConnection is the connection bound to an optional role, or nil.

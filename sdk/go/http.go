@@ -191,7 +191,7 @@ func transportFailure(method, address string, err error) *Failure {
 		transport = &TransportError{"other", err.Error()}
 	}
 	if transport.Kind == "denied" {
-		return Fail(Forbidden, "request-denied", "the host denied %s %s: the requests that this action asks for and those that the connection allows do not both have it", method, place(address)).Never()
+		return Fail(Forbidden, "request-denied", "the host denied %s %s: the action has to ask for it among the requests of its role, and the connection to allow it", method, place(address)).Never()
 	}
 	classes := map[string]Class{
 		"not-connected": Transient, "untrusted": Unauthenticated, "interrupted": Transient,

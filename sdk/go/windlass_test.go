@@ -165,12 +165,12 @@ func TestNoAnswerIsAFailureTooAndADenialIsNeverTriedAgain(t *testing.T) {
 	same(t, failure(t, get("/a/b"), host().Reply("GET /a/b", windlasstest.Break("timed-out"))).Passes(), true)
 	missing := failure(t, get("/a/b"), windlasstest.New())
 	same(t, missing.Code, "connection-missing")
-	same(t, missing.Message, "no connection is bound to the role `app`: if the action declares that role, the step names one in `connection`")
+	same(t, missing.Message, "no connection is bound to the role `app`: a workflow's step names one in `connection`, a test gives its host one")
 	misspelt := failure(t, doing(windlass.Action[input, any, any]{Start: func(ctx *windlass.Context, _ input) (any, error) {
 		return ctx.Connection("apps")
 	}}), host())
 	same(t, misspelt.Code, "connection-missing")
-	same(t, misspelt.Message, "no connection is bound to the role `apps`: if the action declares that role, the step names one in `connection`; the action declares `app`")
+	same(t, misspelt.Message, "the action has no role `apps`; it declares `app`")
 	wrong := failure(t, get("/a/b"), host().Reply("GET /a/b", windlasstest.Text(200, `{"name":7}`)))
 	same(t, wrong.Message, "the answer to GET https://app.test/base/a/b is not what was expected: name: 7 is no string")
 }

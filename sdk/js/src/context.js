@@ -51,8 +51,9 @@ export class Context {
     const connection = this.optionalConnection(role);
     if (connection) return connection;
     const known = this.#roles.map((it) => `\`${it}\``).join(', ') || 'none';
-    const declared = this.#roles.includes(role) ? '' : `; the action declares ${known}`;
-    const message = `no connection is bound to the role \`${role}\`: if the action declares that role, the step names one in \`connection\`${declared}`;
+    const message = this.#roles.includes(role)
+      ? `no connection is bound to the role \`${role}\`: a workflow's step names one in \`connection\`, a test gives its host one`
+      : `the action has no role \`${role}\`; it declares ${known}`;
     throw Failure.invalid('connection-missing', message).never();
   }
 

@@ -131,7 +131,7 @@ export function transportFailure(method, url, error) {
   const place = url.split('?')[0];
   const [failureClass, code] = TRANSPORT[error.kind] ?? TRANSPORT.other;
   if (code === 'request-denied') {
-    const why = 'the requests that this action asks for and those that the connection allows do not both have it';
+    const why = 'the action has to ask for it among the requests of its role, and the connection to allow it';
     return Failure.forbidden('request-denied', `the host denied ${method} ${place}: ${why}`).never();
   }
   const failure = new Failure(failureClass, code, `${method} ${place}: ${error.message}`);

@@ -86,11 +86,11 @@ test('no answer is a failure too, and a denial is never tried again', async () =
   await assert.rejects(run(host(), '/elsewhere'), { class: 'forbidden', code: 'request-denied', retry: { advice: 'never' } });
   await assert.rejects(run(host().reply('GET /a/b', reply.error('timed-out'))), { class: 'timed-out', passes: true });
   await assert.rejects(run(host().reply('GET /a/b', reply.error('too-large'))), { class: 'internal', retry: { advice: 'never' } });
-  const missing = (role) => `no connection is bound to the role \`${role}\`: if the action declares that role, the step names one in \`connection\``;
-  await assert.rejects(run(new MockHost()), { code: 'connection-missing', message: missing('app') });
+  const missing = "no connection is bound to the role `app`: a workflow's step names one in `connection`, a test gives its host one";
+  await assert.rejects(run(new MockHost()), { code: 'connection-missing', message: missing });
   const misspelt = (more) => step((ctx) => ctx.connection('apps'), more).run(host());
-  await assert.rejects(misspelt(), { code: 'connection-missing', message: `${missing('apps')}; the action declares \`app\`` });
-  await assert.rejects(misspelt({ connections: undefined }), { message: `${missing('apps')}; the action declares none` });
+  await assert.rejects(misspelt(), { code: 'connection-missing', message: 'the action has no role `apps`; it declares `app`' });
+  await assert.rejects(misspelt({ connections: undefined }), { message: 'the action has no role `apps`; it declares none' });
 });
 
 test('a failed request says whether it may have had its effect', async () => {

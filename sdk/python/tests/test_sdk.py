@@ -280,11 +280,11 @@ class Plugins(unittest.TestCase):
         mock = host()
         mock.reply("GET /a/b", Reply.error("timed-out"))
         self.assertTrue(self.failure(get(), mock).passes)
-        missing = "no connection is bound to the role `{}`: if the action declares that role, the step names one in `connection`"
+        missing = "no connection is bound to the role `app`: a workflow's step names one in `connection`, a test gives its host one"
         misspelt = step(lambda ctx, input: ctx.connection("apps"))
         for failure, message in [
-            (self.failure(get(), MockHost()), missing.format("app")),
-            (self.failure(misspelt, host()), missing.format("apps") + "; the action declares `app`"),
+            (self.failure(get(), MockHost()), missing),
+            (self.failure(misspelt, host()), "the action has no role `apps`; it declares `app`"),
         ]:
             self.assertEqual((failure.code, failure.message), ("connection-missing", message))
 

@@ -105,5 +105,5 @@ pub trait Find: Action {
 }
 
 fn never_suspends(action: &str) -> Failure {
-    Failure::internal("never-suspends", format!("`{action}` waited, and has no `resume` to go on with")).never()
+    Failure::internal("never-suspends", format!("`{action}` waited, and has no `resume` to go on with: write `fn resume` into its `impl`, `resume_rollback` or `resume_cancel` where that waits")).never()
 }

@@ -95,12 +95,15 @@ impl<'a> Context<'a> {
     /// The connection bound to a role; a failure that says what to do if there is none.
     pub fn connection(&self, role: &str) -> Result<Connection, Failure> {
         self.host.connection(role).ok_or_else(|| {
-            let mut message = format!("no connection is bound to the role `{role}`: if the action declares that role, the step names one in `connection`");
+            let bound = format!("no connection is bound to the role `{role}`: a workflow's step names one in `connection`, a test gives its host one");
             let declared: Vec<String> = (self.roles)().iter().map(|it| format!("`{}`", it.name)).collect();
-            if !declared.contains(&format!("`{role}`")) {
-                let declared = if declared.is_empty() { "none".to_owned() } else { declared.join(", ") };
-                message.push_str(&format!("; the action declares {declared}"));
-            }
+            let message = match declared.as_slice() {
+                [] => format!("the action has no role `{role}`; it declares none"),
+                all if !all.contains(&format!("`{role}`")) => {
+                    format!("the action has no role `{role}`; it declares {}", all.join(", "))
+                }
+                _ => bound,
+            };
             Failure::invalid("connection-missing", message).never()
         })
     }

@@ -74,6 +74,7 @@ pub struct Failure {
 macro_rules! constructors {
     ($( $(#[$doc:meta])* $name:ident => $class:ident; )*) => {
         $( $(#[$doc])*
+        #[must_use = "a failure ends a call where it is returned: `Err(…)`"]
         pub fn $name(code: impl Into<String>, message: impl Into<String>) -> Self {
             Self::new(FailureClass::$class, code, message)
         } )*
@@ -82,6 +83,7 @@ macro_rules! constructors {
 
 impl Failure {
     /// A failure of a class, retried as the workflow's policy says.
+    #[must_use = "a failure ends a call where it is returned: `Err(…)`"]
     pub fn new(class: FailureClass, code: impl Into<String>, message: impl Into<String>) -> Self {
         let (code, message) = (code.into(), message.into());
         Self { class, code, message, retry: RetryAdvice::ByPolicy, details: Vec::new() }
@@ -113,30 +115,35 @@ impl Failure {
     }
 
     /// Advises against any attempt of the same input.
+    #[must_use = "a failure ends a call where it is returned: `Err(…)`"]
     pub fn never(mut self) -> Self {
         self.retry = RetryAdvice::Never;
         self
     }
 
     /// Advises to wait for a person.
+    #[must_use = "a failure ends a call where it is returned: `Err(…)`"]
     pub fn pause(mut self) -> Self {
         self.retry = RetryAdvice::Pause;
         self
     }
 
     /// Advises another attempt, not before this long.
+    #[must_use = "a failure ends a call where it is returned: `Err(…)`"]
     pub fn after(mut self, wait: Duration) -> Self {
         self.retry = RetryAdvice::After(wait);
         self
     }
 
     /// Adds a detail.
+    #[must_use = "a failure ends a call where it is returned: `Err(…)`"]
     pub fn detail(mut self, name: impl Into<String>, value: impl fmt::Display) -> Self {
         self.details.push((name.into(), value.to_string()));
         self
     }
 
     /// Puts what was being done in front of the message: `reading the change: the server answered 503`.
+    #[must_use = "a failure ends a call where it is returned: `Err(…)`"]
     pub fn context(mut self, doing: impl fmt::Display) -> Self {
         self.message = format!("{doing}: {}", self.message);
         self

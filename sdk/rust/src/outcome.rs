@@ -13,6 +13,7 @@ pub enum Outcome<Output, State> {
 
 impl<Output, State> Outcome<Output, State> {
     /// The operation is complete.
+    #[must_use = "an outcome ends a call where it is returned: `Ok(…)`"]
     pub fn done(output: Output) -> Self {
         Self::Done(output)
     }

@@ -43,7 +43,7 @@ pub(crate) fn transport_failure(method: Method, url: &str, error: &TransportErro
     match error.kind {
         TransportErrorKind::Denied => Failure::forbidden(
             "request-denied",
-            format!("the host denied {method} {place}: the requests that this action asks for and those that the connection allows do not both have it"),
+            format!("the host denied {method} {place}: the action has to ask for it among the requests of its role, and the connection to allow it"),
         )
         .never(),
         TransportErrorKind::NotConnected => with("not-connected", FailureClass::Transient),

@@ -297,9 +297,9 @@ class Context:
         connection = self.optional_connection(role)
         if connection is not None:
             return connection
-        message = f"no connection is bound to the role `{role}`: if the action declares that role, the step names one in `connection`"
+        message = f"no connection is bound to the role `{role}`: a workflow's step names one in `connection`, a test gives its host one"
         if role not in self._roles:
-            message += f"; the action declares {', '.join(f'`{it}`' for it in self._roles) or 'none'}"
+            message = f"the action has no role `{role}`; it declares {', '.join(f'`{it}`' for it in self._roles) or 'none'}"
         raise Failure.invalid("connection-missing", message).never()
 
     def optional_connection(self, role: str) -> Optional[Connection]:

@@ -53,7 +53,7 @@ def transport_failure(method: str, url: str, error: TransportError) -> Failure:
     """The failure that a missing response stands for."""
     place = url.split("?")[0]
     if error.kind == "denied":
-        why = "the requests that this action asks for and those that the connection allows do not both have it"
+        why = "the action has to ask for it among the requests of its role, and the connection to allow it"
         return Failure.forbidden("request-denied", f"the host denied {method} {place}: {why}").never()
     failure_class, code = _TRANSPORT.get(error.kind, (FailureClass.TRANSIENT, "transport"))
     failure = Failure(failure_class, code, f"{method} {place}: {error.message}")

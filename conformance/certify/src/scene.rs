@@ -221,7 +221,13 @@ impl<'s> Scene<'s> {
                 Broken::Counterpart(format!("the probe `{name}` (GET {path}): {why}: {}", answered(&answer.body)))
             };
             if answer.status >= 400 {
-                return Err(failed(&format!("answered with {}", answer.status)));
+                let hint = match answer.status {
+                    401 | 403 => {
+                        " (probes come with the made-up credential, `{secret}` in the counterpart's `command`)"
+                    }
+                    _ => "",
+                };
+                return Err(failed(&format!("answered with {}{hint}", answer.status)));
             }
             let value: Value = serde_json::from_slice(&answer.body).map_err(|_| failed("no JSON"))?;
             let pointer = probe.value.as_deref().or(probe.count.as_deref()).unwrap_or_default();

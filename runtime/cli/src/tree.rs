@@ -334,6 +334,8 @@ struct Teller {
     /// What each step said of itself since its state became what it is.
     said: BTreeMap<String, BTreeSet<String>>,
     asked: BTreeSet<(String, String)>,
+    /// When the rollback began whose trigger was told.
+    rollback: Option<Timestamp>,
 }
 
 impl Teller {
@@ -365,10 +367,15 @@ impl Teller {
                     Some(_) => format!("{who:>12}  waits: {}", one_line(&wait.text)),
                     None => format!("{who:>12}  waits for {}: {}", one_line(&wait.owner), wait.command),
                 });
+                lines.extend(wait.others.iter().map(|it| format!("{:>12}  or {it}", "")));
             }
         }
         if self.states.insert(String::new(), view.state.clone()).as_ref() != Some(&view.state) {
-            lines.push(format!("{:>12}  {}", view.release, view.state));
+            let began = view.rollback.as_ref().map(|it| it.began_at);
+            let is_told = std::mem::replace(&mut self.rollback, began) == began;
+            let why = view.rollback.as_ref().filter(|_| !is_told);
+            let why = why.map(|it| format!(": {}", one_line(&it.trigger))).unwrap_or_default();
+            lines.push(format!("{:>12}  {}{why}", view.release, view.state));
         }
         lines
     }
@@ -509,7 +516,7 @@ mod tests {
         assert_eq!(plain.lines().filter(|it| it.contains("neddih")).count(), 4, "{plain}");
         let told = Teller::default().tell(&view).join("\n");
         let said = |it: &&str| ["fine", "succeeded"].iter().any(|said| it.contains(said));
-        assert_eq!(told.lines().filter(said).count(), 2, "{told}");
+        assert_eq!(told.lines().filter(said).count(), 3, "{told}");
         for text in [drawn, told] {
             for acts in ["\r", "\u{1b}[2K", "\u{1b}]", "\u{7}", "\u{202e}"] {
                 assert!(!text.contains(acts), "{text:?}");

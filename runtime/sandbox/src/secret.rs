@@ -78,7 +78,10 @@ impl SecretSource for EnvironmentAndFiles {
         let value = match reference {
             SecretReference::Environment(name) => match std::env::var(name) {
                 Ok(value) => value,
-                Err(std::env::VarError::NotPresent) => return Err(unreadable("the variable is not set".to_owned())),
+                Err(std::env::VarError::NotPresent) => return Err(unreadable(
+                    "the variable is not set in the process that makes the calls (`windlass serve`, where one runs)"
+                        .to_owned(),
+                )),
                 // The error of this case shows the value.
                 Err(std::env::VarError::NotUnicode(_)) => return Err(unreadable("it is not UTF-8".to_owned())),
             },

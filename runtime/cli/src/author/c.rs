@@ -63,6 +63,8 @@ pub(super) async fn build(folder: &Path, out: &Path, sandbox: &Sandbox, output: 
     compiling
         .args(["cc", "--target=wasm32-wasi", "-mexec-model=reactor", "-std=gnu11", "-Os", "-flto", "-Wl,--strip-all"])
         .args(WARNINGS)
+        // Address 0 can be read in a component: what forgets to look at a NULL would go on with zeros.
+        .args(["-fsanitize=null,nonnull-attribute", "-fsanitize-trap=all"])
         // Zig's own 16 MiB would be every call's.
         .arg("-Wl,-z,stack-size=262144")
         // The same bytes wherever the sources lie.

@@ -28,6 +28,11 @@ const ARTIFACT_SCHEMA: &str = include_str!("../../../../wit/0.1/artifact.schema.
 
 const GUIDE: &str = include_str!("../../../../sdk/README.md");
 
+/// The picture in it.
+const STEP: &str = include_str!("../../../../sdk/step.svg");
+
+const COOKBOOK: &str = include_str!("../../../../sdk/cookbook/README.md");
+
 const CONTRACT: &str = include_str!("../../../../sdk/CONTRACT.md");
 
 /// Replaces the copy of the SDK in a plugin's folder.
@@ -77,30 +82,50 @@ pub(super) fn unpack(language: Language, folder: &Path) -> anyhow::Result<()> {
         super::contract::write(&folder.join("wit"))?;
         super::scaffold::write(&folder.join("wit/artifact.schema.json"), ARTIFACT_SCHEMA)?;
     }
-    let is_there = |path: &str| folder.join(path).exists() || ["README.md", "CONTRACT.md"].contains(&path);
-    for (name, text, moved) in pages(language) {
+    super::scaffold::write(&folder.join("step.svg"), STEP)?;
+    let own = own_page(language);
+    for (name, text) in pages(language) {
+        // In the pages of all SDKs and in that of one: where they are from each other here, and where in a plugin's folder.
+        let moved = [
+            (own, "README.md"),
+            ("../README.md", guide_name(language)),
+            ("CONTRACT.md", "CONTRACT.md"),
+            ("../CONTRACT.md", "CONTRACT.md"),
+            ("cookbook/README.md", "COOKBOOK.md"),
+            ("../cookbook/README.md", "COOKBOOK.md"),
+        ];
+        let has_contract = language == Language::Rust;
+        let of_the_contract = [("../wit", "wit"), ("../wit/0.1/plugin.wit", "wit/plugin.wit")];
+        let moved: Vec<_> = moved.into_iter().chain(of_the_contract.into_iter().filter(|_| has_contract)).collect();
+        // The sources that the cookbook speaks of are its own.
+        let is_there = |path: &str| name != "COOKBOOK.md" && folder.join(path).exists();
         super::scaffold::write(&folder.join(name), &page(text, &moved, is_there))?;
     }
     Ok(())
 }
 
-/// The pages with what of their links leads to another place here. The page of all SDKs is that of the SDK for Rust.
-fn pages(language: Language) -> Vec<(&'static str, &'static str, Vec<(&'static str, &'static str)>)> {
-    let contract = ("CONTRACT.md", CONTRACT, vec![("../wit/0.1/plugin.wit", "wit/plugin.wit")]);
-    let own = match language {
-        Language::Rust => return vec![("README.md", GUIDE, vec![("../wit", "wit")]), contract],
+/// What the page of all SDKs is called in a plugin's folder.
+fn guide_name(language: Language) -> &'static str {
+    if language == Language::Rust { "README.md" } else { "GUIDE.md" }
+}
+
+/// The page of a language, as the page of all names it; that of Rust is a part of it.
+fn own_page(language: Language) -> &'static str {
+    match language {
+        Language::Rust => "README.md",
         Language::JavaScript => "js/README.md",
         Language::Python => "python/README.md",
         Language::C => "c/README.md",
         Language::Go => "go/README.md",
-    };
-    let readme = all(language).iter().find(|(name, _)| *name == "README.md").map_or("", |(_, text)| *text);
-    let of_all = vec![("../README.md", "GUIDE.md"), ("../CONTRACT.md", "CONTRACT.md")];
-    vec![
-        ("README.md", readme, of_all),
-        ("GUIDE.md", GUIDE, vec![(own, "README.md")]),
-        ("CONTRACT.md", CONTRACT, Vec::new()),
-    ]
+    }
+}
+
+/// The pages that a plugin's folder gets, by name.
+fn pages(language: Language) -> Vec<(&'static str, &'static str)> {
+    let own = all(language).iter().find(|(name, _)| *name == "README.md").map(|(_, text)| ("README.md", *text));
+    let guide = (guide_name(language), GUIDE);
+    let own = own.filter(|_| language != Language::Rust);
+    own.into_iter().chain([guide, ("CONTRACT.md", CONTRACT), ("COOKBOOK.md", COOKBOOK)]).collect()
 }
 
 /// The `Cargo.toml` of a crate without the workspace that it inherits from.

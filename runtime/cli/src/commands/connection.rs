@@ -302,11 +302,14 @@ fn declared(args: AddArgs) -> anyhow::Result<Connection> {
 
 /// `GET,POST /job/**`
 fn rule(flag: &str, text: &str) -> anyhow::Result<RequestRule> {
-    let refuse = || format!("`{flag} {text}` is no rule: write methods and a path, for example 'GET,POST /job/**'");
-    let (methods, path) = text.trim().split_once(' ').with_context(refuse)?;
+    let refuse = |why: &str| {
+        format!("`{flag} {text}` is no rule: {why}; write methods and a path, for example 'GET,POST /job/**'")
+    };
+    let (methods, path) = text.trim().split_once(' ').with_context(|| refuse("there is no space in it"))?;
     let methods: Vec<String> = methods.split(',').map(ToOwned::to_owned).collect();
     let good = methods.iter().all(|it| !it.is_empty() && it.bytes().all(|it| it.is_ascii_uppercase()));
-    anyhow::ensure!(good && path.trim().starts_with('/'), refuse());
+    anyhow::ensure!(good, refuse("a method is written in upper-case letters"));
+    anyhow::ensure!(path.trim().starts_with('/'), refuse("a path begins with `/`"));
     let rule = RequestRule { methods, path: path.trim().to_owned() };
     if let Some(problem) = review_rule(&rule).into_iter().find(|it| it.severity == Severity::Problem) {
         anyhow::bail!("`{flag} {text}` allows nothing: {}", problem.message);

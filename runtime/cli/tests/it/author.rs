@@ -194,6 +194,12 @@ fn what_is_suspended_is_kept_and_another_command_goes_on_and_rolls_back() {
 
     let over = tried.run(&["--resume", "step.json"]);
     assert!(over.code == Some(2) && over.stderr.contains("waits for nothing"), "{over:?}");
+    // A rollback has to be one of something.
+    let nothing = tried.run(&[&INPUT[..], &["--rollback"]].concat());
+    assert!(nothing.code == Some(2) && nothing.stderr.contains("say what is to be rolled back"), "{nothing:?}");
+    let output = ["--rollback", "--output", r#"{"id":"j-1","artifact":"a","seconds":4}"#];
+    let unknown = tried.run(&[&INPUT[..], &output].concat());
+    assert!(unknown.code == Some(0) && unknown.stderr.contains("`--resume FILE` has them"), "{unknown:?}");
     let other = tried.run(&["--resume", "step.json", "--cancel"]);
     assert!(other.code == Some(2) && other.stderr.contains("has no `cancel`"), "{other:?}");
 }
@@ -220,6 +226,16 @@ fn what_never_ends_is_not_waited_for_for_ever() {
     let tried = Tried::new();
     let ran = tried.run(&[&INPUT[..], &["--timeout", "5s", "--save", "step.json"]].concat());
     assert!(ran.code == Some(2) && ran.stderr.contains("it still waits after 5s"), "{ran:?}");
+    assert!(
+        ran.stderr.ends_with("`--resume step.json` goes on with it, `--resume step.json --rollback` takes it back\n"),
+        "{ran:?}"
+    );
+    let back = tried.run(&[&INPUT[..], &["--timeout", "1s", "--then-rollback"]].concat());
+    assert!(
+        back.code == Some(2) && back.stderr.contains("it took too long, and was rolled back: {\"withdrawn\""),
+        "{back:?}"
+    );
+    assert!(!back.stderr.contains("still there"), "{back:?}");
     tried.jobs.will_be("j-1", json!({ "state": "done", "artifact": "a", "seconds": 4 }));
     let view = tried.json(&["--resume", "step.json"]);
     assert_eq!(view["ended"], "done", "{view}");

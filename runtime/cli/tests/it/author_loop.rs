@@ -212,6 +212,23 @@ fn the_loop_in_c() {
     }
     let said = built_wrong(&site, &folder, "plugin.c", &source, (".start = start, ", ""));
     assert!(said.contains("the action `submit` has no `.start`"), "{said}");
+    // A NULL that nobody looks at ends the call; it is not read as an answer with zeros.
+    let unlooked = source.replacen(
+        "        if (response == NULL) return wl_failed(ctx);\n        if (response->status",
+        "        if (response->status",
+        1,
+    );
+    assert_ne!(unlooked, source);
+    std::fs::write(folder.join("plugin.c"), unlooked).expect("the source");
+    let jobs = Jobs::start();
+    let (there, nowhere) = (format!("jobs={}/v1", jobs.url), "jobs=http://127.0.0.1:1/v1");
+    let run = ["plugin", "run", plugin, "submit"];
+    let (code, _, said) =
+        long(&site, &[&run[..], &INPUT, &["--connection", &there, "--no-wait", "--save", "step.json"]].concat());
+    assert_eq!(code, Some(0), "{said}");
+    let (code, gave, said) =
+        long(&site, &[&run[..], &["--connection", nowhere, "--resume", "step.json", "--rollback"]].concat());
+    assert!(code == Some(1) && said.contains("plugin-trapped"), "{gave}{said}");
     // What C takes for well: a failure that is made, and not returned.
     let forgotten = ("        return wl_fail(wl_detail(", "        wl_fail(wl_detail(");
     let said = built_wrong(&site, &folder, "plugin.c", &source, forgotten);

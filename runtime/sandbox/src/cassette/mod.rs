@@ -409,7 +409,7 @@ pub enum RecordedOutcome {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum CassetteError {
     /// It is no cassette.
-    #[error("it is no cassette: {0}; `windlass plugin cassette` writes one")]
+    #[error("it is no cassette: {0}; `windlass plugin test --from-release RELEASE --step STEP` writes one")]
     Unreadable(String),
     /// It is of a version that this one does not know.
     #[error("it is of version {0}, and {CASSETTE_VERSION} is the only one that can be read")]

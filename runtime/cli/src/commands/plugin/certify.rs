@@ -151,6 +151,16 @@ fn people(view: &View<'_>, is_one: bool, before: Option<&Transcript>) -> String 
             failed.seen
         ));
     }
+    for (action, checks) in certification.actions.iter().filter(|_| !is_one) {
+        let left_out = checks.iter().filter_map(|(check, outcome)| match outcome {
+            Outcome::NotApplicable { why } => Some(format!("{} ({why})", check.name())),
+            _ => None,
+        });
+        let left_out: Vec<String> = left_out.collect();
+        if !left_out.is_empty() {
+            text.push_str(&styled(DIM, format!("– {action}: does not apply: {}\n", left_out.join(", "))));
+        }
+    }
     for (action, why) in &certification.not_exercised {
         text.push_str(&format!("{} {action}: {why}\n", styled(WAIT, "not exercised")));
     }

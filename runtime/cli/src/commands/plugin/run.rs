@@ -134,6 +134,15 @@ pub(crate) async fn run(args: RunArgs, context: &Context<'_>) -> anyhow::Result<
         private_network: args.private_network,
     };
     let access = binding::access(&bindings, action)?;
+    if args.rollback && args.resume.is_none() {
+        anyhow::ensure!(
+            args.output.is_some(),
+            "say what is to be rolled back: `--resume FILE` with what `--save FILE` kept of the run, or `--output` with what it gave"
+        );
+        context.output.note(
+            "(of that run nothing is known but its output: a plugin that goes by its checkpoints, or by the keys of `start`, finds nothing to take back; `--resume FILE` has them)",
+        );
+    }
     let first = first_call(&args, action, &mut session)?;
     let listener = match args.callbacks {
         Some(address) => Some(Listener::start(address).await?),
@@ -152,14 +161,18 @@ pub(crate) async fn run(args: RunArgs, context: &Context<'_>) -> anyhow::Result<
     let save = |session: &Session| args.save.as_deref().map_or(Ok(()), |file| session.write(file));
     let mut used = Used::default();
     let mut ended = trial.go(&mut session, first, &mut used, save).await?;
-    let is_over = matches!(ended, Ended::Done(_) | Ended::Failed(_)) && !used.usage.wall.is_zero();
+    let is_over = !matches!(ended, Ended::Suspended | Ended::NotFound) && !used.usage.wall.is_zero();
     let mut rolled_back = None;
     if args.then_rollback && is_over {
         session.operation = Operation::Rollback;
         // A failure stays one, whatever its rollback gave; as in a release, there may have been something to take back.
         match trial.go(&mut session, CallKind::Rollback, &mut used, save).await? {
             Ended::Done(gave) => {
-                let failed = if matches!(ended, Ended::Failed(_)) { "it failed, and was " } else { "" };
+                let failed = match ended {
+                    Ended::Failed(_) => "it failed, and was ",
+                    Ended::TooLong => "it took too long, and was ",
+                    _ => "",
+                };
                 context.output.note(format_args!("{failed}rolled back: {gave}"));
                 rolled_back = Some(gave);
             }
@@ -172,7 +185,24 @@ pub(crate) async fn run(args: RunArgs, context: &Context<'_>) -> anyhow::Result<
             _ => {}
         }
     }
+    if matches!(ended, Ended::TooLong) {
+        let left = if rolled_back.is_some() { String::new() } else { what_is_left(&args, action) };
+        anyhow::bail!("it still waits after {}, which is as long as it may take (`--timeout`){left}", args.timeout);
+    }
     Ok(show(ended, rolled_back, used, session, trial.shown.all(), context.output))
+}
+
+/// What can be done about an action that nobody waits for any more.
+fn what_is_left(args: &RunArgs, action: &Action) -> String {
+    let Some(file) = &args.save else {
+        return "; what it began is still there, and goes on: with `--save FILE` one can go on with it, or take it back"
+            .to_owned();
+    };
+    let resume = format!("--resume {}", file.display());
+    let mut ways = vec![format!("`{resume}` goes on with it")];
+    ways.extend(action.cancel.then(|| format!("`{resume} --cancel` stops it")));
+    ways.extend(action.rollback.then(|| format!("`{resume} --rollback` takes it back")));
+    format!("; what it began is still there: {}", ways.join(", "))
 }
 
 /// The component to run: of a folder, what is built of it.
@@ -292,6 +322,7 @@ fn show(
 ) -> u8 {
     let code = match &ended {
         Ended::Done(_) | Ended::NotFound | Ended::Suspended => 0,
+        Ended::TooLong => 2,
         // Nothing was called.
         Ended::Failed(error) if error.origin == FailureOrigin::Host && used.usage.wall.is_zero() => 2,
         Ended::Failed(_) => 1,
@@ -320,7 +351,7 @@ fn show(
     let (name, value, error) = match ended {
         Ended::Done(value) => ("done", Some(value), None),
         Ended::NotFound => ("not_found", None, None),
-        Ended::Suspended => ("suspended", None, None),
+        Ended::Suspended | Ended::TooLong => ("suspended", None, None),
         Ended::Failed(error) => ("failed", None, Some(error)),
     };
     let view = View { ended: name, output: value, rolled_back, error, usage, happened, session };

@@ -66,7 +66,7 @@ static const wl_field jobs_fields[] = {WL_FIELD(jobs, jobs, WL_LIST, .of = &job_
 static const wl_type jobs_type = WL_TYPE(jobs, jobs_fields, .open = true);
 
 static wl_outcome waiting(wl_ctx *ctx, const state *it, const char *how) {
-    return wl_suspend(ctx, (wl_wait){.state = it, .after_ms = 2000, .callback = it->topic, .status = wl_format("job %s %s", it->id, how)});
+    return wl_suspend(ctx, (wl_wait){WL_STATE(it), .after_ms = 2000, .callback = it->topic, .status = wl_format("job %s %s", it->id, how)});
 }
 
 static wl_outcome outcome_of(wl_ctx *ctx, const job *it, const state *waited) {

@@ -255,8 +255,10 @@ typedef struct {
 
 /* A wait: the first of `after_ms`, `at_ms` and `callback` that is given wakes the step. */
 typedef struct {
-    /* A struct of the action's state type; NULL where it has none. */
+    /* A struct of the action's state type; NULL where it has none. WL_STATE gives it with its size. */
     const void *state;
+    /* Its size, which is compared with that of the state type; 0: it is not. */
+    size_t state_size;
     uint64_t after_ms;
     uint64_t at_ms;
     /* A topic. */
@@ -265,15 +267,23 @@ typedef struct {
     const char *status;
 } wl_wait;
 
+/* The size of what a pointer points to; 0 where its type does not say. */
+#ifdef __cplusplus
+#define WL_SIZE_AT(pointer) sizeof(*(pointer))
+#else
+#define WL_SIZE_AT(pointer) _Generic((pointer), void *: 0, const void *: 0, \
+    default: sizeof(*_Generic((pointer), void *: "", const void *: "", default: (pointer))))
+#endif
+/* A state with its size, so that one of another struct is a failure and no nonsense in the journal:
+ * wl_suspend(ctx, (wl_wait){WL_STATE(&job), .after_ms = 2000}) */
+#define WL_STATE(...) .state = (__VA_ARGS__), .state_size = WL_SIZE_AT((__VA_ARGS__))
+
 /* Complete, with a struct of the action's output type. One of another size is a failure; of the same size, no compiler and no
  * table can tell it apart. */
 wl_outcome wl_done(wl_ctx *ctx, const void *output) WL_USED;
 wl_outcome wl_done_sized(wl_ctx *ctx, const void *output, size_t size) WL_USED;
 #ifndef __cplusplus
 #define wl_done(ctx, ...) wl_done_sized(ctx, (__VA_ARGS__), WL_SIZE_AT((__VA_ARGS__)))
-/* The size of what a pointer points to; 0 where its type does not say. */
-#define WL_SIZE_AT(pointer) _Generic((pointer), void *: 0, const void *: 0, \
-    default: sizeof(*_Generic((pointer), void *: "", const void *: "", default: (pointer))))
 #endif
 /* Complete, with any JSON: what `cancel` and `rollback` give. */
 wl_outcome wl_done_json(wl_ctx *ctx, const wl_json *value) WL_USED;

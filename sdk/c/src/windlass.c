@@ -70,11 +70,16 @@ wl_outcome (wl_done)(wl_ctx *ctx, const void *output) {
     return wl_done_json(ctx, wl_encode(ctx->action->output, output));
 }
 
+/* What was given where a struct of the type was meant, in words. */
+static const char *size_against(size_t size, const char *member, const wl_type *type) {
+    const char *name = type->name != NULL ? wl_format("`%s`", type->name) : "a struct";
+    return wl_format("a struct of %zu bytes, and its `.%s` is %s, of %zu bytes", size, member, name, type->size);
+}
+
 wl_outcome wl_done_sized(wl_ctx *ctx, const void *output, size_t size) {
     const wl_type *type = ctx->action->output;
     if (size == 0 || size == type->size) return (wl_done)(ctx, output);
-    const char *name = type->name != NULL ? wl_format("`%s`", type->name) : "a struct";
-    return wl_fail(wl_never(wl_failure_of(WL_INTERNAL, "output-of-another-type", "`%s` gave `wl_done` a struct of %zu bytes, and its `.output` is %s, of %zu bytes", ctx->action->name, size, name, type->size)));
+    return wl_fail(wl_never(wl_failure_of(WL_INTERNAL, "output-of-another-type", "`%s` gave `wl_done` %s", ctx->action->name, size_against(size, "output", type))));
 }
 
 wl_outcome wl_suspend(wl_ctx *ctx, wl_wait wait) {
@@ -84,6 +89,9 @@ wl_outcome wl_suspend(wl_ctx *ctx, wl_wait wait) {
     }
     if (wait.state != NULL && ctx->action->state == NULL) {
         return wl_fail(wl_never(wl_failure_of(WL_INTERNAL, "state-without-type", "`%s` suspended with a state, and its `.state` names no type: what it carries would be lost", name)));
+    }
+    if (wait.state != NULL && wait.state_size != 0 && wait.state_size != ctx->action->state->size) {
+        return wl_fail(wl_never(wl_failure_of(WL_INTERNAL, "state-of-another-type", "`%s` suspended with %s", name, size_against(wait.state_size, "state", ctx->action->state))));
     }
     const char *state = wait.state != NULL ? wl_write(wl_encode(ctx->action->state, wait.state)) : "null";
     uint64_t limit = ctx->action->limits.state_bytes;

@@ -497,6 +497,25 @@ static void an_output_of_another_type_is_a_failure(void) {
     WL_SAME(outcome.failure->message, "`act` gave `wl_done` a struct of 8 bytes, and its `.output` is `part`, of 16 bytes");
 }
 
+static void a_state_of_another_type_is_a_failure(void) {
+    wl_ctx ctx = {.action = &(wl_action){.name = "act", .state = &part_type}};
+    part right[] = {{.name = "ab", .count = 1}};
+    const part *told = right;
+    const void *untold = right;
+    struct {
+        double temperature;
+    } other = {3.5};
+    const wl_wait good[] = {
+        {WL_STATE(told), .after_ms = 1}, {WL_STATE(&right[0]), .after_ms = 1}, {WL_STATE(right), .after_ms = 1},
+        {WL_STATE(untold), .after_ms = 1}, {WL_STATE(&(part){"ab", 1}), .after_ms = 1}, {.state = right, .after_ms = 1},
+    };
+    for (size_t at = 0; at < sizeof good / sizeof *good; at++) WL_SAME(wl_suspend(&ctx, good[at]).json, "{\"name\":\"ab\",\"count\":1}");
+    WL_SAME(wl_suspend(&ctx, (wl_wait){WL_STATE(NULL), .after_ms = 1}).json, "null");
+    wl_outcome outcome = wl_suspend(&ctx, (wl_wait){WL_STATE(&other), .after_ms = 1});
+    WL_ENDS(outcome, "failed: state-of-another-type (internal): `act` suspended with a struct of 8 bytes, and its `.state` is `part`, of 16 bytes");
+    assert(outcome.failure->advice == WL_NEVER);
+}
+
 static void null_is_no_output_and_no_failure(void) {
     wl_ctx ctx = {.action = &actions[0]};
     const part *none = NULL;
@@ -673,12 +692,13 @@ int main(void) {
     WL_RUN(names_are_those_that_a_host_takes);
     WL_RUN(what_would_be_lost_is_a_failure);
     WL_RUN(an_output_of_another_type_is_a_failure);
+    WL_RUN(a_state_of_another_type_is_a_failure);
     WL_RUN(null_is_no_output_and_no_failure);
     WL_RUN(what_waits_and_could_never_go_on_fails_where_it_suspends);
     WL_RUN(a_table_that_no_host_takes_is_refused_before_an_input_is);
     WL_RUN(a_test_that_ends_the_program_is_named);
     WL_RUN(what_a_call_came_to_is_compared_by_its_words_and_told);
     WL_RUN(texts_that_differ_tell_what_the_step_came_to);
-    puts("23 tests passed");
+    puts("24 tests passed");
     return 0;
 }

@@ -82,14 +82,27 @@ static void check_name(const char *name) {
     wl_refuse(wl_format("`%s` is no name: write [a-z][a-z0-9_-]{0,62}", name != NULL ? name : ""));
 }
 
+/* Functions and types that belong together, and of which one is not there. */
+static void check_members(const wl_action *action) {
+    const char *name = action->name;
+    if (action->start == NULL) wl_refuse(wl_format("the action `%s` has no `.start`", name));
+    if (action->input == NULL || action->output == NULL) {
+        wl_refuse(wl_format("the action `%s` has no `.%s`", name, action->input == NULL ? "input" : "output"));
+    }
+    if (action->resume_cancel != NULL && action->cancel == NULL) wl_refuse(wl_format("the action `%s` has a `.resume_cancel` and no `.cancel`", name));
+    if (action->resume_rollback != NULL && action->rollback == NULL) wl_refuse(wl_format("the action `%s` has a `.resume_rollback` and no `.rollback`", name));
+    /* One that never waits may have a rollback that does. */
+    bool resumes = action->resume != NULL || action->resume_cancel != NULL || action->resume_rollback != NULL;
+    if (action->state != NULL && !resumes) {
+        wl_refuse(wl_format("the action `%s` has a `.state` and no `.resume`: what waits could never go on", name));
+    }
+}
+
 char *wl_manifest(const wl_plugin *plugin) {
     check_name(plugin->name);
     for (const wl_action *action = plugin->actions; action->name != NULL; action++) {
         check_name(action->name);
-        if (action->start == NULL) wl_refuse(wl_format("the action `%s` has no `.start`", action->name));
-        if (action->input == NULL || action->output == NULL) {
-            wl_refuse(wl_format("the action `%s` has no `.%s`", action->name, action->input == NULL ? "input" : "output"));
-        }
+        check_members(action);
     }
     wl_json *manifest = wl_object(), *actions = wl_object();
     for (const wl_action *action = plugin->actions; action->name != NULL; action++) wl_set(actions, action->name, described(action));

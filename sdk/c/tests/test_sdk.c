@@ -6,11 +6,10 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/wait.h>
-#include <unistd.h>
 
 #include "../src/internal.h"
 #include "../testing/windlass_mock.h"
+#include "said.h"
 
 typedef struct {
     const char *name;
@@ -93,35 +92,6 @@ static const wl_action actions[] = {
     {0},
 };
 const wl_plugin windlass_plugin = {.name = "test", .version = "1.0.0", .description = "Tests.", .actions = actions};
-
-/* All that is said before the program is ended. */
-static char *said(void (*does)(void)) {
-    int ends[2];
-    assert(pipe(ends) == 0);
-    fflush(NULL);
-    pid_t child = fork();
-    if (child == 0) {
-        dup2(ends[1], STDERR_FILENO);
-        does();
-        _exit(0);
-    }
-    close(ends[1]);
-    wl_buffer words = {0};
-    wl_append(&words, "", 0);
-    char part[1000];
-    for (ssize_t more; (more = read(ends[0], part, sizeof part)) > 0;) wl_append(&words, part, (size_t)more);
-    close(ends[0]);
-    int status;
-    assert(waitpid(child, &status, 0) == child && !(WIFEXITED(status) && WEXITSTATUS(status) == 0));
-    return words.text;
-}
-
-/* The first line of it. */
-static const char *last_words(void (*does)(void)) {
-    char *words = said(does);
-    words[strcspn(words, "\n")] = '\0';
-    return words;
-}
 
 /* What of it tells where a test ended; a sanitizer may say more, before and after. */
 static const char *told(void (*does)(void)) {

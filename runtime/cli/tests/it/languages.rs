@@ -447,7 +447,8 @@ fn the_sdk_for_python_passes_its_tests() {
 fn the_sdk_for_c_passes_its_tests() {
     let scratch = scratch("c-outside");
     std::fs::create_dir_all(&scratch).expect("a folder");
-    for sources in [&["tests/test_sdk.c"][..], &["example/plugin.c", "example/tests/test_jobs.c"]] {
+    let example = ["example/plugin.c", "example/tests/test_jobs.c"];
+    for sources in [&["tests/test_sdk.c"][..], &["tests/test_tables.c"], &example] {
         let program = scratch.join(sources[0].replace('/', "-"));
         let mut compiling = Command::new("cc");
         compiling.args(["-std=gnu11", "-Wall", "-Wextra", "-Werror", "-Iinclude", "-Isrc"]).args(sources);

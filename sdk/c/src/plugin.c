@@ -93,6 +93,8 @@ static void check_members(const wl_action *action) {
     if (action->resume_rollback != NULL && action->rollback == NULL) wl_refuse(wl_format("the action `%s` has a `.resume_rollback` and no `.rollback`", name));
     /* One that never waits may have a rollback that does. */
     bool resumes = action->resume != NULL || action->resume_cancel != NULL || action->resume_rollback != NULL;
+    /* It is in no manifest, and is looked at as what is. */
+    if (action->state != NULL) wl_schema(action->state);
     if (action->state != NULL && !resumes) {
         wl_refuse(wl_format("the action `%s` has a `.state` and no `.resume`: what waits could never go on", name));
     }

@@ -6,12 +6,16 @@
 
 static wl_json *parsed(const char *text) { return wl_parse(text, strlen(text), NULL); }
 
+static const char *const KINDS[] = {
+    [WL_TEXT] = "WL_TEXT", [WL_INTEGER] = "WL_INTEGER", [WL_NUMBER] = "WL_NUMBER", [WL_BOOLEAN] = "WL_BOOLEAN",
+    [WL_STRUCT] = "WL_STRUCT", [WL_LIST] = "WL_LIST", [WL_ANY] = "WL_ANY",
+};
+
 /* An item of a list as a field without a name; what else the list's field says of its values is said of each item. */
 static wl_field item_of(const wl_field *list) {
     wl_field item = *list;
     item.name = "";
     item.kind = list->of != NULL ? WL_STRUCT : list->items;
-    if (list->of == NULL && (item.kind == WL_STRUCT || item.kind == WL_LIST)) wl_refuse(wl_format("the list `%s` has no `.of`", list->name));
     item.description = item.otherwise = NULL;
     return item;
 }
@@ -51,6 +55,47 @@ static const char *default_of(const wl_field *field, wl_json **value) {
     return problem != NULL ? wl_format("the default of `%s` is none that the field takes, `.otherwise = %s`: %s", field->name, given, problem) : NULL;
 }
 
+/* What was meant as several and is one, or has a blank at an end. Beside a bar, a comma is part of a choice. */
+static const char *wrong_choices(const wl_field *field) {
+    bool is_one = strchr(field->choices, '|') == NULL;
+    bool is_wrong = is_one && strchr(field->choices, ',') != NULL;
+    for (const char *at = field->choices; at != NULL && !is_wrong;) {
+        const char *bar = strchr(at, '|');
+        size_t length = bar != NULL ? (size_t)(bar - at) : strlen(at);
+        is_wrong = length > 0 && (at[0] == ' ' || at[length - 1] == ' ');
+        at = bar != NULL ? bar + 1 : NULL;
+    }
+    if (!is_wrong) return NULL;
+    return wl_format("the choices of `%s` are separated by `|`, without blanks: write `.choices = \"a|b\"` and not `.choices = %s`", field->name, literal(field->choices));
+}
+
+static const char *wrong_bound(const wl_field *field, const char *member, const char *bound) {
+    double number;
+    if (bound == NULL || wl_as_number(parsed(bound), &number)) return NULL;
+    return wl_format("the `.%s` of `%s` is a number in quotes: write `.%s = \"1\"` and not `.%s = %s`", member, field->name, member, member, literal(bound));
+}
+
+/* What the table says of the field that does not belong together; NULL if all does. */
+static const char *wrong_field(const wl_field *field) {
+    bool is_list = field->kind == WL_LIST;
+    wl_kind kind = !is_list ? field->kind : field->of != NULL ? WL_STRUCT : field->items;
+    if (field->of == NULL && (kind == WL_STRUCT || kind == WL_LIST)) return wl_format("the %s `%s` has no `.of`", is_list ? "list" : "struct", field->name);
+    bool is_text = kind == WL_TEXT, is_number = kind == WL_INTEGER || kind == WL_NUMBER;
+    const char *misplaced = field->min_length > 0 && !is_text  ? "min_length"
+                          : field->choices != NULL && !is_text  ? "choices"
+                          : field->minimum != NULL && !is_number ? "minimum"
+                          : field->maximum != NULL && !is_number ? "maximum"
+                                                                 : NULL;
+    if (misplaced != NULL) {
+        const char *taken = is_text ? "; a text takes `.min_length` and `.choices`" : is_number ? "; a number takes `.minimum` and `.maximum`" : "";
+        return wl_format("`%s` is a %s%s and takes no `.%s`%s", field->name, is_list ? "WL_LIST of " : "", KINDS[kind], misplaced, taken);
+    }
+    const char *problem = wrong_bound(field, "minimum", field->minimum);
+    if (problem == NULL) problem = wrong_bound(field, "maximum", field->maximum);
+    if (problem == NULL && field->choices != NULL) problem = wrong_choices(field);
+    return problem;
+}
+
 static wl_json *field_schema(const wl_field *field) {
     static const char *const names[] = {"string", "integer", "number", "boolean", "object", "array", NULL};
     wl_json *schema = field->kind == WL_STRUCT ? wl_schema(field->of) : wl_object();
@@ -87,6 +132,8 @@ wl_json *wl_schema(const wl_type *type) {
     wl_json *properties = wl_object(), *required = wl_array(), *schema = wl_object();
     for (size_t at = 0; at < type->count; at++) {
         const wl_field *field = &type->fields[at];
+        const char *problem = wrong_field(field);
+        if (problem != NULL) wl_refuse(problem);
         wl_set(properties, field->name, field_schema(field));
         if (!field->optional && field->otherwise == NULL) wl_push(required, wl_string(field->name));
     }
@@ -183,6 +230,9 @@ static const char *decode_struct(const wl_type *type, const wl_json *value, void
     memset(into, 0, type->size);
     for (size_t at = 0; at < type->count; at++) {
         const wl_field *field = &type->fields[at];
+        /* What another system answers is in no manifest, so that nothing has looked at it yet. */
+        const char *wrong = wrong_field(field);
+        if (wrong != NULL) return wl_format(": %s", wrong);
         const wl_json *given = wl_get(value, field->name);
         /* Other systems say null where there is nothing. */
         bool may_be_absent = field->optional || field->otherwise != NULL;

@@ -69,8 +69,57 @@ static void what_belongs_together_is_all_there(void) {
     }
 }
 
+static const wl_field *described;
+static void describes_it(void) { wl_schema(&(wl_type){.fields = described, .count = 1}); }
+
+static void a_field_that_says_what_its_kind_has_not_is_refused(void) {
+    static const struct {
+        wl_field field;
+        const char *says;
+    } cases[] = {
+        {{.kind = WL_INTEGER, .minimum = "one"}, "the `.minimum` of `it` is a number in quotes: write `.minimum = \"1\"` and not `.minimum = \"one\"`"},
+        {{.kind = WL_NUMBER, .maximum = "1,5"}, "the `.maximum` of `it` is a number in quotes: write `.maximum = \"1\"` and not `.maximum = \"1,5\"`"},
+        {{.kind = WL_LIST, .items = WL_NUMBER, .maximum = "true"}, "the `.maximum` of `it` is a number in quotes: write `.maximum = \"1\"` and not `.maximum = \"true\"`"},
+        {{.kind = WL_INTEGER, .min_length = 1}, "`it` is a WL_INTEGER and takes no `.min_length`; a number takes `.minimum` and `.maximum`"},
+        {{.kind = WL_NUMBER, .choices = "1|2"}, "`it` is a WL_NUMBER and takes no `.choices`; a number takes `.minimum` and `.maximum`"},
+        {{.kind = WL_TEXT, .minimum = "1"}, "`it` is a WL_TEXT and takes no `.minimum`; a text takes `.min_length` and `.choices`"},
+        {{.kind = WL_TEXT, .maximum = "1"}, "`it` is a WL_TEXT and takes no `.maximum`; a text takes `.min_length` and `.choices`"},
+        {{.kind = WL_LIST, .minimum = "1"}, "`it` is a WL_LIST of WL_TEXT and takes no `.minimum`; a text takes `.min_length` and `.choices`"},
+        {{.kind = WL_LIST, .of = &part_type, .min_length = 1}, "`it` is a WL_LIST of WL_STRUCT and takes no `.min_length`"},
+        {{.kind = WL_BOOLEAN, .choices = "true|false"}, "`it` is a WL_BOOLEAN and takes no `.choices`"},
+        {{.kind = WL_ANY, .minimum = "1"}, "`it` is a WL_ANY and takes no `.minimum`"},
+        {{.kind = WL_STRUCT}, "the struct `it` has no `.of`"},
+        {{.kind = WL_LIST, .items = WL_STRUCT}, "the list `it` has no `.of`"},
+        {{.kind = WL_TEXT, .choices = "a, b"}, "the choices of `it` are separated by `|`, without blanks: write `.choices = \"a|b\"` and not `.choices = \"a, b\"`"},
+        {{.kind = WL_TEXT, .choices = "a | b"}, "the choices of `it` are separated by `|`, without blanks: write `.choices = \"a|b\"` and not `.choices = \"a | b\"`"},
+    };
+    for (size_t at = 0; at < sizeof cases / sizeof *cases; at++) {
+        wl_field field = cases[at].field;
+        field.name = "it";
+        described = &field;
+        WL_SAME(last_words(describes_it), cases[at].says);
+        /* Of a type that is in no manifest, where something is read. */
+        char into[64];
+        WL_SAME(wl_decode(&(wl_type){.fields = described, .count = 1, .size = sizeof into, .open = true}, wl_object(), into), cases[at].says);
+    }
+    static const wl_field good[] = {
+        {.name = "a", .kind = WL_TEXT, .choices = "a, b|c d||e"}, {.name = "b", .kind = WL_TEXT, .choices = "a"}, {.name = "c", .kind = WL_NUMBER, .minimum = "-1.5", .maximum = "1e3"},
+        {.name = "d", .kind = WL_LIST, .choices = "a|b", .min_length = 1}, {.name = "e", .kind = WL_LIST, .items = WL_INTEGER, .minimum = "0"},
+    };
+    wl_schema(&(wl_type){.fields = good, .count = sizeof good / sizeof *good});
+}
+
+static void a_state_is_looked_at_as_what_is_in_the_manifest(void) {
+    static const wl_field fields[] = {WL_FIELD(part, name, WL_TEXT, .minimum = "1")};
+    static const wl_type type = WL_TYPE(part, fields);
+    declared = (wl_action)ACTION(.start = start, .resume = resume, .state = &type);
+    WL_SAME(last_words(declares_it), "`name` is a WL_TEXT and takes no `.minimum`; a text takes `.min_length` and `.choices`");
+}
+
 int main(void) {
     WL_RUN(what_belongs_together_is_all_there);
-    puts("1 test passed");
+    WL_RUN(a_field_that_says_what_its_kind_has_not_is_refused);
+    WL_RUN(a_state_is_looked_at_as_what_is_in_the_manifest);
+    puts("3 tests passed");
     return 0;
 }

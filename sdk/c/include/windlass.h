@@ -421,7 +421,7 @@ typedef struct {
 } wl_role;
 
 /* The roles of an action, or the actions of a plugin, with the end that such a list has:
- * static const wl_role roles[] = WL_ROLES({.name = "jobs"}); */
+ * static const wl_role roles[] = WL_ROLES({.name = "jobs", .description = "The job service.", .requests = "GET /jobs"}); */
 #define WL_ROLES(...) {__VA_ARGS__, {0}}
 #define WL_ACTIONS(...) {__VA_ARGS__, {0}}
 

@@ -76,10 +76,49 @@ void wl_refuse(const char *problem) {
     abort();
 }
 
-static void check_name(const char *name) {
+static bool is_name(const char *name) {
     size_t length = name != NULL ? strspn(name, "abcdefghijklmnopqrstuvwxyz0123456789_-") : 0;
-    if (length > 0 && length < 64 && name[length] == '\0' && *name >= 'a') return;
-    wl_refuse(wl_format("`%s` is no name: write [a-z][a-z0-9_-]{0,62}", name != NULL ? name : ""));
+    return length > 0 && length < 64 && name[length] == '\0' && *name >= 'a';
+}
+
+static void check_name(const char *name, const char *unless) {
+    if (!is_name(name)) wl_refuse(wl_format("`%s` is no name: write [a-z][a-z0-9_-]{0,62}%s", name != NULL ? name : "", unless));
+}
+
+/* Whether a text may lie there, or there is none. */
+static bool may_be_text(const char *it) {
+    uintptr_t at = (uintptr_t)it;
+#ifdef __wasm__
+    return at == 0 || (at >= 1024 && at / 65536 < __builtin_wasm_memory_size(0));
+#else
+    return at == 0 || at >= 4096;
+#endif
+}
+
+/* A list that does not end goes on with what lies behind it: as a rule another table, with a number, or half a pointer, where a
+ * role or an action has something else. That is looked at before anything is read through it. Where zeros follow, it ends. */
+static bool may_be_role(const wl_role *role) {
+    unsigned char optional;
+    memcpy(&optional, &role->optional, 1);
+    return may_be_text(role->name) && may_be_text(role->description) && may_be_text(role->requests) && optional <= 1;
+}
+
+static bool may_be_action(const wl_action *action) {
+    return may_be_text(action->name) && may_be_text(action->description) && (unsigned)action->effect <= WL_WRITE;
+}
+
+static void check_description(const char *what, const char *name, const char *description, const char *unless) {
+    if (description == NULL) wl_refuse(wl_format("the %s `%s` has no `.description`%s", what, name, unless));
+}
+
+static void check_roles(const wl_action *action) {
+    for (const wl_role *role = action->roles; role != NULL && role->name != NULL; role++) {
+        const char *end = wl_format("the roles of the action `%s` do not end: write them in `WL_ROLES(…)`, or `{0}` after the last", action->name);
+        if (!may_be_role(role)) wl_refuse(end);
+        const char *unless = role != action->roles ? wl_format("; or %s", end) : "";
+        check_name(role->name, unless);
+        check_description("role", role->name, role->description, unless);
+    }
 }
 
 /* Functions and types that belong together, and of which one is not there. */
@@ -101,9 +140,15 @@ static void check_members(const wl_action *action) {
 }
 
 char *wl_manifest(const wl_plugin *plugin) {
-    check_name(plugin->name);
+    check_name(plugin->name, "");
+    check_description("plugin", plugin->name, plugin->description, "");
     for (const wl_action *action = plugin->actions; action->name != NULL; action++) {
-        check_name(action->name);
+        static const char *const end = "the actions of the plugin do not end: write them in `WL_ACTIONS(…)`, or `{0}` after the last";
+        if (!may_be_action(action)) wl_refuse(end);
+        const char *unless = action != plugin->actions ? wl_format("; or %s", end) : "";
+        check_name(action->name, unless);
+        check_description("action", action->name, action->description, unless);
+        check_roles(action);
         check_members(action);
     }
     wl_json *manifest = wl_object(), *actions = wl_object();

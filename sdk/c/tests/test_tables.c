@@ -116,10 +116,42 @@ static void a_state_is_looked_at_as_what_is_in_the_manifest(void) {
     WL_SAME(last_words(declares_it), "`name` is a WL_TEXT and takes no `.minimum`; a text takes `.min_length` and `.choices`");
 }
 
+/* A list of roles, and behind it a list of actions, as compilers lay them out. */
+static const void *followed_by(const void *list, size_t size, const void *next, size_t its) {
+    char *all = wl_alloc(size + its + sizeof(wl_action));
+    memcpy(all, list, size);
+    memcpy(all + size, next, its);
+    return all;
+}
+
+static const wl_action *endless;
+static void goes_on(void) { wl_manifest(&(wl_plugin){.name = "test", .version = "1.0.0", .description = "Tests.", .actions = endless}); }
+
+static void a_list_that_does_not_end_is_told(void) {
+#define ROLES_GO_ON "the roles of the action `act` do not end: write them in `WL_ROLES(…)`, or `{0}` after the last"
+#define ACTIONS_GO_ON "the actions of the plugin do not end: write them in `WL_ACTIONS(…)`, or `{0}` after the last"
+    static const wl_role role = {.name = "app", .description = "The application.", .requests = "GET /a"};
+    static const wl_action writes = ACTION(.effect = WL_WRITE, .start = start);
+    declared = (wl_action)ACTION(.start = start, .roles = followed_by(&role, sizeof role, &writes, sizeof writes));
+    WL_SAME(last_words(declares_it), ROLES_GO_ON);
+    static const char *const texts[][3] = {{"GET /a", "text", NULL}, {"text", NULL, NULL}};
+    declared.roles = followed_by(&role, sizeof role, texts[0], sizeof texts[0]);
+    WL_SAME(last_words(declares_it), "`GET /a` is no name: write [a-z][a-z0-9_-]{0,62}; or " ROLES_GO_ON);
+    declared.roles = followed_by(&role, sizeof role, texts[1], sizeof texts[1]);
+    WL_SAME(last_words(declares_it), "the role `text` has no `.description`; or " ROLES_GO_ON);
+    const wl_action action = ACTION(.start = start);
+    endless = followed_by(&action, sizeof action, &windlass_plugin, sizeof windlass_plugin);
+    WL_SAME(last_words(goes_on), ACTIONS_GO_ON);
+    const wl_action names[] = {ACTION(.start = start), {.name = "Other"}};
+    endless = followed_by(&names[0], sizeof action, &names[1], sizeof action);
+    WL_SAME(last_words(goes_on), "`Other` is no name: write [a-z][a-z0-9_-]{0,62}; or " ACTIONS_GO_ON);
+}
+
 int main(void) {
     WL_RUN(what_belongs_together_is_all_there);
     WL_RUN(a_field_that_says_what_its_kind_has_not_is_refused);
     WL_RUN(a_state_is_looked_at_as_what_is_in_the_manifest);
-    puts("3 tests passed");
+    WL_RUN(a_list_that_does_not_end_is_told);
+    puts("4 tests passed");
     return 0;
 }

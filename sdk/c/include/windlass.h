@@ -457,6 +457,7 @@ struct wl_action {
 
 typedef struct {
     const char *name;
+    /* Three numbers: "0.1.0". */
     const char *version;
     const char *description;
     /* Ends with one whose name is NULL. */

@@ -139,6 +139,19 @@ static void check_members(const wl_action *action) {
     }
 }
 
+/* Three numbers, and what a version may have behind them; the host reads it in full. */
+static void check_version(const char *version) {
+    const char *at = version != NULL ? version : "";
+    for (int number = 0; number < 3; number++) {
+        size_t digits = strspn(at, "0123456789");
+        bool is_last = number == 2;
+        if (digits == 0 || (digits > 1 && *at == '0') || (is_last ? strchr("-+", at[digits]) == NULL : at[digits] != '.')) {
+            wl_refuse(wl_format("the version `%s` is none: write three numbers, `.version = \"0.1.0\"`", version != NULL ? version : ""));
+        }
+        at += digits + !is_last;
+    }
+}
+
 char *wl_manifest(const wl_plugin *plugin) {
     check_name(plugin->name, "");
     check_description("plugin", plugin->name, plugin->description, "");
@@ -151,6 +164,7 @@ char *wl_manifest(const wl_plugin *plugin) {
         check_roles(action);
         check_members(action);
     }
+    check_version(plugin->version);
     wl_json *manifest = wl_object(), *actions = wl_object();
     for (const wl_action *action = plugin->actions; action->name != NULL; action++) wl_set(actions, action->name, described(action));
     wl_set(manifest, "name", wl_string(plugin->name));

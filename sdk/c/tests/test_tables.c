@@ -147,11 +147,29 @@ static void a_list_that_does_not_end_is_told(void) {
     WL_SAME(last_words(goes_on), "`Other` is no name: write [a-z][a-z0-9_-]{0,62}; or " ACTIONS_GO_ON);
 }
 
+static const char *version;
+static void has_it(void) { wl_manifest(&(wl_plugin){.name = "test", .version = version, .description = "Tests.", .actions = (const wl_action[]){{0}}}); }
+
+static void a_version_has_three_numbers(void) {
+    static const char *const good[] = {"0.1.0", "10.20.30", "1.0.0-rc.1", "1.0.0+build"}, *const bad[] = {"0.1", "1", "", "v1.0.0", "1.0.0.0", "1..0", "01.0.0", "1.0.x", "1.0.0 "};
+    for (size_t at = 0; at < sizeof good / sizeof *good; at++) {
+        version = good[at];
+        has_it();
+    }
+    for (size_t at = 0; at < sizeof bad / sizeof *bad; at++) {
+        version = bad[at];
+        WL_SAME(last_words(has_it), wl_format("the version `%s` is none: write three numbers, `.version = \"0.1.0\"`", version));
+    }
+    version = NULL;
+    WL_SAME(last_words(has_it), "the version `` is none: write three numbers, `.version = \"0.1.0\"`");
+}
+
 int main(void) {
     WL_RUN(what_belongs_together_is_all_there);
     WL_RUN(a_field_that_says_what_its_kind_has_not_is_refused);
     WL_RUN(a_state_is_looked_at_as_what_is_in_the_manifest);
     WL_RUN(a_list_that_does_not_end_is_told);
-    puts("4 tests passed");
+    WL_RUN(a_version_has_three_numbers);
+    puts("5 tests passed");
     return 0;
 }

@@ -270,20 +270,28 @@ typedef struct {
 /* The size of what a pointer points to; 0 where its type does not say. */
 #ifdef __cplusplus
 #define WL_SIZE_AT(pointer) sizeof(*(pointer))
+#define WL_NO_JSON(pointer, instead) 0
 #else
-#define WL_SIZE_AT(pointer) _Generic((pointer), void *: 0, const void *: 0, \
-    default: sizeof(*_Generic((pointer), void *: "", const void *: "", default: (pointer))))
+#define WL_SIZE_AT(pointer) _Generic((pointer), void *: 0, const void *: 0, default: sizeof(*_Generic((pointer), \
+    void *: "", const void *: "", wl_json *: "", const wl_json *: "", default: (pointer))))
+/* 0; what points to JSON does not compile, with what to write instead. */
+#define WL_NO_JSON(pointer, instead) (0 * sizeof(struct { \
+    _Static_assert(_Generic((pointer), wl_json *: 0, const wl_json *: 0, default: 1), instead); \
+    int it; \
+}))
 #endif
 /* A state with its size, so that one of another struct is a failure and no nonsense in the journal:
  * wl_suspend(ctx, (wl_wait){WL_STATE(&job), .after_ms = 2000}) */
-#define WL_STATE(...) .state = (__VA_ARGS__), .state_size = WL_SIZE_AT((__VA_ARGS__))
+#define WL_STATE(...) .state = (__VA_ARGS__), \
+    .state_size = WL_SIZE_AT((__VA_ARGS__)) + WL_NO_JSON((__VA_ARGS__), "a state is a struct of the action's `.state`, and this is JSON")
 
 /* Complete, with a struct of the action's output type. One of another size is a failure; of the same size, no compiler and no
  * table can tell it apart. */
 wl_outcome wl_done(wl_ctx *ctx, const void *output) WL_USED;
 wl_outcome wl_done_sized(wl_ctx *ctx, const void *output, size_t size) WL_USED;
 #ifndef __cplusplus
-#define wl_done(ctx, ...) wl_done_sized(ctx, (__VA_ARGS__), WL_SIZE_AT((__VA_ARGS__)))
+#define wl_done(ctx, ...) wl_done_sized(ctx, (__VA_ARGS__), WL_SIZE_AT((__VA_ARGS__)) + \
+    WL_NO_JSON((__VA_ARGS__), "`wl_done` takes a struct of the action's `.output`, and this is JSON: write `wl_done_json`"))
 #endif
 /* Complete, with any JSON: what `cancel` and `rollback` give. */
 wl_outcome wl_done_json(wl_ctx *ctx, const wl_json *value) WL_USED;

@@ -535,7 +535,7 @@ fn c_does_not_compile_where_an_output_is_json() {
         let ran = compiling.current_dir(&folder).output().expect("it starts");
         let said = String::from_utf8_lossy(&ran.stderr).into_owned();
         assert_eq!(ran.status.success(), is_good, "{given}: {said}");
-        assert_eq!(said.contains("wl_json"), !is_good, "{given}: {said}");
+        assert_eq!(said.contains("this is JSON: write `wl_done_json`"), !is_good, "{given}: {said}");
     }
 }
 

@@ -37,6 +37,8 @@ struct wl_host {
     void (*percent)(void *self, unsigned percent);
     void (*link)(void *self, const char *title, const char *url);
     const wl_connection *(*connection)(void *self, const char *role);
+    /* Who binds a connection to a role and how, where it is no step of a workflow. */
+    const char *(*binds)(const char *role);
     /* Whether it was done before: then what it came to. */
     bool (*begin)(void *self, const char *name, const char **recorded, size_t *length, uintptr_t *slot);
     void (*finish)(void *self, uintptr_t slot, const char *value, size_t length);

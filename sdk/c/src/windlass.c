@@ -198,7 +198,8 @@ static const char *declared(const wl_action *action, const char *role) {
 const wl_connection *wl_connection_of(wl_ctx *ctx, const char *role) {
     const wl_connection *connection = ctx->host->connection(ctx->host->self, role);
     if (connection != NULL) return connection;
-    return fail(ctx, wl_never(wl_failure_of(WL_INVALID, "connection-missing", "no connection is bound to the role `%s`: if the action declares that role, the step names one in `connection`%s", role, declared(ctx->action, role))));
+    const char *how = ctx->host->binds != NULL ? ctx->host->binds(role) : "the step names one in `connection`";
+    return fail(ctx, wl_never(wl_failure_of(WL_INVALID, "connection-missing", "no connection is bound to the role `%s`: if the action declares that role, %s%s", role, how, declared(ctx->action, role))));
 }
 
 /* ---- Requests ------------------------------------------------------------------------------------------------------- */

@@ -189,7 +189,15 @@ void wl_mock_connection(const char *role, const char *base_url) {
     mock.connections[mock.connection_count++] = (wl_connection){"test", wl_copy(base_url, length), NULL};
 }
 
+/* One of another form is that of no request. */
+static void check_route(const char *route) {
+    size_t method = strspn(route, "ABCDEFGHIJKLMNOPQRSTUVWXYZ-");
+    bool is_one = method > 0 && route[method] == ' ' && (route[method + 1] == '/' || route[method + 1] == '\0') && strchr(route, '?') == NULL;
+    if (!is_one) wrong(wl_format("`%s` is no route", route), "write \"METHOD /path\", below the base URL and without the query, as in \"GET /jobs\"");
+}
+
 static void script(const char *route, wl_wire_response response) {
+    check_route(route);
     if (mock.reply_count == MANY) wrong("too many answers", route);
     mock.replies[mock.reply_count++] = (scripted){route, response, false};
 }
@@ -210,12 +218,14 @@ void wl_mock_break(const char *route) {
 void wl_mock_without_callbacks(void) { mock.without_callbacks = true; }
 
 size_t wl_mock_count(const char *route) {
+    check_route(route);
     size_t count = 0;
     for (size_t at = 0; at < mock.request_count; at++) count += strcmp(mock.requests[at].route, route) == 0;
     return count;
 }
 
 const wl_mock_request *wl_mock_last(const char *route) {
+    check_route(route);
     for (size_t at = mock.request_count; at > 0; at--) {
         if (strcmp(mock.requests[at - 1].route, route) == 0) return &mock.requests[at - 1];
     }
@@ -247,6 +257,8 @@ static const wl_connection *host_connection(void *self, const char *role) {
     }
     return NULL;
 }
+
+static const char *host_binds(const char *role) { return wl_format("the test binds one with `wl_mock_connection(\"%s\", \"https://…\")`", role); }
 
 static bool host_begin(void *self, const char *name, const char **recorded, size_t *length, uintptr_t *slot) {
     (void)self;
@@ -319,9 +331,13 @@ static const char *scripts(const char *route) {
     for (size_t at = 0; at < mock.reply_count; at++) {
         const char *it = mock.replies[at].route;
         if (strcmp(it, route) == 0) return "each `wl_mock_reply` is given once, and all were";
-        bool told = false;
-        for (size_t before = 0; before < at; before++) told = told || strcmp(mock.replies[before].route, it) == 0;
-        if (!told) wl_append_text(&known, wl_format("%s%s", known.length > 0 ? ", " : "there is ", it));
+        bool told = false, is_left = false;
+        for (size_t other = 0; other < mock.reply_count; other++) {
+            bool is_same = strcmp(mock.replies[other].route, it) == 0;
+            told = told || (is_same && other < at);
+            is_left = is_left || (is_same && !mock.replies[other].used);
+        }
+        if (!told) wl_append_text(&known, wl_format("%s%s%s", known.length > 0 ? ", " : "there is ", it, is_left ? "" : " (used up)"));
     }
     return known.length > 0 ? known.text : "none was scripted";
 }
@@ -359,7 +375,7 @@ static wl_wire_response host_send(void *self, const wl_wire_request *request) {
 }
 
 static const wl_host HOST = {
-    .log = host_log, .status = host_status, .percent = host_percent, .link = host_link, .connection = host_connection,
+    .log = host_log, .status = host_status, .percent = host_percent, .link = host_link, .connection = host_connection, .binds = host_binds,
     .begin = host_begin, .finish = host_finish, .drop = host_drop, .callback = host_callback, .send = host_send, .now = host_now,
 };
 
@@ -395,6 +411,14 @@ static void tell(const wl_action *action, wl_test_kind kind) {
 
 static const char *start_key(unsigned n) { return n == 1 ? WL_TEST_KEY : wl_format("%08x%s", n, &WL_TEST_KEY[8]); }
 
+static void no_action(const char *name) {
+    wl_buffer known = {0};
+    for (const wl_action *it = windlass_plugin.actions; it->name != NULL; it++) {
+        wl_append_text(&known, wl_format("%s`%s`", known.length > 0 ? ", " : "it has ", it->name));
+    }
+    wrong(wl_format("the plugin has no action `%s`", name != NULL ? name : ""), known.length > 0 ? known.text : "it has none");
+}
+
 wl_outcome (wl_test)(wl_test_call given) {
     static const char *const kinds[] = {"start", "resume", "cancel", "rollback", "find"};
     watch();
@@ -409,7 +433,7 @@ wl_outcome (wl_test)(wl_test_call given) {
     for (const wl_action *action = windlass_plugin.actions; action->name != NULL; action++) {
         if (strcmp(action->name, given.action) == 0) mock.action = action;
     }
-    if (mock.action == NULL) wrong("the plugin has no action", given.action);
+    if (mock.action == NULL) no_action(given.action);
     /* A table that no host takes is refused as such, before an input is blamed. */
     wl_manifest(&windlass_plugin);
     tell(mock.action, given.kind);

@@ -22,7 +22,7 @@ void wl_test_run(const char *name, void (*test)(void));
 void wl_mock_reset(void);
 /* Binds a connection to a role. */
 void wl_mock_connection(const char *role, const char *base_url);
-/* Scripts the next answer to "METHOD /path", below the base URL and without the query. */
+/* Scripts the next answer to "METHOD /path", below the base URL and without the query; another form is refused. */
 void wl_mock_reply(const char *route, int status, const char *body);
 /* As `wl_mock_reply`, with headers that end with a NULL name. */
 void wl_mock_reply_with(const char *route, int status, const char *body, const wl_pair *headers);

@@ -409,11 +409,40 @@ static void a_request_without_an_answer_says_what_there_is(void) {
     WL_SAME(last_words(start_it), wl_format("%s%s", no_answer, "none was scripted"));
     wl_mock_reply("POST /a/b", 201, "");
     wl_mock_reply("POST /a/b", 201, "");
+    wl_mock_reply("GET /a", 200, "{}");
+    WL_SAME(last_words(start_it), wl_format("%s%s", no_answer, "there is POST /a/b, GET /a"));
+    wl_test((wl_test_call){.kind = WL_TEST_START, .action = "careless", .input = "{}"});
     wl_mock_reply("GET /a/c", 200, "");
-    WL_SAME(last_words(start_it), wl_format("%s%s", no_answer, "there is POST /a/b, GET /a/c"));
+    WL_SAME(last_words(start_it), wl_format("%s%s", no_answer, "there is POST /a/b, GET /a (used up), GET /a/c"));
+    wl_mock_reply("GET /a", 200, "{}");
+    WL_SAME(last_words(start_it), wl_format("%s%s", no_answer, "there is POST /a/b, GET /a, GET /a/c"));
     wl_mock_reply("GET /a/b%2Fc", 200, "{\"name\":\"ab\"}");
     assert(started().kind == WL_OUTCOME_DONE);
     WL_SAME(last_words(start_it), wl_format("%s%s", no_answer, "each `wl_mock_reply` is given once, and all were"));
+}
+
+static void calls_a_misspelt_action(void) { wl_test((wl_test_call){.kind = WL_TEST_START, .action = "acts", .input = "{}"}); }
+
+static void an_action_that_is_misspelt_names_those_that_there_are(void) {
+    WL_SAME(last_words(calls_a_misspelt_action), "the mock host: the plugin has no action `acts`: it has `act`, `stuck`, `careless`");
+}
+
+static const char *route;
+static void is_scripted(void) { wl_mock_reply(route, 200, ""); }
+static void breaks(void) { wl_mock_break(route); }
+static void is_counted(void) { wl_mock_count(route); }
+static void is_looked_at(void) { wl_mock_last(route); }
+
+static void a_route_without_its_method_is_refused(void) {
+    static void (*const uses[])(void) = {is_scripted, breaks, is_counted, is_looked_at};
+    static const char *const wrong[] = {"/jobs", "jobs", "GET jobs", "GET  /jobs", "get /jobs", " /jobs", "GET", "GET https://app.test/jobs", "GET /jobs?key=1", ""};
+    for (size_t at = 0; at < sizeof wrong / sizeof *wrong; at++) {
+        route = wrong[at];
+        for (size_t use = 0; use < sizeof uses / sizeof *uses; use++) {
+            WL_SAME(last_words(uses[use]), wl_format("the mock host: `%s` is no route: write \"METHOD /path\", below the base URL and without the query, as in \"GET /jobs\"", route));
+        }
+    }
+    assert(wl_mock_count("GET ") == 0 && wl_mock_last("DELETE /jobs/j-1") == NULL);
 }
 
 static void the_manifest_says_what_an_action_is_and_has(void) {
@@ -635,10 +664,10 @@ static void texts_that_differ_tell_what_the_step_came_to(void) {
         "  and not other\n"
         "  in the test `finds_another_code`\n"
         "  the last call was start of `act` at tests/test_sdk.c:LINE in `started`\n"
-        "  it came to failed: connection-missing (invalid): no connection is bound to the role `app`: if the action declares that role, the step names one in `connection`\n");
+        "  it came to failed: connection-missing (invalid): no connection is bound to the role `app`: if the action declares that role, the test binds one with `wl_mock_connection(\"app\", \"https://…\")`\n");
     WL_SAME(without_lines(said(run_ends_otherwise)),
         "tests/test_sdk.c:LINE: started()\n"
-        "      is failed: connection-missing (invalid): no connection is bound to the role `app`: if the action declares that role, the step names one in `connection`\n"
+        "      is failed: connection-missing (invalid): no connection is bound to the role `app`: if the action declares that role, the test binds one with `wl_mock_connection(\"app\", \"https://…\")`\n"
         "  and not done\n"
         "  in the test `ends_otherwise`\n"
         "  the last call was start of `act` at tests/test_sdk.c:LINE in `started`\n");
@@ -658,6 +687,8 @@ int main(void) {
     WL_RUN(no_answer_is_read_as_none);
     WL_RUN(a_role_that_is_misspelt_names_those_that_are_declared);
     WL_RUN(a_request_without_an_answer_says_what_there_is);
+    WL_RUN(an_action_that_is_misspelt_names_those_that_there_are);
+    WL_RUN(a_route_without_its_method_is_refused);
     WL_RUN(the_manifest_says_what_an_action_is_and_has);
     WL_RUN(names_are_those_that_a_host_takes);
     WL_RUN(what_would_be_lost_is_a_failure);
@@ -669,6 +700,6 @@ int main(void) {
     WL_RUN(a_test_that_ends_the_program_is_named);
     WL_RUN(what_a_call_came_to_is_compared_by_its_words_and_told);
     WL_RUN(texts_that_differ_tell_what_the_step_came_to);
-    puts("24 tests passed");
+    puts("26 tests passed");
     return 0;
 }

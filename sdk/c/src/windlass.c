@@ -185,21 +185,25 @@ const char *wl_required_url(wl_ctx *ctx, const wl_callback *callback) {
     return fail(ctx, wl_pause(wl_failure_of(WL_INVALID, "no-callback-url", "this installation takes no callbacks from the network: `windlass serve --callbacks ADDRESS:PORT` does; then try the step again")));
 }
 
-/* What the action declares, where that is not the role; nothing where it is. */
+/* What the action declares, where that is not the role; NULL where it is. */
 static const char *declared(const wl_action *action, const char *role) {
     wl_buffer known = {0};
     for (const wl_role *it = action->roles; it != NULL && it->name != NULL; it++) {
-        if (strcmp(it->name, role) == 0) return "";
+        if (strcmp(it->name, role) == 0) return NULL;
         wl_append_text(&known, wl_format(known.length > 0 ? ", `%s`" : "`%s`", it->name));
     }
-    return wl_format("; the action declares %s", known.length > 0 ? known.text : "none");
+    return wl_format("the action has no role `%s`; it declares %s", role, known.length > 0 ? known.text : "none");
 }
 
 const wl_connection *wl_connection_of(wl_ctx *ctx, const char *role) {
     const wl_connection *connection = ctx->host->connection(ctx->host->self, role);
     if (connection != NULL) return connection;
-    const char *how = ctx->host->binds != NULL ? ctx->host->binds(role) : "the step names one in `connection`";
-    return fail(ctx, wl_never(wl_failure_of(WL_INVALID, "connection-missing", "no connection is bound to the role `%s`: if the action declares that role, %s%s", role, how, declared(ctx->action, role))));
+    const char *why = declared(ctx->action, role);
+    if (why == NULL) {
+        const char *how = ctx->host->binds != NULL ? ctx->host->binds(role) : "a workflow's step names one in `connection`";
+        why = wl_format("no connection is bound to the role `%s`: %s", role, how);
+    }
+    return fail(ctx, wl_never(wl_failure_of(WL_INVALID, "connection-missing", "%s", why)));
 }
 
 /* ---- Requests ------------------------------------------------------------------------------------------------------- */
@@ -253,7 +257,7 @@ static wl_failure *transport_failure(const char *method, const char *url, const 
     };
     const char *place = without_query(url);
     if (response->error == WL_DENIED) {
-        return wl_never(wl_failure_of(WL_FORBIDDEN, "request-denied", "the host denied %s %s: the requests that this action asks for and those that the connection allows do not both have it", method, place));
+        return wl_never(wl_failure_of(WL_FORBIDDEN, "request-denied", "the host denied %s %s: the action has to ask for it among the requests of its role, and the connection to allow it", method, place));
     }
     wl_class kind = known[response->error].kind;
     wl_failure *failure = wl_failure_of(kind, known[response->error].code, "%s %s: %s", method, place, response->message);

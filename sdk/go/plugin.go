@@ -173,7 +173,11 @@ func (p *Plugin) do(host Host, call *Call, name string, function func(AnyAction,
 		if problem := recover(); problem != nil {
 			// A fault of the plugin: its place is logged.
 			host.Log("error", fmt.Sprintf("panic: %v\n%s", problem, debug.Stack()), nil)
-			answer, failure = Answer{}, Fail(Internal, "panic", "the plugin panicked: %v", problem)
+			at := authors(stack())
+			if at != "" {
+				at = " at " + at
+			}
+			answer, failure = Answer{}, Fail(Internal, "panic", "the plugin panicked%s: %v", at, problem)
 		}
 	}()
 	output, err := function(action, newContext(host, call, action.roles()))

@@ -3,8 +3,10 @@ package windlass_test
 import (
 	"encoding/json"
 	"errors"
+	"fmt"
 	"net/http"
 	"net/url"
+	"os"
 	"strings"
 	"testing"
 	"time"
@@ -196,7 +198,8 @@ func TestAFailedRequestSaysWhetherItMayHaveHadItsEffect(t *testing.T) {
 func TestARequestWithoutAnAnswerSaysWhatThereIs(t *testing.T) {
 	without := func(host *windlasstest.Host, why string) {
 		t.Helper()
-		same(t, failure(t, get("/a/b"), host).Message, "the plugin panicked: the host of the test has no answer to GET /a/b?q=%C3%A4+%26: "+why)
+		_, said, _ := strings.Cut(failure(t, get("/a/b"), host).Message, ": ")
+		same(t, said, "the host of the test has no answer to GET /a/b?q=%C3%A4+%26: "+why)
 	}
 	without(host(), "none was scripted")
 	without(host().Reply("POST /a/b", windlasstest.Status(201)).Reply("GET /a/c", windlasstest.Status(200)), "there is GET /a/c, POST /a/b")
@@ -301,6 +304,8 @@ type state struct {
 	Items []string `json:"items,omitempty"`
 }
 
+func (s *state) items() []string { return nil }
+
 // waiting is a step that suspends with what is given, in start and in all other operations.
 func waiting[State any](given any) *windlasstest.Step {
 	wait := windlass.Suspend(given, windlass.Wait{After: time.Second, Status: "waits"})
@@ -355,5 +360,42 @@ func TestFaultsOfThePluginAreFailures(t *testing.T) {
 		},
 	} {
 		same(t, failure(t, doing(windlass.Action[input, any, any]{Start: start}), host()).Code, code)
+	}
+}
+
+// lineOf is where this text is in this file, once: windlass_test.go:48.
+func lineOf(t *testing.T, text string) string {
+	t.Helper()
+	source, err := os.ReadFile("windlass_test.go")
+	same(t, err, nil)
+	before, _, found := strings.Cut(string(source), text)
+	same(t, found, true)
+	return fmt.Sprintf("windlass_test.go:%d", strings.Count(before, "\n")+1)
+}
+
+func TestAPanicTellsTheLineOfTheAuthorsFile(t *testing.T) {
+	var nothing *state
+	for mark, start := range map[string]func(*windlass.Context, input) (any, error){
+		"own": func(*windlass.Context, input) (any, error) {
+			return nothing.ID, nil // own line
+		},
+		"library's": func(*windlass.Context, input) (any, error) {
+			return strings.Repeat("x", len(nothing.items())-1), nil // library's line
+		},
+		"SDK's": func(ctx *windlass.Context, _ input) (any, error) {
+			app, err := ctx.Connection("app")
+			same(t, err, nil)
+			return app.Do(windlass.Request{Path: "/a/b"}) // SDK's line
+		},
+		"part's": func(ctx *windlass.Context, _ input) (any, error) {
+			return windlass.Once(ctx, "part", func() (string, error) {
+				return nothing.ID, nil // part's line
+			})
+		},
+	} {
+		failed := failure(t, doing(windlass.Action[input, any, any]{Start: start}), host())
+		same(t, failed.Code, "panic")
+		before, _, _ := strings.Cut(failed.Message, ": ")
+		same(t, before, "the plugin panicked at "+lineOf(t, "// "+mark+" line"))
 	}
 }

@@ -93,4 +93,6 @@ func (f *Failure) Passes() bool { return f.Class.Passes() }
 // answered.
 func (f *Failure) EffectUnknown() bool { return f.effectUnknown }
 
-func (f *Failure) Error() string { return f.Message }
+// Error is what a test prints: `no-room (rejected): there is no room`. To people goes [Failure.Message], with code and class
+// beside it.
+func (f *Failure) Error() string { return fmt.Sprintf("%s (%s): %s", f.Code, f.Class, f.Message) }

@@ -296,7 +296,7 @@ func TestWhatWaitsAndCouldNeverGoOnFailsWhereItSuspends(t *testing.T) {
 		same(t, failure.Advice, windlass.Never)
 	}
 	_, err := stuck.Resume(host(), &windlass.Suspension{Encoded: []byte("null")}, windlass.Event{})
-	same(t, err.Error(), "`act` waited, and has no Resume to go on with")
+	same(t, err.Error(), "never-suspends (internal): `act` waited, and has no Resume to go on with")
 }
 
 type state struct {
@@ -337,7 +337,7 @@ func TestAStateOfAnotherTypeIsToldWhereItSuspends(t *testing.T) {
 		same(t, failed.Code, "state")
 		same(t, failed.Advice, windlass.Never)
 		_, err := step.Rollback(host(), "")
-		same(t, err.Error(), "`act` suspends in Rollback with "+said)
+		same(t, err.Error(), "state (internal): `act` suspends in Rollback with "+said)
 	}
 	for _, step := range []*windlasstest.Step{
 		waiting[state](state{ID: "j-1"}), waiting[state](&state{ID: "j-1", Items: []string{"x"}}), waiting[state](map[string]string{"id": "j-1"}),
@@ -398,4 +398,15 @@ func TestAPanicTellsTheLineOfTheAuthorsFile(t *testing.T) {
 		before, _, _ := strings.Cut(failed.Message, ": ")
 		same(t, before, "the plugin panicked at "+lineOf(t, "// "+mark+" line"))
 	}
+}
+
+func TestAFailureIsPrintedWithCodeAndClassAndRecordedWithEachOnItsOwn(t *testing.T) {
+	made := windlass.Fail(windlass.Rejected, "no-room", "there is no room").Never()
+	same(t, made.Error(), "no-room (rejected): there is no room")
+	failed := failure(t, doing(windlass.Action[input, any, any]{Start: func(*windlass.Context, input) (any, error) {
+		return nil, fmt.Errorf("around it: %w", made)
+	}}), host())
+	same(t, failed.Code, "no-room")
+	same(t, failed.Class, windlass.Rejected)
+	same(t, failed.Message, "there is no room")
 }

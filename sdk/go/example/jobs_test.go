@@ -56,7 +56,7 @@ func TestTheServiceCallsBack(t *testing.T) {
 	same(t, answer.Suspended.Wakes[1].Callback, "topic-1")
 	host.Reply("GET /jobs/j-1", windlasstest.Text(200, `{"id":"j-1","state":"failed","reason":"disk full"}`))
 	_, err = step.Resume(host, answer.Suspended, windlass.Event{Callback: &windlass.CallbackEvent{Topic: "topic-1"}})
-	same(t, err.Error(), "job j-1 failed: disk full")
+	same(t, err.Error(), "job-failed (rejected): job j-1 failed: disk full")
 	same(t, host.Lines[1].Fields[0], windlass.Detail{Name: "topic", Value: "its own"})
 }
 
@@ -64,7 +64,7 @@ func TestARollbackWithdrawsAllJobsAlsoOneWhoseAnswerGotLost(t *testing.T) {
 	host, step := submitted(Input{Title: "index", Priority: "low"})
 	host.Reply("GET /jobs/j-1", windlasstest.Text(200, `{"id":"j-1","state":"failed","reason":"no room"}`))
 	_, err := step.Run(host)
-	same(t, err.Error(), "job j-1 failed: no room")
+	same(t, err.Error(), "job-failed (rejected): job j-1 failed: no room")
 	// That was an answer: another attempt is another job.
 	again := step.StartAnew()
 	host.Reply("POST /jobs", windlasstest.Status(503))

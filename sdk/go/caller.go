@@ -1,6 +1,7 @@
 package windlass
 
 import (
+	"bytes"
 	"fmt"
 	"path/filepath"
 	"reflect"
@@ -56,4 +57,53 @@ func isStandard(it runtime.Frame) bool {
 	// Without paths a package of a module that is not named as an address is taken for one, too: the main package is named.
 	path, _, _ := strings.Cut(packageOf(it.Function), "/")
 	return path != "main" && !strings.Contains(path, ".") && !strings.HasSuffix(path, "_test")
+}
+
+// calls are what runs, by goroutine: tests run several at a time, and [Suspend] is told of none.
+var calls struct {
+	sync.Mutex
+	running map[string]*running
+}
+
+// running is a call, and who called [Suspend] in it last.
+type running struct{ suspended []uintptr }
+
+// enter begins a call, until the function that it gives is called.
+func enter() (call *running, leave func()) {
+	call = &running{}
+	id := goroutine()
+	calls.Lock()
+	defer calls.Unlock()
+	outer, nested := calls.running[id]
+	if calls.running == nil {
+		calls.running = map[string]*running{}
+	}
+	calls.running[id] = call
+	return call, func() {
+		calls.Lock()
+		defer calls.Unlock()
+		if nested {
+			calls.running[id] = outer
+		} else {
+			delete(calls.running, id)
+		}
+	}
+}
+
+// noteSuspension is for Suspend alone: it keeps who called it.
+func noteSuspension() {
+	id := goroutine()
+	calls.Lock()
+	defer calls.Unlock()
+	if call := calls.running[id]; call != nil {
+		call.suspended = stack()
+	}
+}
+
+// goroutine is which one runs. Go tells it in the first line of a stack alone: `goroutine 7 [running]:`.
+func goroutine() string {
+	var text [64]byte
+	line := text[:runtime.Stack(text[:], false)]
+	id, _, _ := bytes.Cut(bytes.TrimPrefix(line, []byte("goroutine ")), []byte(" "))
+	return string(id)
 }

@@ -35,9 +35,10 @@ type Suspension struct {
 
 func (s *Suspension) Error() string { return "windlass: suspended: " + s.Status }
 
-// Suspend ends the call and lets the step wait: return it as the operation's error. State is given back to the function that
+// Suspend ends the call and lets the step wait: return it as the operation's error; a call that suspends and returns nil fails. State is given back to the function that
 // goes on; it is written as JSON, at most 64 KiB, and never holds a secret.
 func Suspend(state any, wait Wait) *Suspension {
+	noteSuspension()
 	suspension := &Suspension{State: state, Status: wait.Status}
 	if wait.After > 0 {
 		suspension.Wakes = append(suspension.Wakes, Wake{After: wait.After})

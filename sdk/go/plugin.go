@@ -155,12 +155,12 @@ func (p *Plugin) Find(host Host, call *Call) (Answer, bool, *Failure) {
 	answer, failure := p.do(host, call, "Find", func(action AnyAction, ctx *Context) (any, error) {
 		output, err := action.find(ctx)
 		missing = errors.Is(err, ErrNotFound)
-		if missing {
-			return nil, nil
-		}
 		return output, err
 	})
-	return answer, !missing, failure
+	if missing {
+		return Answer{}, false, nil
+	}
+	return answer, true, failure
 }
 
 // do calls the action's function of this name.
@@ -180,6 +180,8 @@ func (p *Plugin) do(host Host, call *Call, name string, function func(AnyAction,
 			answer, failure = Answer{}, Fail(Internal, "panic", "the plugin panicked%s: %v", at, problem)
 		}
 	}()
+	made, leave := enter()
+	defer leave()
 	output, err := function(action, newContext(host, call, action.roles()))
 	var suspension *Suspension
 	if errors.As(err, &suspension) {
@@ -190,6 +192,13 @@ func (p *Plugin) do(host Host, call *Call, name string, function func(AnyAction,
 			failure = Fail(Internal, "error", "%v", err)
 		}
 		return Answer{}, failure
+	}
+	if made.suspended != nil {
+		at := authors(made.suspended)
+		if at != "" {
+			at = " (" + at + ")"
+		}
+		return Answer{}, Fail(Internal, "not-returned", "`%s` suspended in %s%s and then returned nil: return what Suspend gives", action.name(), name, at).Never()
 	}
 	written, err := encode(output)
 	if err != nil {

@@ -410,3 +410,68 @@ func TestAFailureIsPrintedWithCodeAndClassAndRecordedWithEachOnItsOwn(t *testing
 	same(t, failed.Class, windlass.Rejected)
 	same(t, failed.Message, "there is no room")
 }
+
+func TestASuspensionThatIsNotReturnedIsAFailure(t *testing.T) {
+	wait := windlass.Wait{After: time.Second, Status: "waits"}
+	helper := func() error {
+		return windlass.Suspend(nil, wait) // helper's line
+	}
+	forgetful := doing(windlass.Action[input, any, any]{
+		Start: func(*windlass.Context, input) (any, error) {
+			_ = windlass.Suspend(nil, wait) // forgotten line
+			return nil, nil
+		},
+		Rollback:       func(*windlass.Context, input, *any) (any, error) { _ = helper(); return nil, nil },
+		ResumeRollback: func(*windlass.Context, input, *any, any, windlass.Event) (any, error) { return nil, nil },
+		Find:           func(*windlass.Context, input) (any, error) { _ = helper(); return nil, windlass.ErrNotFound },
+	})
+	failed := failure(t, forgetful, host())
+	same(t, failed.Message, "`act` suspended in Start ("+lineOf(t, "// forgotten line")+") and then returned nil: return what Suspend gives")
+	same(t, failed.Code, "not-returned")
+	same(t, failed.Advice, windlass.Never)
+	_, err := forgetful.Rollback(host(), "")
+	same(t, err.Error(), "not-returned (internal): `act` suspended in Rollback ("+lineOf(t, "// helper's line")+") and then returned nil: return what Suspend gives")
+	// Another error says what became of the step, and what is made outside of a call is nobody's.
+	_, found, err := forgetful.Find(host())
+	same(t, err, nil)
+	same(t, found, false)
+	failed = failure(t, doing(windlass.Action[input, any, any]{Start: func(*windlass.Context, input) (any, error) {
+		_ = helper()
+		return nil, windlass.Fail(windlass.Rejected, "no-room", "there is no room")
+	}}), host())
+	same(t, failed.Code, "no-room")
+	_ = helper()
+	output, err := doing(windlass.Action[input, any, any]{}).Run(host())
+	same(t, err, nil)
+	same(t, output, "null")
+}
+
+func TestASuspensionIsThatOfItsOwnCall(t *testing.T) {
+	wait := func() error { return windlass.Suspend(nil, windlass.Wait{After: time.Second, Status: "waits"}) }
+	waits := func(before func()) *windlasstest.Step {
+		return doing(windlass.Action[input, any, any]{
+			Start:  func(*windlass.Context, input) (any, error) { before(); return nil, wait() },
+			Resume: func(*windlass.Context, input, any, windlass.Event) (any, error) { return "done", nil },
+		})
+	}
+	done := func(acts func()) *windlasstest.Step {
+		return doing(windlass.Action[input, any, any]{Start: func(*windlass.Context, input) (any, error) { acts(); return "done", nil }})
+	}
+	// One call within another.
+	within := func() { _, _ = waits(func() {}).Start(host()) }
+	output, err := done(within).Run(host())
+	same(t, err, nil)
+	same(t, output, `"done"`)
+	same(t, failure(t, done(func() { _ = wait(); within() }), host()).Code, "not-returned")
+	same(t, failure(t, done(func() { within(); _ = wait() }), host()).Code, "not-returned")
+	// One beside another, which began before it and suspends in the midst of it.
+	begun, goOn, ended := make(chan struct{}), make(chan struct{}), make(chan error)
+	go func() {
+		_, err := waits(func() { close(begun); <-goOn }).Start(host())
+		ended <- err
+	}()
+	<-begun
+	output, err = done(func() { close(goOn); same(t, <-ended, nil) }).Run(host())
+	same(t, err, nil)
+	same(t, output, `"done"`)
+}

@@ -1,7 +1,9 @@
 package windlasstest
 
 import (
+	"bytes"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"os"
 	"strings"
@@ -107,14 +109,14 @@ func (s *Step) Start(host *Host) (windlass.Answer, error) {
 	defer host.enter()()
 	s.tell("start")
 	answer, failure := s.plugin.Start(host, s.call(host, windlass.Start, nil))
-	return s.checked(answer, failure)
+	return s.checked(host, windlass.Start, nil, answer, failure)
 }
 
 // Resume calls resume of the action itself.
 func (s *Step) Resume(host *Host, suspended *windlass.Suspension, event windlass.Event) (windlass.Answer, error) {
 	defer host.enter()()
 	answer, failure := s.plugin.Resume(host, s.call(host, windlass.Start, nil), suspended.Encoded, event)
-	return s.checked(answer, failure)
+	return s.checked(host, windlass.Start, suspended, answer, failure)
 }
 
 // Run starts, and resumes at each timer with the clock moved there, until it ends: the output as JSON.
@@ -135,8 +137,9 @@ func (s *Step) Cancel(host *Host, suspended *windlass.Suspension) (string, error
 		state = suspended.Encoded
 	}
 	answer, failure := s.plugin.Cancel(host, s.call(host, windlass.Cancel, nil), state)
-	if failure != nil {
-		return "", failure
+	answer, err := s.checked(host, windlass.Cancel, suspended, answer, failure)
+	if err != nil {
+		return "", err
 	}
 	return s.follow(host, answer, windlass.Cancel, nil)
 }
@@ -150,8 +153,9 @@ func (s *Step) Rollback(host *Host, output string) (string, error) {
 		written = []byte(output)
 	}
 	answer, failure := s.plugin.Rollback(host, s.call(host, windlass.Rollback, written))
-	if failure != nil {
-		return "", failure
+	answer, err := s.checked(host, windlass.Rollback, nil, answer, failure)
+	if err != nil {
+		return "", err
 	}
 	return s.follow(host, answer, windlass.Rollback, written)
 }
@@ -167,8 +171,8 @@ func (s *Step) Find(host *Host) (windlass.Answer, bool, error) {
 		}
 		return answer, false, nil
 	}
-	answer, err := s.checked(answer, nil)
-	return answer, true, err
+	answer, err := s.checked(host, windlass.Start, nil, answer, nil)
+	return answer, err == nil, err
 }
 
 func (s *Step) follow(host *Host, answer windlass.Answer, operation windlass.Operation, output []byte) (string, error) {
@@ -177,17 +181,15 @@ func (s *Step) follow(host *Host, answer windlass.Answer, operation windlass.Ope
 		if answer.Suspended == nil {
 			return string(answer.Done), nil
 		}
-		host.Advance(waitOf(answer.Suspended, host.Now()))
+		wait, err := waitOf(answer.Suspended, host.Now())
+		if err != nil {
+			return "", err
+		}
+		host.Advance(wait)
 		next, failure := s.plugin.Resume(host, s.call(host, operation, output), answer.Suspended.Encoded, windlass.Event{})
-		if failure != nil {
-			return "", failure
+		if answer, err = s.checked(host, operation, answer.Suspended, next, failure); err != nil {
+			return "", err
 		}
-		if operation == windlass.Start {
-			if _, err := s.checked(next, nil); err != nil {
-				return "", err
-			}
-		}
-		answer = next
 	}
 	panic(fmt.Sprintf("`%s` was woken %d times and has not ended", s.action, wakesMax))
 }
@@ -222,19 +224,34 @@ func (s *Step) call(host *Host, operation windlass.Operation, output []byte) *wi
 	}
 }
 
-func (s *Step) checked(answer windlass.Answer, failure *windlass.Failure) (windlass.Answer, error) {
+// checked is what the host makes of an answer, in its words. Before is what the call went on from, if any.
+func (s *Step) checked(host *Host, operation windlass.Operation, before *windlass.Suspension, answer windlass.Answer, failure *windlass.Failure) (windlass.Answer, error) {
 	if failure != nil {
 		return answer, failure
 	}
 	if answer.Suspended == nil {
+		if operation != windlass.Start {
+			return answer, nil
+		}
 		if err := s.plugin.Check(s.action, nil, answer.Done); err != nil {
-			panic(fmt.Sprintf("%v\n%s", err, answer.Done))
+			return windlass.Answer{}, windlass.Fail(windlass.Internal, "output-breaks-schema", "the plugin's output is not what its manifest says: %v: %s", errors.Unwrap(err), answer.Done)
+		}
+		return answer, nil
+	}
+	for _, wake := range answer.Suspended.Wakes {
+		if wake.Callback != "" && !host.made(wake.Callback) && !carries(before, wake.Callback) {
+			return windlass.Answer{}, windlass.Fail(windlass.Internal, "unknown-callback", "the plugin waits for a callback that this step never made: `%s` is no Topic of ctx.Callback()", wake.Callback)
 		}
 	}
 	return answer, nil
 }
 
-func waitOf(suspended *windlass.Suspension, now time.Time) time.Duration {
+// carries tells whether a suspension has a topic: a test may go on with another host than made it.
+func carries(suspended *windlass.Suspension, topic string) bool {
+	return suspended != nil && bytes.Contains(suspended.Encoded, []byte(topic))
+}
+
+func waitOf(suspended *windlass.Suspension, now time.Time) (time.Duration, error) {
 	wait := time.Duration(-1)
 	for _, wake := range suspended.Wakes {
 		until := wake.After
@@ -246,7 +263,7 @@ func waitOf(suspended *windlass.Suspension, now time.Time) time.Duration {
 		}
 	}
 	if wait < 0 {
-		panic("`" + suspended.Status + "` is woken by no timer")
+		return 0, fmt.Errorf("`%s` is woken by no timer, and a test that runs a step to its end only lets time pass: use Start, and Resume with a windlass.Event that has the Callback", suspended.Status)
 	}
-	return wait
+	return wait, nil
 }

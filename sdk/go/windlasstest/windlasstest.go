@@ -178,11 +178,23 @@ func (s slot) Drop() {}
 // Callback is what the SDK asks of a host.
 func (h *Host) Callback() windlass.Callback {
 	h.callbacks++
-	callback := windlass.Callback{Topic: fmt.Sprintf("topic-%d", h.callbacks)}
+	callback := windlass.Callback{Topic: topic(h.callbacks)}
 	if !h.WithoutCallbacks {
 		callback.URL = "https://windlass.test/callbacks/" + callback.Topic
 	}
 	return callback
+}
+
+func topic(n int) string { return fmt.Sprintf("topic-%d", n) }
+
+// made tells whether this host has made a callback.
+func (h *Host) made(callback string) bool {
+	for n := range h.callbacks {
+		if topic(n+1) == callback {
+			return true
+		}
+	}
+	return false
 }
 
 // RoundTrip is what the SDK asks of a host.

@@ -166,13 +166,24 @@ func readPart[T any](name string, recorded []byte) (T, error) {
 	return value, nil
 }
 
-// Log writes lines; fields are names and values in turn, as in log/slog.
+// Unnamed is the name of a value that a line was given without one, as in log/slog.
+const Unnamed = "!BADKEY"
+
+// Log writes lines; fields are names and values in turn, as in log/slog. A value without a name is kept as [Unnamed], and in a
+// test of windlasstest makes the step fail.
 type Log struct{ host Host }
 
 func (l Log) line(level, message string, fields []any) {
 	var details []Detail
-	for at := 0; at+1 < len(fields); at += 2 {
-		details = append(details, Detail{fmt.Sprint(fields[at]), fmt.Sprint(fields[at+1])})
+	for len(fields) > 0 {
+		name, isName := fields[0].(string)
+		if !isName || len(fields) == 1 {
+			details = append(details, Detail{Unnamed, fmt.Sprint(fields[0])})
+			fields = fields[1:]
+			continue
+		}
+		details = append(details, Detail{name, fmt.Sprint(fields[1])})
+		fields = fields[2:]
 	}
 	l.host.Log(level, message, details)
 }

@@ -2,6 +2,8 @@ package windlasstest_test
 
 import (
 	"errors"
+	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -103,5 +105,33 @@ func TestAWaitForACallbackThatNobodyMadeIsAFailureAsOfTheHost(t *testing.T) {
 	}
 	if _, err := own.Run(windlasstest.New()); err == nil || err.Error() != "`waits` is woken by no timer, and a test that runs a step to its end only lets time pass: use Start, and Resume with a windlass.Event that has the Callback" {
 		t.Error(err)
+	}
+}
+
+func TestALineOfTheLogWithAValueThatHasNoNameFailsTheStepAndKeepsTheValue(t *testing.T) {
+	type id string
+	for _, it := range []struct {
+		fields  []any
+		unnamed string
+		kept    []windlass.Detail
+	}{
+		{[]any{}, "", nil},
+		{[]any{"id", 7, "of", id("x")}, "", []windlass.Detail{{Name: "id", Value: "7"}, {Name: "of", Value: "x"}}},
+		{[]any{"j-1"}, "j-1", []windlass.Detail{{Name: "!BADKEY", Value: "j-1"}}},
+		{[]any{7, "id", id("x")}, "7", []windlass.Detail{{Name: "!BADKEY", Value: "7"}, {Name: "id", Value: "x"}}},
+		{[]any{"id", 7, id("x")}, "x", []windlass.Detail{{Name: "id", Value: "7"}, {Name: "!BADKEY", Value: "x"}}},
+	} {
+		host := windlasstest.New()
+		_, err := stepOf(func(ctx *windlass.Context, _ state) (output, error) {
+			ctx.Log.Info("asked for %s", it.fields...)
+			return output{}, nil
+		}).Run(host)
+		if !slices.Equal(host.Lines[0].Fields, it.kept) {
+			t.Errorf("%v: %v", it.fields, host.Lines[0].Fields)
+		}
+		said := "the line `asked for %s` of the log has the value \"" + it.unnamed + "\" without a name: write for example ctx.Log.Info(\"asked\", \"id\", id), names and values in turn"
+		if it.unnamed == "" && err != nil || it.unnamed != "" && (err == nil || !strings.HasSuffix(err.Error(), said) || !strings.Contains(err.Error(), " at step_test.go:")) {
+			t.Errorf("%v: %v", it.fields, err)
+		}
 	}
 }

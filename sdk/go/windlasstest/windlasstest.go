@@ -129,6 +129,11 @@ func (h *Host) Count(route string) int {
 // Log is what the SDK asks of a host.
 func (h *Host) Log(level, message string, fields []windlass.Detail) {
 	h.Lines = append(h.Lines, Line{level, message, fields})
+	for _, field := range fields {
+		if field.Name == windlass.Unnamed {
+			panic(fmt.Sprintf("the line `%s` of the log has the value %q without a name: write for example ctx.Log.Info(\"asked\", \"id\", id), names and values in turn", message, field.Value))
+		}
+	}
 }
 
 // Status is what the SDK asks of a host.

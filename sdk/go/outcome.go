@@ -40,7 +40,7 @@ func (s *Suspension) Error() string { return "windlass: suspended: " + s.Status 
 func Suspend(state any, wait Wait) *Suspension {
 	noteSuspension()
 	suspension := &Suspension{State: state, Status: wait.Status}
-	if wait.After > 0 {
+	if wait.After != 0 {
 		suspension.Wakes = append(suspension.Wakes, Wake{After: wait.After})
 	}
 	if !wait.At.IsZero() {

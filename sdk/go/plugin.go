@@ -216,10 +216,16 @@ func suspended(action AnyAction, name string, operation Operation, suspension *S
 		return Answer{}, Fail(Internal, "state-too-large", "the state of `%s` has %d bytes; a suspension carries %d at most", action.name(), len(state), action.stateLimit()).Never()
 	}
 	if len(suspension.Wakes) == 0 {
-		return Answer{}, Fail(Internal, "no-wakes", "`%s` suspended without saying what wakes it", action.name()).Never()
+		return Answer{}, Fail(Internal, "no-wakes", "`%s` suspended in %s without saying what wakes it: give the Wait `After`, `At` or `Callback`", action.name(), name).Never()
+	}
+	for _, wake := range suspension.Wakes {
+		// A number without a unit is nanoseconds.
+		if wake.After < 0 || wake.After > 0 && wake.After < time.Millisecond {
+			return Answer{}, Fail(Internal, "wait", "`%s` suspended in %s with `After` %v: write for example 2 * time.Second", action.name(), name, wake.After).Never()
+		}
 	}
 	if by, does := action.resumes(operation); !does {
-		return Answer{}, Fail(Internal, "never-suspends", "`%s` suspends in %s but has no %s: it could never go on", action.name(), name, by).Never()
+		return Answer{}, Fail(Internal, "never-suspends", "`%s` suspends in %s but has no %s: it could never go on; add `%s` to the action, the function that gets the state", action.name(), name, by, by).Never()
 	}
 	if err := action.checkState(suspension.State, state); err != nil {
 		return Answer{}, Fail(Internal, "state", "`%s` suspends in %s with %v", action.name(), name, err).Never()
@@ -370,7 +376,7 @@ func (a Action[Input, Output, State]) resume(ctx *Context, written []byte, event
 		return nil, err
 	}
 	if by, does := a.resumes(ctx.call.Operation); !does {
-		return nil, Fail(Internal, "never-suspends", "`%s` waited, and has no %s to go on with", a.Name, by).Never()
+		return nil, Fail(Internal, "never-suspends", "`%s` waited, and has no %s to go on with: add `%s` to the action, the function that gets the state", a.Name, by, by).Never()
 	}
 	switch ctx.call.Operation {
 	case Cancel:

@@ -290,13 +290,14 @@ func TestWhatWaitsAndCouldNeverGoOnFailsWhereItSuspends(t *testing.T) {
 	} {
 		var failure *windlass.Failure
 		same(t, errors.As(err, &failure), true)
-		same(t, failure.Message, "`act` "+said+": it could never go on")
+		by := said[strings.LastIndex(said, " ")+1:]
+		same(t, failure.Message, "`act` "+said+": it could never go on; add `"+by+"` to the action, the function that gets the state")
 		same(t, failure.Class, windlass.Internal)
 		same(t, failure.Code, "never-suspends")
 		same(t, failure.Advice, windlass.Never)
 	}
 	_, err := stuck.Resume(host(), &windlass.Suspension{Encoded: []byte("null")}, windlass.Event{})
-	same(t, err.Error(), "never-suspends (internal): `act` waited, and has no Resume to go on with")
+	same(t, err.Error(), "never-suspends (internal): `act` waited, and has no Resume to go on with: add `Resume` to the action, the function that gets the state")
 }
 
 type state struct {
@@ -356,7 +357,7 @@ func TestFaultsOfThePluginAreFailures(t *testing.T) {
 		"no-wakes":   func(*windlass.Context, input) (any, error) { return nil, windlass.Suspend(nil, windlass.Wait{}) },
 		"unwritable": func(*windlass.Context, input) (any, error) { return func() {}, nil },
 		"state-too-large": func(*windlass.Context, input) (any, error) {
-			return nil, windlass.Suspend(strings.Repeat("x", 70_000), windlass.Wait{After: 1})
+			return nil, windlass.Suspend(strings.Repeat("x", 70_000), windlass.Wait{After: time.Second})
 		},
 	} {
 		same(t, failure(t, doing(windlass.Action[input, any, any]{Start: start}), host()).Code, code)
@@ -474,4 +475,30 @@ func TestASuspensionIsThatOfItsOwnCall(t *testing.T) {
 	output, err = done(func() { close(goOn); same(t, <-ended, nil) }).Run(host())
 	same(t, err, nil)
 	same(t, output, `"done"`)
+}
+
+func TestAWaitThatNothingEndsOrThatIsNoneSaysWhatToWrite(t *testing.T) {
+	for _, it := range []struct {
+		wait       windlass.Wait
+		code, said string
+	}{
+		{windlass.Wait{Status: "waits"}, "no-wakes", "`act` suspended in Start without saying what wakes it: give the Wait `After`, `At` or `Callback`"},
+		{windlass.Wait{After: 2}, "wait", "`act` suspended in Start with `After` 2ns: write for example 2 * time.Second"},
+		{windlass.Wait{At: time.Now(), After: -time.Second}, "wait", "`act` suspended in Start with `After` -1s: write for example 2 * time.Second"},
+		{windlass.Wait{After: time.Millisecond}, "", ""},
+	} {
+		step := doing(windlass.Action[input, any, any]{
+			Start:  func(*windlass.Context, input) (any, error) { return nil, windlass.Suspend(nil, it.wait) },
+			Resume: func(*windlass.Context, input, any, windlass.Event) (any, error) { return nil, nil },
+		})
+		if it.code == "" {
+			_, err := step.Run(host())
+			same(t, err, nil)
+			continue
+		}
+		failed := failure(t, step, host())
+		same(t, failed.Code, it.code)
+		same(t, failed.Message, it.said)
+		same(t, failed.Advice, windlass.Never)
+	}
 }

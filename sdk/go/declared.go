@@ -112,6 +112,9 @@ func (a Action[Input, Output, State]) declared(found *problems) {
 	if a.Start == nil {
 		found.add("it has no Start")
 	}
+	if strings.TrimSpace(a.Description) == "" {
+		found.add("it has no Description: say in a sentence what it does, for those who write workflows")
+	}
 	switch a.Effect {
 	case Read, IdempotentWrite, Write:
 	case "":
@@ -257,6 +260,7 @@ func unlikeJSON(kind reflect.Type) string {
 
 func (p *problems) inStruct(kind reflect.Type, place string, around []reflect.Type, isSchema bool) {
 	known := map[string]string{}
+	hidden, said := 0, len(p.said)
 	for index := range kind.NumField() {
 		it := kind.Field(index)
 		place := place + "." + it.Name
@@ -269,6 +273,7 @@ func (p *problems) inStruct(kind reflect.Type, place string, around []reflect.Ty
 			continue
 		}
 		if !it.IsExported() {
+			hidden++
 			if slices.ContainsFunc(tags, func(tag string) bool { _, has := it.Tag.Lookup(tag); return has }) {
 				p.add("%s has a tag and begins with a small letter, so it is no field: %s", place, strings.ToUpper(it.Name[:1])+it.Name[1:])
 			}
@@ -287,6 +292,10 @@ func (p *problems) inStruct(kind reflect.Type, place string, around []reflect.Ty
 			p.inDefault(it.Type, it.Tag, place)
 		}
 		p.inType(it.Type, it.Tag, place, around, isSchema)
+	}
+	// A field that is left out on purpose, as `json:"-"`, is not one of these.
+	if hidden > 0 && len(known) == 0 && len(p.said) == said {
+		p.add("%s has no field that is kept, for all of them begin with a small letter: begin them with a capital, with a `json` tag for the name", place)
 	}
 }
 

@@ -19,7 +19,7 @@ type none = struct{}
 // declaring is an action that takes, gives and carries these, and what is wrong with it.
 func declaring[Input, Output, State any](change func(*windlass.Action[Input, Output, State])) []string {
 	act := windlass.Action[Input, Output, State]{
-		Name: "act", Effect: windlass.Write,
+		Name: "act", Description: "Acts.", Effect: windlass.Write,
 		Start: func(*windlass.Context, Input) (output Output, err error) { return output, nil },
 	}
 	if change != nil {
@@ -50,6 +50,7 @@ func told(t *testing.T, problems []string, expected ...string) {
 func TestWhatAnActionLacksIsAProblem(t *testing.T) {
 	type action = windlass.Action[none, none, none]
 	for said, change := range map[string]func(*action){
+		"it has no Description: say in a sentence what it does, for those who write workflows": func(it *action) { it.Description = " " },
 		"it has no Start": func(it *action) { it.Start = nil },
 		"it has no Effect: windlass.Read, IdempotentWrite or Write":     func(it *action) { it.Effect = "" },
 		"`wirte` is no Effect: windlass.Read, IdempotentWrite or Write": func(it *action) { it.Effect = "wirte" },
@@ -113,7 +114,7 @@ func TestNamesAreThoseThatAHostTakes(t *testing.T) {
 }
 
 func TestAProblemSaysWhichActionAndWhereItIs(t *testing.T) {
-	act := windlass.Action[none, none, none]{Name: "act", Effect: windlass.Read, Start: startsHere}
+	act := windlass.Action[none, none, none]{Name: "act", Description: "Acts.", Effect: windlass.Read, Start: startsHere}
 	plugin := &windlass.Plugin{Name: "test", Version: "1.0.0", Actions: []windlass.AnyAction{act, &act, nil, (*windlass.Action[none, none, none])(nil)}}
 	source, err := os.ReadFile("declared_test.go")
 	same(t, err, nil)
@@ -302,8 +303,33 @@ func TestAFieldThatSaysOmitzeroIsNotRequired(t *testing.T) {
 		Count int `json:"count,omitzero"`
 	}
 	act := windlass.Action[maybe, maybe, none]{
-		Name: "act", Effect: windlass.Read, Start: func(_ *windlass.Context, it maybe) (maybe, error) { return it, nil },
+		Name: "act", Description: "Acts.", Effect: windlass.Read, Start: func(_ *windlass.Context, it maybe) (maybe, error) { return it, nil },
 	}
 	plugin := &windlass.Plugin{Name: "test", Version: "1.0.0", Actions: []windlass.AnyAction{act}}
 	same(t, plugin.Check("act", []byte("{}"), []byte("{}")), nil)
+}
+
+func TestAStructOfWhichNothingIsKeptIsAProblem(t *testing.T) {
+	type small struct {
+		id    string
+		items []string
+	}
+	said := "windlass_test.small has no field that is kept, for all of them begin with a small letter: begin them with a capital, with a `json` tag for the name"
+	told(t, declaring[none, none, small](nil), said)
+	told(t, declaring[none, none, *small](nil), said)
+	told(t, declaring[none, map[string][]small, small](nil), said)
+	told(t, declaring[struct{ id string }, none, none](nil), strings.Replace(said, "windlass_test.small", "its Input", 1))
+	for _, problems := range [][]string{
+		declaring[none, none, none](nil),
+		declaring[none, none, struct{ _ int }](nil),
+		declaring[none, none, struct {
+			ID string
+			id string
+		}](nil),
+		declaring[none, none, struct {
+			Cache error `json:"-"`
+		}](nil),
+	} {
+		told(t, problems)
+	}
 }

@@ -28,7 +28,7 @@ func askingAfter(address string, waits bool) *windlasstest.Step {
 	}
 	type none = struct{}
 	act := windlass.Action[none, any, none]{
-		Name: "act", Effect: windlass.Write,
+		Name: "act", Description: "Acts.", Effect: windlass.Write,
 		Connections: map[string]windlass.Role{"app": {Requests: []string{"GET /a/*"}}},
 		Start:       func(*windlass.Context, none) (any, error) { return ask() },
 		Resume:      func(*windlass.Context, none, none, windlass.Event) (any, error) { return ask() },
@@ -121,7 +121,7 @@ func TestOfTestsInParallelTheHostThatHasTheConnectionIsAsked(t *testing.T) {
 	type none = struct{}
 	meanwhile := func(other *windlasstest.Host, ask func()) {
 		act := windlass.Action[none, none, none]{
-			Name: "act", Effect: windlass.Read, Start: func(*windlass.Context, none) (none, error) { ask(); return none{}, nil },
+			Name: "act", Description: "Acts.", Effect: windlass.Read, Start: func(*windlass.Context, none) (none, error) { ask(); return none{}, nil },
 		}
 		plugin := &windlass.Plugin{Name: "test", Version: "1.0.0", Actions: []windlass.AnyAction{act}}
 		if _, err := windlasstest.NewStep(plugin, "act", none{}).Run(other); err != nil {

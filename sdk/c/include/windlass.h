@@ -404,7 +404,7 @@ typedef struct {
 /* Sends a request to the connection bound to a role; NULL and a failure of the fitting class. */
 const wl_response *wl_http(wl_ctx *ctx, const char *role, wl_request request);
 /* Reads the answer into a struct; the failure names the field that is not as expected. Of no answer: false, and the failure
- * stays what it was. In a component NULL can be read: what forgets to look at it goes on with zeros. */
+ * stays what it was. What reads through it ends the test, and in a component the call. */
 bool wl_read(wl_ctx *ctx, const wl_response *response, const wl_type *type, void *into) WL_USED;
 /* The answer as JSON; NULL and a failure if it is none. */
 const wl_json *wl_read_json(wl_ctx *ctx, const wl_response *response);

@@ -92,7 +92,7 @@ impl Runtime {
         for number in (to.number() + 1..next).rev() {
             let id = ReleaseId::new(workflow.clone(), number);
             let Some((release, preview)) = self.not_undone(&id).await? else { continue };
-            let part_of = release.created().parent.as_ref().filter(|_| release.outcome() != Some(Outcome::RolledBack));
+            let part_of = release.created().parent.as_ref();
             let part_of = part_of.map(|it| format!("{id} is a part of {}: go back with that workflow", it.release));
             if let Some(problem) = part_of.or_else(|| preview.obstacle(accepted)) {
                 view.problem = Some(problem);
@@ -131,8 +131,11 @@ impl Runtime {
         let next = self.store().next_number(id.workflow())?;
         for number in (id.number() + 1..next).rev().take(RELEASES_BACK_MAX as usize) {
             let later = ReleaseId::new(id.workflow().clone(), number);
-            if self.not_undone(&later).await?.is_some() {
-                newer.push(later);
+            match self.not_undone(&later).await {
+                Ok(None) => {}
+                // What nobody can read has to be taken for something.
+                Ok(Some(_)) | Err(RuntimeError::Journal { .. } | RuntimeError::Store(_)) => newer.push(later),
+                Err(error) => return Err(error),
             }
         }
         Ok(newer)

@@ -90,7 +90,7 @@ pub struct ReleaseView {
     pub steps: Vec<StepView>,
     /// Why it waits.
     pub waits: Vec<WaitView>,
-    /// Releases inside of it that are not over, those that one of them began after that one.
+    /// Releases inside of it that are not over, each followed by those inside of that one.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub within: Vec<WithinView>,
     /// How many records its journal has.

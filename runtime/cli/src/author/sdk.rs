@@ -124,7 +124,6 @@ fn own_page(language: Language) -> &'static str {
 fn pages(language: Language) -> Vec<(&'static str, &'static str)> {
     let own = all(language).iter().find(|(name, _)| *name == "README.md").map(|(_, text)| ("README.md", *text));
     let guide = (guide_name(language), GUIDE);
-    let own = own.filter(|_| language != Language::Rust);
     own.into_iter().chain([guide, ("CONTRACT.md", CONTRACT), ("COOKBOOK.md", COOKBOOK)]).collect()
 }
 
@@ -208,9 +207,8 @@ mod tests {
             for unwanted in ["example", "node_modules", "tests", "test", ".venv", "target"] {
                 assert!(!folder.path().join(unwanted).exists(), "{file}: {unwanted}");
             }
-            for name in
-                ["README.md", "CONTRACT.md"].into_iter().chain((language != Language::Rust).then_some("GUIDE.md"))
-            {
+            assert!(folder.path().join("step.svg").is_file(), "{file}: the contract's picture");
+            for (name, _) in pages(language) {
                 let text = std::fs::read_to_string(folder.path().join(name)).expect("a page");
                 let targets = text.split("](").skip(1).filter_map(|it| it.split_once(')')).map(|(target, _)| target);
                 let files =

@@ -200,6 +200,11 @@ fn a_release_with_a_damaged_journal_is_quarantined_and_all_others_go_on() {
         assert!(checked.stdout.contains(&line), "{checked:?}");
     }
     assert!(checked.stdout.contains("nothing is wrong"), "nothing else is: {checked:?}");
+    // A release that nobody can read is in nobody's way back, and may be on top of what goes back.
+    let preview = site.json(&["release", "rollback", "payments-2", "--preview"]);
+    assert_eq!(preview["newer"], serde_json::json!(["payments-3"]), "{preview}");
+    site.good(&["release", "rollback", "payments-2", "--reason", "back"]);
+    assert_eq!(site.ended("payments-2").state, "rolled back");
     site.good(&RUN);
     assert!(site.show("payments-4").is_some(), "their numbers are not used again");
 }

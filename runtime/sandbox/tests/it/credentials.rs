@@ -149,13 +149,15 @@ async fn who_is_not_let_in_learns_whether_a_credential_was_sent() {
         ),
     ] {
         let server = RawServer::saying(said.clone()).await;
+        // It asks several times, and the log is told once.
         let given = Given {
-            input: json!({"url": format!("{}/open/x", server.url())}),
+            input: json!({"url": server.url()}),
             access: target(&server.url(), json!({"authentication": authentication})),
             ..Given::default()
         };
         let host = given.host.clone();
-        call("request", given).await;
+        call("credential-fishing", given).await;
+        assert!(host.traces().iter().filter(|it| it.status == Some(401)).count() > 1, "{:?}", host.traces());
         let told = host.messages().iter().filter(|it| it.contains(says)).count();
         assert_eq!(told, 1, "{says}: {:?}", host.messages());
     }

@@ -176,13 +176,12 @@ pub(crate) async fn run(args: RunArgs, context: &Context<'_>) -> anyhow::Result<
                 context.output.note(format_args!("{failed}rolled back: {gave}"));
                 rolled_back = Some(gave);
             }
-            Ended::Failed(error) if matches!(ended, Ended::Done(_)) => {
+            other => {
                 if let Ended::Done(output) = &ended {
-                    context.output.note(format_args!("it gave {output}, and its rollback failed"));
+                    context.output.note(format_args!("it gave {output}, and was not rolled back"));
+                    ended = other;
                 }
-                ended = Ended::Failed(error);
             }
-            _ => {}
         }
     }
     if matches!(ended, Ended::TooLong) {

@@ -136,7 +136,10 @@ pub(crate) fn act(call: &Call) -> Result<Outcome, Failure> {
             }
             answer
         }
-        "slow-answer" => get(&url("/open/never")),
+        "slow-answer" => {
+            let method = input["method"].as_str().unwrap_or("GET");
+            fetch(Fetch { method, url: &url("/open/never"), headers: Vec::new(), body: None })
+        }
         "many-requests" => loop {
             get(&url("/open/hello"));
         },
@@ -154,8 +157,8 @@ pub(crate) fn act(call: &Call) -> Result<Outcome, Failure> {
             let begun = std::time::Instant::now();
             get(&url(&format!("/open/echo?t={}&r={random}&e={}", now.as_nanos(), begun.elapsed().as_nanos())))
         }
-        "send" => send(&input),
-        "run-tool" => return run_tool(&input),
+        "send" => then(&input, send(&input))?,
+        "run-tool" => then(&input, run_tool(&input)?)?,
         other => return Err(failure(&format!("no action {other}"))),
     };
     Ok(Outcome::Done(done.to_string()))
@@ -168,6 +171,16 @@ fn failure(message: &str) -> Failure {
         message: message.to_owned(),
         retry: RetryAdvice::After(7),
         details: vec![("why".to_owned(), "to see it".to_owned())],
+    }
+}
+
+/// How a call ends after what it did, whatever came of that.
+fn then(input: &Value, did: Value) -> Result<Value, Failure> {
+    match input["then"].as_str() {
+        Some("fail") => Err(failure(&did.to_string())),
+        Some("panic") => panic!("after {did}"),
+        Some("spin") => spin(),
+        _ => Ok(did),
     }
 }
 
@@ -333,7 +346,7 @@ fn fish(base: &str) -> Value {
     json!({"seen": seen, "backwards": backwards, "connection": connections::get("target").map(|it| it.properties)})
 }
 
-fn run_tool(input: &Value) -> Result<Outcome, Failure> {
+fn run_tool(input: &Value) -> Result<Value, Failure> {
     let texts = |name: &str| -> Vec<String> {
         let list = input[name].as_array().cloned().unwrap_or_default();
         list.iter().filter_map(|it| it.as_str().map(str::to_owned)).collect()
@@ -367,7 +380,7 @@ fn run_tool(input: &Value) -> Result<Outcome, Failure> {
         let again = read(process.stdout());
         runs.push(json!({"stdout": stdout, "stderr": stderr, "again": again, "end": format!("{:?}", process.wait())}));
     }
-    Ok(Outcome::Done(json!(runs).to_string()))
+    Ok(json!(runs))
 }
 
 /// Sends one request after the other, whatever comes of them, and follows redirects with the same request.

@@ -260,7 +260,10 @@ impl World {
             return;
         }
         match dice.weighted(&[40, 25, 15, 8, 8, 4]) {
-            0 => fate.answer = failure(dice, any),
+            0 => {
+                fate.answer = failure(dice, any);
+                host_may_know_it(dice, &mut fate.answer);
+            }
             1 => {
                 fate.effect_after = Some(dice.below(fate.answer_after));
                 fate.answer = failure(dice, doubtful);
@@ -299,6 +302,7 @@ impl World {
                     fate.answer = hung();
                 }
             }
+            host_may_know_it(dice, &mut fate.answer);
         } else if over {
             fate.comes_to_nothing = true;
             fate.answer = failure(dice, |_| FailureClass::Rejected);
@@ -317,6 +321,7 @@ impl World {
                     fate.answer = hung();
                 }
             }
+            host_may_know_it(dice, &mut fate.answer);
             return;
         }
         match self.done_under(deed) {
@@ -407,7 +412,15 @@ fn failure(dice: &mut Dice, class: impl FnOnce(&mut Dice) -> FailureClass) -> Re
         message: "the world was not willing".to_owned(),
         advice,
         details: Vec::new(),
+        without_effect: false,
     })
+}
+
+/// Of a call that did nothing: half of the time the host is sure of that. It says nothing of the calls before.
+fn host_may_know_it(dice: &mut Dice, answer: &mut Result<CallResult, StepError>) {
+    if let Err(error) = answer {
+        error.without_effect = dice.permille(500);
+    }
 }
 
 fn hung() -> Result<CallResult, StepError> {

@@ -240,13 +240,16 @@ impl Release {
         dice: u64,
     ) {
         let Some(activity) = self.steps[index.as_usize()].state.activity() else { return };
-        let next = retry::after(self.definition(index), self.pin(index), activity, &error, now, dice);
+        // What the host says of the last call says nothing of those before it.
+        let error = StepError { without_effect: error.without_effect && activity.call == 1, ..error };
+        let may_stand = self.steps[index.as_usize()].may_stand_after(activity, &error);
+        let next = retry::after(self.definition(index), self.pin(index), activity, &error, may_stand, now, dice);
         let next = self.within_allowance(index, &error, next);
         // Past a point of no return nothing is rolled back by itself: a person says how to go forward.
         let wants_rollback = self.definition(index).on_failure == OnFailure::Rollback;
         let next = match next {
             AfterFailure::Fail
-                if activity.operation == Operation::Start && wants_rollback && self.is_past_pivot(index, &error) =>
+                if activity.operation == Operation::Start && wants_rollback && self.is_past_pivot(index, may_stand) =>
             {
                 AfterFailure::Pause
             }
@@ -266,8 +269,8 @@ impl Release {
     }
 
     /// Whether a point of no return is passed when this step has failed so.
-    fn is_past_pivot(&self, index: StepIndex, error: &StepError) -> bool {
-        self.pivot_passed_but_for(error.class.is_definite().then_some(index)).is_some()
+    fn is_past_pivot(&self, index: StepIndex, may_stand: bool) -> bool {
+        self.pivot_passed_but_for((!may_stand).then_some(index)).is_some()
     }
 
     /// A failure that is tolerated may be one too many for its phase.
@@ -369,6 +372,7 @@ impl Release {
     ) {
         let step = self.name_of(index);
         let definite = error.class.is_definite();
+        let may_have_had_it = self.steps[index.as_usize()].stands && !self.is_dry_run();
         let started = Event::AttemptStarted {
             step: step.clone(),
             operation: before.operation,
@@ -378,7 +382,6 @@ impl Release {
         };
         self.record(events, started, now);
         let pin = self.pin(index);
-        let may_have_had_it = !definite && !self.is_dry_run();
         if before.operation == Operation::Start && may_have_had_it && pin.find && pin.effect == Effect::Write {
             self.record(events, Event::CallInterrupted { step, next: AfterInterruption::Find }, now);
         }

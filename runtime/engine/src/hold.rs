@@ -153,6 +153,7 @@ pub(crate) fn hold_back(
     // Of an attempt whose call was cut off nobody knows whether it had an effect.
     if activity.call == 1 {
         run.called = run.called_before;
+        run.stands = run.stood_before;
     }
     let stage = Stage::Held { hold: hold.clone(), since };
     Ok(StepState::Active(Activity { stage, ..activity }))
@@ -162,6 +163,7 @@ pub(crate) fn hold_back(
 pub(crate) fn let_through(run: &mut StepRun, activity: Activity, at: Timestamp) -> Result<StepState, &'static str> {
     let Stage::Held { since, .. } = &activity.stage else { return Err("the end of a hold") };
     run.called = true;
+    run.stands = true;
     let began_at = activity.began_at + at.since(*since);
     let stage = Stage::Calling(Call::Begin { state: None });
     Ok(StepState::Active(Activity { stage, began_at, attempt_began_at: at, ..activity }))

@@ -4,7 +4,7 @@
 //! doubles with each attempt. Source: M. Brooker, "Exponential Backoff And Jitter", AWS, 2015.
 
 use windlass_model::event::{AfterFailure, Operation};
-use windlass_model::failure::{FailureClass, FailureOrigin, RetryAdvice, StepError};
+use windlass_model::failure::{RetryAdvice, StepError};
 use windlass_model::manifest::Effect;
 use windlass_model::plan::Pin;
 use windlass_model::time::{Span, Timestamp};
@@ -14,19 +14,17 @@ use crate::step::Activity;
 
 /// Whether another attempt would repeat a write that may have been done, and that nobody can look for. Nobody does that
 /// by himself; a plugin that knows better says when to try again.
-fn is_blind(pin: &Pin, activity: &Activity, error: &StepError) -> bool {
-    // Then the host had no room for the call, and it was not made.
-    let was_made = !(error.origin == FailureOrigin::Host && error.class == FailureClass::Transient);
-    let may_be_done = !error.class.is_definite() && was_made;
-    activity.operation == Operation::Start && pin.effect == Effect::Write && !pin.find && may_be_done
+fn is_blind(pin: &Pin, activity: &Activity, may_stand: bool) -> bool {
+    activity.operation == Operation::Start && pin.effect == Effect::Write && !pin.find && may_stand
 }
 
-/// What follows.
+/// What follows; `may_stand` when what the attempt was to do may be done.
 pub(crate) fn after(
     step: &Step,
     pin: &Pin,
     activity: &Activity,
     error: &StepError,
+    may_stand: bool,
     now: Timestamp,
     dice: u64,
 ) -> AfterFailure {
@@ -43,7 +41,7 @@ pub(crate) fn after(
         RetryAdvice::Pause if activity.operation == Operation::Start => return AfterFailure::Pause,
         RetryAdvice::Pause => return exhausted,
         RetryAdvice::After(span) => Some(span),
-        RetryAdvice::ByPolicy if is_blind(pin, activity, error) => return exhausted,
+        RetryAdvice::ByPolicy if is_blind(pin, activity, may_stand) => return exhausted,
         RetryAdvice::ByPolicy if policy.on.contains(&error.class) => None,
         RetryAdvice::ByPolicy => return exhausted,
     };

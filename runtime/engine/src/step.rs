@@ -23,6 +23,8 @@ pub struct StepRun {
     pub output: Option<Arc<Value>>,
     /// What its plugin gave when it last gave anything: its rollback gets that.
     pub made: Option<Arc<Value>>,
+    /// Why its work last failed, until it succeeds or is begun anew; a rollback does not make that undone.
+    pub failure: Option<Box<StepError>>,
     /// What its plugin recorded in this run.
     pub checkpoints: BTreeMap<String, Vec<u8>>,
     /// What it recorded of pieces of work in earlier runs, before the step was run again.
@@ -41,6 +43,8 @@ pub struct StepRun {
     pub passed_over: Option<PassedOver>,
     /// Whether the logical call of this run had its effect, or may have had it.
     pub(crate) stands: bool,
+    /// The same, before the attempt that is going on began.
+    pub(crate) stood_before: bool,
     /// Whether one of an earlier run did.
     pub(crate) stood: bool,
     /// Attempts of `start` before the step was last taken back to its beginning.
@@ -229,6 +233,7 @@ impl StepRun {
             input: None,
             output: None,
             made: None,
+            failure: None,
             checkpoints: BTreeMap::new(),
             checkpoints_before: BTreeMap::new(),
             passed_over: None,
@@ -238,6 +243,7 @@ impl StepRun {
             attempts: 0,
             rounds: 0,
             stands: false,
+            stood_before: false,
             stood: false,
             attempts_before: 0,
             callbacks: Callbacks::default(),
@@ -258,6 +264,11 @@ impl StepRun {
     pub fn all_recorded(&self) -> BTreeMap<&str, &[u8]> {
         let all = self.checkpoints_before.iter().chain(&self.checkpoints);
         all.map(|(name, value)| (name.as_str(), value.as_slice())).collect()
+    }
+
+    /// Whether its logical call may have had its effect, when the attempt to start it that is going on has failed so.
+    pub(crate) fn may_stand_after(&self, activity: &Activity, error: &StepError) -> bool {
+        !error.class.is_definite() && (self.stood_before || !activity.came_to_nothing(error))
     }
 
     /// Takes it back to its beginning. What it did stays done, and all that its rollback needs is still known.
@@ -325,6 +336,11 @@ impl StepState {
 }
 
 impl Activity {
+    /// Whether it was to start the step, and changed nothing.
+    pub(crate) fn came_to_nothing(&self, error: &StepError) -> bool {
+        error.without_effect && self.operation == Operation::Start
+    }
+
     /// One word for screens.
     pub fn name(&self) -> &'static str {
         match (self.operation, &self.stage) {

@@ -119,6 +119,7 @@ pub(crate) fn after(
             if *operation == Operation::Start {
                 run.attempts = run.attempts.max(*attempt);
                 run.rounds = run.rounds.max(*round);
+                run.stood_before = run.stands;
                 run.stands = true;
             }
             if *operation == Operation::Cancel {
@@ -214,6 +215,7 @@ pub(crate) fn after(
                 Operation::Start => {
                     run.output = Some(Arc::new(output.clone()));
                     run.made = run.output.clone();
+                    run.failure = None;
                     Succeeded
                 }
                 Operation::Cancel => stopped(activity),
@@ -229,8 +231,12 @@ pub(crate) fn after(
         }
         (Active(activity), Event::AttemptFailed { error, next, .. }) => {
             run.timing_out = false;
-            if activity.operation == Operation::Start && error.class.is_definite() {
-                run.stands = false;
+            if activity.operation == Operation::Start {
+                run.stands = run.may_stand_after(&activity, error);
+                run.failure = Some(Box::new(error.clone()));
+            }
+            if activity.came_to_nothing(error) {
+                run.called = run.called_before;
             }
             if error.is_of_expression() {
                 // It began, and nothing was called: the only effects there can be are those of earlier runs.

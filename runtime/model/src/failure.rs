@@ -128,6 +128,14 @@ pub struct StepError {
     /// More, by name.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub details: Vec<(String, String)>,
+    /// Whether the host is sure that nothing was changed, by the call, or in a journal by the whole attempt: it was not
+    /// made, or nothing was done for it that could change something. Never what a plugin says of itself.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub without_effect: bool,
+}
+
+fn is_false(it: &bool) -> bool {
+    !it
 }
 
 const EXPRESSION_FAILED: &str = "expression-failed";
@@ -142,6 +150,7 @@ impl StepError {
             message: message.into(),
             advice: RetryAdvice::ByPolicy,
             details: Vec::new(),
+            without_effect: false,
         }
     }
 
@@ -160,6 +169,11 @@ impl StepError {
     /// A failure that the host found: a trap, a limit, a denial.
     pub fn host(class: FailureClass, code: &str, message: impl Into<String>) -> Self {
         Self { origin: FailureOrigin::Host, ..Self::engine(class, code, message) }
+    }
+
+    /// A failure that the host found before anything was called.
+    pub fn not_called(class: FailureClass, code: &str, message: impl Into<String>) -> Self {
+        Self { without_effect: true, ..Self::host(class, code, message) }
     }
 }
 

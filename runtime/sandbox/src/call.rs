@@ -180,7 +180,8 @@ pub(crate) async fn call(
         Ok(answer) => outcome::judge(answer, &shared, action, operation),
         Err(error) => Err(outcome::fallen(&error, &shared)),
     }
-    .map_err(|error| outcome::blamed_on_denial(error, &shared));
+    .map_err(|error| outcome::blamed_on_denial(error, &shared))
+    .map_err(|error| StepError { without_effect: !shared.may_have_changed(), ..error });
     let denials = shared.denials().0.into_iter().map(|(_, denial)| denial).collect();
     let (would, omitted) = shared.take_would();
     let recorded = shared.recorder().zip(arguments).map(|(recorder, arguments)| {
@@ -194,7 +195,7 @@ pub(crate) async fn call(
 /// The action, if the request makes sense.
 fn ready<'a>(plugin: &'a Plugin, request: &CallRequest) -> Result<&'a ReadyAction, StepError> {
     let CallRequest { kind, action: name, access, input, .. } = request;
-    let refuse = |code: &str, message: String| Err(StepError::host(FailureClass::Invalid, code, message));
+    let refuse = |code: &str, message: String| Err(StepError::not_called(FailureClass::Invalid, code, message));
     let Some(ready) = plugin.actions.get(name) else {
         let known: Vec<&str> = plugin.actions.keys().map(ActionName::as_str).collect();
         let plugin = &plugin.manifest.name;

@@ -161,6 +161,7 @@ fn declared(failure: wit::Failure, shared: &Shared) -> StepError {
             wit::RetryAdvice::Pause => RetryAdvice::Pause,
         },
         details: details.into_iter().map(|(name, value)| (scrubber.text(name), scrubber.text(value))).collect(),
+        without_effect: false,
     }
 }
 

@@ -60,6 +60,7 @@ pub(crate) struct Shared {
     denials: Mutex<Vec<(&'static str, Denial)>>,
     denied_last: AtomicBool,
     has_told: AtomicBool,
+    changes: AtomicU64,
     would: Mutex<(Vec<Would>, u64)>,
     stderr_tail: Mutex<String>,
     secrets: Mutex<Vec<Vec<u8>>>,
@@ -103,6 +104,7 @@ impl Shared {
             denials: Mutex::default(),
             denied_last: AtomicBool::new(false),
             has_told: AtomicBool::new(false),
+            changes: AtomicU64::new(0),
             would: Mutex::default(),
             stderr_tail: Mutex::default(),
             secrets: Mutex::default(),
@@ -220,6 +222,20 @@ impl Shared {
         self.denied_last.store(false, Ordering::Relaxed);
     }
 
+    /// Takes note of something before it is done, unless it only reads; gives what says that it was not done.
+    pub(crate) fn will_do(&self, only_reads: bool) -> Change<'_> {
+        let changes = (!only_reads).then_some(&self.changes);
+        if let Some(changes) = changes {
+            changes.fetch_add(1, Ordering::Relaxed);
+        }
+        Change(changes)
+    }
+
+    /// Whether anything was done that may have changed something.
+    pub(crate) fn may_have_changed(&self) -> bool {
+        self.changes.load(Ordering::Relaxed) > 0
+    }
+
     /// Takes note of what a dry run stopped; credentials are removed here.
     pub(crate) fn would(&self, what: String, body: &[u8], body_bytes: u64) {
         let scrubber = self.scrubber();
@@ -310,6 +326,19 @@ impl Shared {
             request_bytes: of(&self.request_bytes),
             response_bytes: of(&self.response_bytes),
             tool_calls: of(&self.tool_calls),
+        }
+    }
+}
+
+/// What a call does outside. Dropped, it counts as done.
+#[must_use]
+pub(crate) struct Change<'a>(Option<&'a AtomicU64>);
+
+impl Change<'_> {
+    /// It was certainly not done.
+    pub(crate) fn was_not_made(self) {
+        if let Some(changes) = self.0 {
+            changes.fetch_sub(1, Ordering::Relaxed);
         }
     }
 }

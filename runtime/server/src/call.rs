@@ -29,7 +29,7 @@ impl Inner {
     /// A component that is ready to be called.
     pub(crate) async fn plugin(&self, digest: Digest) -> Result<Arc<Plugin>, StepError> {
         let cell = lock(&self.plugins).entry(digest).or_default().clone();
-        let fail = |code: &str, message: String| StepError::host(FailureClass::Internal, code, message);
+        let fail = |code: &str, message: String| StepError::not_called(FailureClass::Internal, code, message);
         cell.get_or_try_init(|| async {
             let bytes = self
                 .store
@@ -50,7 +50,7 @@ impl Inner {
         for (role, name) in &pin.connections {
             let connection = catalog.connections.get(name).ok_or_else(|| {
                 let message = format!("connection `{name}`, which step `{}` is pinned to, is not declared any more; add it again with `windlass connection add {name} …`", step.name);
-                StepError::host(FailureClass::Forbidden, "connection-missing", message)
+                StepError::not_called(FailureClass::Forbidden, "connection-missing", message)
             })?;
             connections.insert(role.clone(), connection.clone());
         }

@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use windlass_engine::{Release, ReleaseState, Stage, StepState, Wait, WaitCause};
 use windlass_model::artifact::{Artifact, artifacts_in};
-use windlass_model::event::SkipReason;
+use windlass_model::event::{Operation, SkipReason};
 use windlass_model::failure::StepError;
 use windlass_model::graph::StepIndex;
 use windlass_model::name::StepName;
@@ -183,6 +183,9 @@ pub struct StepView {
     /// Why it failed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub error: Option<StepError>,
+    /// Why its work had failed, where it is being rolled back or was, or that is blocked.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub failure: Option<StepError>,
     /// Answers to its approval gates.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub votes: Vec<VoteView>,
@@ -360,8 +363,16 @@ fn step_view(release: &Release, index: StepIndex, waits: &[Wait], progress: &BTr
         },
         _ => None,
     };
+    let goes_back = match &run.state {
+        StepState::RolledBack | StepState::LeftInPlace | StepState::RollbackBlocked { .. } => true,
+        state => state.activity().is_some_and(|it| it.operation == Operation::Rollback),
+    };
+    let failure = run.failure.as_deref().filter(|_| goes_back);
     let status = match &run.state {
         StepState::Skipped { reason } => skip_text(reason),
+        StepState::Failed { error, .. } if release.rollback().is_some() && !run.called => {
+            format!("{error}; it had done nothing")
+        }
         StepState::Failed { error, .. } => error.to_string(),
         StepState::Active(_)
         | StepState::Held { .. }
@@ -378,6 +389,11 @@ fn step_view(release: &Release, index: StepIndex, waits: &[Wait], progress: &BTr
         | StepState::Canceled
         | StepState::RolledBack
         | StepState::LeftInPlace => String::new(),
+    };
+    let status = match failure {
+        Some(failure) if status.is_empty() => format!("it had failed: {failure}"),
+        Some(failure) => format!("{status}; it had failed: {failure}"),
+        None => status,
     };
     let is_active = run.state.activity().is_some();
     // What nobody decides any more.
@@ -411,6 +427,7 @@ fn step_view(release: &Release, index: StepIndex, waits: &[Wait], progress: &BTr
         input: run.input.as_deref().cloned().unwrap_or_default(),
         output: run.output.as_deref().cloned().unwrap_or_default(),
         error,
+        failure: failure.cloned(),
         votes: run
             .votes
             .iter()

@@ -93,6 +93,14 @@ enum Phase {
     Ended(Outcome),
 }
 
+/// What there was of a step before an attempt to start it.
+#[derive(Debug)]
+struct Before {
+    may_have_acted: bool,
+    /// Whether the same logical call had been begun.
+    stood: bool,
+}
+
 #[derive(Debug, Default)]
 struct Seen {
     state: State,
@@ -108,6 +116,8 @@ struct Seen {
     callbacks: callback::Seen,
     /// Whether a call of `start` was to be made, so that there may be an effect.
     may_have_acted: bool,
+    /// How its attempt began, as long as that is one call.
+    one_call: Option<Before>,
     /// How often it was taken back to its beginning.
     run: u32,
     /// Attempts of `start` so far, over all runs.

@@ -11,7 +11,7 @@ use windlass_model::workflow::{Gate, Step};
 
 use super::dry_run::DRY_RUN;
 use super::step::ORDER;
-use super::{Doing, Phase, Stage, State, Within, Witness, gate};
+use super::{Before, Doing, Phase, Stage, State, Within, Witness, gate};
 use crate::violation::{Violation, ensure, violated};
 
 /// The rule of rehearsals.
@@ -163,7 +163,10 @@ impl Witness {
             other => return violated(ORDER, format!("the start of attempt {attempt} came while {other:?}")),
         };
         self.began(step);
-        self.seen_mut(step).attempts = attempt;
+        let seen = self.seen_mut(step);
+        seen.attempts = attempt;
+        let before = Before { may_have_acted: seen.may_have_acted, stood: seen.standing.contains(&round) };
+        seen.one_call = (!stillborn).then_some(before);
         if stillborn {
             let is_excused = self.is_dry_run() && self.reads_made_up(step);
             ensure(!is_excused, "a dry run fails for what is real", || self.name(step).to_string())?;
@@ -278,7 +281,8 @@ impl Witness {
         let in_doubt = before.operation == Operation::Start && round == before.round;
         if in_doubt && !self.is_dry_run() && pin.effect == Effect::Write && pin.find && !stillborn {
             let looks = matches!(within.next, Some(Event::CallInterrupted { next: AfterInterruption::Find, .. }));
-            ensure(looks || !self.seen(step).may_have_acted, "who can look looks before trying again", || {
+            let stands = self.seen(step).standing.contains(&round);
+            ensure(looks == stands, "who can look looks before trying again, if there can be something", || {
                 self.name(step).to_string()
             })?;
         }

@@ -1,7 +1,7 @@
 //! Rules about events of one step.
 
 use windlass_model::event::{AfterFailure, AfterInterruption, Event, Operation, SkipReason, Wake};
-use windlass_model::failure::{FailureClass, FailureOrigin, RetryAdvice, StepError};
+use windlass_model::failure::{FailureClass, RetryAdvice, StepError};
 use windlass_model::graph::StepIndex;
 use windlass_model::manifest::Effect;
 use windlass_model::time::Span;
@@ -132,6 +132,7 @@ impl Witness {
                     Wake::Timer => "attempt: resumed by its timer",
                     Wake::Callback { .. } => "attempt: resumed by a callback",
                 });
+                self.seen_mut(step).one_call = None;
                 State::Active(Doing { stage: Stage::Resume { state, wake: wake.clone() }, ..doing })
             }
             (state @ (State::Active(_) | State::Paused(_) | State::Blocked(_)), Event::CallbackKept { .. }) => state,
@@ -141,6 +142,7 @@ impl Witness {
                 State::Active(doing)
             }
             (State::Active(doing), Event::CallInterrupted { next, .. }) if doing.stage.is_calling() => {
+                self.seen_mut(step).one_call = None;
                 self.interrupted(step, doing, *next, within)?
             }
             (State::Active(doing), Event::EffectNotFound { .. }) if doing.stage == Stage::Find => {
@@ -332,6 +334,26 @@ impl Witness {
         if doing.operation == Operation::Start && says_that_nothing_stands(error.class) {
             self.seen_mut(step).standing.remove(&doing.round);
         }
+        let is_start = doing.operation == Operation::Start;
+        let one_call = if is_start { self.seen_mut(step).one_call.take() } else { None };
+        ensure(
+            !is_start || !error.without_effect || one_call.is_some(),
+            "only one call can have changed nothing",
+            || format!("{}: {error}", self.name(step)),
+        )?;
+        if let Some(before) = one_call.filter(|_| error.without_effect) {
+            // It is as if the attempt had not been made.
+            let seen = self.seen_mut(step);
+            seen.may_have_acted = before.may_have_acted;
+            if !before.stood {
+                seen.standing.remove(&doing.round);
+            }
+            self.counts.add(match (before.may_have_acted, before.stood) {
+                (false, _) => "attempt: failed without an effect",
+                (true, false) => "attempt: failed without an effect, an earlier run had one",
+                (true, true) => "attempt: failed without an effect, an earlier one may have had it",
+            });
+        }
         self.ensure_follows(step, &doing, error, next)?;
         Ok(match (next, doing.operation) {
             (AfterFailure::RetryAt(until), _) => {
@@ -383,8 +405,7 @@ impl Witness {
         let canceling = matches!(self.phase, Phase::Canceling { .. } | Phase::Finishing { canceled: true, .. })
             && doing.operation == Operation::Start;
         let pin = self.pin(step);
-        let had_no_room = error.origin == FailureOrigin::Host && error.class == FailureClass::Transient;
-        let may_stand = !says_that_nothing_stands(error.class) && !had_no_room;
+        let may_stand = self.seen(step).standing.contains(&doing.round);
         let is_blind = doing.operation == Operation::Start && pin.effect == Effect::Write && !pin.find && may_stand;
         let (may_retry, not_before) = match error.advice {
             RetryAdvice::Never | RetryAdvice::Pause => (false, Span(0)),

@@ -2,7 +2,7 @@
 
 use expect_test::expect;
 
-use crate::support::release::{Deployment, RELEASE, payments};
+use crate::support::release::{Deployment, PAYMENTS, RELEASE, payments};
 use crate::support::scrubbed;
 
 #[test]
@@ -155,4 +155,30 @@ fn plain(text: &str) -> String {
         (None, None) => line.to_owned(),
     };
     text.lines().map(|it| line(it) + "\n").collect()
+}
+
+/// Its rollback would be refused for the same reason, and somebody would have to say what became of nothing.
+#[test]
+fn a_step_that_was_not_let_in_is_not_rolled_back() {
+    let (site, counterparts) = payments(Deployment::Succeeds, 0, 0);
+    site.write("wrong", "n0t-the-password");
+    let secret = format!("file:{}", site.path("wrong").display());
+    let add = ["connection", "add", "old", "--private-network", "--auth", "basic", "--username", "windlass"];
+    site.good(&[&add[..], &["--password", &secret, "--url", &counterparts.servicenow.url]].concat());
+    let workflow = PAYMENTS.replace(
+        "uses: servicenow/create-task@^0.1\n    connection: itsm",
+        "uses: servicenow/create-task@^0.1\n    on_failure: rollback\n    connection: old",
+    );
+    site.write("payments.yaml", &workflow);
+    let ran = site.run(&["run", "payments.yaml", "--param", "version=1.2.3"]);
+    assert_eq!(ran.code, Some(1), "{ran:?}");
+    let view = site.show(RELEASE).expect("a release");
+    assert_eq!(view.state, "rolled back");
+    let changes: Vec<String> = counterparts.servicenow.effects().into_iter().map(|it| it.kind).collect();
+    assert_eq!(changes, ["change.created", "change.updated"]);
+    let task = view.steps.iter().find(|it| it.name == "task").expect("a step");
+    assert_eq!(task.state, "failed");
+    assert!(task.status.ends_with("; it had done nothing"), "{}", task.status);
+    let story = site.good(&["release", "show", RELEASE]).stdout;
+    assert!(story.contains("; it changed nothing; no further attempt"), "{story}");
 }

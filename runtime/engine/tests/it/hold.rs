@@ -294,3 +294,17 @@ fn nothing_but_the_beginning_of_forward_work_is_held() {
         ]
     );
 }
+
+#[test]
+fn a_point_of_no_return_that_is_held_is_not_passed() {
+    let mut pivot = workflow("build -> deploy");
+    pivot.steps[1].pivot = true;
+    let mut world = world(pivot, &[]);
+    while world.state("deploy").name() != "running" {
+        assert!(world.turn());
+    }
+    hold(&mut world, "deploy").expect("it can be held");
+    assert_eq!(world.release.pivot_passed(), None);
+    let_through(&mut world, "deploy").expect("it was held");
+    assert!(world.release.pivot_passed().is_some(), "its call is made");
+}

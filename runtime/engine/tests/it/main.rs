@@ -7,6 +7,7 @@ mod breaker;
 mod callback;
 mod decision;
 mod dry_run;
+mod effects;
 mod ending;
 mod fan_out;
 mod flow;

@@ -30,6 +30,8 @@ pub(crate) enum Does {
     Suspends(u64),
     Fails(FailureClass),
     FailsFor(FailureClass, RetryAdvice),
+    /// The host is sure that this call changed nothing.
+    FailsBefore(FailureClass),
     /// It has its effect, and the answer is lost.
     LosesItsAnswer,
     /// The call never ends by itself.
@@ -358,11 +360,12 @@ impl World {
         };
         let does = self.script.get_mut(&key).and_then(VecDeque::pop_front).unwrap_or(default);
         let acts = self.release.pin(id.step).effect != Effect::Read;
-        if verb == "run" && acts && !matches!(does, Does::Fails(_) | Does::FailsFor(..)) {
+        if verb == "run" && acts && !matches!(does, Does::Fails(_) | Does::FailsFor(..) | Does::FailsBefore(_)) {
             done.push(order.idempotency_key.clone());
         }
         let end = match &does {
             Does::Fails(class) | Does::FailsFor(class, _) => format!(": fails ({class})"),
+            Does::FailsBefore(class) => format!(": fails before it does anything ({class})"),
             Does::Suspends(_) | Does::Waits(_) | Does::Hoards(_) => ": suspends".to_owned(),
             Does::LosesItsAnswer => ": loses its answer".to_owned(),
             Does::Hangs => ": hangs".to_owned(),
@@ -453,6 +456,7 @@ fn answer(does: Does) -> Result<CallResult, StepError> {
         message: "as scripted".to_owned(),
         advice,
         details: Vec::new(),
+        without_effect: false,
     };
     match does {
         Does::Done(value) => Ok(CallResult::Done(value)),
@@ -479,6 +483,7 @@ fn answer(does: Does) -> Result<CallResult, StepError> {
         Does::NotFound => Ok(CallResult::NotFound),
         Does::Fails(class) => Err(error(class, RetryAdvice::ByPolicy)),
         Does::FailsFor(class, advice) => Err(error(class, advice)),
+        Does::FailsBefore(class) => Err(StepError { without_effect: true, ..error(class, RetryAdvice::ByPolicy) }),
         Does::LosesItsAnswer => Err(error(FailureClass::Transient, RetryAdvice::ByPolicy)),
         Does::Hangs => unreachable!("a call that hangs does not end"),
     }

@@ -4,6 +4,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use http::HeaderMap;
 use serde_json::Value;
+use windlass_model::failure::StepError;
 
 use super::{
     Clocks, Content, EXCHANGES_MAX, Exchanged, HttpAnswer, HttpRequest, RECORDED_BYTES_MAX, RecordedArguments,
@@ -307,10 +308,7 @@ impl Arguments {
 }
 
 /// An end, as it is kept and compared.
-pub(crate) fn outcome_of(
-    result: &Result<CallOutcome, windlass_model::failure::StepError>,
-    hide: &dyn Fn(String) -> String,
-) -> RecordedOutcome {
+pub(crate) fn outcome_of(result: &Result<CallOutcome, StepError>, hide: &dyn Fn(String) -> String) -> RecordedOutcome {
     match result {
         Ok(CallOutcome::Done(output)) => RecordedOutcome::Done(hide_all(output.clone(), hide)),
         Ok(CallOutcome::Suspended { state, wakes, status }) => RecordedOutcome::Suspended {
@@ -327,6 +325,7 @@ pub(crate) fn outcome_of(
             status: hide(status.clone()),
         },
         Ok(CallOutcome::NotFound) => RecordedOutcome::NotFound,
-        Err(error) => RecordedOutcome::Failed(error.clone()),
+        // What it did outside is what the exchanges say.
+        Err(error) => RecordedOutcome::Failed(StepError { without_effect: false, ..error.clone() }),
     }
 }

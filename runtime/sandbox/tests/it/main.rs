@@ -7,6 +7,7 @@ mod components;
 mod contract;
 mod credentials;
 mod dry_run;
+mod effects;
 mod exhaustion;
 mod fuzz;
 mod http;

@@ -422,6 +422,7 @@ fn from_step_error(error: &StepError) -> v1::StepError<'_> {
             RetryAdvice::Pause => v1::RetryAdvice::Pause,
         },
         details: from_pairs(&error.details),
+        without_effect: error.without_effect.then_some(true),
     }
 }
 
@@ -438,6 +439,7 @@ fn to_step_error(error: v1::StepError<'_>) -> StepError {
             v1::RetryAdvice::Pause => RetryAdvice::Pause,
         },
         details: to_pairs(error.details),
+        without_effect: error.without_effect.unwrap_or_default(),
     }
 }
 

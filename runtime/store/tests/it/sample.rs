@@ -152,6 +152,7 @@ pub(crate) fn one_of_each() -> Vec<(String, Event)> {
             message: "no runner is free\nfor 5 minutes".to_owned(),
             advice,
             details: vec![("queue".to_owned(), "17".to_owned())],
+            without_effect: false,
         },
         next,
     };
@@ -470,6 +471,12 @@ pub(crate) fn one_of_each() -> Vec<(String, Event)> {
     ] {
         all.push((format!("failed-{name}"), failed(origin, FailureClass::Internal, advice, AfterFailure::Fail)));
     }
+    let mut event =
+        failed(FailureOrigin::Plugin, FailureClass::Unauthenticated, RetryAdvice::ByPolicy, AfterFailure::Fail);
+    if let Event::AttemptFailed { error, .. } = &mut event {
+        error.without_effect = true;
+    }
+    all.push(("failed-without-effect".to_owned(), event));
     for (name, intervention) in [
         ("retry", Intervention::Retry { step: build() }),
         (

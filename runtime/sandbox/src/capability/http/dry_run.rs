@@ -1,4 +1,4 @@
-//! Whether a request only reads, in a dry run.
+//! Whether a request only reads: for dry runs, and for what is known of a call that failed.
 //!
 //! **Invariant:** what a plugin says of a request counts for nothing here; what counts is what would be on the wire,
 //! and the operator's word.
@@ -54,6 +54,14 @@ pub(super) async fn look(shared: &Shared, route: &Route, request: Request<WasiBo
     learn(shared, route);
     shared.would(line, &kept, bytes);
     Ok(Looked::Write(Denial { asked, missing: Missing::DryRun, remedy }))
+}
+
+/// Whether a request would pass in a dry run, as far as that can be said before its body is read.
+pub(super) fn only_reads(route: &Route, request: &Request<WasiBody>) -> bool {
+    let method = request.method().as_str();
+    let line = RequestLine { method, path: route.below(request.uri().path()).unwrap_or("/") };
+    let declared = || allows(&route.connection.reads, line);
+    overrides(request).is_none() && (is_read_method(method) && request.body().is_end_stream() || declared())
 }
 
 /// The header or parameter by which a server may take the request for another one.

@@ -56,10 +56,23 @@ pub(crate) async fn send(
     } else {
         request
     };
+    let change = shared.will_do(dry_run::only_reads(route, &request));
     if let Some(player) = shared.player() {
-        return play::answer(&shared, player, request, options, trace).await;
+        let answered = play::answer(&shared, player, request, options, trace).await;
+        if answered.as_ref().is_ok_and(|it| was_not_applied(it.status())) {
+            change.was_not_made();
+        }
+        return answered;
     }
     let answered = exchange(&shared, route, request, options, &mut trace).await;
+    let was_made = match &answered {
+        Ok((response, _)) => !was_not_applied(response.status()),
+        Err(Failed::Forbidden(..) | Failed::Credential(_)) => false,
+        Err(Failed::Request { was_sent, .. }) => *was_sent,
+    };
+    if !was_made {
+        change.was_not_made();
+    }
     match answered {
         Ok((response, scrubs)) => {
             if response.status() == StatusCode::UNAUTHORIZED {
@@ -78,12 +91,17 @@ pub(crate) async fn send(
             trace.guest_error(&Error::ConfigurationError);
             Err(Error::ConfigurationError)
         }
-        Err(Failed::Request { text, error }) => {
+        Err(Failed::Request { text, error, .. }) => {
             trace.exchange().error = Some(text);
             trace.guest_error(&error);
             Err(error)
         }
     }
+}
+
+/// Whether a request had certainly no effect: RFC 9110, 15.5.2, says so of this answer and of no other.
+fn was_not_applied(status: StatusCode) -> bool {
+    status == StatusCode::UNAUTHORIZED
 }
 
 pub(super) fn url<B>(request: &Request<B>) -> String {
@@ -130,7 +148,12 @@ fn forbidden_address(route: &Route, asked: &str, address: std::net::IpAddr, reac
 enum Failed {
     Forbidden(std::net::IpAddr, Reach),
     Credential(CredentialError),
-    Request { text: String, error: Error },
+    Request {
+        text: String,
+        error: Error,
+        /// Whether anything of it may have been.
+        was_sent: bool,
+    },
 }
 
 /// Adds the credential and sends; once more with a new token if the first was not taken. Answers with
@@ -200,7 +223,9 @@ async fn keep(mut body: WasiBody) -> Result<(WasiBody, Option<Bytes>), Failed> {
                     kept.extend_from_slice(&data);
                 }
             }
-            Some(Err(error)) => return Err(Failed::Request { text: error.to_string(), error }),
+            Some(Err(error)) => {
+                return Err(Failed::Request { text: error.to_string(), error, was_sent: false });
+            }
         }
     }
     let begun = futures::stream::once(std::future::ready(Ok(http_body::Frame::data(Bytes::from(kept)))));
@@ -222,13 +247,18 @@ async fn deliver(
             tokio::time::timeout(time_max.saturating_add(connecting), sending).await.map_err(|_| Failed::Request {
                 text: "no answer in the time that the plugin allows".to_owned(),
                 error: Error::HttpResponseTimeout,
+                was_sent: true,
             })?
         }
         None => sending.await,
     };
     sent.map_err(|error| match explain::connect_error(&error) {
         Some(ConnectError::Forbidden { address, reach, .. }) => Failed::Forbidden(*address, *reach),
-        _ => Failed::Request { text: explain::request_error(&error), error: explain::for_guest(&error) },
+        _ => Failed::Request {
+            text: explain::request_error(&error),
+            error: explain::for_guest(&error),
+            was_sent: !error.is_connect(),
+        },
     })
 }
 

@@ -30,6 +30,8 @@ pub(super) struct Asking<'a> {
 pub(super) struct Granted<'a> {
     pub(super) tool: &'a Tool,
     pub(super) connection: Option<&'a Connection>,
+    /// Whether both sides have declared that it changes nothing.
+    pub(super) changes_nothing: bool,
 }
 
 pub(super) fn decide<'a>(command: &Command, asking: &Asking<'a>) -> Result<Granted<'a>, Box<Denial>> {
@@ -80,10 +82,12 @@ pub(super) fn decide<'a>(command: &Command, asking: &Asking<'a>) -> Result<Grant
         Some(role) => Some(credential_of(role, tool, arguments, asking).map_err(|it| refused(asked.clone(), it))?),
     };
     // Last, so that what a real run would be refused for is told first.
-    if *dry_run {
-        changes_nothing(arguments, tool, need, asking).map_err(|it| refused(asked, it))?;
-    }
-    Ok(Granted { tool, connection })
+    let changes_nothing = match changes_nothing(arguments, tool, need, asking) {
+        Ok(()) => true,
+        Err(why) if *dry_run => return Err(refused(asked, why)),
+        Err(_) => false,
+    };
+    Ok(Granted { tool, connection, changes_nothing })
 }
 
 fn refused(asked: String, (missing, remedy): (Missing, String)) -> Box<Denial> {

@@ -97,6 +97,20 @@ async fn start(shared: &Arc<Shared>, command: tools::Command) -> wasmtime::Resul
         }
     };
     shared.allow();
+    let change = shared.will_do(granted.changes_nothing);
+    let started = begin(shared, granted, command).await?;
+    if let Err(tools::ToolError::NotStarted(_)) = started {
+        change.was_not_made();
+    }
+    Ok(started)
+}
+
+/// Runs what is granted, or plays it again.
+async fn begin(
+    shared: &Arc<Shared>,
+    granted: grant::Granted<'_>,
+    command: tools::Command,
+) -> wasmtime::Result<Result<Process, tools::ToolError>> {
     if let Some(player) = shared.player() {
         return match player.tool(&recorded(&command)) {
             Ok(ran) => Ok(play::process(ran)),

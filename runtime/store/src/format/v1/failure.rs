@@ -18,6 +18,8 @@ pub struct StepError<'a> {
     pub advice: RetryAdvice,
     #[b(5)]
     pub details: Vec<Pair<'a>>,
+    #[n(6)]
+    pub without_effect: Option<bool>,
 }
 
 #[derive(Debug, Clone, Copy, Encode, Decode)]

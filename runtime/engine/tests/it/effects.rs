@@ -1,0 +1,122 @@
+//! What follows where the host is sure that a call changed nothing.
+
+use windlass_engine::Rejected;
+use windlass_model::event::Intervention;
+use windlass_model::failure::{FailureClass, RetryAdvice};
+use windlass_model::manifest::Effect;
+use windlass_model::time::Span;
+use windlass_model::workflow::{OnFailure, Workflow};
+
+use crate::world::{Does, Pins, World, fails, workflow};
+
+const REFUSED: Does = Does::FailsBefore(FailureClass::Unauthenticated);
+const UNREACHABLE: Does = Does::FailsBefore(FailureClass::Transient);
+
+/// `a -> b`, rolled back when `b` has failed.
+fn two() -> Workflow {
+    let mut two = workflow("a -> b");
+    two.steps[1].on_failure = OnFailure::Rollback;
+    two
+}
+
+fn story(workflow: Workflow, pins: Pins, script: &[(&str, Vec<Does>)]) -> String {
+    let mut world = World::new(workflow, pins, script);
+    world.run();
+    world.story()
+}
+
+#[test]
+fn a_step_that_did_nothing_is_not_rolled_back() {
+    let told = story(two(), Pins::default(), &[("b", vec![REFUSED])]);
+    assert_eq!(
+        told, "run a\nrun b: fails before it does anything (unauthenticated)\nrollback a\nrolled back\n",
+        "{told}"
+    );
+}
+
+#[test]
+fn one_that_did_something_before_is_rolled_back() {
+    // An earlier attempt of which nobody knows.
+    let mut blocked = two();
+    blocked.steps[1].retry.attempts = 2;
+    let script = [("b", vec![Does::Fails(FailureClass::Transient), UNREACHABLE])];
+    let no_find = Pins { find: false, effect: Effect::IdempotentWrite, ..Pins::default() };
+    let told = story(blocked, no_find, &script);
+    assert!(
+        told.ends_with("fails before it does anything (transient)\nrollback b\nrollback a\nrolled back\n"),
+        "{told}"
+    );
+    // The same call, before it waited.
+    let told = story(two(), Pins::default(), &[("b", vec![Does::Suspends(1), REFUSED])]);
+    assert!(told.ends_with("rollback b\nrollback a\nrolled back\n"), "{told}");
+    // Another run of the step.
+    let mut beside = workflow("a -> b; c");
+    beside.steps[1].on_failure = OnFailure::Rollback;
+    let script = [("b", vec![Does::Done(serde_json::json!(1)), REFUSED]), ("c", vec![Does::Suspends(60)])];
+    let mut world = World::new(beside, Pins::default(), &script);
+    while world.state("b").name() != "succeeded" {
+        assert!(world.turn());
+    }
+    world.intervene(Intervention::RunAgain { step: "b".parse().expect("a name") }).expect("accepted");
+    world.run();
+    assert!(
+        world.story().contains("(unauthenticated)\n") && world.story().contains("rollback b\n"),
+        "{}",
+        world.story()
+    );
+}
+
+#[test]
+fn a_call_that_was_cut_off_before_may_have_done_something() {
+    let no_find = Pins { find: false, effect: Effect::IdempotentWrite, ..Pins::default() };
+    let mut world = World::new(two(), no_find, &[("b", vec![Does::Hangs, REFUSED])]);
+    while !world.story().contains("run b: hangs") {
+        assert!(world.turn());
+    }
+    world.crash();
+    world.run();
+    assert!(world.story().ends_with("rollback b\nrollback a\nrolled back\n"), "{}", world.story());
+}
+
+#[test]
+fn what_did_nothing_is_tried_again_without_looking() {
+    let again = "run a: fails before it does anything (transient)\nrun a\nsucceeded\n";
+    for pins in [Pins::default(), Pins { find: false, ..Pins::default() }] {
+        assert_eq!(story(workflow("a"), pins, &[("a", vec![UNREACHABLE])]), again);
+    }
+    // Unless there is an earlier attempt that may have done something, which only its plugin wanted repeated.
+    let advised = Does::FailsFor(FailureClass::Transient, RetryAdvice::After(Span::seconds(1)));
+    let script = [("a", vec![advised, UNREACHABLE])];
+    let mut asked = workflow("a");
+    asked.steps[0].on_failure = OnFailure::Pause;
+    let told = story(asked.clone(), Pins { find: false, ..Pins::default() }, &script);
+    assert!(told.contains("waits for a"), "{told}");
+    let told = story(workflow("a"), Pins::default(), &script);
+    assert_eq!(told.matches("find a: nothing").count(), 2, "{told}");
+    // A person who tries again need not look either.
+    asked.steps[0].retry.attempts = 1;
+    let mut world = World::new(asked, Pins::default(), &[("a", vec![UNREACHABLE])]);
+    world.run();
+    world.intervene(Intervention::Retry { step: "a".parse().expect("a name") }).expect("accepted");
+    world.run();
+    assert!(world.story().ends_with("run a\nsucceeded\n") && !world.story().contains("find"), "{}", world.story());
+}
+
+#[test]
+fn a_point_of_no_return_that_did_nothing_is_not_passed() {
+    let mut pivot = two();
+    pivot.steps[1].pivot = true;
+    let told = story(pivot.clone(), Pins::default(), &[("b", vec![REFUSED])]);
+    assert!(told.ends_with("rollback a\nrolled back\n"), "{told}");
+    // The same class, of which the host knows nothing.
+    let told = story(pivot.clone(), Pins::default(), &[("b", fails(FailureClass::Unauthenticated))]);
+    assert!(told.contains("waits for b"), "{told}");
+    pivot.steps[1].retry.attempts = 1;
+    pivot.steps[1].on_failure = OnFailure::Pause;
+    let mut world = World::new(pivot.clone(), Pins::default(), &[("b", vec![UNREACHABLE])]);
+    world.run();
+    world.intervene(Intervention::Rollback).expect("there is a way back");
+    let mut world = World::new(pivot, Pins::default(), &[("b", fails(FailureClass::Transient))]);
+    world.run();
+    assert!(matches!(world.intervene(Intervention::Rollback), Err(Rejected::PastPivot { .. })));
+}

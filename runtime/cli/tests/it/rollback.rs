@@ -1,6 +1,7 @@
 //! A deployment that fails rolls back what was done before it, the last step first; the release tells so.
 
 use expect_test::expect;
+use windlass_server::view::ReleaseView;
 
 use crate::support::release::{Deployment, PAYMENTS, RELEASE, payments};
 use crate::support::scrubbed;
@@ -181,4 +182,29 @@ fn a_step_that_was_not_let_in_is_not_rolled_back() {
     assert!(task.status.ends_with("; it had done nothing"), "{}", task.status);
     let story = site.good(&["release", "show", RELEASE]).stdout;
     assert!(story.contains("; it changed nothing; no further attempt"), "{story}");
+}
+
+/// That it is rolled back, or cannot be, says nothing of why it had to be.
+#[test]
+fn a_step_that_is_rolled_back_says_why_it_had_failed() {
+    let (site, counterparts) = payments(Deployment::Succeeds, 0, 0);
+    // It writes and fails; so does its rollback.
+    site.write(
+        "spoiled.yaml",
+        &format!(
+            "windlass: v1\nworkflow: spoiled\nsteps:\n  act:\n    uses: hostile/send\n    connection: app\n    with: {{ url: '{}', requests: [{{ method: POST, path: /open/x }}], then: fail }}\n    retry: {{ attempts: 1 }}\n    on_failure: rollback\n",
+            counterparts.echo.url
+        ),
+    );
+    let _serve = site.serve();
+    site.good(&["run", "spoiled.yaml", "--detach"]);
+    let act = |view: &ReleaseView| view.steps[0].clone();
+    let blocked = act(&site.until("spoiled-1", "it is blocked", |it| act(it).state == "rollback blocked"));
+    let (error, failure) = (blocked.error.expect("why it is blocked"), blocked.failure.expect("why it had failed"));
+    assert!(!failure.without_effect && failure.message.contains("/open/x"), "{failure:?}");
+    assert!(blocked.status.contains(&error.message), "{}", blocked.status);
+    assert!(blocked.status.ends_with(&format!("; it had failed: {failure}")), "{}", blocked.status);
+    site.good(&["release", "settle", "spoiled-1", "--step", "act", "--done", "--reason", "there is none"]);
+    let settled = act(&site.ended("spoiled-1"));
+    assert_eq!((settled.state.as_str(), settled.status), ("rolled back", format!("it had failed: {failure}")));
 }

@@ -56,6 +56,8 @@ pub(crate) fn act(call: &Call) -> Result<Outcome, Failure> {
         "fail" => return Err(failure("the hostile plugin fails on purpose")),
         "read-files" => read_files(),
         "open-sockets" => open_sockets(input["address"].as_str().unwrap_or_default()),
+        // Neither is stopped: one has no `cancel`, that of the other fails.
+        "goes-on" | "will-not-stop" => return suspend(vec![Wake::After(3_600_000)], 4),
         "suspend-forever" => return suspend(vec![Wake::After(0), Wake::At(0)], 4),
         "no-wakes" => return suspend(Vec::new(), 4),
         "too-many-wakes" => return suspend(vec![Wake::After(1000); 1000], 4),
@@ -164,7 +166,7 @@ pub(crate) fn act(call: &Call) -> Result<Outcome, Failure> {
     Ok(Outcome::Done(done.to_string()))
 }
 
-fn failure(message: &str) -> Failure {
+pub(crate) fn failure(message: &str) -> Failure {
     Failure {
         class: FailureClass::Rejected,
         code: "on-purpose".to_owned(),

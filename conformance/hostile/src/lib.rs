@@ -30,6 +30,9 @@ impl Guest for Hostile {
         if call.action == "send" {
             return act::act(&call);
         }
+        if call.action == "will-not-stop" {
+            return Err(act::failure("it goes on"));
+        }
         Ok(Outcome::Done(serde_json::json!({"state_bytes": state.map(|it| it.len())}).to_string()))
     }
 

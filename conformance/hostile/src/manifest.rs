@@ -64,6 +64,8 @@ pub(crate) fn manifest() -> Value {
     for name in FETCHING {
         actions.insert(name.to_owned(), action(json!({"connections": connections()})));
     }
+    actions.insert("will-not-stop".to_owned(), action(json!({})));
+    actions.insert("goes-on".to_owned(), action(json!({"cancel": false})));
     actions.insert("large-output".to_owned(), action(json!({"limits": {"memory_bytes": 400 * 1024 * 1024}})));
     actions.insert(
         "big-response".to_owned(),

@@ -197,7 +197,8 @@ impl Simulation {
                 | Rejected::NoCause
                 | Rejected::AlertRepeated
                 | Rejected::TooManyCheckpoints
-                | Rejected::UnknownStep { .. } => "input: refused",
+                | Rejected::UnknownStep { .. }
+                | Rejected::UnknownItem { .. } => "input: refused",
             });
         }
         self.tell(|| format!("driver {number} refuses {}: {rejected}", line.chars().take(90).collect::<String>()));

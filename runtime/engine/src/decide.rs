@@ -123,9 +123,19 @@ impl Release {
     }
 
     pub(crate) fn find_step(&self, step: &StepName) -> Result<StepIndex, Rejected> {
-        self.index_of(step).ok_or_else(|| Rejected::UnknownStep {
-            step: step.clone(),
-            steps: self.plan.workflow().steps.iter().map(|it| it.name.to_string()).collect(),
+        self.index_of(step).ok_or_else(|| {
+            let of = step.item().and_then(|_| self.plan.index_of(&step.of_step().parse().ok()?));
+            match of.filter(|it| self.plan.step(*it).for_each.is_some()) {
+                Some(of) => Rejected::UnknownItem {
+                    item: step.clone(),
+                    step: self.plan.step(of).name.clone(),
+                    items: self.items(of).map(Iterator::count),
+                },
+                None => Rejected::UnknownStep {
+                    step: step.clone(),
+                    steps: self.plan.workflow().steps.iter().map(|it| it.name.to_string()).collect(),
+                },
+            }
         })
     }
 
@@ -311,7 +321,10 @@ impl Release {
         let unwanted =
             matches!(self.state, ReleaseState::Canceling { .. } | ReleaseState::Finishing { canceled: true, .. });
         if timed_out && !unwanted {
-            let error = self.timed_out(index);
+            let mut error = self.timed_out(index);
+            if let Some(why) = &self.steps[index.as_usize()].unstopped {
+                error.message.push_str(&format!("; it could not be stopped, and may go on: {why}"));
+            }
             self.fail(events, index, error, now, dice);
         } else {
             self.record(events, Event::StepCanceled { step }, now);
@@ -398,7 +411,11 @@ impl Release {
             let started = self.cancel(index, &activity);
             self.record(events, started, now);
         } else {
-            let error = self.timed_out(index);
+            let mut error = self.timed_out(index);
+            let pin = self.pin(index);
+            if activity.operation == Operation::Start && pin.effect != Effect::Read && !self.is_dry_run() {
+                error.message.push_str("; its action has no `cancel`, so what it began may go on");
+            }
             self.fail(events, index, error, now, dice);
         }
     }

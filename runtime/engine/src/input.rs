@@ -232,6 +232,16 @@ pub enum Rejected {
         /// What there is.
         steps: Vec<String>,
     },
+    /// The step has no such item.
+    #[error("there is no `{item}`: step `{step}` {}", items_told(.step, *.items))]
+    UnknownItem {
+        /// What was asked for.
+        item: StepName,
+        /// The step that runs for items.
+        step: StepName,
+        /// How many it runs for, once that is known.
+        items: Option<usize>,
+    },
     /// No approval is asked for.
     #[error("step `{step}` does not wait for an approval: it is {state}")]
     NotHeld {
@@ -392,6 +402,15 @@ pub enum Rejected {
         crate::bounds::CHECKPOINT_BYTES_MAX
     )]
     TooManyCheckpoints,
+}
+
+fn items_told(step: &StepName, items: Option<usize>) -> String {
+    match items {
+        None => "runs for items that are not known before its turn has come".to_owned(),
+        Some(0) => "has no items".to_owned(),
+        Some(1) => format!("has one item, `{step}.1`"),
+        Some(count) => format!("has {count} items, `{step}.1` to `{step}.{count}`"),
+    }
 }
 
 fn used_by(step: &StepName, users: &[String]) -> String {

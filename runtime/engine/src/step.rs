@@ -25,6 +25,8 @@ pub struct StepRun {
     pub made: Option<Arc<Value>>,
     /// Why its work last failed, until it succeeds or is begun anew; a rollback does not make that undone.
     pub failure: Option<Box<StepError>>,
+    /// Why its plugin could not stop what its last attempt had begun.
+    pub unstopped: Option<Box<StepError>>,
     /// What its plugin recorded in this run.
     pub checkpoints: BTreeMap<String, Vec<u8>>,
     /// What it recorded of pieces of work in earlier runs, before the step was run again.
@@ -234,6 +236,7 @@ impl StepRun {
             output: None,
             made: None,
             failure: None,
+            unstopped: None,
             checkpoints: BTreeMap::new(),
             checkpoints_before: BTreeMap::new(),
             passed_over: None,
@@ -258,6 +261,11 @@ impl StepRun {
 
     pub(crate) fn dry_mut(&mut self) -> &mut DryStep {
         self.dry.get_or_insert_default()
+    }
+
+    /// Whether its logical call had its effect, or may have had it.
+    pub fn may_stand(&self) -> bool {
+        self.stands
     }
 
     /// All that its plugin recorded in this run, and of the pieces of work of earlier ones.

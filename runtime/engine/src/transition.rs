@@ -125,6 +125,9 @@ pub(crate) fn after(
             if *operation == Operation::Cancel {
                 run.cancels = *attempt;
             }
+            if *operation != Operation::Rollback {
+                run.unstopped = None;
+            }
             run.began_at = run.began_at.or(Some(at));
             // An attempt that ends before any call, for want of an input, begins without one.
             if let Some(input) = input.as_ref().filter(|it| !it.is_null()) {
@@ -234,6 +237,9 @@ pub(crate) fn after(
             if activity.operation == Operation::Start {
                 run.stands = run.may_stand_after(&activity, error);
                 run.failure = Some(Box::new(error.clone()));
+            }
+            if activity.operation == Operation::Cancel {
+                run.unstopped = Some(Box::new(error.clone()));
             }
             if activity.came_to_nothing(error) {
                 run.called = run.called_before;

@@ -15,6 +15,7 @@ use windlass_model::artifact::{Artifact, artifacts_in};
 use windlass_model::event::{Operation, SkipReason};
 use windlass_model::failure::StepError;
 use windlass_model::graph::StepIndex;
+use windlass_model::manifest::Effect;
 use windlass_model::name::StepName;
 use windlass_model::plan::Runs;
 use windlass_model::time::Timestamp;
@@ -384,6 +385,11 @@ fn step_view(release: &Release, index: StepIndex, waits: &[Wait], progress: &BTr
         }
         StepState::FannedOut => items_text(&items),
         StepState::Waiting if run.passed_over.is_some() => "is skipped when its turn comes".to_owned(),
+        StepState::Canceled if run.may_stand() && pin.effect != Effect::Read => match &run.unstopped {
+            _ if !pin.cancel => "its action has no `cancel`: what it began may go on".to_owned(),
+            Some(error) => format!("it could not be stopped, and may go on: {error}"),
+            None => String::new(),
+        },
         StepState::Succeeded
         | StepState::Waiting
         | StepState::Canceled

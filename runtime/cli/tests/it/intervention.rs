@@ -2,6 +2,7 @@
 
 use serde_json::Value;
 
+use crate::support::release::{Deployment, payments};
 use crate::support::{Service, Site};
 
 const WORKFLOW: &str = r"windlass: v1
@@ -126,4 +127,37 @@ fn a_pause_survives_the_process() {
     site.good(&["release", "resume", "asking-1", "--reason", "back"]);
     site.good(&["release", "retry", "asking-1", "--reason", "it is there now"]);
     assert!(site.ended("asking-1").succeeded);
+}
+
+/// What a release began outside may go on when it is over, and then somebody has to look.
+#[test]
+fn what_cannot_be_stopped_is_told() {
+    let (site, _counterparts) = payments(Deployment::Succeeds, 0, 0);
+    let _serve = site.serve();
+    let without = "its action has no `cancel`";
+    let refused = "on-purpose (rejected): it goes on";
+    for (action, timed_out, canceled) in [
+        ("goes-on", format!("; {without}, so what it began may go on"), format!("{without}: what it began may go on")),
+        (
+            "will-not-stop",
+            format!("; it could not be stopped, and may go on: {refused}"),
+            format!("it could not be stopped, and may go on: {refused}"),
+        ),
+    ] {
+        for (number, timeout) in [(1, "1s"), (2, "1h")] {
+            let text = format!(
+                "windlass: v1\nworkflow: {action}\nsteps:\n  act: {{ uses: hostile/{action}, timeout: {timeout}, retry: {{ attempts: 1 }}, on_failure: fail }}\n"
+            );
+            site.write("unstoppable.yaml", &text);
+            site.good(&["run", "unstoppable.yaml", "--detach"]);
+            let release = format!("{action}-{number}");
+            if number == 2 {
+                site.until(&release, "it waits", |it| it.steps[0].state == "suspended");
+                site.good(&["release", "cancel", &release, "--reason", "no longer needed"]);
+            }
+            let step = site.ended(&release).steps.remove(0);
+            let told = if number == 1 { &timed_out } else { &canceled };
+            assert!(step.status.ends_with(told), "{release}: {}", step.status);
+        }
+    }
 }

@@ -176,7 +176,15 @@ fn one_item_is_tried_again_or_skipped_without_the_others() {
     .assert_eq(&world.story());
     let late = world.intervene(Intervention::ReplaceOutput { step: name("test.2"), output: json!(1) });
     assert!(matches!(late, Err(Rejected::NoOutput { .. })), "{late:?}");
-    assert!(matches!(world.intervene(Intervention::Retry { step: name("test.5") }), Err(Rejected::UnknownStep { .. })));
+    let refused = |world: &mut World, step| {
+        world.intervene(Intervention::Retry { step: name(step) }).expect_err("there is none").to_string()
+    };
+    let so_many = "there is no `test.5`: step `test` has 4 items, `test.1` to `test.4`";
+    assert_eq!(refused(&mut world, "test.5"), so_many);
+    assert_eq!(refused(&mut world, "deploy.1"), "the release has no step `deploy.1`; its steps are plan, test, deploy");
+    let mut early = World::new(shards(|_| {}), Pins::default(), &[]);
+    let unknown = "there is no `test.1`: step `test` runs for items that are not known before its turn has come";
+    assert_eq!(refused(&mut early, "test.1"), unknown);
 }
 
 #[test]

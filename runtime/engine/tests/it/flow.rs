@@ -2,7 +2,7 @@
 
 use expect_test::expect;
 use serde_json::json;
-use windlass_engine::{CallResult, Input, Rejected};
+use windlass_engine::{CallResult, Input, Rejected, StepState};
 use windlass_model::event::{Event, Intervention, Outcome};
 use windlass_model::expression::Expression;
 use windlass_model::failure::{FailureClass, RetryAdvice};
@@ -462,7 +462,7 @@ fn an_attempt_over_its_time_has_failed_even_if_it_cannot_be_canceled() {
     let mut timed = workflow("a -> b");
     timed.steps[0].timeout = Some(Span::seconds(60));
     check(
-        timed,
+        timed.clone(),
         &[("a", vec![Does::Hangs]), ("a:cancel", vec![Does::Fails(FailureClass::Rejected)])],
         &expect![[r#"
             run a: hangs
@@ -470,6 +470,21 @@ fn an_attempt_over_its_time_has_failed_even_if_it_cannot_be_canceled() {
             failed
         "#]],
     );
+    // Whoever looks is told that what it began may go on, and only then.
+    let told = |pins, script: &[(&str, Vec<Does>)]| {
+        let mut world = World::new(timed.clone(), pins, script);
+        world.run();
+        let StepState::Failed { error, .. } = world.state("a") else { panic!("{}", world.story()) };
+        error.message.strip_prefix("the attempt took longer than its timeout of 1m").expect("it did").to_owned()
+    };
+    let hangs = || ("a", vec![Does::Hangs]);
+    assert_eq!(told(Pins::default(), &[hangs()]), "");
+    let refused = ("a:cancel", vec![Does::Fails(FailureClass::Rejected)]);
+    let could_not = "; it could not be stopped, and may go on: scripted (rejected): as scripted";
+    assert_eq!(told(Pins::default(), &[hangs(), refused]), could_not);
+    let no_cancel = Pins { cancel: false, ..Pins::default() };
+    assert_eq!(told(no_cancel, &[hangs()]), "; its action has no `cancel`, so what it began may go on");
+    assert_eq!(told(Pins { effect: Effect::Read, ..no_cancel }, &[hangs()]), "");
 }
 
 #[test]

@@ -23,6 +23,8 @@ pub(crate) struct Clock {
     before: AtomicU64,
     /// By how much the wall clock is ahead.
     skew: AtomicI64,
+    /// The latest that it showed before it was set.
+    latest: AtomicU64,
 }
 
 impl Clock {
@@ -52,7 +54,13 @@ impl Clock {
 
     /// Sets the wall clock.
     pub(crate) fn jump(&self, by: i64) {
+        self.latest.fetch_max(self.wall().0, Ordering::Relaxed);
         self.skew.fetch_add(by, Ordering::Relaxed);
+    }
+
+    /// How many milliseconds the wall clock is behind what it once showed: time stands still for releases until then.
+    pub(crate) fn behind(&self) -> u64 {
+        self.latest.load(Ordering::Relaxed).saturating_sub(self.wall().0)
     }
 }
 

@@ -106,3 +106,10 @@ fn brought_back_while_the_process_winds_down() {
 fn one_word_may_stand_for_two_ends() {
     breaks_no_rule(900_089);
 }
+
+/// The clock was set back again and again, by seven hours in all: releases wait until it shows again what it has shown, and
+/// the simulation did not.
+#[test]
+fn clock_that_is_set_back_by_hours() {
+    breaks_no_rule(7_061_174);
+}

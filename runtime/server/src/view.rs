@@ -371,7 +371,9 @@ fn step_view(release: &Release, index: StepIndex, waits: &[Wait], progress: &BTr
     let failure = run.failure.as_deref().filter(|_| goes_back);
     let status = match &run.state {
         StepState::Skipped { reason } => skip_text(reason),
-        StepState::Failed { error, .. } if release.rollback().is_some() && !run.called => {
+        StepState::Failed { error, .. }
+            if release.rollback().is_some() && !run.called && pin.effect != Effect::Read =>
+        {
             format!("{error}; it had done nothing")
         }
         StepState::Failed { error, .. } => error.to_string(),

@@ -27,7 +27,7 @@ const LOOKED_AT_MAX: u64 = 20;
 
 /// What an end of a call means in a dry run.
 #[derive(Debug, PartialEq)]
-pub(crate) enum Verdict {
+pub enum Verdict {
     /// The plugin gave an output.
     Done(Value),
     /// The host ends the step; why, where the list of what was stopped does not say it.
@@ -36,8 +36,9 @@ pub(crate) enum Verdict {
     Failed(StepError),
 }
 
-/// Judges how a call ended.
-pub(crate) fn judge(
+/// Judges how a call ended in a dry run. `was_stopped`: whether anything of it was stopped; `reads_made_up`: whether its
+/// input holds what stands for another step's output.
+pub fn judge(
     result: Result<CallOutcome, StepError>,
     was_stopped: bool,
     denials: &[Denial],

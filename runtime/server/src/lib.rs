@@ -48,5 +48,6 @@ pub mod winding_down;
 
 pub use attendance::Attended;
 pub use client::Client;
+pub use dry_run::{Verdict, judge};
 pub use runtime::{Runtime, RuntimeError, RuntimeOptions};
 pub use state_directory::StateDirectory;

@@ -16,10 +16,12 @@ use anyhow::Context as _;
 use serde_json::Value;
 use windlass_model::dry_run::Would;
 use windlass_model::event::{Operation, Wake};
+use windlass_model::example::example;
 use windlass_model::failure::StepError;
 use windlass_model::time::{Span, Timestamp};
 use windlass_sandbox::cassette::Tape;
 use windlass_sandbox::{Access, CallKind, CallOutcome, CallReport, CallRequest, Plugin, Sandbox, Usage, WakeUp};
+use windlass_server::{Verdict, judge};
 
 pub(crate) use self::callbacks::Listener;
 pub(crate) use self::host::{Happening, Shown, line};
@@ -44,6 +46,8 @@ pub(crate) struct Trial {
 #[derive(Debug)]
 pub(crate) enum Ended {
     Done(Value),
+    /// A dry run ended it in its plugin's place; what stands for its output.
+    ByHost(Value),
     NotFound,
     /// It waits, and nobody was to wait for it.
     Suspended,
@@ -88,8 +92,17 @@ impl Trial {
         loop {
             let report = self.call(session, kind).await;
             used.add(&report.usage);
+            let was_stopped = !report.would.is_empty();
             for Would { what, body, body_bytes } in report.would {
                 self.shown.add(Happening::Stopped { what, body, body_bytes });
+            }
+            if self.dry_run
+                && let Verdict::Ended(note) = judge(report.result.clone(), was_stopped, &report.denials, false)
+            {
+                save(session)?;
+                let output = self.stands_for_output(session);
+                self.shown.add(Happening::EndedByHost { note });
+                return Ok(Ended::ByHost(output));
             }
             match report.result {
                 Ok(CallOutcome::Done(value)) => {
@@ -127,6 +140,13 @@ impl Trial {
                 }
             }
         }
+    }
+
+    /// What a release goes on with where a dry run ends a step: here there is no earlier one whose output could be taken.
+    fn stands_for_output(&self, session: &Session) -> Value {
+        let action = self.plugin.manifest().actions.get(&session.action);
+        let made = action.filter(|_| session.operation == Operation::Start).and_then(|it| example(&it.output));
+        made.unwrap_or_default()
     }
 
     async fn call(&self, session: &mut Session, kind: CallKind) -> CallReport {

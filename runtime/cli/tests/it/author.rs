@@ -262,11 +262,16 @@ fn the_service_calls_back() {
 fn a_dry_run_and_a_credential_are_as_in_a_release() {
     let tried = Tried::new();
     let dry = tried.run(&[&INPUT[..], &["--dry-run"]].concat());
-    assert_eq!(dry.code, Some(1), "{dry:?}");
+    assert_eq!(dry.code, Some(0), "as in a release, that is no failure: {dry:?}");
+    let output: serde_json::Value = serde_json::from_str(&dry.stdout).expect("an output of its schema");
+    assert!(output["id"].is_string(), "{dry:?}");
     assert!(
         dry.stderr.contains("would POST http") && dry.stderr.contains(r#"{"priority":"normal","title":"index"}"#),
         "{dry:?}"
     );
+    // There is nothing to take back.
+    let back = tried.run(&[&INPUT[..], &["--dry-run", "--then-rollback"]].concat());
+    assert!(back.code == Some(0) && !back.stderr.contains("rolled back"), "{back:?}");
     assert!(dry.stderr.contains("dry run") && tried.jobs.seen("POST /v1/jobs").is_empty(), "{dry:?}");
 
     let secret = "swordfish-1234";

@@ -72,6 +72,10 @@ pub(crate) enum Happening {
         body: String,
         body_bytes: u64,
     },
+    /// A dry run ended it in its plugin's place.
+    EndedByHost {
+        note: Option<String>,
+    },
     Suspended(Waiting),
     Done {
         output: Value,
@@ -168,6 +172,11 @@ pub(crate) fn line(happening: &Happening) -> String {
             let body =
                 if body.is_empty() { String::new() } else { format!("\n    {} ({body_bytes} bytes)", cut(body)) };
             format!("  {} {what}{body}", styled(WAIT, "would"))
+        }
+        Happening::EndedByHost { note } => {
+            let note = note.as_ref().map(|it| format!("\n  {it}")).unwrap_or_default();
+            let ended = "the dry run ends here, as in a release; the output is made of its schema";
+            format!("{}{note}", styled(GOOD, ended))
         }
         Happening::Suspended(Waiting { status, wakes, state, .. }) => format!(
             "{} {status}; wakes {}\n  {} {}",

@@ -161,7 +161,7 @@ pub(crate) async fn run(args: RunArgs, context: &Context<'_>) -> anyhow::Result<
     let save = |session: &Session| args.save.as_deref().map_or(Ok(()), |file| session.write(file));
     let mut used = Used::default();
     let mut ended = trial.go(&mut session, first, &mut used, save).await?;
-    let is_over = !matches!(ended, Ended::Suspended | Ended::NotFound) && !used.usage.wall.is_zero();
+    let is_over = !matches!(ended, Ended::Suspended | Ended::NotFound | Ended::ByHost(_)) && !used.usage.wall.is_zero();
     let mut rolled_back = None;
     if args.then_rollback && is_over {
         session.operation = Operation::Rollback;
@@ -320,7 +320,7 @@ fn show(
     output: &Output,
 ) -> u8 {
     let code = match &ended {
-        Ended::Done(_) | Ended::NotFound | Ended::Suspended => 0,
+        Ended::Done(_) | Ended::ByHost(_) | Ended::NotFound | Ended::Suspended => 0,
         Ended::TooLong => 2,
         // Nothing was called.
         Ended::Failed(error) if error.origin == FailureOrigin::Host && used.usage.wall.is_zero() => 2,
@@ -349,6 +349,7 @@ fn show(
     ));
     let (name, value, error) = match ended {
         Ended::Done(value) => ("done", Some(value), None),
+        Ended::ByHost(value) => ("ended_by_host", Some(value), None),
         Ended::NotFound => ("not_found", None, None),
         Ended::Suspended | Ended::TooLong => ("suspended", None, None),
         Ended::Failed(error) => ("failed", None, Some(error)),

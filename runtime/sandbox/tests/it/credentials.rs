@@ -8,7 +8,7 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use crate::support::raw::{RawServer, Said};
 use crate::support::recorder::Recorder;
 use crate::support::server::Server;
-use crate::support::{Given, call, code, done, message, target, world};
+use crate::support::{Given, call, code, connection, done, message, target, world};
 
 /// Everything that a call left behind, as text.
 fn left_behind(report: &impl std::fmt::Debug, host: &Recorder) -> String {
@@ -160,6 +160,26 @@ async fn who_is_not_let_in_learns_whether_a_credential_was_sent() {
         assert!(host.traces().iter().filter(|it| it.status == Some(401)).count() > 1, "{:?}", host.traces());
         let told = host.messages().iter().filter(|it| it.contains(says)).count();
         assert_eq!(told, 1, "{says}: {:?}", host.messages());
+    }
+}
+
+#[tokio::test]
+async fn trying_a_connection_tells_a_refused_credential_from_none() {
+    let world = world().await;
+    world.secrets.set("OLDER", "a-token-of-the-year-before");
+    let said = Said::Once(b"HTTP/1.1 401 Unauthorized\r\ncontent-length: 0\r\nconnection: close\r\n\r\n".to_vec());
+    for (authentication, says) in [
+        (
+            json!({"type": "none"}),
+            "it wants a credential, and the connection has none: `windlass connection change server --auth …`",
+        ),
+        (json!({"type": "bearer", "token": "env:OLDER"}), "the credential was refused"),
+    ] {
+        let server = RawServer::saying(said.clone()).await;
+        let connection = connection(&server.url(), json!({"authentication": authentication}));
+        let probe = world.sandbox.test_connection(&connection).await;
+        assert!(!probe.works);
+        assert_eq!(probe.findings.last().map(String::as_str), Some(says), "{:?}", probe.findings);
     }
 }
 

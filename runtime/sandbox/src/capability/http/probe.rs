@@ -75,6 +75,7 @@ async fn try_it(shared: &Shared, connection: &Connection, findings: &mut Vec<Str
         }
     };
     let kind = connection.authentication.kind();
+    let has_credential = credential.is_some();
     match &credential {
         Some(_) => findings.push(format!("the credential ({kind}) is there")),
         None => findings.push("no credential is used".to_owned()),
@@ -101,7 +102,12 @@ async fn try_it(shared: &Shared, connection: &Connection, findings: &mut Vec<Str
             findings.push(format!("GET {url}/ answered {status}"));
             let refused = matches!(status.as_u16(), 401 | 407);
             if refused {
-                findings.push("the credential was refused".to_owned());
+                findings.push(if has_credential {
+                    "the credential was refused".to_owned()
+                } else {
+                    let name = &connection.name;
+                    format!("it wants a credential, and the connection has none: `windlass connection change {name} --auth …`")
+                });
             }
             !refused && !status.is_server_error()
         }

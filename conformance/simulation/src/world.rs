@@ -260,6 +260,9 @@ impl World {
             return;
         }
         match dice.weighted(&[40, 25, 15, 8, 8, 4]) {
+            0 if dice.permille(100) => {
+                fate.answer = Err(StepError::not_called(FailureClass::Invalid, "not-called", "the host asked nobody"));
+            }
             0 => {
                 fate.answer = failure(dice, any);
                 host_may_know_it(dice, &mut fate.answer);

@@ -384,8 +384,9 @@ impl Release {
         now: Timestamp,
     ) {
         let step = self.name_of(index);
-        let definite = error.class.is_definite();
-        let may_have_had_it = self.steps[index.as_usize()].stands && !self.is_dry_run();
+        let stands = self.steps[index.as_usize()].stands;
+        let definite = error.class.is_definite() && (before.operation != Operation::Start || !stands);
+        let may_have_had_it = stands && !self.is_dry_run();
         let started = Event::AttemptStarted {
             step: step.clone(),
             operation: before.operation,

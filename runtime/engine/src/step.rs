@@ -6,7 +6,7 @@ use std::sync::Arc;
 use serde_json::Value;
 use windlass_model::actor::Actor;
 use windlass_model::event::{Hold, Operation, SkipReason, Wake};
-use windlass_model::failure::StepError;
+use windlass_model::failure::{FailureOrigin, StepError};
 use windlass_model::time::Timestamp;
 
 use crate::callback::Callbacks;
@@ -33,7 +33,8 @@ pub struct StepRun {
     pub(crate) checkpoints_before: BTreeMap<String, Vec<u8>>,
     /// Answers to its approval gates.
     pub votes: Vec<Vote>,
-    /// Whether a call of `start` was ever made, so that there may be an effect.
+    /// Whether a call of `start` was ever made of which the host is not sure that it changed nothing, so that there may be an
+    /// effect.
     pub called: bool,
     /// The same, before the attempt that is going on began.
     pub(crate) called_before: bool,
@@ -276,7 +277,10 @@ impl StepRun {
 
     /// Whether its logical call may have had its effect, when the attempt to start it that is going on has failed so.
     pub(crate) fn may_stand_after(&self, activity: &Activity, error: &StepError) -> bool {
-        !error.class.is_definite() && (self.stood_before || !activity.came_to_nothing(error))
+        let nothing = activity.came_to_nothing(error);
+        // What the host says before it asks anybody is no answer to what an earlier attempt asked.
+        let is_answer = error.class.is_definite() && !(nothing && error.origin == FailureOrigin::Host);
+        !is_answer && (self.stood_before || !nothing)
     }
 
     /// Takes it back to its beginning. What it did stays done, and all that its rollback needs is still known.

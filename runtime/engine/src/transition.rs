@@ -106,7 +106,8 @@ pub(crate) fn after(
                 (
                     Succeeded | Failed { .. } | Canceled | Paused { .. } | Waiting | Held { .. } | Skipped { .. },
                     Operation::Rollback,
-                ) if run.called => (began(None), None),
+                    // What was written before a call could be known to have done nothing went by the rounds.
+                ) if run.called || run.rounds > 0 => (began(None), None),
                 _ => return Err("the start of an attempt"),
             };
             let begin = stops.as_ref().and_then(|it| match &it.activity.stage {
@@ -247,7 +248,7 @@ pub(crate) fn after(
             if error.is_of_expression() {
                 // It began, and nothing was called: the only effects there can be are those of earlier runs.
                 run.rounds = run.rounds.saturating_sub(1);
-                run.called = run.rounds > 0;
+                run.called = run.called_before;
             }
             Ok(match (next, activity.operation) {
                 (AfterFailure::RetryAt(until), _) => {

@@ -222,18 +222,15 @@ impl Shared {
         self.denied_last.store(false, Ordering::Relaxed);
     }
 
-    /// Takes note of something before it is done, unless it only reads; gives what says that it was not done.
-    pub(crate) fn will_do(&self, only_reads: bool) -> Change<'_> {
-        let changes = (!only_reads).then_some(&self.changes);
-        if let Some(changes) = changes {
-            changes.fetch_add(1, Ordering::Relaxed);
-        }
-        Change(changes)
+    /// Takes note of something that may change something, before it is done; gives what says that it does not.
+    pub(crate) fn will_change(self: &Arc<Self>) -> Change {
+        self.changes.fetch_add(1, Ordering::SeqCst);
+        Change(Arc::clone(self))
     }
 
     /// Whether anything was done that may have changed something.
     pub(crate) fn may_have_changed(&self) -> bool {
-        self.changes.load(Ordering::Relaxed) > 0
+        self.changes.load(Ordering::SeqCst) > 0
     }
 
     /// Takes note of what a dry run stopped; credentials are removed here.
@@ -330,16 +327,14 @@ impl Shared {
     }
 }
 
-/// What a call does outside. Dropped, it counts as done.
+/// What a call does outside. Dropped, it counts as something that changed something.
 #[must_use]
-pub(crate) struct Change<'a>(Option<&'a AtomicU64>);
+pub(crate) struct Change(Arc<Shared>);
 
-impl Change<'_> {
-    /// It was certainly not done.
-    pub(crate) fn was_not_made(self) {
-        if let Some(changes) = self.0 {
-            changes.fetch_sub(1, Ordering::Relaxed);
-        }
+impl Change {
+    /// It was certainly not done, or changes nothing.
+    pub(crate) fn is_none(self) {
+        self.0.changes.fetch_sub(1, Ordering::SeqCst);
     }
 }
 

@@ -372,7 +372,10 @@ fn step_view(release: &Release, index: StepIndex, waits: &[Wait], progress: &BTr
     let status = match &run.state {
         StepState::Skipped { reason } => skip_text(reason),
         StepState::Failed { error, .. }
-            if release.rollback().is_some() && !run.called && pin.effect != Effect::Read =>
+            if release.rollback().is_some()
+                && !run.called
+                && pin.effect != Effect::Read
+                && release.items(index).is_none() =>
         {
             format!("{error}; it had done nothing")
         }
@@ -387,6 +390,7 @@ fn step_view(release: &Release, index: StepIndex, waits: &[Wait], progress: &BTr
         }
         StepState::FannedOut => items_text(&items),
         StepState::Waiting if run.passed_over.is_some() => "is skipped when its turn comes".to_owned(),
+        StepState::Canceled if release.created().dry_run => String::new(),
         StepState::Canceled if run.may_stand() && pin.effect != Effect::Read => match &run.unstopped {
             _ if !pin.cancel => "its action has no `cancel`: what it began may go on".to_owned(),
             Some(error) => format!("it could not be stopped, and may go on: {error}"),

@@ -331,7 +331,8 @@ impl Witness {
         error: &StepError,
         next: AfterFailure,
     ) -> Result<State, Violation> {
-        if doing.operation == Operation::Start && says_that_nothing_stands(error.class) {
+        let is_answer = says_that_nothing_stands(error.class) && error.code != "not-called";
+        if doing.operation == Operation::Start && is_answer {
             self.seen_mut(step).standing.remove(&doing.round);
         }
         let is_start = doing.operation == Operation::Start;

@@ -1,9 +1,11 @@
 //! What follows where the host is sure that a call changed nothing.
 
+use serde_json::json;
 use windlass_engine::Rejected;
 use windlass_model::event::Intervention;
 use windlass_model::failure::{FailureClass, RetryAdvice};
 use windlass_model::manifest::Effect;
+use windlass_model::template::Template;
 use windlass_model::time::Span;
 use windlass_model::workflow::{OnFailure, Workflow};
 
@@ -52,7 +54,7 @@ fn one_that_did_something_before_is_rolled_back() {
     // Another run of the step.
     let mut beside = workflow("a -> b; c");
     beside.steps[1].on_failure = OnFailure::Rollback;
-    let script = [("b", vec![Does::Done(serde_json::json!(1)), REFUSED]), ("c", vec![Does::Suspends(60)])];
+    let script = [("b", vec![Does::Done(json!(1)), REFUSED]), ("c", vec![Does::Suspends(60)])];
     let mut world = World::new(beside, Pins::default(), &script);
     while world.state("b").name() != "succeeded" {
         assert!(world.turn());
@@ -100,6 +102,46 @@ fn what_did_nothing_is_tried_again_without_looking() {
     world.intervene(Intervention::Retry { step: "a".parse().expect("a name") }).expect("accepted");
     world.run();
     assert!(world.story().ends_with("run a\nsucceeded\n") && !world.story().contains("find"), "{}", world.story());
+}
+
+/// What the host says before it asks anybody is not the other side's answer.
+#[test]
+fn a_call_that_was_not_made_says_nothing_of_the_one_before() {
+    let mut asked = workflow("a");
+    asked.steps[0].retry.attempts = 1;
+    asked.steps[0].on_failure = OnFailure::Pause;
+    let retry = || Intervention::Retry { step: "a".parse().expect("a name") };
+    let idempotent = Pins { find: false, effect: Effect::IdempotentWrite, ..Pins::default() };
+    let script = [("a", vec![Does::LosesItsAnswer, Does::IsNotCalled])];
+    let mut world = World::new(asked.clone(), idempotent, &script);
+    for _ in 0..2 {
+        world.run();
+        world.intervene(retry()).expect("accepted");
+    }
+    world.run();
+    assert_eq!(world.effects["a"][0], world.effects["a"][1], "both calls carried one key: {}", world.story());
+    // Where there was none before, it is over.
+    let mut world = World::new(asked, idempotent, &[("a", vec![Does::IsNotCalled])]);
+    world.run();
+    world.intervene(Intervention::Rollback).expect("accepted");
+    world.run();
+    assert!(!world.story().contains("rollback a"), "{}", world.story());
+}
+
+/// It was not let in, and before it runs again what it reads is gone.
+#[test]
+fn a_step_that_never_did_anything_is_not_rolled_back_for_an_expression() {
+    let mut reads = workflow("a -> b");
+    reads.steps[1].with = Template::parse(&json!({ "x": "${{ steps.a.output.id }}" })).expect("a template");
+    reads.steps[1].on_failure = OnFailure::Fail;
+    let script = [("a", vec![Does::Done(json!({"id": {}})), Does::Done(json!({}))]), ("b", vec![REFUSED])];
+    let mut world = World::new(reads, Pins::default(), &script);
+    world.run();
+    world.intervene(Intervention::RunAgain { step: "a".parse().expect("a name") }).expect("accepted");
+    world.run();
+    world.intervene(Intervention::Rollback).expect("accepted");
+    world.run();
+    assert!(world.story().ends_with("failed\nrollback a\nrolled back\n"), "{}", world.story());
 }
 
 #[test]

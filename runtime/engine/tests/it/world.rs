@@ -32,6 +32,8 @@ pub(crate) enum Does {
     FailsFor(FailureClass, RetryAdvice),
     /// The host is sure that this call changed nothing.
     FailsBefore(FailureClass),
+    /// The host finds out before it calls anybody that it cannot.
+    IsNotCalled,
     /// It has its effect, and the answer is lost.
     LosesItsAnswer,
     /// The call never ends by itself.
@@ -360,11 +362,15 @@ impl World {
         };
         let does = self.script.get_mut(&key).and_then(VecDeque::pop_front).unwrap_or(default);
         let acts = self.release.pin(id.step).effect != Effect::Read;
-        if verb == "run" && acts && !matches!(does, Does::Fails(_) | Does::FailsFor(..) | Does::FailsBefore(_)) {
+        if verb == "run"
+            && acts
+            && !matches!(does, Does::Fails(_) | Does::FailsFor(..) | Does::FailsBefore(_) | Does::IsNotCalled)
+        {
             done.push(order.idempotency_key.clone());
         }
         let end = match &does {
             Does::Fails(class) | Does::FailsFor(class, _) => format!(": fails ({class})"),
+            Does::IsNotCalled => ": is not called".to_owned(),
             Does::FailsBefore(class) => format!(": fails before it does anything ({class})"),
             Does::Suspends(_) | Does::Waits(_) | Does::Hoards(_) => ": suspends".to_owned(),
             Does::LosesItsAnswer => ": loses its answer".to_owned(),
@@ -484,6 +490,7 @@ fn answer(does: Does) -> Result<CallResult, StepError> {
         Does::Fails(class) => Err(error(class, RetryAdvice::ByPolicy)),
         Does::FailsFor(class, advice) => Err(error(class, advice)),
         Does::FailsBefore(class) => Err(StepError { without_effect: true, ..error(class, RetryAdvice::ByPolicy) }),
+        Does::IsNotCalled => Err(StepError::not_called(FailureClass::Invalid, "not-called", "the host asked nobody")),
         Does::LosesItsAnswer => Err(error(FailureClass::Transient, RetryAdvice::ByPolicy)),
         Does::Hangs => unreachable!("a call that hangs does not end"),
     }

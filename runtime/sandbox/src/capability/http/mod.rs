@@ -63,8 +63,10 @@ impl WasiHttpHooks for Hooks {
     ) -> Sent<(Response<WasiBody>, Sent<()>)> {
         let shared = Arc::clone(&self.shared);
         let routes = Arc::clone(self.routes.get_or_init(|| Arc::new(route::routes(&shared.access))));
+        // Here and not below: that runs beside the guest, and may be under way when the guest has ended.
+        let change = shared.will_change();
         Box::new(async move {
-            let response = send::send(shared, routes, request, options.unwrap_or_default()).await?;
+            let response = send::send(shared, routes, request, options.unwrap_or_default(), change).await?;
             Ok((response, Box::new(std::future::ready(Ok(()))) as Sent<()>))
         })
     }

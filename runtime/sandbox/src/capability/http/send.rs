@@ -27,7 +27,7 @@ use super::explain;
 use super::play;
 use super::route::{Asking, Route, decide, shown};
 use crate::scrub::Scrubber;
-use crate::shared::Shared;
+use crate::shared::{Change, Shared};
 
 /// A request's body up to this size is kept when its token might have to be renewed.
 const REPEATABLE_BYTES_MAX: usize = 1024 * 1024;
@@ -37,30 +37,46 @@ pub(crate) async fn send(
     routes: Arc<Vec<Route>>,
     request: Request<WasiBody>,
     options: RequestOptions,
+    change: Change,
 ) -> Result<Response<WasiBody>, Error> {
     let stopped = |_| Error::InternalError(Some("the call was stopped".to_owned()));
     let (plugin, name, action) = shared.target("wasi:http").map_err(stopped)?;
-    shared.spend_http_request().map_err(stopped)?;
+    if let Err(error) = shared.spend_http_request() {
+        change.is_none();
+        return Err(stopped(error));
+    }
     let mut trace = Trace::new(Arc::clone(&shared), request.method().to_string(), url(&request));
     trace.record(request.headers());
     let asking = Asking { plugin, name, action, dry_run: shared.dry_run };
-    let route = decide(&routes, &request, &asking).map_err(|denial| deny(&shared, &mut trace, *denial))?;
+    let route = match decide(&routes, &request, &asking) {
+        Ok(route) => route,
+        Err(denial) => {
+            change.is_none();
+            return Err(deny(&shared, &mut trace, *denial));
+        }
+    };
     shared.allow();
     trace.exchange().connection = Some(route.connection.name.clone());
     let asked = shown(&request);
     let request = if shared.dry_run {
         match dry_run::look(&shared, route, request).await? {
             Looked::Read(request) => request,
-            Looked::Write(denial) => return Err(deny(&shared, &mut trace, denial)),
+            Looked::Write(denial) => {
+                change.is_none();
+                return Err(deny(&shared, &mut trace, denial));
+            }
         }
     } else {
         request
     };
-    let change = shared.will_do(dry_run::only_reads(route, &request));
+    let mut change = Some(change);
+    if dry_run::only_reads(route, &request) {
+        change.take().map(Change::is_none);
+    }
     if let Some(player) = shared.player() {
         let answered = play::answer(&shared, player, request, options, trace).await;
         if answered.as_ref().is_ok_and(|it| was_not_applied(it.status())) {
-            change.was_not_made();
+            change.map(Change::is_none);
         }
         return answered;
     }
@@ -71,7 +87,7 @@ pub(crate) async fn send(
         Err(Failed::Request { was_sent, .. }) => *was_sent,
     };
     if !was_made {
-        change.was_not_made();
+        change.map(Change::is_none);
     }
     match answered {
         Ok((response, scrubs)) => {

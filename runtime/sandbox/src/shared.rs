@@ -225,7 +225,7 @@ impl Shared {
     /// Takes note of something that may change something, before it is done; gives what says that it does not.
     pub(crate) fn will_change(self: &Arc<Self>) -> Change {
         self.changes.fetch_add(1, Ordering::SeqCst);
-        Change(Arc::clone(self))
+        Change(Some(Arc::clone(self)))
     }
 
     /// Whether anything was done that may have changed something.
@@ -329,12 +329,14 @@ impl Shared {
 
 /// What a call does outside. Dropped, it counts as something that changed something.
 #[must_use]
-pub(crate) struct Change(Arc<Shared>);
+pub(crate) struct Change(Option<Arc<Shared>>);
 
 impl Change {
     /// It was certainly not done, or changes nothing.
-    pub(crate) fn is_none(self) {
-        self.0.changes.fetch_sub(1, Ordering::SeqCst);
+    pub(crate) fn withdraw(&mut self) {
+        if let Some(shared) = self.0.take() {
+            shared.changes.fetch_sub(1, Ordering::SeqCst);
+        }
     }
 }
 

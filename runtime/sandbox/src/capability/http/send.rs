@@ -37,12 +37,12 @@ pub(crate) async fn send(
     routes: Arc<Vec<Route>>,
     request: Request<WasiBody>,
     options: RequestOptions,
-    change: Change,
+    mut change: Change,
 ) -> Result<Response<WasiBody>, Error> {
     let stopped = |_| Error::InternalError(Some("the call was stopped".to_owned()));
     let (plugin, name, action) = shared.target("wasi:http").map_err(stopped)?;
     if let Err(error) = shared.spend_http_request() {
-        change.is_none();
+        change.withdraw();
         return Err(stopped(error));
     }
     let mut trace = Trace::new(Arc::clone(&shared), request.method().to_string(), url(&request));
@@ -51,7 +51,7 @@ pub(crate) async fn send(
     let route = match decide(&routes, &request, &asking) {
         Ok(route) => route,
         Err(denial) => {
-            change.is_none();
+            change.withdraw();
             return Err(deny(&shared, &mut trace, *denial));
         }
     };
@@ -62,21 +62,20 @@ pub(crate) async fn send(
         match dry_run::look(&shared, route, request).await? {
             Looked::Read(request) => request,
             Looked::Write(denial) => {
-                change.is_none();
+                change.withdraw();
                 return Err(deny(&shared, &mut trace, denial));
             }
         }
     } else {
         request
     };
-    let mut change = Some(change);
     if dry_run::only_reads(route, &request) {
-        change.take().map(Change::is_none);
+        change.withdraw();
     }
     if let Some(player) = shared.player() {
         let answered = play::answer(&shared, player, request, options, trace).await;
         if answered.as_ref().is_ok_and(|it| was_not_applied(it.status())) {
-            change.map(Change::is_none);
+            change.withdraw();
         }
         return answered;
     }
@@ -87,7 +86,7 @@ pub(crate) async fn send(
         Err(Failed::Request { was_sent, .. }) => *was_sent,
     };
     if !was_made {
-        change.map(Change::is_none);
+        change.withdraw();
     }
     match answered {
         Ok((response, scrubs)) => {

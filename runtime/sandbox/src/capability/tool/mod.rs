@@ -97,11 +97,11 @@ async fn start(shared: &Arc<Shared>, command: tools::Command) -> wasmtime::Resul
         }
     };
     shared.allow();
-    let change = shared.will_change();
+    let mut change = shared.will_change();
     let changes_nothing = granted.changes_nothing;
     let started = begin(shared, granted, command).await?;
     if changes_nothing || matches!(started, Err(tools::ToolError::NotStarted(_))) {
-        change.is_none();
+        change.withdraw();
     }
     Ok(started)
 }

@@ -250,8 +250,6 @@ impl Release {
         dice: u64,
     ) {
         let Some(activity) = self.steps[index.as_usize()].state.activity() else { return };
-        // What the host says of the last call says nothing of those before it.
-        let error = StepError { without_effect: error.without_effect && activity.call == 1, ..error };
         let may_stand = self.steps[index.as_usize()].may_stand_after(activity, &error);
         let next = retry::after(self.definition(index), self.pin(index), activity, &error, may_stand, now, dice);
         let next = self.within_allowance(index, &error, next);

@@ -277,10 +277,10 @@ impl StepRun {
 
     /// Whether its logical call may have had its effect, when the attempt to start it that is going on has failed so.
     pub(crate) fn may_stand_after(&self, activity: &Activity, error: &StepError) -> bool {
-        let nothing = activity.came_to_nothing(error);
-        // What the host says before it asks anybody is no answer to what an earlier attempt asked.
-        let is_answer = error.class.is_definite() && !(nothing && error.origin == FailureOrigin::Host);
-        !is_answer && (self.stood_before || !nothing)
+        // What the host says before it asks anybody is no answer to what an earlier call asked.
+        let asked_nobody = error.without_effect && error.origin == FailureOrigin::Host;
+        let is_answer = error.class.is_definite() && !asked_nobody;
+        !is_answer && (self.stood_before || !activity.came_to_nothing(error))
     }
 
     /// Takes it back to its beginning. What it did stays done, and all that its rollback needs is still known.
@@ -348,9 +348,9 @@ impl StepState {
 }
 
 impl Activity {
-    /// Whether it was to start the step, and changed nothing.
+    /// Whether it was to start the step, in one call that changed nothing: of those before it the host says nothing then.
     pub(crate) fn came_to_nothing(&self, error: &StepError) -> bool {
-        error.without_effect && self.operation == Operation::Start
+        error.without_effect && self.operation == Operation::Start && self.call == 1
     }
 
     /// One word for screens.

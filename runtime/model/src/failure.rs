@@ -128,8 +128,8 @@ pub struct StepError {
     /// More, by name.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub details: Vec<(String, String)>,
-    /// Whether the host is sure that nothing was changed, by the call, or in a journal by the whole attempt: it was not
-    /// made, or nothing was done for it that could change something. Never what a plugin says of itself.
+    /// Whether the host is sure that the call which failed changed nothing: it was not made, or nothing was done for it that
+    /// could change something. Calls of the same attempt before it may have. Never what a plugin says of itself.
     #[serde(default, skip_serializing_if = "is_false")]
     pub without_effect: bool,
 }

@@ -57,3 +57,10 @@ fn rerun_after_what_ran_last() {
 fn last_without_an_input() {
     breaks_no_rule(5207);
 }
+
+/// A point of no return was cut off after its effect, and when its call was to be made again the host could not: that was
+/// taken for an answer, and the release rolled back past it.
+#[test]
+fn point_of_no_return_that_cannot_be_called_again() {
+    breaks_no_rule(9_002_211);
+}

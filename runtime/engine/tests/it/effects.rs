@@ -128,6 +128,22 @@ fn a_call_that_was_not_made_says_nothing_of_the_one_before() {
     assert!(!world.story().contains("rollback a"), "{}", world.story());
 }
 
+/// A process ended in its first call; the next one finds out that it cannot make it again.
+#[test]
+fn a_call_that_cannot_be_made_again_leaves_the_doubt() {
+    let mut pivot = two();
+    pivot.steps[1].pivot = true;
+    let no_find = Pins { find: false, effect: Effect::IdempotentWrite, ..Pins::default() };
+    let mut world = World::new(pivot, no_find, &[("b", vec![Does::Hangs, Does::IsNotCalled])]);
+    while !world.story().contains("run b: hangs") {
+        assert!(world.turn());
+    }
+    world.crash();
+    world.run();
+    assert!(world.story().contains("waits for b"), "there is no way back by itself: {}", world.story());
+    assert!(matches!(world.intervene(Intervention::Rollback), Err(Rejected::PastPivot { .. })));
+}
+
 /// It was not let in, and before it runs again what it reads is gone.
 #[test]
 fn a_step_that_never_did_anything_is_not_rolled_back_for_an_expression() {

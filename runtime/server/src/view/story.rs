@@ -136,8 +136,7 @@ fn tell(event: &Event) -> String {
                 AfterFailure::Fail => "no further attempt".to_owned(),
                 AfterFailure::Continue => "the release goes on without it".to_owned(),
             };
-            let nothing = if error.without_effect { "; it changed nothing" } else { "" };
-            format!("failed: {error}{nothing}; {next}")
+            format!("failed: {error}; {next}")
         }
         Event::AttemptTimedOut { .. } => "took longer than its timeout; it is stopped".to_owned(),
         Event::Intervened { actor, reason, intervention } => {

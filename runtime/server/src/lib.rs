@@ -38,7 +38,7 @@ mod within;
 mod attendance;
 mod begin;
 mod call;
-mod dry_run;
+pub mod dry_run;
 mod nested;
 mod parking;
 pub mod recordings;
@@ -48,6 +48,5 @@ pub mod winding_down;
 
 pub use attendance::Attended;
 pub use client::Client;
-pub use dry_run::{Verdict, judge};
 pub use runtime::{Runtime, RuntimeError, RuntimeOptions};
 pub use state_directory::StateDirectory;

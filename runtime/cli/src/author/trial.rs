@@ -21,7 +21,7 @@ use windlass_model::failure::StepError;
 use windlass_model::time::{Span, Timestamp};
 use windlass_sandbox::cassette::Tape;
 use windlass_sandbox::{Access, CallKind, CallOutcome, CallReport, CallRequest, Plugin, Sandbox, Usage, WakeUp};
-use windlass_server::{Verdict, judge};
+use windlass_server::dry_run::{Verdict, judge};
 
 pub(crate) use self::callbacks::Listener;
 pub(crate) use self::host::{Happening, Shown, line};

@@ -1,6 +1,6 @@
 //! Compiled code on disk.
 
-use std::os::unix::fs::PermissionsExt as _;
+use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 
 use serde_json::json;
@@ -8,15 +8,22 @@ use windlass_sandbox::{Sandbox, SandboxError, SandboxOptions, embed_manifest};
 
 use crate::support::{Given, done, guest, request};
 
-fn files(folder: &Path) -> Vec<PathBuf> {
+/// The files of compiled code, in order. Beside them wasmtime's cache writes its statistics and files
+/// that it renames, when it likes; those have an extension, and compiled code has none.
+fn compiled(folder: &Path) -> Vec<PathBuf> {
     let mut found = Vec::new();
     let mut open = vec![folder.to_owned()];
     while let Some(folder) = open.pop() {
         for entry in std::fs::read_dir(folder).expect("a folder") {
             let path = entry.expect("an entry").path();
-            if path.is_dir() { open.push(path) } else { found.push(path) }
+            if path.is_dir() {
+                open.push(path);
+            } else if path.extension().is_none() {
+                found.push(path);
+            }
         }
     }
+    found.sort();
     found
 }
 
@@ -36,16 +43,26 @@ async fn compiled_code_is_kept_privately_and_damage_is_survived() {
     let cache = folder.path().join("compiled");
     works(&cache).await;
     assert_eq!(std::fs::metadata(&cache).expect("made").permissions().mode() & 0o777, 0o700);
-    let kept = files(&cache);
+    let kept: Vec<_> = compiled(&cache).into_iter().map(|path| (identity(&path), path)).collect();
     assert!(!kept.is_empty());
     works(&cache).await;
-    for file in kept {
-        let mut content = std::fs::read(&file).expect("readable");
-        let half = content.len() / 2;
-        content.truncate(half);
-        std::fs::write(&file, content).expect("writable");
+    for (written, path) in &kept {
+        assert_eq!(identity(path), *written, "compiled again: {}", path.display());
+    }
+    for (_, path) in &kept {
+        let whole = std::fs::metadata(path).expect("a file").len();
+        std::fs::File::options().write(true).open(path).and_then(|file| file.set_len(whole / 2)).expect("cut in half");
     }
     works(&cache).await;
+    for (written, path) in &kept {
+        assert_ne!(identity(path), *written, "still damaged: {}", path.display());
+    }
+    assert_eq!(compiled(&cache), kept.into_iter().map(|(_, path)| path).collect::<Vec<_>>());
+}
+
+/// Which file lies there: what is written anew is another one.
+fn identity(path: &Path) -> u64 {
+    std::fs::metadata(path).expect("a file").ino()
 }
 
 #[test]

@@ -191,6 +191,8 @@ pub(crate) fn after(
             Ok(state)
         }
         (Active(activity), Event::CallInterrupted { next, .. }) if activity.is_calling() => Ok(match next {
+            // Still its first, if nobody has begun it.
+            AfterInterruption::Repeat if std::mem::take(&mut run.unbegun) => Active(activity),
             AfterInterruption::Repeat => Active(Activity { call: activity.call + 1, ..activity }),
             AfterInterruption::Find => {
                 Active(Activity { call: activity.call + 1, stage: Stage::Calling(Call::Find), ..activity })

@@ -142,7 +142,9 @@ impl Witness {
                 State::Active(doing)
             }
             (State::Active(doing), Event::CallInterrupted { next, .. }) if doing.stage.is_calling() => {
-                self.seen_mut(step).one_call = None;
+                if !within.left_alone_before {
+                    self.seen_mut(step).one_call = None;
+                }
                 self.interrupted(step, doing, *next, within)?
             }
             (State::Active(doing), Event::EffectNotFound { .. }) if doing.stage == Stage::Find => {

@@ -64,3 +64,9 @@ fn last_without_an_input() {
 fn point_of_no_return_that_cannot_be_called_again() {
     breaks_no_rule(9_002_211);
 }
+
+/// A call was left to the next driver, which made it and was told that it did nothing: still the first of its attempt.
+#[test]
+fn left_to_the_next_driver_and_did_nothing() {
+    breaks_no_rule(9_503_794);
+}

@@ -81,6 +81,29 @@ fn a_call_that_was_cut_off_before_may_have_done_something() {
 }
 
 #[test]
+fn a_call_that_was_left_to_the_next_driver_is_still_the_first() {
+    let no_find = Pins { find: false, effect: Effect::IdempotentWrite, ..Pins::default() };
+    for begun_between in [false, true] {
+        let mut world = World::new(two(), no_find.clone(), &[("b", vec![REFUSED])]);
+        while world.state("b").name() != "running" {
+            assert!(world.turn());
+        }
+        for _ in 0..2 {
+            let record = world.release.leave_alone(world.now).expect("its call is to be made");
+            world.journal.push(record);
+            world.crash();
+        }
+        if begun_between {
+            // The one that it was left to may have made it.
+            world.crash();
+        }
+        world.run();
+        assert_eq!(world.story().contains("rollback b"), begun_between, "{}", world.story());
+        assert!(world.story().ends_with("rollback a\nrolled back\n"), "{}", world.story());
+    }
+}
+
+#[test]
 fn what_did_nothing_is_tried_again_without_looking() {
     let again = "run a: fails before it does anything (transient)\nrun a\nsucceeded\n";
     for pins in [Pins::default(), Pins { find: false, ..Pins::default() }] {

@@ -24,6 +24,8 @@ pub(crate) fn after(
         Active, Canceled, Failed, FannedOut, Held, LeftInPlace, Paused, RollbackBlocked, RolledBack, Skipped,
         Succeeded, Waiting,
     };
+    // Only of the call that was left so, and only until anything else becomes of its step.
+    let unbegun = std::mem::take(&mut run.unbegun);
     match (state, event) {
         (Held { questions, .. }, Event::DelayOver { .. }) => Ok(Held { questions, until: None }),
         (Waiting, Event::StepHeld { questions, until, .. }) => {
@@ -192,7 +194,7 @@ pub(crate) fn after(
         }
         (Active(activity), Event::CallInterrupted { next, .. }) if activity.is_calling() => Ok(match next {
             // Still its first, if nobody has begun it.
-            AfterInterruption::Repeat if std::mem::take(&mut run.unbegun) => Active(activity),
+            AfterInterruption::Repeat if unbegun => Active(activity),
             AfterInterruption::Repeat => Active(Activity { call: activity.call + 1, ..activity }),
             AfterInterruption::Find => {
                 Active(Activity { call: activity.call + 1, stage: Stage::Calling(Call::Find), ..activity })

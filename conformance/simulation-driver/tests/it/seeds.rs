@@ -113,3 +113,10 @@ fn one_word_may_stand_for_two_ends() {
 fn clock_that_is_set_back_by_hours() {
     breaks_no_rule(7_061_174);
 }
+
+/// A call was left to the next driver, its step came to an end without it, and the call of the rollback, which was made and
+/// cut off, was repeated under its own number.
+#[test]
+fn left_to_the_next_driver_and_never_made() {
+    breaks_no_rule(10_010_599);
+}

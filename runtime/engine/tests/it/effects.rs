@@ -1,7 +1,7 @@
 //! What follows where the host is sure that a call changed nothing.
 
 use serde_json::json;
-use windlass_engine::Rejected;
+use windlass_engine::{Input, Rejected};
 use windlass_model::event::Intervention;
 use windlass_model::failure::{FailureClass, RetryAdvice};
 use windlass_model::manifest::Effect;
@@ -101,6 +101,29 @@ fn a_call_that_was_left_to_the_next_driver_is_still_the_first() {
         assert_eq!(world.story().contains("rollback b"), begun_between, "{}", world.story());
         assert!(world.story().ends_with("rollback a\nrolled back\n"), "{}", world.story());
     }
+}
+
+/// It was left to the next driver, and came to an end before that: another call of its step is begun, and cut off.
+#[test]
+fn a_call_after_one_that_was_left_to_the_next_driver_is_one_of_its_own() {
+    let no_find = Pins { find: false, cancel: false, effect: Effect::IdempotentWrite, ..Pins::default() };
+    let mut slow = workflow("a");
+    slow.steps[0].timeout = Some(Span::seconds(60));
+    slow.steps[0].retry.attempts = 2;
+    slow.steps[0].retry.on = [FailureClass::TimedOut].into();
+    let mut world = World::new(slow, no_find, &[("a", vec![Does::Hangs])]);
+    let record = world.release.leave_alone(world.now).expect("its call is to be made");
+    world.journal.push(record);
+    world.now = world.now + Span::seconds(61);
+    let record = world.release.decide_last(Input::Tick { dice: 0 }, world.now).expect("it is late");
+    world.journal.extend(record);
+    assert_eq!(world.state("a").name(), "retrying");
+    while !world.story().contains("run a: hangs") {
+        assert!(world.turn());
+    }
+    world.crash();
+    let activity = world.state("a").activity().expect("it is called");
+    assert_eq!((activity.attempt, activity.call), (2, 2), "two calls of an attempt never have one number");
 }
 
 #[test]

@@ -251,7 +251,9 @@ impl Release {
     ) {
         let Some(activity) = self.steps[index.as_usize()].state.activity() else { return };
         let may_stand = self.steps[index.as_usize()].may_stand_after(activity, &error);
-        let next = retry::after(self.definition(index), self.pin(index), activity, &error, may_stand, now, dice);
+        // A dry run writes nothing that another attempt could repeat.
+        let may_be_done = may_stand && !self.is_dry_run();
+        let next = retry::after(self.definition(index), self.pin(index), activity, &error, may_be_done, now, dice);
         let next = self.within_allowance(index, &error, next);
         // Past a point of no return nothing is rolled back by itself: a person says how to go forward.
         let wants_rollback = self.definition(index).on_failure == OnFailure::Rollback;

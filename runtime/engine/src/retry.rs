@@ -14,17 +14,17 @@ use crate::step::Activity;
 
 /// Whether another attempt would repeat a write that may have been done, and that nobody can look for. Nobody does that
 /// by himself; a plugin that knows better says when to try again.
-fn is_blind(pin: &Pin, activity: &Activity, may_stand: bool) -> bool {
-    activity.operation == Operation::Start && pin.effect == Effect::Write && !pin.find && may_stand
+fn is_blind(pin: &Pin, activity: &Activity, may_be_done: bool) -> bool {
+    activity.operation == Operation::Start && pin.effect == Effect::Write && !pin.find && may_be_done
 }
 
-/// What follows; `may_stand` when what the attempt was to do may be done.
+/// What follows; `may_be_done` when what the attempt was to do may be done.
 pub(crate) fn after(
     step: &Step,
     pin: &Pin,
     activity: &Activity,
     error: &StepError,
-    may_stand: bool,
+    may_be_done: bool,
     now: Timestamp,
     dice: u64,
 ) -> AfterFailure {
@@ -41,7 +41,7 @@ pub(crate) fn after(
         RetryAdvice::Pause if activity.operation == Operation::Start => return AfterFailure::Pause,
         RetryAdvice::Pause => return exhausted,
         RetryAdvice::After(span) => Some(span),
-        RetryAdvice::ByPolicy if is_blind(pin, activity, may_stand) => return exhausted,
+        RetryAdvice::ByPolicy if is_blind(pin, activity, may_be_done) => return exhausted,
         RetryAdvice::ByPolicy if policy.on.contains(&error.class) => None,
         RetryAdvice::ByPolicy => return exhausted,
     };

@@ -404,7 +404,8 @@ impl Witness {
             && doing.operation == Operation::Start;
         let pin = self.pin(step);
         let may_stand = self.seen(step).standing.contains(&doing.round);
-        let is_blind = doing.operation == Operation::Start && pin.effect == Effect::Write && !pin.find && may_stand;
+        let may_be_done = may_stand && !self.is_dry_run();
+        let is_blind = doing.operation == Operation::Start && pin.effect == Effect::Write && !pin.find && may_be_done;
         let (may_retry, not_before) = match error.advice {
             RetryAdvice::Never | RetryAdvice::Pause => (false, Span(0)),
             RetryAdvice::After(span) => (true, span),

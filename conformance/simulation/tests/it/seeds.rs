@@ -70,3 +70,9 @@ fn point_of_no_return_that_cannot_be_called_again() {
 fn left_to_the_next_driver_and_did_nothing() {
     breaks_no_rule(9_503_794);
 }
+
+/// In a dry run a write that nobody can look for takes too long: another attempt repeats nothing.
+#[test]
+fn too_long_in_a_dry_run() {
+    breaks_no_rule(10_070_549);
+}

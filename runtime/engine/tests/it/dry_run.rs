@@ -315,7 +315,7 @@ fn alerts_do_not_concern_it() {
 fn a_write_that_nobody_can_look_for_is_tried_again_as_it_writes_nothing() {
     let no_find = Pins { find: false, ..Pins::default() };
     let script = [("a", vec![Does::Fails(FailureClass::Transient)])];
-    let mut world = World::dry_run(workflow("a"), no_find.clone(), &script);
+    let mut world = World::dry_run(workflow("a"), no_find, &script);
     world.run();
     assert_eq!(world.release.outcome(), Some(Outcome::Succeeded), "{}", world.story());
     let mut world = World::new(workflow("a"), no_find, &script);

@@ -84,7 +84,7 @@ fn a_call_that_was_cut_off_before_may_have_done_something() {
 fn a_call_that_was_left_to_the_next_driver_is_still_the_first() {
     let no_find = Pins { find: false, effect: Effect::IdempotentWrite, ..Pins::default() };
     for begun_between in [false, true] {
-        let mut world = World::new(two(), no_find.clone(), &[("b", vec![REFUSED])]);
+        let mut world = World::new(two(), no_find, &[("b", vec![REFUSED])]);
         while world.state("b").name() != "running" {
             assert!(world.turn());
         }

@@ -291,7 +291,7 @@ impl<'a> Helm<'a> {
         let timeout = seconds(timeout);
         let mut command = vec!["test", self.release.as_str(), "--timeout", &timeout];
         command.extend(logs.then_some("--logs"));
-        self.prepared(&command).run_with(|_, line| self.ctx.log().info(line))
+        self.prepared(&command).run_shown()
     }
 
     /// A failure with the end of what helm said, unless it ended well.

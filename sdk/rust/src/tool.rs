@@ -108,18 +108,57 @@ impl<'a> ToolRun<'a> {
         Ok(output)
     }
 
-    /// Runs it with each line of its standard error in the log, and of its standard output at level debug.
+    /// Runs it with each line of its standard error in the log, and of its standard output at level debug: 256 KiB in all, and
+    /// 8 KiB of a line. A tool that never ends what it says is no reason for the host to end the call.
     pub fn run_logged(self) -> Result<ToolOutput, Failure> {
+        self.logged(crate::Level::Debug)
+    }
+
+    /// As [`run_logged`](Self::run_logged), with its standard output at level info too: for tools that print for people.
+    pub fn run_shown(self) -> Result<ToolOutput, Failure> {
+        self.logged(crate::Level::Info)
+    }
+
+    fn logged(self, stdout: crate::Level) -> Result<ToolOutput, Failure> {
         let (host, tool) = (self.host, self.command.tool.clone());
+        let mut room = LOGGED_BYTES_MAX;
         self.run_with(|stream, text| {
             let (level, name) = match stream {
-                ToolStream::Stdout => (crate::Level::Debug, "stdout"),
+                ToolStream::Stdout => (stdout, "stdout"),
                 ToolStream::Stderr => (crate::Level::Info, "stderr"),
             };
+            if room == 0 {
+                return;
+            }
             let fields = [("tool".to_owned(), tool.clone()), ("stream".to_owned(), name.to_owned())];
-            host.log(level, text, &fields);
+            let shown = first(text, LOGGED_LINE_BYTES_MAX);
+            room = room.saturating_sub(shown.len() + LINE_COST);
+            host.log(level, shown, &fields);
+            if room == 0 {
+                let kib = LOGGED_BYTES_MAX / 1024;
+                host.log(
+                    crate::Level::Warn,
+                    &format!("`{tool}` says more; {kib} KiB of it are in the log"),
+                    &fields[..1],
+                );
+            }
         })
     }
+}
+
+/// What [`ToolRun::run_logged`] writes to the log at most: a quarter of what a host takes of a call unless the manifest says
+/// more.
+const LOGGED_BYTES_MAX: usize = 256 * 1024;
+
+/// The same of one line.
+const LOGGED_LINE_BYTES_MAX: usize = 8 * 1024;
+
+/// What a host counts for each line beside its text, and its fields.
+const LINE_COST: usize = 128;
+
+/// A text's beginning.
+fn first(text: &str, bytes_max: usize) -> &str {
+    &text[..text.floor_char_boundary(bytes_max)]
 }
 
 impl ToolOutput {

@@ -469,3 +469,18 @@ fn a_tool_runs_once_and_its_lines_are_logged() {
         assert_eq!((failure.class, failure.code.as_str()), (class, code));
     }
 }
+
+#[test]
+fn a_tool_without_an_end_does_not_fill_the_log() {
+    let line = format!("{}\n", "é".repeat(100));
+    let host = kitchen().tools(move |_| {
+        let output = ToolOutput { stdout: line.repeat(20_000).into_bytes(), ..ToolOutput::default() };
+        Ok(ToolOutput { stderr: "x".repeat(60_000).into_bytes(), ..output })
+    });
+    TestStep::new(plugin(), "bake", json!({})).run(&host).expect("it is baked");
+    let lines = host.log_lines();
+    let bytes: usize = lines.iter().map(|it| it.message.len()).sum();
+    assert!((150_000..=260_000).contains(&bytes), "{bytes} bytes in {} lines", lines.len());
+    assert_eq!(lines.last().expect("lines").message, "`oven` says more; 256 KiB of it are in the log");
+    assert!(lines.iter().all(|it| it.message.len() <= 8_192), "a line is cut");
+}

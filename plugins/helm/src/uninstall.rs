@@ -37,8 +37,18 @@ pub(crate) struct Uninstalled {
     namespace: String,
     /// The revision that was there last; none if there was none.
     last_revision: Option<u64>,
-    /// Whether this step uninstalled it; false if it was gone already.
+    /// Whether this step uninstalled it; false if it was gone before the step began.
     uninstalled: bool,
+}
+
+/// The checkpoint of what was there before: an attempt whose answer was lost leaves nothing else to tell it by.
+const BEFORE: &str = "before";
+
+/// What was there before the step wrote anything.
+#[derive(Debug, Serialize, Deserialize)]
+struct Before {
+    last_revision: Option<u64>,
+    was_there: bool,
 }
 
 impl Action for Uninstall {
@@ -65,17 +75,25 @@ impl Action for Uninstall {
     fn start(ctx: &Context, input: UninstallInput) -> Answer<Self> {
         let helm = Helm::connect(ctx, &input.release, input.namespace.as_ref())?;
         let history = helm.history()?;
-        let done = |uninstalled| {
+        let done = |Before { last_revision, was_there }: Before| {
             Ok(Outcome::done(Uninstalled {
                 release: helm.release.to_string(),
                 namespace: helm.namespace.to_string(),
-                last_revision: history.last().map(|last| last.revision),
-                uninstalled,
+                last_revision,
+                uninstalled: was_there,
             }))
         };
+        let last_revision = history.last().map(|last| last.revision);
         let Some(last) = history.last().filter(|last| last.status != "uninstalled" || !input.keep_history) else {
+            if let Some(before) = ctx.recorded::<Before>(BEFORE)? {
+                ctx.log().info(format!(
+                    "{} is gone: an earlier attempt of this step was about to uninstall it",
+                    helm.place()
+                ));
+                return done(before);
+            }
             ctx.log().info(format!("{} is not installed", helm.place()));
-            return done(false);
+            return done(Before { last_revision, was_there: false });
         };
         // One that was cut off while it was being uninstalled goes on where it was.
         if last.status != "uninstalling" {
@@ -83,9 +101,11 @@ impl Action for Uninstall {
         }
         if ctx.dry_run() {
             ctx.log().info(format!("would uninstall {}, at revision {}", helm.place(), last.revision));
-            return done(false);
+            return done(Before { last_revision, was_there: false });
         }
+        let before = Before { last_revision, was_there: last.status != "uninstalled" };
+        let before = ctx.checkpoint(BEFORE, || Ok(before))?;
         helm.uninstall(input.keep_history, hooks_within(input.hook_timeout))?;
-        done(last.status != "uninstalled")
+        done(before)
     }
 }

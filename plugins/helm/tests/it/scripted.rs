@@ -389,6 +389,19 @@ fn uninstall_is_content_with_what_is_gone() {
 }
 
 #[test]
+fn an_uninstall_whose_answer_was_lost_says_what_the_first_attempt_saw() {
+    let script = Script::default();
+    script.says("history pay", recorded!("history-2.json")).fails("history pay", NOT_FOUND);
+    script.fails("uninstall pay", "Error: context deadline exceeded");
+    let host = script.host();
+    let step = TestStep::new(plugin(), "uninstall", json!({ "release": "pay", "namespace": "recorded" }));
+    step.run(&host).expect_err("nobody knows what became of it");
+    let output = step.run(&host).expect("it is gone");
+    assert_eq!((&output["uninstalled"], &output["last_revision"]), (&json!(true), &json!(2)));
+    assert_eq!(script.count("uninstall"), 1);
+}
+
+#[test]
 fn status_history_and_values_are_read() {
     let script = Script::default();
     script

@@ -12,13 +12,11 @@ use tokio::process::{Child, Command};
 use url::Url;
 
 use crate::file::{Conformance, CounterpartFile};
+use crate::program::OURS;
 use crate::{Broken, SECRET};
 
 /// How long a counterpart may take until it takes connections.
 const START_MAX: Duration = Duration::from_secs(20);
-
-/// Stands for the running `windlass` program in a command.
-const OURS: &str = "windlass";
 
 /// Another address is tried so many times: somebody may have taken it meanwhile.
 const STARTS_MAX: u32 = 3;

@@ -59,6 +59,10 @@ pub struct Conformance {
     #[serde(default)]
     #[schemars(with = "BTreeMap<String, ConnectionFile>")]
     pub(crate) connections: BTreeMap<RoleName, ConnectionFile>,
+    /// The native tools that it runs, by the names in its manifest.
+    #[serde(default)]
+    #[schemars(with = "BTreeMap<String, ToolFile>")]
+    pub(crate) tools: BTreeMap<ToolName, ToolFile>,
     /// Where the counterpart shows what has been done to it.
     #[serde(default)]
     pub(crate) probes: BTreeMap<String, ProbeFile>,
@@ -84,10 +88,23 @@ pub(crate) enum CounterpartFile {
     Address(String),
 }
 
-/// How a role leads to the counterpart.
+/// What is run as a native tool, with a script of the suite's between.
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct ToolFile {
+    /// The program, and arguments that come before the plugin's: `[helm]`. `{state}` stands for a folder of the scenario's
+    /// own, which is empty at first, `{secret}` for the credential.
+    #[schemars(length(min = 1))]
+    pub(crate) command: Vec<String>,
+}
+
+/// How a role leads to the counterpart, or a tool to what it talks to.
 #[derive(Debug, Clone, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct ConnectionFile {
+    /// For tools only: the kubeconfig that they are given. `{state}` and `{secret}` stand for what they do in `command`.
+    #[serde(default)]
+    pub(crate) kubeconfig: Option<String>,
     /// What comes after the counterpart's address: `/v1`.
     #[serde(default)]
     pub(crate) path: String,
@@ -100,7 +117,7 @@ pub(crate) struct ConnectionFile {
 }
 
 /// How the made-up credential is sent.
-#[derive(Debug, Clone, Default, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub(crate) enum Credential {
     /// As a bearer token.
@@ -112,12 +129,17 @@ pub(crate) enum Credential {
     Header(String),
 }
 
-/// A GET at the counterpart that tells how much has been done.
+/// A GET at the counterpart, or a run of a tool, that tells how much has been done; either answers with JSON.
 #[derive(Debug, Clone, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
+#[schemars(extend("oneOf" = [{ "required": ["get"] }, { "required": ["run"] }]))]
 pub(crate) struct ProbeFile {
     /// The path, with a query where it needs one. `{NAME}` stands for what was kept.
-    pub(crate) get: String,
+    #[serde(default)]
+    pub(crate) get: Option<String>,
+    /// A tool of `tools` and its arguments.
+    #[serde(default)]
+    pub(crate) run: Option<Vec<String>>,
     /// Where the list is whose elements are counted (JSON Pointer); the whole answer unless given.
     #[serde(default)]
     pub(crate) count: Option<String>,
@@ -194,15 +216,20 @@ pub(crate) struct DeclaredFailure {
     pub(crate) class: Option<FailureClass>,
 }
 
-/// A request to the counterpart beside the plugin.
+/// A request to the counterpart, or a run of a tool, beside the plugin.
 #[derive(Debug, Clone, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
+#[schemars(extend("oneOf" = [{ "required": ["path"] }, { "required": ["run"] }]))]
 pub(crate) struct Preparation {
     /// The method.
     #[serde(default = "post")]
     pub(crate) method: String,
     /// The path.
-    pub(crate) path: String,
+    #[serde(default)]
+    pub(crate) path: Option<String>,
+    /// A tool of `tools` and its arguments.
+    #[serde(default)]
+    pub(crate) run: Option<Vec<String>>,
     /// A JSON body.
     #[serde(default)]
     pub(crate) json: Option<Value>,
@@ -309,12 +336,64 @@ impl Conformance {
                 problems.push(format!("`{at}` of the probe `{name}` is no JSON Pointer: write `/{at}`"));
             }
         }
-        if self.counterpart.is_none() && !(self.connections.is_empty() && self.probes.is_empty()) {
+        self.what_tools_lack(manifest, &mut problems);
+        let asks_it = self.connections.values().any(|it| it.kubeconfig.is_none())
+            || self.probes.values().any(|it| it.get.is_some())
+            || self.preparations().any(|(_, it)| it.path.is_some());
+        if self.counterpart.is_none() && asks_it {
             problems.push("`connections` and `probes` need a `counterpart`: `command` or `address`".to_owned());
         }
         let mut told = BTreeSet::new();
         problems.retain(|it| told.insert(it.clone()));
         if problems.is_empty() { Ok(()) } else { Err(FileError::Unfit { file: file.to_owned(), problems }) }
+    }
+
+    fn preparations(&self) -> impl Iterator<Item = (&Case, &Preparation)> {
+        self.cases.iter().flat_map(|case| case.prepare.iter().chain(&case.while_waiting).map(move |it| (case, it)))
+    }
+
+    /// What does not fit of native tools, and of what is run with them.
+    fn what_tools_lack(&self, manifest: &Manifest, problems: &mut Vec<String>) {
+        let of_cases = self.cases.iter().filter_map(|it| Some((&it.action, manifest.actions.get(&it.action)?)));
+        for (action, tool) in of_cases.flat_map(|(action, it)| it.tools.keys().map(move |tool| (action, tool))) {
+            if !self.tools.contains_key(tool) {
+                problems.push(format!(
+                    "action `{action}` runs the tool `{tool}`: name it below `tools`, with its `command`"
+                ));
+            }
+        }
+        for (name, tool) in &self.tools {
+            if !manifest.actions.values().any(|it| it.tools.contains_key(name)) {
+                problems.push(format!("no action runs the tool `{name}` of `tools`"));
+            }
+            if tool.command.is_empty() {
+                problems.push(format!("the tool `{name}` has an empty `command`"));
+            }
+        }
+        for (role, connection) in self.connections.iter().filter(|(_, it)| it.kubeconfig.is_some()) {
+            if !connection.path.is_empty() || connection.credential != Credential::default() {
+                problems.push(format!("the role `{role}` has a `kubeconfig`, so no `path` and no `credential`"));
+            }
+        }
+        let probes = self.probes.iter().map(|(name, it)| (format!("the probe `{name}`"), it.get.is_some(), &it.run));
+        let preparations = self
+            .preparations()
+            .map(|(case, it)| (format!("what is done beside case `{}`", case.title()), it.path.is_some(), &it.run));
+        for (what, asks, run) in probes.chain(preparations) {
+            match (asks, run) {
+                (true, Some(_)) => problems.push(format!("{what} makes a request and runs a tool; give one")),
+                (false, None) => problems.push(format!(
+                    "{what} needs `get` (a probe's) or `path` at the counterpart, or `run`, a tool and its arguments"
+                )),
+                (false, Some(run))
+                    if !run.first().is_some_and(|it| self.tools.keys().any(|tool| tool.as_str() == it)) =>
+                {
+                    let (is, known) = (run.first().map_or("", String::as_str), listed(self.tools.keys()));
+                    problems.push(format!("{what} runs `{is}`, which is not below `tools`: {known}"));
+                }
+                _ => {}
+            }
+        }
     }
 
     /// Whether each scenario has a counterpart of its own.
@@ -456,6 +535,34 @@ mod tests {
         ] {
             let file = read(&GOOD.replacen(from, to, 1)).expect("the form is good");
             let error = file.fits(&manifest(), Path::new("x")).expect_err(expected).to_string();
+            assert!(error.contains(expected), "{expected:?} is not in {error:?}");
+        }
+        let tooled = |text: &str| {
+            let action = json!({ "description": "d", "effect": "read", "input": {}, "output": {}, "connections": {
+                "cluster": { "description": "d", "requests": [] } }, "tools": {
+                "helm": { "description": "d", "subcommands": ["list"] } } });
+            let manifest = serde_json::from_value(json!({ "name": "charts", "version": "0.1.0", "contract": "0.1",
+                "description": "d", "actions": { "list": action } }));
+            read(text).expect("the form is good").fits(&manifest.expect("a manifest"), Path::new("x"))
+        };
+        const TOOLED: &str = "certify: v1\ntools: { helm: { command: [helm] } }\nconnections: { cluster: { kubeconfig: 'a: b' } }\nprobes: { all: { run: [helm, list], count: '' } }\ncases: [{ action: list }]\n";
+        tooled(TOOLED).expect("it fits, and needs no counterpart");
+        for (from, to, expected) in [
+            ("helm: { command: [helm] }", "", "action `list` runs the tool `helm`: name it below `tools`"),
+            ("helm: { command: [helm] }", "helm: { command: [] }", "the tool `helm` has an empty `command`"),
+            ("tools: { helm", "tools: { kubectl: { command: [kubectl] }, helm", "no action runs the tool `kubectl`"),
+            (
+                "run: [helm, list]",
+                "run: [hlem, list]",
+                "the probe `all` runs `hlem`, which is not below `tools`: `helm`",
+            ),
+            ("run: [helm, list], ", "", "the probe `all` needs `get`"),
+            ("run: [helm", "get: /a, run: [helm", "the probe `all` makes a request and runs a tool; give one"),
+            ("{ action: list }", "{ action: list, prepare: [{}] }", "what is done beside case `list` needs"),
+            ("'a: b'", "'a: b', path: /v1", "the role `cluster` has a `kubeconfig`, so no `path`"),
+            ("run: [helm, list]", "get: /list", "need a `counterpart`"),
+        ] {
+            let error = tooled(&TOOLED.replacen(from, to, 1)).expect_err(expected).to_string();
             assert!(error.contains(expected), "{expected:?} is not in {error:?}");
         }
         // What another action gives is not known before it has run.

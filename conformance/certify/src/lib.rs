@@ -3,12 +3,13 @@
 //! A plugin's author says in [`Conformance`] (`conformance.yaml`) how the plugin is exercised: what it talks to, which
 //! actions with which inputs, and where the counterpart shows what was done to it. [`certify`] then makes the calls that a
 //! host makes, through the real sandbox, while a proxy between the plugin and its counterpart loses answers, refuses, and
-//! never ends; it ends calls in the middle, goes on from saved state, stops, rolls back. What came of it is a
+//! never ends, and a script in the place of its native tools kills them; it ends calls in the middle, goes on from saved state, stops, rolls back. What came of it is a
 //! [`Certification`], and a [`Transcript`] of each failure.
 //!
 //! **Invariant:** a scenario begins with a counterpart of its own, so each can be run again alone.
 //! **Invariant:** the suite judges by what the host sees and what the counterpart shows, never by what the plugin is made of.
 
+mod between;
 mod counterpart;
 mod file;
 mod input;
@@ -16,6 +17,7 @@ mod judge;
 mod matrix;
 mod memory;
 mod outcome;
+mod program;
 mod proxy;
 mod scenario;
 mod scene;
@@ -80,6 +82,10 @@ impl SecretSource for MadeUp {
     fn resolve(&self, reference: &SecretReference) -> Result<Secret, SecretError> {
         match reference {
             SecretReference::Environment(name) if name == SECRET_NAME => Ok(Secret::new(SECRET)),
+            // A kubeconfig of the file, which the suite has written down.
+            SecretReference::File(path) => std::fs::read_to_string(path)
+                .map(Secret::new)
+                .map_err(|error| SecretError::Unreadable { reference: reference.to_string(), why: error.to_string() }),
             other => Err(SecretError::Unreadable {
                 reference: other.to_string(),
                 why: "a certification has no secrets but its own".to_owned(),

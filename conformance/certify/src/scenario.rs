@@ -5,9 +5,10 @@ use windlass_model::manifest::Action;
 use windlass_sandbox::cassette::RecordedCall;
 
 use crate::Check;
+use crate::between::{self, Mishap};
 use crate::file::{Case, Ends};
 use crate::input::{Variant, variants};
-use crate::proxy::{Fault, Plan};
+use crate::proxy::{self, Fault};
 use crate::scene::{Finish, Interruption, Seen};
 
 /// Positions of a run at which something goes wrong; of a longer run the first are taken.
@@ -20,11 +21,22 @@ pub(crate) struct Reference {
     pub(crate) after: Seen,
     /// `POST /jobs`, in order.
     pub(crate) requests: Vec<String>,
+    /// `helm upgrade`, in order.
+    pub(crate) runs: Vec<String>,
     pub(crate) suspensions: usize,
     pub(crate) calls: Vec<RecordedCall>,
     /// The function that was called last.
     pub(crate) last_function: &'static str,
     pub(crate) input: Value,
+}
+
+/// Where something goes wrong.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Plan {
+    /// At a request.
+    Request(proxy::Plan),
+    /// At a run of a tool.
+    Run(between::Plan),
 }
 
 /// One thing to try.
@@ -74,8 +86,11 @@ fn plain(position: impl Into<String>, play: Play) -> Scenario {
     Scenario { position: position.into(), plan: None, play }
 }
 
-/// Requests of a rollback that are refused, one in each scenario.
-const ROLLBACK_REQUESTS: usize = 3;
+/// Requests of a rollback, and runs, that are refused, one in each scenario.
+const ROLLBACK_POSITIONS: usize = 3;
+
+const HELD: [Fault; 2] = [Fault::Hold { delivered: false }, Fault::Hold { delivered: true }];
+const HELD_RUNS: [Mishap; 2] = [Mishap::Hold { delivered: false }, Mishap::Hold { delivered: true }];
 
 /// The scenarios of a check, or why there are none.
 pub(crate) fn scenarios(
@@ -96,14 +111,25 @@ pub(crate) fn scenarios(
                         if on { " and all after it" } else { "" },
                         fault.words()
                     ),
-                    plan: Some(Plan { at: before + 1, fault: *fault, on }),
+                    plan: Some(Plan::Request(proxy::Plan { at: before + 1, fault: *fault, on })),
                     play: play.clone(),
                 })
             })
             .collect()
     };
-    let needs_requests = |scenarios: Vec<Scenario>| {
-        if reference.requests.is_empty() { Err("it makes no requests".to_owned()) } else { Ok(scenarios) }
+    let at_each_run = |mishaps: &[Mishap], play: Play| -> Vec<Scenario> {
+        let positions = reference.runs.iter().take(POSITIONS_MAX).enumerate();
+        let each = positions.flat_map(|(before, run)| mishaps.iter().map(move |it| (before + 1, run, *it)));
+        each.map(|(at, run, mishap)| Scenario {
+            position: format!("run {at} (`{run}`): {}", mishap.words()),
+            plan: Some(Plan::Run(between::Plan { at, mishap })),
+            play: play.clone(),
+        })
+        .collect()
+    };
+    let needs_positions = |scenarios: Vec<Scenario>| {
+        let is_any = !reference.requests.is_empty() || !reference.runs.is_empty();
+        if is_any { Ok(scenarios) } else { Err("it makes no requests".to_owned()) }
     };
     let same = Play::Same(Interruption::default());
     let is_done = matches!(case.ends, Ends::Done);
@@ -134,17 +160,22 @@ pub(crate) fn scenarios(
         Check::Replay => Ok((0..reference.calls.len())
             .map(|at| plain(format!("call {} (`{}`)", at + 1, reference.calls[at].function), Play::Replay(at)))
             .collect()),
-        Check::Once => needs_requests(at_each(&[Fault::LoseResponse, Fault::CutBody], false, same)),
+        Check::Once => {
+            let mut all = at_each(&[Fault::LoseResponse, Fault::CutBody], false, same.clone());
+            all.extend(at_each_run(&[Mishap::Killed, Mishap::Lost, Mishap::CutOutput], same));
+            needs_positions(all)
+        }
         Check::Retry => {
             let mut all = at_each(&[Fault::Status(429), Fault::Status(503)], false, Play::WorthAnother);
             all.extend(at_each(&[Fault::Status(403)], true, Play::NotWorthAnother));
             all.extend(at_each(&[Fault::NotJson], false, Play::Declared));
-            needs_requests(all)
+            all.extend(at_each_run(&[Mishap::Page, Mishap::Fails], Play::Declared));
+            needs_positions(all)
         }
         Check::Cancel if !action.cancel => Err("it has no `cancel`".to_owned()),
         Check::Cancel => {
-            let held = [Fault::Hold { delivered: false }, Fault::Hold { delivered: true }];
-            let mut all = at_each(&held, false, Play::CancelCutOff);
+            let mut all = at_each(&HELD, false, Play::CancelCutOff);
+            all.extend(at_each_run(&HELD_RUNS, Play::CancelCutOff));
             for at in 1..=reference.suspensions.min(POSITIONS_MAX) {
                 all.push(plain(format!("wait {at}"), Play::CancelWaiting(at)));
             }
@@ -154,26 +185,38 @@ pub(crate) fn scenarios(
         Check::Rollback if !is_done => Err("the case does not end well".to_owned()),
         Check::Rollback => {
             let mut all = vec![plain("after it was done", Play::RollBack(1)), plain("twice", Play::RollBack(2))];
-            let held = [Fault::Hold { delivered: false }, Fault::Hold { delivered: true }];
-            all.extend(at_each(&held, false, Play::RollBackCutOff));
+            all.extend(at_each(&HELD, false, Play::RollBackCutOff));
+            all.extend(at_each_run(&HELD_RUNS, Play::RollBackCutOff));
             all.extend(at_each(&[Fault::Status(404)], false, Play::RollBackBoth));
-            let fault = Fault::Status(500);
-            all.extend((1..=ROLLBACK_REQUESTS).map(|number| Scenario {
-                position: format!("request {number} of the rollback: {}", fault.words()),
-                plan: Some(Plan { at: reference.requests.len() + number, fault, on: false }),
-                play: Play::RollBackRefused,
+            all.extend(at_each_run(&[Mishap::Fails], Play::RollBackBoth));
+            let refused =
+                |position: String, plan: Plan| Scenario { position, plan: Some(plan), play: Play::RollBackRefused };
+            // Where it makes no requests forward, it makes none back; the same with runs.
+            let positions = |forward: usize| (1..=ROLLBACK_POSITIONS).filter(move |_| forward > 0);
+            all.extend(positions(reference.requests.len()).map(|number| {
+                let fault = Fault::Status(500);
+                let plan = proxy::Plan { at: reference.requests.len() + number, fault, on: false };
+                refused(format!("request {number} of the rollback: {}", fault.words()), Plan::Request(plan))
+            }));
+            all.extend(positions(reference.runs.len()).map(|number| {
+                let mishap = Mishap::Fails;
+                let plan = between::Plan { at: reference.runs.len() + number, mishap };
+                refused(format!("run {number} of the rollback: {}", mishap.words()), Plan::Run(plan))
             }));
             Ok(all)
         }
         Check::DryRun => Ok(vec![plain("from its beginning to its first wait", Play::DryRun)]),
         Check::Limits => {
             let mut all = at_each(&[Fault::Endless], false, Play::Declared);
-            let silent = at_each(&[Fault::Silence], false, same);
+            let silent = at_each(&[Fault::Silence], false, same.clone());
             all.extend(silent.into_iter().take(1));
-            needs_requests(all)
+            all.extend(at_each_run(&[Mishap::Endless], Play::Declared));
+            all.extend(at_each_run(&[Mishap::Silent], same).into_iter().take(1));
+            needs_positions(all)
         }
         Check::Secrets => {
             let mut all = at_each(&[Fault::EchoCredential], false, Play::Echoed);
+            all.extend(at_each_run(&[Mishap::Echo], Play::Echoed));
             all.push(plain("when nothing goes wrong", Play::Echoed));
             Ok(all)
         }

@@ -12,13 +12,16 @@ use windlass_model::digest::Digest;
 use windlass_model::event::{Operation, Wake};
 use windlass_model::failure::{FailureClass, FailureOrigin, RetryAdvice, StepError};
 use windlass_model::manifest::{Action, Effect};
+use windlass_model::name::RoleName;
 use windlass_sandbox::cassette::{RecordedCall, Tape};
 use windlass_sandbox::{Access, CallKind, CallOutcome, CallRequest, WakeUp};
 
+use crate::between::Between;
 use crate::counterpart::Counterpart;
-use crate::file::{Case, Credential, Preparation, filled, filled_text};
+use crate::file::{Case, Credential, Preparation, ProbeFile, filled, filled_text};
 use crate::memory::Memory;
-use crate::proxy::{Plan, Proxy};
+use crate::proxy::Proxy;
+use crate::scenario::Plan;
 use crate::secret::credential_header;
 use crate::suite::Suite;
 use crate::transcript::{Event, Record, answered, shown};
@@ -91,12 +94,29 @@ pub(crate) struct Interruption {
     pub(crate) twice_at: Option<usize>,
 }
 
+/// A connection to nowhere yet, which may do all.
+fn connection_of(role: &RoleName, authentication: Authentication) -> Connection {
+    Connection {
+        name: role.as_str().parse().expect("a role's name is one of a connection"),
+        base_url: None,
+        authentication,
+        properties: BTreeMap::new(),
+        allow: Vec::new(),
+        reads: Vec::new(),
+        plugins: Vec::new(),
+        private_network: true,
+        needs_rollback_trigger: false,
+    }
+}
+
 pub(crate) struct Scene<'s> {
     suite: &'s Suite<'s>,
     pub(crate) case: &'s Case,
     action: &'s Action,
     counterpart: Option<Counterpart>,
-    pub(crate) proxy: Option<Proxy>,
+    proxy: Option<Proxy>,
+    between: Option<Between>,
+    access: Arc<Access>,
     pub(crate) memory: Arc<Memory>,
     pub(crate) record: Record,
     pub(crate) input: Value,
@@ -133,10 +153,13 @@ impl<'s> Scene<'s> {
             Some(it) => {
                 let credentials =
                     suite.file.connections.values().map(|it| credential_header(&it.credential).0).collect();
+                let plan = if let Some(Plan::Request(plan)) = plan { Some(plan) } else { None };
                 let proxy = Proxy::start(wire::authority(&it.base), credentials, plan, record.clone()).await;
                 Some(proxy.map_err(|error| Broken::Counterpart(format!("the suite's proxy: {error}")))?)
             }
         };
+        let of_runs = if let Some(Plan::Run(plan)) = plan { Some(plan) } else { None };
+        let between = Between::start(suite.file, suite.ours, of_runs, record.clone())?;
         let memory = Arc::new(Memory::new(record.clone()));
         let mut scene = Self {
             suite,
@@ -144,6 +167,8 @@ impl<'s> Scene<'s> {
             action,
             counterpart,
             proxy,
+            between,
+            access: Arc::default(),
             memory,
             record,
             input: case.input.clone(),
@@ -159,6 +184,7 @@ impl<'s> Scene<'s> {
             calls: None,
             first_failure: None,
         };
+        scene.access = Arc::new(scene.granted()?);
         for preparation in &case.prepare {
             scene.prepare(preparation).await?;
         }
@@ -168,7 +194,29 @@ impl<'s> Scene<'s> {
     }
 
     async fn prepare(&mut self, preparation: &Preparation) -> Result<(), Broken> {
-        let path = filled_text(&preparation.path, &self.kept);
+        let (what, answer) = match (&preparation.path, &preparation.run) {
+            (Some(path), _) => self.request(preparation, path).await?,
+            (None, run) => {
+                let run: Vec<String> = run.iter().flatten().map(|it| filled_text(it, &self.kept)).collect();
+                let printed = self.run(&run).await.map_err(Broken::Counterpart)?;
+                let line = run.join(" ");
+                self.record.add(Event::PreparedBy { run: line.clone() });
+                (line, printed)
+            }
+        };
+        let value: Value = serde_json::from_slice(&answer).unwrap_or_default();
+        for (name, pointer) in &preparation.keep {
+            let found = value.pointer(pointer).ok_or_else(|| {
+                Broken::Counterpart(format!("the answer to `{what}` has nothing at `{pointer}`: {value}"))
+            })?;
+            self.kept.insert(name.clone(), found.clone());
+        }
+        Ok(())
+    }
+
+    /// A request of a preparation: what it is, and the body of the answer.
+    async fn request(&self, preparation: &Preparation, path: &str) -> Result<(String, Vec<u8>), Broken> {
+        let path = filled_text(path, &self.kept);
         let method = preparation
             .method
             .parse()
@@ -181,14 +229,15 @@ impl<'s> Scene<'s> {
             let said = answered(&answer.body);
             return Err(Broken::Counterpart(format!("`{request}` was answered with {}: {said}", answer.status)));
         }
-        let value: Value = serde_json::from_slice(&answer.body).unwrap_or_default();
-        for (name, pointer) in &preparation.keep {
-            let found = value.pointer(pointer).ok_or_else(|| {
-                Broken::Counterpart(format!("the answer to `{request}` has nothing at `{pointer}`: {value}"))
-            })?;
-            self.kept.insert(name.clone(), found.clone());
+        Ok((request, answer.body.to_vec()))
+    }
+
+    /// A run of a tool beside the plugin: what it printed.
+    async fn run(&self, run: &[String]) -> Result<Vec<u8>, String> {
+        match &self.between {
+            Some(between) => between.ask(self.suite.file, run).await,
+            None => Err("there are no tools".to_owned()),
         }
-        Ok(())
     }
 
     /// A request beside the plugin, with the credential of the first connection.
@@ -215,21 +264,8 @@ impl<'s> Scene<'s> {
     pub(crate) async fn probe(&self, when: &str) -> Result<Seen, Broken> {
         let mut seen = Seen::new();
         for (name, probe) in self.suite.file.probes_of(self.case) {
-            let path = filled_text(&probe.get, &self.kept);
-            let answer = self.ask(hyper::Method::GET, &path, String::new()).await?;
-            let failed = |why: &str| {
-                Broken::Counterpart(format!("the probe `{name}` (GET {path}): {why}: {}", answered(&answer.body)))
-            };
-            if answer.status >= 400 {
-                let hint = match answer.status {
-                    401 | 403 => {
-                        " (probes come with the made-up credential, `{secret}` in the counterpart's `command`)"
-                    }
-                    _ => "",
-                };
-                return Err(failed(&format!("answered with {}{hint}", answer.status)));
-            }
-            let value: Value = serde_json::from_slice(&answer.body).map_err(|_| failed("no JSON"))?;
+            let (answer, failed) = self.look(name, probe).await?;
+            let value: Value = serde_json::from_slice(&answer).map_err(|_| failed("no JSON"))?;
             let pointer = probe.value.as_deref().or(probe.count.as_deref()).unwrap_or_default();
             let found = value.pointer(pointer).ok_or_else(|| failed(&format!("nothing at `{pointer}`")))?;
             let found = if probe.value.is_some() {
@@ -247,38 +283,75 @@ impl<'s> Scene<'s> {
         Ok(seen)
     }
 
-    /// How many requests the plugin made.
-    pub(crate) fn requests(&self) -> usize {
-        self.proxy.as_ref().map_or(0, Proxy::requests)
+    /// What a probe is answered with, and how to say that it is not as it should be.
+    async fn look(&self, name: &str, probe: &ProbeFile) -> Result<(Vec<u8>, impl Fn(&str) -> Broken), Broken> {
+        let (what, status, body) = match (&probe.get, &probe.run) {
+            (Some(path), _) => {
+                let path = filled_text(path, &self.kept);
+                let answer = self.ask(hyper::Method::GET, &path, String::new()).await?;
+                (format!("GET {path}"), answer.status, answer.body.to_vec())
+            }
+            (None, run) => {
+                let run: Vec<String> = run.iter().flatten().map(|it| filled_text(it, &self.kept)).collect();
+                let printed = self.run(&run).await;
+                let printed = printed.map_err(|why| Broken::Counterpart(format!("the probe `{name}`: {why}")))?;
+                (run.join(" "), 200, printed)
+            }
+        };
+        let told = answered(&body);
+        let failed = move |why: &str| Broken::Counterpart(format!("the probe `{name}` ({what}): {why}: {told}"));
+        if status >= 400 {
+            let hint = match status {
+                401 | 403 => " (probes come with the made-up credential, `{secret}` in the counterpart's `command`)",
+                _ => "",
+            };
+            return Err(failed(&format!("answered with {status}{hint}")));
+        }
+        Ok((body, failed))
     }
 
-    fn access(&self) -> Access {
+    /// How many requests the plugin made and tools it ran.
+    pub(crate) fn reached(&self) -> usize {
+        self.proxy.as_ref().map_or(0, Proxy::requests) + self.between.as_ref().map_or(0, Between::runs)
+    }
+
+    /// What an operator would let it reach.
+    fn granted(&self) -> Result<Access, Broken> {
         let mut access = Access::default();
-        for (role, connection) in &self.suite.file.connections {
+        if let Some(between) = &self.between {
+            let of_tools = self.suite.file.connections.iter().filter(|(_, it)| it.kubeconfig.is_some());
+            for (role, connection) in of_tools {
+                let kubeconfig = SecretReference::File(between.kubeconfig(role));
+                let connection = Connection {
+                    base_url: None,
+                    properties: connection.properties.clone(),
+                    ..connection_of(role, Authentication::Kubeconfig { kubeconfig })
+                };
+                access.connections.insert(role.clone(), connection);
+            }
+            let names: Vec<_> = access.connections.values().map(|it| it.name.clone()).collect();
+            access.tools = between
+                .declared(self.suite.manifest, &names)
+                .map_err(|error| Broken::Counterpart(format!("the tools: {error}")))?;
+        }
+        for (role, connection) in self.suite.file.connections.iter().filter(|(_, it)| it.kubeconfig.is_none()) {
             let (Some(counterpart), Some(proxy)) = (&self.counterpart, &self.proxy) else { continue };
             let secret = SecretReference::Environment(SECRET_NAME.to_owned());
             let below = counterpart.base.path().trim_end_matches('/');
             let base = format!("http://{}{below}{}", proxy.address, connection.path);
+            let authentication = match &connection.credential {
+                Credential::Bearer => Authentication::Bearer { token: secret },
+                Credential::Basic(username) => Authentication::Basic { username: username.clone(), password: secret },
+                Credential::Header(header) => Authentication::Header { header: header.clone(), value: secret },
+            };
             let connection = Connection {
-                name: role.as_str().parse().expect("a role's name is one of a connection"),
                 base_url: Some(base.trim_end_matches('/').to_owned()),
-                authentication: match &connection.credential {
-                    Credential::Bearer => Authentication::Bearer { token: secret },
-                    Credential::Basic(username) => {
-                        Authentication::Basic { username: username.clone(), password: secret }
-                    }
-                    Credential::Header(header) => Authentication::Header { header: header.clone(), value: secret },
-                },
                 properties: connection.properties.clone(),
-                allow: Vec::new(),
-                reads: Vec::new(),
-                plugins: Vec::new(),
-                private_network: true,
-                needs_rollback_trigger: false,
+                ..connection_of(role, authentication)
             };
             access.connections.insert(role.clone(), connection);
         }
-        access
+        Ok(access)
     }
 
     /// As a release's: another for each operation, and for an attempt after a definite answer.
@@ -332,22 +405,27 @@ impl<'s> Scene<'s> {
             input: Arc::new(self.input.clone()),
             output: output.cloned().map(Arc::new),
             context: windlass_sandbox::context("windlass plugin certify", &start_keys),
-            access: Arc::new(self.access()),
+            access: Arc::clone(&self.access),
             host: self.memory.clone(),
             tape: if self.calls.is_some() { Tape::Record } else { Tape::Off },
         };
         let held = async {
-            match &self.proxy {
-                Some(proxy) if proxy.cuts_off() => proxy.held().await,
+            match (&self.proxy, &self.between) {
+                (Some(proxy), _) if proxy.cuts_off() => proxy.held().await,
+                (_, Some(between)) if between.cuts_off() => between.held().await,
                 _ => std::future::pending().await,
             }
         };
         let report = tokio::select! {
-            report = self.suite.sandbox.call(self.suite.plugin, request) => report,
-            () = held => {
-                self.record.add(Event::CutOff {});
-                return None;
-            }
+            report = self.suite.sandbox.call(self.suite.plugin, request) => Some(report),
+            () = held => None,
+        };
+        if let Some(between) = &self.between {
+            between.tell();
+        }
+        let Some(report) = report else {
+            self.record.add(Event::CutOff {});
+            return None;
         };
         if let (Some(calls), Some(recorded)) = (&mut self.calls, report.recorded) {
             calls.push(*recorded);

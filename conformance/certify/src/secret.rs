@@ -17,6 +17,7 @@ pub(crate) fn leaks(memory: &Memory, record: &Record) -> Vec<String> {
     for event in record.all() {
         let place = match &event {
             Event::Requested { number, .. } => format!("request {number}"),
+            Event::Ran { number, .. } => format!("the arguments of run {number}"),
             Event::Said { what, .. } => format!("a {what}"),
             Event::Checkpoint { name, .. } => format!("the checkpoint `{name}`"),
             Event::Suspended { .. } => "a suspension".to_owned(),

@@ -42,6 +42,7 @@ pub struct Subject<'a> {
 /// What all scenarios share.
 pub(crate) struct Suite<'a> {
     pub(crate) file: &'a Conformance,
+    pub(crate) manifest: &'a Manifest,
     pub(crate) plugin: &'a Arc<Plugin>,
     pub(crate) sandbox: &'a Sandbox,
     pub(crate) ours: Option<&'a Path>,
@@ -77,6 +78,7 @@ pub async fn certify(subject: Subject<'_>) -> Result<Report, Broken> {
     };
     let suite = Suite {
         file: subject.file,
+        manifest: &manifest,
         plugin: &plugin,
         sandbox: subject.sandbox,
         ours: subject.ours,
@@ -177,8 +179,15 @@ impl Suite<'_> {
             }
             _ => None,
         });
+        let runs = scene.record.all().into_iter().filter_map(|it| match it {
+            Event::Ran { tool, arguments, .. } => {
+                Some([tool, arguments.into_iter().next().unwrap_or_default()].join(" "))
+            }
+            _ => None,
+        });
         let reference = Reference {
             requests: requests.collect(),
+            runs: runs.collect(),
             finish,
             before: scene.before.clone(),
             after,

@@ -31,6 +31,11 @@ pub enum Event {
         /// What the answer was.
         status: u16,
     },
+    /// The suite ran a tool beside the plugin.
+    PreparedBy {
+        /// The tool and its arguments.
+        run: String,
+    },
     /// The host called the plugin.
     Called {
         /// `start`, `resume`, `cancel`, `rollback` or `find`.
@@ -69,6 +74,18 @@ pub enum Event {
         /// What was done to it.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         fault: Option<String>,
+    },
+    /// A native tool was run; told when the call has ended.
+    Ran {
+        /// Which run of the scenario, from 1.
+        number: usize,
+        /// The tool.
+        tool: String,
+        /// Its arguments.
+        arguments: Vec<String>,
+        /// What was done to it.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        mishap: Option<String>,
     },
     /// A log line, a status, a link.
     Said {
@@ -192,6 +209,7 @@ fn cut(text: &str) -> String {
 fn line(event: &Event) -> String {
     match event {
         Event::Prepared { request, status } => format!("beside it    {request} → {status}"),
+        Event::PreparedBy { run } => format!("beside it    {}", cut(run)),
         Event::Called { function, key, dry_run, state } => {
             let state = state.as_deref().map(|it| format!(" with {}", cut(it))).unwrap_or_default();
             let dry_run = if *dry_run { " (dry run)" } else { "" };
@@ -205,6 +223,10 @@ fn line(event: &Event) -> String {
             let status = status.map_or_else(|| "no answer".to_owned(), |it| it.to_string());
             let fault = fault.as_deref().map(|it| format!(" ← {it}")).unwrap_or_default();
             format!("answer {number:<5} {status} {}{fault}", cut(body))
+        }
+        Event::Ran { number, tool, arguments, mishap } => {
+            let mishap = mishap.as_deref().map(|it| format!(" ← {it}")).unwrap_or_default();
+            format!("run {number:<8} {tool} {}{mishap}", cut(&arguments.join(" ")))
         }
         Event::Said { what, text } => format!("{what:<12} {}", cut(text)),
         Event::Checkpoint { name, value } => format!("checkpoint   {name}: {}", cut(value)),

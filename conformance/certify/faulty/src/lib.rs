@@ -1,5 +1,6 @@
 //! One flaw in each action; nothing else is wrong with it. `conformance/certify/tests` says which check finds which.
 
+mod running;
 mod undoing;
 mod waiting;
 mod writing;
@@ -8,6 +9,10 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use windlass_sdk::{Answer, Context, Failure, Method, Outcome, Role};
 
+use running::{
+    ForgetsWhatWasCutOff, LeavesIt, LogsWithoutEnd, PanicsAtPrint, PutsByPeeking, PutsInARead, PutsTwice, RunsWell,
+    SaysItOn, ShrugsAtARefusal,
+};
 use undoing::{ForgetsTheFirst, GoodAtAll, HalfARollback, IgnoresCancel, NeverStops, RollsBackOnce, SwallowsARefusal};
 use waiting::{KeepsTheCredential, PanicsAtItsState, PollsForEver, RemembersInMemory, TakesTwice, TellsItsTopic};
 use writing::{
@@ -181,5 +186,15 @@ windlass_sdk::plugin! {
         PanicsAtHtml,
         NeverStops: cancel,
         SendsTheCredential,
+        RunsWell: cancel + rollback,
+        PutsInARead,
+        PutsTwice,
+        PanicsAtPrint,
+        LogsWithoutEnd,
+        LeavesIt: cancel,
+        ForgetsWhatWasCutOff: rollback,
+        ShrugsAtARefusal: rollback,
+        PutsByPeeking,
+        SaysItOn,
     ],
 }

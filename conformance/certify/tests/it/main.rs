@@ -4,6 +4,7 @@ mod ledger;
 mod plugin;
 
 use std::collections::BTreeSet;
+use std::io::Write as _;
 use std::path::Path;
 
 use tokio::sync::OnceCell;
@@ -43,19 +44,36 @@ fn file(ledger: &Ledger, action: &str, more: &str) -> Conformance {
         "certify: v1\ncounterpart: {{ address: '{}' }}\nconnections: {{ ledger: {{ credential: bearer, path: /v1 }} }}\nprobes: {{ entries: {{ get: /entries }} }}\ncases:\n  - action: {action}\n    input: {{ title: index }}\n{more}",
         ledger.url
     );
-    let folder = tempfile::tempdir().expect("a folder");
-    let path = folder.path().join("conformance.yaml");
-    std::fs::write(&path, text).expect("a file");
-    Conformance::read(&path).expect("it is good")
+    read(&text)
+}
+
+/// The same for one that runs a native tool.
+fn file_with_a_desk(action: &str, more: &str) -> Conformance {
+    let desk = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/desk.sh");
+    let text = format!(
+        "certify: v1\ntools: {{ desk: {{ command: [/bin/sh, '{}', '{{state}}'] }} }}\nconnections: {{ office: {{ kubeconfig: 'user: {{ token: \"{{secret}}\" }}' }} }}\nprobes: {{ entries: {{ run: [desk, list], count: '' }} }}\ncases:\n  - action: {action}\n    input: {{ title: index }}\n{more}",
+        desk.display()
+    );
+    read(&text)
+}
+
+/// In a folder that stays: programs of the file run there.
+fn read(text: &str) -> Conformance {
+    let mut file = tempfile::NamedTempFile::new_in(env!("CARGO_TARGET_TMPDIR")).expect("a file");
+    file.write_all(text.as_bytes()).expect("a file");
+    Conformance::read(file.path()).expect("it is good")
 }
 
 async fn certified(action: &str, more: &str, only: Only) -> Result<Report, Broken> {
-    let world = world().await;
     let ledger = Ledger::start().await;
-    let file = file(&ledger, action, more);
+    certified_by(&file(&ledger, action, more), only).await
+}
+
+async fn certified_by(file: &Conformance, only: Only) -> Result<Report, Broken> {
+    let world = world().await;
     let subject = Subject {
         component: &world.component,
-        file: &file,
+        file,
         path: Path::new("conformance.yaml"),
         sandbox: &world.sandbox,
         ours: None,
@@ -70,8 +88,8 @@ fn failed(certification: &Certification) -> BTreeSet<Check> {
 }
 
 /// Checks that an action fails exactly these checks, and that a transcript of each failure tells what happened.
-async fn finds(action: &str, more: &str, checks: &[Check]) {
-    let Report { certification, transcripts } = certified(action, more, Only::default()).await.expect("it is checked");
+async fn finds(action: &str, file: Conformance, checks: &[Check]) {
+    let Report { certification, transcripts } = certified_by(&file, Only::default()).await.expect("it is checked");
     let found = failed(&certification);
     assert_eq!(found, checks.iter().copied().collect(), "{action}: {}", certification.to_json());
     assert!(!certification.certified, "the other actions were not exercised");
@@ -79,7 +97,7 @@ async fn finds(action: &str, more: &str, checks: &[Check]) {
     let Some(first) = transcripts.first() else { return };
     assert!(first.told().contains("call "), "{}", first.told());
     // The same scenario alone comes to the same.
-    let again = certified(action, more, first.only.clone()).await.expect("it is checked");
+    let again = certified_by(&file, first.only.clone()).await.expect("it is checked");
     assert!(again.certification.has_failed(), "{}", first.to_json());
 }
 
@@ -87,9 +105,33 @@ macro_rules! flaws {
     ($($test:ident: $action:literal $more:literal => $($check:ident)*;)*) => {
         $(#[tokio::test(flavor = "multi_thread")]
         async fn $test() {
-            finds($action, $more, &[$(Check::$check),*]).await;
+            let ledger = Ledger::start().await;
+            finds($action, file(&ledger, $action, $more), &[$(Check::$check),*]).await;
         })*
     };
+}
+
+/// The same of actions that run a tool.
+macro_rules! flaws_with_a_tool {
+    ($($test:ident: $action:literal => $($check:ident)*;)*) => {
+        $(#[tokio::test(flavor = "multi_thread")]
+        async fn $test() {
+            finds($action, file_with_a_desk($action, ""), &[$(Check::$check),*]).await;
+        })*
+    };
+}
+
+flaws_with_a_tool! {
+    a_good_run_passes: "runs-well" => ;
+    a_run_that_writes_in_a_read: "puts-in-a-read" => Run;
+    two_effects_of_runs: "puts-twice" => Once;
+    a_panic_at_what_is_printed: "panics-at-print" => Retry;
+    a_log_without_end: "logs-without-end" => Limits;
+    a_run_that_goes_on_after_a_cancel: "leaves-it" => Cancel;
+    a_rollback_that_needs_an_output: "forgets-what-was-cut-off" => Rollback;
+    a_rollback_that_minds_no_exit_code: "shrugs-at-a-refusal" => Rollback;
+    a_dry_run_form_that_writes: "puts-by-peeking" => DryRun;
+    a_credential_in_arguments: "says-it-on" => Secrets;
 }
 
 flaws! {

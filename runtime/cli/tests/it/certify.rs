@@ -7,7 +7,7 @@ use windlass_certify::{Certification, markdown};
 
 use crate::cookbook::cookbook;
 use crate::languages::{examples, root};
-use crate::support::{Site, WINDLASS, component, noop, simulator, skipped};
+use crate::support::{Site, WINDLASS, component, noop, simulator, skipped, standin_helm};
 
 /// Plugins at a time.
 const AT_A_TIME: usize = 3;
@@ -16,7 +16,7 @@ const MATRIX: &str = "conformance/certify/MATRIX.md";
 
 const ABOUT: &str = "# Our own plugins against the suite
 
-Made by a test from what `windlass plugin certify` says; it fails where this page differs (`WINDLASS_BLESS=1` writes it anew). [What each check means](README.md). ✔ passed, ✘ failed, – does not apply.
+Made by a test from what `windlass plugin certify` says; it fails where this page differs (`WINDLASS_BLESS=1` writes it anew). [What each check means](README.md). ✔ passed, ✘ failed, – does not apply. What they talk to, and the helm that ours runs, are [simulated](../counterparts/README.md).
 
 ";
 
@@ -27,11 +27,11 @@ struct Subject {
     component: PathBuf,
 }
 
-/// `windlass plugin certify`, with our simulators on the path.
+/// `windlass plugin certify`, with our simulators and the stand-in for helm on the path.
 fn certify(component: &Path, file: &Path) -> Result<Certification, String> {
-    let programs = simulator().parent().expect("a folder").to_owned();
+    let programs = [simulator(), standin_helm()].map(|it| it.parent().expect("a folder").to_owned());
     let path = std::env::var_os("PATH").unwrap_or_default();
-    let path = std::env::join_paths(std::iter::once(programs).chain(std::env::split_paths(&path))).expect("a path");
+    let path = std::env::join_paths(programs.into_iter().chain(std::env::split_paths(&path))).expect("a path");
     let mut command = Command::new(WINDLASS);
     command.args(["--json", "plugin", "certify"]).arg(component).arg("--file").arg(file).env("PATH", path);
     let ran = command.output().expect("windlass starts");

@@ -7,6 +7,7 @@
 //! is named, with the command that installs the version which Windlass is tested with.
 
 mod c;
+mod cache;
 pub(crate) mod check;
 mod contract;
 mod core_module;

@@ -7,7 +7,7 @@ use serde::Deserialize;
 use tokio::process::Command;
 use windlass_sandbox::Sandbox;
 
-use super::{Built, Language, core_module, finish, tools};
+use super::{Built, Language, core_module, finish, install, tools};
 use crate::output::Output;
 
 const LANGUAGE: &str = "c";
@@ -183,12 +183,13 @@ fn missing(folder: &Path) -> String {
     )
 }
 
-/// Zig of the plugin's virtual environment, of the path, of the system's Python; and its version.
+/// Zig of the plugin's virtual environment, of the path, of what was installed for all plugins, of the system's Python; and
+/// its version.
 pub(super) async fn compiler(folder: &Path) -> anyhow::Result<(Compiler, String)> {
     let module: &[&str] = &["-m", TOOL];
-    for (program, arguments) in
-        [(folder.join(".venv/bin/python"), module), (PathBuf::from("zig"), &[]), (PathBuf::from("python3"), module)]
-    {
+    let [own, shared] = install::own_or_shared(folder, LANGUAGE, "python").map(|it| it.map(|it| (it, module)));
+    let (zig, python) = (Some((PathBuf::from("zig"), [].as_slice())), Some((PathBuf::from("python3"), module)));
+    for (program, arguments) in [own, zig, shared, python].into_iter().flatten() {
         let compiler = Compiler { program, arguments };
         if let Ok(version) = tools::run(compiler.command().arg("version"), "").await {
             return Ok((compiler, version.trim().to_owned()));

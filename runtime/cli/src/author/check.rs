@@ -9,6 +9,8 @@ use windlass_model::review::{Finding, Severity, review};
 use windlass_sandbox::{Anatomy, Sandbox, SandboxOptions, anatomy};
 use windlass_server::api::COMPONENT_BYTES_MAX;
 
+use super::cache;
+
 /// A component that was looked over.
 #[derive(Debug, Serialize)]
 pub(crate) struct Checked {
@@ -40,13 +42,7 @@ pub(crate) fn sandbox() -> anyhow::Result<Sandbox> {
 /// The same with other options.
 pub(crate) fn sandbox_of(options: impl Fn(Option<PathBuf>) -> SandboxOptions) -> anyhow::Result<Sandbox> {
     // A cache that cannot be used costs time, not the command.
-    Sandbox::new(options(cache_dir())).or_else(|_| Sandbox::new(options(None))).context("the sandbox")
-}
-
-fn cache_dir() -> Option<PathBuf> {
-    let home = |name: &str| std::env::var_os(name).map(PathBuf::from).filter(|it| it.is_absolute());
-    let cache = home("XDG_CACHE_HOME").or_else(|| Some(home("HOME")?.join(".cache")))?;
-    Some(cache.join("windlass").join("compiled"))
+    Sandbox::new(options(cache::folder("compiled"))).or_else(|_| Sandbox::new(options(None))).context("the sandbox")
 }
 
 /// Looks a component over.

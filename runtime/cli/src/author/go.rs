@@ -6,7 +6,7 @@ use anyhow::Context;
 use tokio::process::Command;
 use windlass_sandbox::Sandbox;
 
-use super::{Built, Language, core_module, finish, tools};
+use super::{Built, Language, core_module, finish, install, tools};
 use crate::output::Output;
 
 const LANGUAGE: &str = "go";
@@ -67,14 +67,16 @@ fn missing(folder: &Path) -> String {
     )
 }
 
-/// Go of the plugin's virtual environment, or of the path; and its version.
+/// Go of the plugin's virtual environment, of the path, or of what was installed for all plugins; and its version.
 pub(super) async fn compiler(folder: &Path) -> anyhow::Result<(PathBuf, String)> {
-    let own = folder.join(".venv/bin/go");
-    let go = if own.is_file() { own } else { PathBuf::from("go") };
-    let mut asking = Command::new(&go);
-    asking.args(["env", "GOVERSION"]).current_dir(folder);
-    let version = tools::run(&mut asking, &missing(folder)).await?;
-    Ok((go, version.trim().trim_start_matches("go").to_owned()))
+    let [own, shared] = install::own_or_shared(folder, LANGUAGE, "go");
+    tools::first([own, Some(PathBuf::from("go")), shared], async |go| {
+        let mut asking = Command::new(go);
+        asking.args(["env", "GOVERSION"]).current_dir(folder);
+        let version = tools::run(&mut asking, &missing(folder)).await?;
+        Ok(version.trim().trim_start_matches("go").to_owned())
+    })
+    .await
 }
 
 /// What of the SDK's has to be returned.

@@ -7,7 +7,7 @@ use serde::Deserialize;
 use tokio::process::Command;
 use windlass_sandbox::Sandbox;
 
-use super::{Built, Language, contract, finish, kept, tools};
+use super::{Built, Language, contract, finish, install, kept, tools};
 use crate::output::Output;
 
 const LANGUAGE: &str = "python";
@@ -131,12 +131,15 @@ fn missing(folder: &Path) -> String {
     )
 }
 
-/// componentize-py of the plugin's virtual environment, or of the path; and its version.
+/// componentize-py of the plugin's virtual environment, of the path, or of what was installed for all plugins; and its
+/// version.
 pub(super) async fn componentize(folder: &Path) -> anyhow::Result<(PathBuf, String)> {
-    let own = folder.join(".venv").join("bin").join(TOOL);
-    let componentize = if own.is_file() { own } else { PathBuf::from(TOOL) };
-    let said = tools::run(Command::new(&componentize).arg("--version"), &missing(folder)).await?;
-    Ok((componentize, said.split_whitespace().last().unwrap_or_default().to_owned()))
+    let [own, shared] = install::own_or_shared(folder, LANGUAGE, TOOL);
+    tools::first([own, Some(PathBuf::from(TOOL)), shared], async |componentize| {
+        let said = tools::run(Command::new(componentize).arg("--version"), &missing(folder)).await?;
+        Ok(said.split_whitespace().last().unwrap_or_default().to_owned())
+    })
+    .await
 }
 
 /// Runs what is in `tests`, with the modules that the component would have.

@@ -118,15 +118,18 @@ fn readme(language: Language, name: &str) -> String {
         Language::JavaScript => {
             ("src/plugin.js", "`windlass plugin build . --install-tools` runs `npm install` first.")
         }
-        Language::Python => {
-            ("src/plugin.py", "`windlass plugin build . --install-tools` puts componentize-py into `.venv` first.")
-        }
-        Language::C => {
-            ("plugin.c", "`windlass plugin build . --install-tools` puts Zig's C compiler into `.venv` first.")
-        }
-        Language::Go => {
-            ("main.go", "`windlass plugin build . --install-tools` puts Go into `.venv`, unless it is on the path.")
-        }
+        Language::Python => (
+            "src/plugin.py",
+            "`windlass plugin build . --install-tools` installs componentize-py first, once for all your plugins.",
+        ),
+        Language::C => (
+            "plugin.c",
+            "`windlass plugin build . --install-tools` installs Zig's C compiler first, once for all your plugins.",
+        ),
+        Language::Go => (
+            "main.go",
+            "`windlass plugin build . --install-tools` installs Go, once for all your plugins, unless it is on the path.",
+        ),
     };
     README.replace("PLUGIN", name).replace("SOURCE", source).replace("INSTALL", install)
 }

@@ -1,7 +1,7 @@
 //! The tools of other languages: which versions are tested, and running them.
 
 use std::os::fd::AsFd as _;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::Stdio;
 
 use anyhow::Context;
@@ -34,6 +34,21 @@ pub(super) fn note_version(language: &str, tool: &str, installed: &str, output: 
     if installed != tested {
         output.note(format_args!("{tool} is {installed}; Windlass is tested with {tested}"));
     }
+}
+
+/// The first of several programs that runs, and its version; the first one's error if none does.
+pub(super) async fn first(
+    programs: impl IntoIterator<Item = Option<PathBuf>>,
+    version: impl AsyncFn(&Path) -> anyhow::Result<String>,
+) -> anyhow::Result<(PathBuf, String)> {
+    let mut told = None;
+    for program in programs.into_iter().flatten() {
+        match version(&program).await {
+            Ok(version) => return Ok((program, version)),
+            Err(error) => told = told.or(Some(error)),
+        }
+    }
+    Err(told.unwrap_or_else(|| anyhow::anyhow!("there is no program to look for")))
 }
 
 /// Runs a tool to its end: what it printed. `missing` says how to install it.

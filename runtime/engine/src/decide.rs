@@ -168,7 +168,7 @@ impl Release {
                 }
             };
             let step = self.name_of(call.step);
-            self.record(&mut events, Event::CallInterrupted { step, next }, now);
+            self.record(&mut events, Event::CallInterrupted { step, next, unbegun: left_alone }, now);
         }
         events
     }
@@ -397,7 +397,8 @@ impl Release {
         self.record(events, started, now);
         let pin = self.pin(index);
         if before.operation == Operation::Start && may_have_had_it && pin.find && pin.effect == Effect::Write {
-            self.record(events, Event::CallInterrupted { step, next: AfterInterruption::Find }, now);
+            let next = AfterInterruption::Find;
+            self.record(events, Event::CallInterrupted { step, next, unbegun: false }, now);
         }
     }
 

@@ -38,8 +38,6 @@ pub struct StepRun {
     pub called: bool,
     /// The same, before the attempt that is going on began.
     pub(crate) called_before: bool,
-    /// Whether its call was left to the next driver by one that had not begun it.
-    pub(crate) unbegun: bool,
     /// Attempts of `start` so far; they are counted on when the step runs again.
     pub attempts: u32,
     /// Logical calls of `start` so far.
@@ -246,7 +244,6 @@ impl StepRun {
             votes: Vec::new(),
             called: false,
             called_before: false,
-            unbegun: false,
             attempts: 0,
             rounds: 0,
             stands: false,

@@ -24,8 +24,6 @@ pub(crate) fn after(
         Active, Canceled, Failed, FannedOut, Held, LeftInPlace, Paused, RollbackBlocked, RolledBack, Skipped,
         Succeeded, Waiting,
     };
-    // Only of the call that was left so, and only until anything else becomes of its step.
-    let unbegun = std::mem::take(&mut run.unbegun);
     match (state, event) {
         (Held { questions, .. }, Event::DelayOver { .. }) => Ok(Held { questions, until: None }),
         (Waiting, Event::StepHeld { questions, until, .. }) => {
@@ -192,9 +190,11 @@ pub(crate) fn after(
             run.checkpoints.insert(name.clone(), value.clone());
             Ok(state)
         }
+        // It is still its first.
+        (Active(activity), Event::CallInterrupted { unbegun: true, .. }) if activity.is_calling() => {
+            Ok(Active(activity))
+        }
         (Active(activity), Event::CallInterrupted { next, .. }) if activity.is_calling() => Ok(match next {
-            // Still its first, if nobody has begun it.
-            AfterInterruption::Repeat if unbegun => Active(activity),
             AfterInterruption::Repeat => Active(Activity { call: activity.call + 1, ..activity }),
             AfterInterruption::Find => {
                 Active(Activity { call: activity.call + 1, stage: Stage::Calling(Call::Find), ..activity })

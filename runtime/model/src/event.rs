@@ -137,12 +137,14 @@ pub enum Event {
         /// The answer.
         value: Vec<u8>,
     },
-    /// A call's end is unknown because the process that made it ended.
+    /// A call's end is unknown because the process that made it ended, or it is known that it made none.
     CallInterrupted {
         /// The step.
         step: StepName,
         /// What follows.
         next: AfterInterruption,
+        /// Whether whoever left it had not begun it, so that it is made now for the first time.
+        unbegun: bool,
     },
     /// `find` looked and the effect never happened.
     EffectNotFound {

@@ -141,8 +141,12 @@ impl Witness {
                 self.counts.add("attempt: checkpoint");
                 State::Active(doing)
             }
-            (State::Active(doing), Event::CallInterrupted { next, .. }) if doing.stage.is_calling() => {
-                if !within.left_alone_before {
+            (State::Active(doing), Event::CallInterrupted { next, unbegun, .. }) if doing.stage.is_calling() => {
+                let left_alone = within.left_alone_before && *next == AfterInterruption::Repeat;
+                ensure(*unbegun == left_alone, "a call that nobody began is the first", || {
+                    self.name(step).to_string()
+                })?;
+                if !unbegun {
                     self.seen_mut(step).one_call = None;
                 }
                 self.interrupted(step, doing, *next, within)?

@@ -1,8 +1,8 @@
 //! What follows where the host is sure that a call changed nothing.
 
 use serde_json::json;
-use windlass_engine::{Input, Rejected};
-use windlass_model::event::Intervention;
+use windlass_engine::{Input, Rejected, Release};
+use windlass_model::event::{Event, Intervention};
 use windlass_model::failure::{FailureClass, RetryAdvice};
 use windlass_model::manifest::Effect;
 use windlass_model::template::Template;
@@ -101,6 +101,26 @@ fn a_call_that_was_left_to_the_next_driver_is_still_the_first() {
         assert_eq!(world.story().contains("rollback b"), begun_between, "{}", world.story());
         assert!(world.story().ends_with("rollback a\nrolled back\n"), "{}", world.story());
     }
+}
+
+/// Journals of before that was said in them count what was called then.
+#[test]
+fn an_older_journal_counts_the_call_that_was_left_as_it_did() {
+    let mut world = World::new(workflow("a"), Pins::default(), &[]);
+    let record = world.release.leave_alone(world.now).expect("its call is to be made");
+    world.journal.push(record);
+    world.crash();
+    assert_eq!(world.state("a").activity().map(|it| it.call), Some(1));
+    for record in &mut world.journal {
+        for event in &mut record.events {
+            if let Event::CallInterrupted { unbegun, .. } = event {
+                *unbegun = false;
+            }
+        }
+    }
+    let older = Release::replay(world.plan.clone(), &world.journal).expect("a journal that can be replayed");
+    let a = older.index_of(&"a".parse().expect("a name")).expect("a step");
+    assert_eq!(older.step(a).state.activity().map(|it| it.call), Some(2));
 }
 
 /// It was left to the next driver, and came to an end before that: another call of its step is begun, and cut off.

@@ -120,6 +120,7 @@ fn tell(event: &Event) -> String {
         }
         Event::CallbackKept { .. } => "was called back before it waited for it: kept".to_owned(),
         Event::CheckpointRecorded { name, .. } => format!("checkpoint {} is done", part_name(name)),
+        Event::CallInterrupted { unbegun: true, .. } => "the call had not been begun; it is made now".to_owned(),
         Event::CallInterrupted { next, .. } => match next {
             AfterInterruption::Repeat => "the call was interrupted; it is made again".to_owned(),
             AfterInterruption::Find => "whether it had its effect is unknown; the plugin looks for it".to_owned(),

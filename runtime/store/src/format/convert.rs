@@ -62,8 +62,9 @@ fn from_event(event: &Event) -> v1::Event<'_> {
         Event::CheckpointRecorded { step, name, value } => {
             W::CheckpointRecorded { step: step.as_str(), name, value: bytes(value) }
         }
-        Event::CallInterrupted { step, next } => {
-            W::CallInterrupted { step: step.as_str(), next: from_after_interruption(*next) }
+        Event::CallInterrupted { step, next, unbegun } => {
+            let unbegun = unbegun.then_some(true);
+            W::CallInterrupted { step: step.as_str(), next: from_after_interruption(*next), unbegun }
         }
         Event::EffectNotFound { step } => W::EffectNotFound { step: step.as_str() },
         Event::AttemptSucceeded { step, output } => {
@@ -156,8 +157,9 @@ fn to_event(event: v1::Event<'_>) -> Result<Event, Garbled> {
         W::CheckpointRecorded { step, name, value } => {
             Event::CheckpointRecorded { step: to_name(step)?, name: name.to_owned(), value: value.to_vec() }
         }
-        W::CallInterrupted { step, next } => {
-            Event::CallInterrupted { step: to_name(step)?, next: to_after_interruption(next) }
+        W::CallInterrupted { step, next, unbegun } => {
+            let unbegun = unbegun.unwrap_or_default();
+            Event::CallInterrupted { step: to_name(step)?, next: to_after_interruption(next), unbegun }
         }
         W::EffectNotFound { step } => Event::EffectNotFound { step: to_name(step)? },
         W::AttemptSucceeded { step, output } => {

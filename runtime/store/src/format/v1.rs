@@ -115,6 +115,8 @@ pub enum Event<'a> {
         step: &'a str,
         #[n(1)]
         next: AfterInterruption,
+        #[n(2)]
+        unbegun: Option<bool>,
     },
     #[n(9)]
     EffectNotFound {

@@ -450,8 +450,10 @@ pub(crate) fn one_of_each() -> Vec<(String, Event)> {
     for (name, next) in
         [("repeat", AfterInterruption::Repeat), ("find", AfterInterruption::Find), ("pause", AfterInterruption::Pause)]
     {
-        all.push((format!("interrupted-{name}"), Event::CallInterrupted { step: build(), next }));
+        all.push((format!("interrupted-{name}"), Event::CallInterrupted { step: build(), next, unbegun: false }));
     }
+    let unbegun = Event::CallInterrupted { step: build(), next: AfterInterruption::Repeat, unbegun: true };
+    all.push(("interrupted-unbegun".to_owned(), unbegun));
     for (name, next) in [
         ("retry", AfterFailure::RetryAt(Timestamp(1_700_000_000_123))),
         ("pause", AfterFailure::Pause),

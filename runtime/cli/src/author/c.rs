@@ -61,10 +61,12 @@ pub(super) async fn build(folder: &Path, out: &Path, sandbox: &Sandbox, output: 
     let module = work.join("plugin.wasm");
     let mut compiling = compiler.command();
     compiling
-        .args(["cc", "--target=wasm32-wasi", "-mexec-model=reactor", "-std=gnu11", "-Os", "-flto", "-Wl,--strip-all"])
+        .args(["cc", "--target=wasm32-wasi", "-mexec-model=reactor", "-std=gnu11", "-Os", "-flto"])
         .args(WARNINGS)
         // Address 0 can be read in a component: what forgets to look at a NULL would go on with zeros.
         .args(["-fsanitize=null,nonnull-attribute", "-fsanitize-trap=all"])
+        // Else Zig leaves out the functions' names, too, by which the host tells where a call trapped.
+        .arg("-g")
         // Zig's own 16 MiB would be every call's.
         .arg("-Wl,-z,stack-size=262144")
         // The same bytes wherever the sources lie.
@@ -83,7 +85,7 @@ pub(super) async fn build(folder: &Path, out: &Path, sandbox: &Sandbox, output: 
         .current_dir(folder);
     compile(&mut compiling, folder, output).await?;
     let bytes = std::fs::read(&module).with_context(|| format!("{} cannot be read", module.display()))?;
-    let component = core_module::component(&bytes, work)?;
+    let component = core_module::component(&core_module::without_debugging(&bytes)?, work)?;
     finish(Language::C, "the plugin", &component, out, sandbox).await
 }
 

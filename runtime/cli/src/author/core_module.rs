@@ -6,6 +6,7 @@ use anyhow::Context;
 use wasi_preview1_component_adapter_provider::{
     WASI_SNAPSHOT_PREVIEW1_ADAPTER_NAME, WASI_SNAPSHOT_PREVIEW1_REACTOR_ADAPTER,
 };
+use wasmparser::{Parser, Payload};
 use wit_component::{ComponentEncoder, StringEncoding, embed_component_metadata};
 use wit_parser::Resolve;
 
@@ -31,9 +32,42 @@ pub(super) fn component(module: &[u8], work: &Path) -> anyhow::Result<Vec<u8>> {
         .context("the module makes no component")
 }
 
+/// A module without what is in it for debuggers, which is most of it; its functions keep their names.
+pub(super) fn without_debugging(module: &[u8]) -> anyhow::Result<Vec<u8>> {
+    let mut kept = Vec::with_capacity(module.len());
+    let mut end = 0_u64;
+    for payload in Parser::new(0).parse_all(module) {
+        let payload = payload.context("the compiler's module")?;
+        let section = match &payload {
+            Payload::Version { range, .. } => range.clone(),
+            other => match other.as_section() {
+                Some((_, range)) => range,
+                // A part of a section, or the end.
+                None => continue,
+            },
+        };
+        let is_for_debuggers = matches!(&payload, Payload::CustomSection(it) if it.name().starts_with(".debug_"));
+        if !is_for_debuggers {
+            kept.extend_from_slice(&module[end as usize..section.end as usize]);
+        }
+        end = section.end;
+    }
+    Ok(kept)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_is_for_debuggers_goes_and_all_else_stays() {
+        let custom = |name: &str| [&[0, name.len() as u8 + 3, name.len() as u8], name.as_bytes(), b"xy"].concat();
+        let module = |parts: &[Vec<u8>]| [b"\0asm\x01\0\0\0".to_vec(), parts.concat()].concat();
+        let (types, name) = (vec![1, 4, 1, 0x60, 0, 0], custom("name"));
+        let given = module(&[custom(".debug_info"), types.clone(), custom(".debug_line"), name.clone()]);
+        assert_eq!(without_debugging(&given).expect("a module"), module(&[types, name]));
+        assert!(without_debugging(b"no module").is_err());
+    }
 
     #[test]
     fn a_module_without_the_contract_s_exports_is_refused() {

@@ -229,6 +229,7 @@ fn the_loop_in_c() {
     let (code, gave, said) =
         long(&site, &[&run[..], &["--connection", nowhere, "--resume", "step.json", "--rollback"]].concat());
     assert!(code == Some(1) && said.contains("plugin-trapped"), "{gave}{said}");
+    assert!(said.contains("in `"), "the function is named: {said}");
     // What C takes for well: a failure that is made, and not returned.
     let forgotten = ("        return wl_fail(wl_detail(", "        wl_fail(wl_detail(");
     let said = built_wrong(&site, &folder, "plugin.c", &source, forgotten);

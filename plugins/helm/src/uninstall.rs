@@ -45,7 +45,7 @@ pub(crate) struct Uninstalled {
 const BEFORE: &str = "before";
 
 /// What was there before the step wrote anything.
-#[derive(Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 struct Before {
     last_revision: Option<u64>,
     was_there: bool,
@@ -104,7 +104,8 @@ impl Action for Uninstall {
             return done(Before { last_revision, was_there: false });
         }
         let before = Before { last_revision, was_there: last.status != "uninstalled" };
-        let before = ctx.checkpoint(BEFORE, || Ok(before))?;
+        // What an earlier attempt saw may not be what is there now; only what is gone is told by it.
+        ctx.checkpoint(BEFORE, || Ok(before.clone()))?;
         helm.uninstall(input.keep_history, hooks_within(input.hook_timeout))?;
         done(before)
     }

@@ -1,5 +1,7 @@
 //! Native tools: what to run, and what came of it.
 
+use std::borrow::Cow;
+
 use crate::failure::Failure;
 use crate::host::{Host, ToolCommand, ToolError, ToolStream};
 
@@ -108,39 +110,34 @@ impl<'a> ToolRun<'a> {
         Ok(output)
     }
 
-    /// Runs it with each line of its standard error in the log, and of its standard output at level debug: 256 KiB in all, and
-    /// 8 KiB of a line. A tool that never ends what it says is no reason for the host to end the call.
+    /// Runs it with each line of its standard output in the log at level debug: 256 KiB in all, and 8 KiB of a line, so that a
+    /// tool that prints without end is no reason for the host to end the call. What it says on standard error is in the log
+    /// however it is run; the host puts it there.
     pub fn run_logged(self) -> Result<ToolOutput, Failure> {
         self.logged(crate::Level::Debug)
     }
 
-    /// As [`run_logged`](Self::run_logged), with its standard output at level info too: for tools that print for people.
+    /// As [`run_logged`](Self::run_logged), at level info: for tools that print for people.
     pub fn run_shown(self) -> Result<ToolOutput, Failure> {
         self.logged(crate::Level::Info)
     }
 
-    fn logged(self, stdout: crate::Level) -> Result<ToolOutput, Failure> {
+    fn logged(self, level: crate::Level) -> Result<ToolOutput, Failure> {
         let (host, tool) = (self.host, self.command.tool.clone());
-        let mut room = LOGGED_BYTES_MAX;
+        let fields = [("tool".to_owned(), tool.clone()), ("stream".to_owned(), "stdout".to_owned())];
+        let (mut room, mut is_full) = (LOGGED_BYTES_MAX, false);
         self.run_with(|stream, text| {
-            let (level, name) = match stream {
-                ToolStream::Stdout => (stdout, "stdout"),
-                ToolStream::Stderr => (crate::Level::Info, "stderr"),
-            };
-            if room == 0 {
+            if stream == ToolStream::Stderr || is_full {
                 return;
             }
-            let fields = [("tool".to_owned(), tool.clone()), ("stream".to_owned(), name.to_owned())];
-            let shown = first(text, LOGGED_LINE_BYTES_MAX);
-            room = room.saturating_sub(shown.len() + LINE_COST);
-            host.log(level, shown, &fields);
-            if room == 0 {
+            let shown = shortened(text);
+            is_full = shown.len() + LINE_COST > room;
+            if is_full {
                 let kib = LOGGED_BYTES_MAX / 1024;
-                host.log(
-                    crate::Level::Warn,
-                    &format!("`{tool}` says more; {kib} KiB of it are in the log"),
-                    &fields[..1],
-                );
+                host.log(crate::Level::Warn, &format!("`{tool}` prints more; {kib} KiB of it are in the log"), &fields);
+            } else {
+                room -= shown.len() + LINE_COST;
+                host.log(level, &shown, &fields);
             }
         })
     }
@@ -153,12 +150,15 @@ const LOGGED_BYTES_MAX: usize = 256 * 1024;
 /// The same of one line.
 const LOGGED_LINE_BYTES_MAX: usize = 8 * 1024;
 
-/// What a host counts for each line beside its text, and its fields.
-const LINE_COST: usize = 128;
+/// What a host counts for each line, and each of its fields, beside the text, and the fields.
+const LINE_COST: usize = 256;
 
-/// A text's beginning.
-fn first(text: &str, bytes_max: usize) -> &str {
-    &text[..text.floor_char_boundary(bytes_max)]
+/// A line as it is logged.
+fn shortened(text: &str) -> Cow<'_, str> {
+    if text.len() <= LOGGED_LINE_BYTES_MAX {
+        return text.into();
+    }
+    format!("{}…", &text[..text.floor_char_boundary(LOGGED_LINE_BYTES_MAX - '…'.len_utf8())]).into()
 }
 
 impl ToolOutput {

@@ -353,6 +353,9 @@ impl Host for MockHost {
         let mut toolbox = self.toolbox.borrow_mut();
         let toolbox = toolbox.as_mut().expect("the mock host has no tools; see `MockHost::tools`");
         let output = toolbox(&command)?;
+        for line in String::from_utf8_lossy(&output.stderr).lines() {
+            self.log(Level::Info, line, &[("tool".to_owned(), command.tool.clone())]);
+        }
         let chunks = VecDeque::from([(ToolStream::Stdout, output.stdout), (ToolStream::Stderr, output.stderr)]);
         Ok(Box::new(MockProcess { chunks, exit_code: output.exit_code }))
     }

@@ -3,7 +3,6 @@
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
-use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -90,11 +89,22 @@ impl Mishap {
     }
 }
 
-/// Which run meets a mishap, from 1.
+/// Which run meets a mishap.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Plan {
+    /// From 1.
     pub(crate) at: usize,
+    pub(crate) of: Of,
     pub(crate) mishap: Mishap,
+}
+
+/// Among which runs it is counted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Of {
+    /// All of the scenario.
+    All,
+    /// Those since `rollback` was called first.
+    Rollback,
 }
 
 /// The tools of one scenario, and all that they keep.
@@ -110,7 +120,7 @@ pub(crate) struct Between {
 
 impl Between {
     /// Puts a script in the place of each tool of the file; none where it has no tools.
-    pub(crate) fn start(
+    pub(crate) async fn start(
         file: &Conformance,
         ours: Option<&Path>,
         plan: Option<Plan>,
@@ -129,7 +139,7 @@ impl Between {
         let bell = pipe::OpenOptions::new().open_receiver(bell).map_err(failed)?;
         let mut commands = BTreeMap::new();
         for (name, tool) in &file.tools {
-            let words = tool.command.iter().map(|it| filled(it, folder.path()));
+            let words = tool.command.iter().map(|it| filled(it, folder.path(), file));
             let mut words: Vec<String> = words.collect();
             let first = words.first_mut().ok_or_else(|| Broken::Counterpart(format!("the tool `{name}` is empty")))?;
             let found = program::find(first, &file.folder, ours)
@@ -140,14 +150,21 @@ impl Between {
         for (role, connection) in &file.connections {
             if let Some(kubeconfig) = &connection.kubeconfig {
                 let path = kubeconfig_of(folder.path(), role);
-                std::fs::write(path, filled(kubeconfig, folder.path())).map_err(failed)?;
+                std::fs::write(path, filled(kubeconfig, folder.path(), file)).map_err(failed)?;
             }
         }
         let between = Self { folder, commands, plan, told: AtomicUsize::new(0), bell, record };
         for name in between.commands.keys() {
-            let path = between.script_of(name);
-            std::fs::write(&path, between.script(name)).map_err(failed)?;
-            std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o700)).map_err(failed)?;
+            let (path, text) = (between.script_of(name), between.folder.path().join("script"));
+            std::fs::write(&text, between.script(name)).map_err(failed)?;
+            // Not written by this process: what it starts meanwhile would have the file open for a moment, and what
+            // somebody may write to cannot be run.
+            let mut copying = Command::new("/bin/sh");
+            copying.args(["-c", "cp \"$1\" \"$2\" && chmod 700 \"$2\"", "sh"]).args([&text, &path]);
+            let copied = copying.stdin(Stdio::null()).status().await.map_err(failed)?;
+            if !copied.success() {
+                return Err(Broken::Counterpart(format!("the script for the tool `{name}` cannot be made")));
+            }
         }
         Ok(Some(between))
     }
@@ -163,11 +180,14 @@ impl Between {
         let mut script = format!(
             "#!/bin/sh\n\
              # Made by `windlass plugin certify`: stands between a plugin and its tool.\n\
-             number=1 runs={runs} bell={bell}\n\
+             number=0 runs={runs} bell={bell}\n\
+             [ ! -e \"$runs/last\" ] || read -r number <\"$runs/last\"\n\
+             number=$((number + 1))\n\
              until mkdir \"$runs/$number\" 2>/dev/null; do\n\
-             \x20 [ -d \"$runs\" ] || exit 70\n\
+             \x20 [ -d \"$runs/$number\" ] || exit 70\n\
              \x20 number=$((number + 1))\n\
              done\n\
+             echo $number >\"$runs/last\"\n\
              run=$runs/$number credential=${{KUBECONFIG-/dev/null}}\n\
              printf '%s\\0' {name} \"$@\" >\"$run/command\"\n\
              tool() {{ {command} \"$@\"; }}\n",
@@ -175,8 +195,13 @@ impl Between {
             bell = at("bell"),
             name = quoted(name.as_str()),
         );
-        if let Some(Plan { at, mishap }) = self.plan {
-            let _ = writeln!(script, "if [ \"$number\" = {at} ]; then\n  {}\nfi", mishap.script());
+        if let Some(Plan { at, of, mishap }) = self.plan {
+            let before = match of {
+                Of::All => "before=0",
+                Of::Rollback => "before=; [ ! -e \"$runs/before\" ] || read -r before <\"$runs/before\"",
+            };
+            let is_it = format!("[ -n \"$before\" ] && [ \"$number\" = $((before + {at})) ]");
+            let _ = writeln!(script, "{before}\nif {is_it}; then\n  {}\nfi", mishap.script());
         }
         let _ = writeln!(script, "exec {command} \"$@\"");
         script
@@ -210,6 +235,15 @@ impl Between {
             Ok((name.clone(), tool))
         });
         declared.collect()
+    }
+
+    /// `rollback` is called: its runs are counted from here.
+    pub(crate) fn roll_back(&self) {
+        let before = self.folder.path().join("runs/before");
+        if !before.exists() {
+            // Should it fail, no run meets the mishap.
+            let _ = std::fs::write(before, format!("{}\n", self.runs()));
+        }
     }
 
     /// Where the kubeconfig of a role is.
@@ -255,13 +289,20 @@ impl Between {
             let tool = words.next().unwrap_or_default();
             let mut arguments: Vec<String> = words.collect();
             arguments.pop();
-            let mishap = self.plan.filter(|it| it.at == number).map(|it| it.mishap.words().to_owned());
+            let before = std::fs::read_to_string(self.folder.path().join("runs/before")).ok();
+            let before = before.and_then(|it| it.trim().parse::<usize>().ok());
+            let meets = |plan: &Plan| match plan.of {
+                Of::All => plan.at == number,
+                Of::Rollback => before.is_some_and(|before| before + plan.at == number),
+            };
+            let mishap = self.plan.filter(meets).map(|it| it.mishap.words().to_owned());
             self.record.add(Event::Ran { number, tool, arguments, mishap });
         }
     }
 
     /// Runs a tool beside the plugin, with the credential of the first connection that has a kubeconfig: what it printed.
     pub(crate) async fn ask(&self, file: &Conformance, run: &[String]) -> Result<Vec<u8>, String> {
+        let run: Vec<String> = run.iter().map(|it| filled(it, self.folder.path(), file)).collect();
         let line = run.join(" ");
         let name = run.first().and_then(|it| it.parse::<ToolName>().ok());
         let command = name.and_then(|it| self.commands.get(&it)).ok_or_else(|| format!("`{line}`: no such tool"))?;
@@ -288,8 +329,10 @@ fn kubeconfig_of(folder: &Path, role: &RoleName) -> PathBuf {
     folder.join(format!("kubeconfig-{role}"))
 }
 
-fn filled(text: &str, folder: &Path) -> String {
-    text.replace("{state}", &folder.join("state").display().to_string()).replace("{secret}", SECRET)
+fn filled(text: &str, folder: &Path, file: &Conformance) -> String {
+    let beside = std::path::absolute(&file.folder).unwrap_or_else(|_| file.folder.clone());
+    let text = text.replace("{state}", &folder.join("state").display().to_string());
+    text.replace("{folder}", &beside.display().to_string()).replace("{secret}", SECRET)
 }
 
 /// A word as the shell takes it for itself.

@@ -93,7 +93,7 @@ pub(crate) enum CounterpartFile {
 #[serde(deny_unknown_fields)]
 pub(crate) struct ToolFile {
     /// The program, and arguments that come before the plugin's: `[helm]`. `{state}` stands for a folder of the scenario's
-    /// own, which is empty at first, `{secret}` for the credential.
+    /// own, which is empty at first, `{folder}` for the one of this file, `{secret}` for the credential.
     #[schemars(length(min = 1))]
     pub(crate) command: Vec<String>,
 }
@@ -369,19 +369,40 @@ impl Conformance {
             if tool.command.is_empty() {
                 problems.push(format!("the tool `{name}` has an empty `command`"));
             }
+            for word in tool.command.iter().skip(1).filter(|it| it.starts_with("./") || it.starts_with("../")) {
+                problems.push(format!(
+                    "`{word}` in the `command` of tool `{name}`: it runs in a folder of its own; write `{{folder}}/{word}`, for the folder of this file"
+                ));
+            }
+        }
+        for (role, connection) in &self.connections {
+            let of_role = manifest.actions.values().filter_map(|it| Some((it, it.connections.get(role)?)));
+            let is_for_tools = of_role.clone().next().is_some()
+                && of_role.clone().all(|(action, need)| !action.tools.is_empty() && need.requests.is_empty());
+            if connection.kubeconfig.is_none() && is_for_tools {
+                problems.push(format!(
+                    "nothing is asked of the role `{role}` but by tools: give its `kubeconfig`, which they get"
+                ));
+            }
+            if connection.kubeconfig.is_some() && self.tools.is_empty() {
+                problems
+                    .push(format!("the role `{role}` has a `kubeconfig`, which only tools get: name them in `tools`"));
+            }
         }
         for (role, connection) in self.connections.iter().filter(|(_, it)| it.kubeconfig.is_some()) {
             if !connection.path.is_empty() || connection.credential != Credential::default() {
                 problems.push(format!("the role `{role}` has a `kubeconfig`, so no `path` and no `credential`"));
             }
         }
-        let probes = self.probes.iter().map(|(name, it)| (format!("the probe `{name}`"), it.get.is_some(), &it.run));
-        let preparations = self
-            .preparations()
-            .map(|(case, it)| (format!("what is done beside case `{}`", case.title()), it.path.is_some(), &it.run));
-        for (what, asks, run) in probes.chain(preparations) {
+        let probes =
+            self.probes.iter().map(|(name, it)| (format!("the probe `{name}`"), it.get.is_some(), &it.run, false));
+        let preparations = self.preparations().map(|(case, it)| {
+            (format!("what is done beside case `{}`", case.title()), it.path.is_some(), &it.run, it.json.is_some())
+        });
+        for (what, asks, run, has_body) in probes.chain(preparations) {
             match (asks, run) {
                 (true, Some(_)) => problems.push(format!("{what} makes a request and runs a tool; give one")),
+                (false, Some(_)) if has_body => problems.push(format!("{what} runs a tool, and `json` is a request's")),
                 (false, None) => problems.push(format!(
                     "{what} needs `get` (a probe's) or `path` at the counterpart, or `run`, a tool and its arguments"
                 )),
@@ -396,9 +417,18 @@ impl Conformance {
         }
     }
 
-    /// Whether each scenario has a counterpart of its own.
+    /// Whether each scenario has a counterpart of its own, and tools with a state of their own.
     pub(crate) fn has_own_counterparts(&self) -> bool {
-        !matches!(self.counterpart, Some(CounterpartFile::Address(_)))
+        let is_own = |text: &String| text.contains("{state}");
+        let kubeconfigs = self.connections.values().filter_map(|it| it.kubeconfig.as_ref());
+        let own_tools = self.tools.values().all(|it| it.command.iter().any(is_own));
+        let own_cluster = kubeconfigs.clone().next().is_some() && kubeconfigs.clone().all(is_own);
+        !matches!(self.counterpart, Some(CounterpartFile::Address(_))) && (own_tools || own_cluster)
+    }
+
+    /// The connections by which the counterpart is asked, which are not for tools.
+    pub(crate) fn asked(&self) -> impl Iterator<Item = (&RoleName, &ConnectionFile)> {
+        self.connections.iter().filter(|(_, it)| it.kubeconfig.is_none())
     }
 
     /// The probes that say something of a case.
@@ -550,6 +580,10 @@ mod tests {
         for (from, to, expected) in [
             ("helm: { command: [helm] }", "", "action `list` runs the tool `helm`: name it below `tools`"),
             ("helm: { command: [helm] }", "helm: { command: [] }", "the tool `helm` has an empty `command`"),
+            ("[helm] }", "[sh, ./helm.sh] }", "write `{folder}/./helm.sh`"),
+            ("tools: { helm: { command: [helm] } }", "tools: {}", "which only tools get: name them in `tools`"),
+            ("{ kubeconfig: 'a: b' }", "{}", "give its `kubeconfig`, which they get"),
+            ("{ action: list }", "{ action: list, prepare: [{ run: [helm], json: 1 }] }", "`json` is a request's"),
             ("tools: { helm", "tools: { kubectl: { command: [kubectl] }, helm", "no action runs the tool `kubectl`"),
             (
                 "run: [helm, list]",

@@ -46,6 +46,13 @@ pub(crate) async fn judge(
             let finish = scene.walk(CallKind::Start, Operation::Start, None, Interruption::default()).await?;
             declared(&finish)
         }
+        Play::Noticed => {
+            let finish = scene.walk(CallKind::Start, Operation::Start, None, Interruption::default()).await?;
+            match &finish {
+                Finish::Done(_) => same(suite, scene, action, reference, &finish).await?,
+                _ => declared(&finish),
+            }
+        }
         Play::WorthAnother => {
             let finish = scene.persevere(Interruption::default()).await?;
             // What the case itself comes to is not the fault's doing.

@@ -5,7 +5,7 @@ use windlass_model::manifest::Action;
 use windlass_sandbox::cassette::RecordedCall;
 
 use crate::Check;
-use crate::between::{self, Mishap};
+use crate::between::{self, Mishap, Of};
 use crate::file::{Case, Ends};
 use crate::input::{Variant, variants};
 use crate::proxy::{self, Fault};
@@ -54,6 +54,8 @@ pub(crate) enum Play {
     Same(Interruption),
     /// One attempt, which must not crash.
     Declared,
+    /// One attempt, which must not crash, and is done only if all came to the same.
+    Noticed,
     /// The first failure must be worth another attempt; then all has to come to the same.
     WorthAnother,
     /// The failure must not be worth another attempt.
@@ -122,14 +124,15 @@ pub(crate) fn scenarios(
         let each = positions.flat_map(|(before, run)| mishaps.iter().map(move |it| (before + 1, run, *it)));
         each.map(|(at, run, mishap)| Scenario {
             position: format!("run {at} (`{run}`): {}", mishap.words()),
-            plan: Some(Plan::Run(between::Plan { at, mishap })),
+            plan: Some(Plan::Run(between::Plan { at, of: Of::All, mishap })),
             play: play.clone(),
         })
         .collect()
     };
     let needs_positions = |scenarios: Vec<Scenario>| {
         let is_any = !reference.requests.is_empty() || !reference.runs.is_empty();
-        if is_any { Ok(scenarios) } else { Err("it makes no requests".to_owned()) }
+        let tools = if action.tools.is_empty() { "" } else { " and runs no tools" };
+        if is_any { Ok(scenarios) } else { Err(format!("it makes no requests{tools}")) }
     };
     let same = Play::Same(Interruption::default());
     let is_done = matches!(case.ends, Ends::Done);
@@ -169,7 +172,8 @@ pub(crate) fn scenarios(
             let mut all = at_each(&[Fault::Status(429), Fault::Status(503)], false, Play::WorthAnother);
             all.extend(at_each(&[Fault::Status(403)], true, Play::NotWorthAnother));
             all.extend(at_each(&[Fault::NotJson], false, Play::Declared));
-            all.extend(at_each_run(&[Mishap::Page, Mishap::Fails], Play::Declared));
+            all.extend(at_each_run(&[Mishap::Page], Play::Declared));
+            all.extend(at_each_run(&[Mishap::Fails], Play::Noticed));
             needs_positions(all)
         }
         Check::Cancel if !action.cancel => Err("it has no `cancel`".to_owned()),
@@ -191,16 +195,15 @@ pub(crate) fn scenarios(
             all.extend(at_each_run(&[Mishap::Fails], Play::RollBackBoth));
             let refused =
                 |position: String, plan: Plan| Scenario { position, plan: Some(plan), play: Play::RollBackRefused };
-            // Where it makes no requests forward, it makes none back; the same with runs.
-            let positions = |forward: usize| (1..=ROLLBACK_POSITIONS).filter(move |_| forward > 0);
-            all.extend(positions(reference.requests.len()).map(|number| {
+            let asks = action.connections.values().any(|it| !it.requests.is_empty());
+            all.extend((1..=ROLLBACK_POSITIONS).filter(|_| asks).map(|number| {
                 let fault = Fault::Status(500);
                 let plan = proxy::Plan { at: reference.requests.len() + number, fault, on: false };
                 refused(format!("request {number} of the rollback: {}", fault.words()), Plan::Request(plan))
             }));
-            all.extend(positions(reference.runs.len()).map(|number| {
+            all.extend((1..=ROLLBACK_POSITIONS).filter(|_| !action.tools.is_empty()).map(|number| {
                 let mishap = Mishap::Fails;
-                let plan = between::Plan { at: reference.runs.len() + number, mishap };
+                let plan = between::Plan { at: number, of: Of::Rollback, mishap };
                 refused(format!("run {number} of the rollback: {}", mishap.words()), Plan::Run(plan))
             }));
             Ok(all)

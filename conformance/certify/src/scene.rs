@@ -151,15 +151,14 @@ impl<'s> Scene<'s> {
         let proxy = match &counterpart {
             None => None,
             Some(it) => {
-                let credentials =
-                    suite.file.connections.values().map(|it| credential_header(&it.credential).0).collect();
+                let credentials = suite.file.asked().map(|(_, it)| credential_header(&it.credential).0).collect();
                 let plan = if let Some(Plan::Request(plan)) = plan { Some(plan) } else { None };
                 let proxy = Proxy::start(wire::authority(&it.base), credentials, plan, record.clone()).await;
                 Some(proxy.map_err(|error| Broken::Counterpart(format!("the suite's proxy: {error}")))?)
             }
         };
         let of_runs = if let Some(Plan::Run(plan)) = plan { Some(plan) } else { None };
-        let between = Between::start(suite.file, suite.ours, of_runs, record.clone())?;
+        let between = Between::start(suite.file, suite.ours, of_runs, record.clone()).await?;
         let memory = Arc::new(Memory::new(record.clone()));
         let mut scene = Self {
             suite,
@@ -246,7 +245,7 @@ impl<'s> Scene<'s> {
             return Err(Broken::Counterpart("there is none".to_owned()));
         };
         let mut headers = HeaderMap::new();
-        if let Some(connection) = self.suite.file.connections.values().next() {
+        if let Some((_, connection)) = self.suite.file.asked().next() {
             let (name, value) = credential_header(&connection.credential);
             if let (Ok(name), Ok(value)) = (name.parse::<HeaderName>(), value.parse::<HeaderValue>()) {
                 headers.insert(name, value);
@@ -334,7 +333,7 @@ impl<'s> Scene<'s> {
                 .declared(self.suite.manifest, &names)
                 .map_err(|error| Broken::Counterpart(format!("the tools: {error}")))?;
         }
-        for (role, connection) in self.suite.file.connections.iter().filter(|(_, it)| it.kubeconfig.is_none()) {
+        for (role, connection) in self.suite.file.asked() {
             let (Some(counterpart), Some(proxy)) = (&self.counterpart, &self.proxy) else { continue };
             let secret = SecretReference::Environment(SECRET_NAME.to_owned());
             let below = counterpart.base.path().trim_end_matches('/');
@@ -379,6 +378,9 @@ impl<'s> Scene<'s> {
             CallKind::Find => "find",
         };
         self.last_function = function;
+        if let (CallKind::Rollback, Some(between)) = (&kind, &self.between) {
+            between.roll_back();
+        }
         let start_keys: Vec<String> =
             (1..=self.round).map(|round| self.key_of_round(Operation::Start, round)).collect();
         let state = match &kind {

@@ -10,8 +10,8 @@ use serde::{Deserialize, Serialize};
 use windlass_sdk::{Answer, Context, Failure, Method, Outcome, Role};
 
 use running::{
-    ForgetsWhatWasCutOff, LeavesIt, LogsWithoutEnd, PanicsAtPrint, PutsByPeeking, PutsInARead, PutsTwice, RunsWell,
-    SaysItOn, ShrugsAtARefusal,
+    ForgetsTheFirstPut, ForgetsWhatWasCutOff, LeavesIt, LogsWithoutEnd, MindsNoExitCode, PanicsAtPrint, PutsByPeeking,
+    PutsInARead, PutsTwice, PutsTwiceAtOnce, RunsWell, SaysItOn, ShrugsAtARefusal,
 };
 use undoing::{ForgetsTheFirst, GoodAtAll, HalfARollback, IgnoresCancel, NeverStops, RollsBackOnce, SwallowsARefusal};
 use waiting::{KeepsTheCredential, PanicsAtItsState, PollsForEver, RemembersInMemory, TakesTwice, TellsItsTopic};
@@ -189,6 +189,9 @@ windlass_sdk::plugin! {
         RunsWell: cancel + rollback,
         PutsInARead,
         PutsTwice,
+        PutsTwiceAtOnce,
+        MindsNoExitCode,
+        ForgetsTheFirstPut: rollback,
         PanicsAtPrint,
         LogsWithoutEnd,
         LeavesIt: cancel,

@@ -93,6 +93,26 @@ runs! { PutsTwice "puts-twice" IdempotentWrite;
     }
 }
 
+// The same with its first run.
+runs! { PutsTwiceAtOnce "puts-twice-at-once" IdempotentWrite;
+    fn start(ctx: &Context, _: Input) -> Answer<Self> {
+        if !ctx.dry_run() {
+            ran(ctx, &["put"])?;
+        }
+        Ok(Output::done("put"))
+    }
+}
+
+// Whatever the desk says of it, it was put there.
+runs! { MindsNoExitCode "minds-no-exit-code" IdempotentWrite;
+    fn start(ctx: &Context, _: Input) -> Answer<Self> {
+        if !ctx.dry_run() {
+            desk(ctx, &["put", ctx.idempotency_key()]).run()?;
+        }
+        Ok(Output::done("put"))
+    }
+}
+
 // Whatever is printed is a list.
 runs! { PanicsAtPrint "panics-at-print" Read;
     fn start(ctx: &Context, _: Input) -> Answer<Self> {
@@ -137,6 +157,25 @@ impl Rollback for ForgetsWhatWasCutOff {
     type RollbackState = ();
     fn rollback(ctx: &Context, _: Input, output: Option<Output>) -> Ended<()> {
         if output.is_some() { take_away(ctx) } else { Ok(Outcome::done(json!({}))) }
+    }
+}
+
+// It takes away what the last attempt put there, and no more.
+runs! { ForgetsTheFirstPut "forgets-the-first-put" IdempotentWrite;
+    fn start(ctx: &Context, _: Input) -> Answer<Self> {
+        put(ctx)?;
+        ran(ctx, &["list"])?;
+        Ok(Output::done("put"))
+    }
+}
+
+impl Rollback for ForgetsTheFirstPut {
+    type RollbackState = ();
+    fn rollback(ctx: &Context, _: Input, _: Option<Output>) -> Ended<()> {
+        if let Some(last) = ctx.starts().last() {
+            ran(ctx, &["remove", last.key()])?;
+        }
+        Ok(Outcome::done(json!({})))
     }
 }
 

@@ -125,6 +125,9 @@ flaws_with_a_tool! {
     a_good_run_passes: "runs-well" => ;
     a_run_that_writes_in_a_read: "puts-in-a-read" => Run;
     two_effects_of_runs: "puts-twice" => Once;
+    two_effects_of_the_first_run: "puts-twice-at-once" => Once Limits;
+    a_run_that_failed_and_was_done: "minds-no-exit-code" => Retry;
+    what_a_rollback_forgets_of_a_run_before: "forgets-the-first-put" => Rollback;
     a_panic_at_what_is_printed: "panics-at-print" => Retry;
     a_log_without_end: "logs-without-end" => Limits;
     a_run_that_goes_on_after_a_cancel: "leaves-it" => Cancel;

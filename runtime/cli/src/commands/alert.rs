@@ -97,11 +97,13 @@ pub(crate) enum SourceCommand {
 }
 
 #[derive(Debug, clap::Args)]
+#[group(skip)]
+#[command(group(clap::ArgGroup::new("secret").args(["token", "hmac"]).required(true)))]
 pub(crate) struct SourceArgs {
     /// Its name: a word, the end of the address
     name: String,
     /// Where the token is that it sends (`authorization: Bearer …`)
-    #[arg(long, value_name = "REFERENCE", required_unless_present = "hmac", conflicts_with = "hmac", value_parser = super::ReferenceParser)]
+    #[arg(long, value_name = "REFERENCE", value_parser = super::ReferenceParser)]
     token: Option<SecretReference>,
     /// Where the key is with which it signs the body (HMAC-SHA256, `x-windlass-signature: sha256=HEX`)
     #[arg(long, value_name = "REFERENCE", value_parser = super::ReferenceParser)]

@@ -131,6 +131,7 @@ pub(crate) enum ReleaseCommand {
     #[command(after_help = "Example:\n  windlass release callback - --body result.json < topic.txt")]
     Callback(CallbackArgs),
     /// Settle a rollback that is blocked
+    #[command(group(clap::ArgGroup::new("became").args(["done", "in_place"]).required(true)))]
     Settle {
         #[command(flatten)]
         who: InterventionArgs,
@@ -138,7 +139,7 @@ pub(crate) enum ReleaseCommand {
         #[arg(long)]
         step: StepName,
         /// Its effect is gone, by other means; the reason is the evidence
-        #[arg(long, required_unless_present = "in_place", conflicts_with = "in_place")]
+        #[arg(long)]
         done: bool,
         /// Its effect stays as it is
         #[arg(long)]

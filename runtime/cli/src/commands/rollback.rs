@@ -13,12 +13,14 @@ use super::{Context, watch};
 use crate::output::{BAD, DIM, STRONG, WAIT, styled};
 
 #[derive(Debug, clap::Args)]
+#[group(skip)]
+#[command(group(clap::ArgGroup::new("what").args(["release", "to"]).required(true)))]
+#[command(group(clap::ArgGroup::new("how").args(["preview", "reason"]).required(true)))]
 pub(crate) struct RollbackArgs {
     /// Which release
-    #[arg(required_unless_present = "to")]
     release: Option<ReleaseId>,
     /// Go back to how things were after this one: roll back all releases of its workflow that came since
-    #[arg(long, value_name = "RELEASE", conflicts_with = "release")]
+    #[arg(long, value_name = "RELEASE")]
     to: Option<ReleaseId>,
     /// Only tell what would be rolled back, by what, and what would stay
     #[arg(long)]
@@ -27,7 +29,7 @@ pub(crate) struct RollbackArgs {
     #[arg(long, requires = "to")]
     accept_what_stays: bool,
     /// Why; kept with the release
-    #[arg(long, required_unless_present = "preview", conflicts_with = "preview")]
+    #[arg(long)]
     reason: Option<String>,
     /// Act for this person; the journal says who did
     #[arg(long = "as", value_name = "PERSON", value_parser = super::person)]

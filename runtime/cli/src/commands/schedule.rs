@@ -58,11 +58,13 @@ pub(crate) enum ScheduleCommand {
 }
 
 #[derive(Debug, clap::Args)]
+#[group(skip)]
+#[command(group(clap::ArgGroup::new("when").args(["cron", "at"]).required(true)))]
 pub(crate) struct SetArgs {
     /// Its name
     name: String,
     /// When, again and again: a cron expression
-    #[arg(long, value_name = "EXPRESSION", required_unless_present = "at", conflicts_with = "at")]
+    #[arg(long, value_name = "EXPRESSION")]
     cron: Option<String>,
     /// When, once: 2026-12-01T22:00[Europe/Berlin]
     #[arg(long, value_name = "TIME")]

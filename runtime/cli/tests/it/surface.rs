@@ -504,3 +504,18 @@ fn who_is_in_a_folder_of_an_installation_is_told_where_that_is() {
     // Once it is there nobody has to be told again.
     assert!(!list(&folder).contains("is new"));
 }
+
+#[test]
+fn where_one_of_two_has_to_be_given_both_are_named() {
+    let site = Site::empty();
+    for (arguments, either) in [
+        (&["release", "settle", "x-1", "--step", "a", "--reason", "r"][..], "<--done|--in-place>"),
+        (&["release", "rollback", "x-1"], "<--preview|--reason <REASON>>"),
+        (&["release", "rollback", "--preview"], "<RELEASE|--to <RELEASE>>"),
+        (&["alert", "source", "add", "x"], "<--token <REFERENCE>|--hmac <REFERENCE>>"),
+        (&["schedule", "set", "x", "--workflow", "w"], "<--cron <EXPRESSION>|--at <TIME>>"),
+    ] {
+        let ran = site.run(arguments);
+        assert!(ran.code == Some(2) && ran.stderr.contains(either), "{arguments:?}: {ran:?}");
+    }
+}

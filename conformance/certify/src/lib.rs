@@ -12,6 +12,7 @@
 mod between;
 mod counterpart;
 mod file;
+mod fit;
 mod input;
 mod judge;
 mod matrix;

@@ -9,6 +9,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use rustix::fs::{CWD, FileType, Mode, mknodat};
+use rustix::process::{Pid, Signal, kill_process_group};
 use tempfile::TempDir;
 use tokio::net::unix::pipe;
 use tokio::process::Command;
@@ -41,6 +42,8 @@ pub(crate) enum Mishap {
     CutOutput,
     /// It fails before it has done anything.
     Fails,
+    /// It does its work and fails.
+    FailsAfter,
     /// It prints a page of HTML and has done nothing.
     Page,
     /// It fails and prints the credential.
@@ -61,6 +64,7 @@ impl Mishap {
             Self::Lost => "killed when it has done its work, before it prints anything",
             Self::CutOutput => "killed when it has done its work, in the middle of what it prints",
             Self::Fails => "fails with exit code 1 before it does anything",
+            Self::FailsAfter => "fails with exit code 1 when it has done its work",
             Self::Page => "prints a page of HTML instead",
             Self::Echo => "fails and prints the credential",
             Self::Endless => "prints without end",
@@ -79,6 +83,7 @@ impl Mishap {
                 "tool \"$@\" >\"$run/printed\"; head -c $(($(wc -c <\"$run/printed\") / 2)) \"$run/printed\"; kill -KILL $$"
             }
             Self::Fails => "echo 'error: not now' >&2; exit 1",
+            Self::FailsAfter => "tool \"$@\" >/dev/null 2>&1; echo 'error: not ready' >&2; exit 1",
             Self::Page => "echo '<!doctype html><title>Sign in</title><p>Please sign in.'; exit 0",
             Self::Echo => "cat \"$credential\"; cat \"$credential\" >&2; exit 1",
             Self::Endless => "while :; do printf '%65536s' ''; done",
@@ -129,7 +134,7 @@ impl Between {
         if file.tools.is_empty() {
             return Ok(None);
         }
-        let failed = |error: std::io::Error| Broken::Counterpart(format!("a folder for the tools: {error}"));
+        let failed = |error: std::io::Error| Broken::Tool(format!("a folder for the tools: {error}"));
         let folder = tempfile::Builder::new().prefix("windlass-certify-").tempdir().map_err(failed)?;
         for name in ["state", "runs", "tools", "home"] {
             std::fs::create_dir(folder.path().join(name)).map_err(failed)?;
@@ -141,9 +146,9 @@ impl Between {
         for (name, tool) in &file.tools {
             let words = tool.command.iter().map(|it| filled(it, folder.path(), file));
             let mut words: Vec<String> = words.collect();
-            let first = words.first_mut().ok_or_else(|| Broken::Counterpart(format!("the tool `{name}` is empty")))?;
+            let first = words.first_mut().ok_or_else(|| Broken::Tool(format!("the tool `{name}` is empty")))?;
             let found = program::find(first, &file.folder, ours)
-                .map_err(|why| Broken::Counterpart(format!("the tool `{name}`: {why}")))?;
+                .map_err(|why| Broken::Tool(format!("the tool `{name}`: {why}")))?;
             *first = found.display().to_string();
             commands.insert(name.clone(), words);
         }
@@ -163,7 +168,7 @@ impl Between {
             copying.args(["-c", "cp \"$1\" \"$2\" && chmod 700 \"$2\"", "sh"]).args([&text, &path]);
             let copied = copying.stdin(Stdio::null()).status().await.map_err(failed)?;
             if !copied.success() {
-                return Err(Broken::Counterpart(format!("the script for the tool `{name}` cannot be made")));
+                return Err(Broken::Tool(format!("the script for the tool `{name}` cannot be made")));
             }
         }
         Ok(Some(between))
@@ -313,10 +318,23 @@ impl Between {
         if let Some((role, _)) = file.connections.iter().find(|(_, it)| it.kubeconfig.is_some()) {
             asking.env("KUBECONFIG", self.kubeconfig(role));
         }
-        asking.stdin(Stdio::null()).kill_on_drop(true);
-        let ended = tokio::time::timeout(ASKED_MAX, asking.output()).await;
+        asking.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).kill_on_drop(true).process_group(0);
+        let started = asking.spawn().map_err(|error| {
+            let hint = if error.kind() == std::io::ErrorKind::NotFound {
+                "; what its first line names is not there"
+            } else {
+                ""
+            };
+            format!("`{line}` does not start: {error}{hint}")
+        })?;
+        let group = started.id().and_then(|it| i32::try_from(it).ok()).and_then(Pid::from_raw);
+        let ended = tokio::time::timeout(ASKED_MAX, started.wait_with_output()).await;
+        if let Some(group) = group {
+            // What it started and left. It fails where there is nothing.
+            let _ = kill_process_group(group, Signal::KILL);
+        }
         let ended = ended.map_err(|_| format!("`{line}` does not end within {} s", ASKED_MAX.as_secs()))?;
-        let ended = ended.map_err(|error| format!("`{line}` does not start: {error}"))?;
+        let ended = ended.map_err(|error| format!("`{line}`: {error}"))?;
         if !ended.status.success() {
             let said = String::from_utf8_lossy(&ended.stderr).trim().to_owned();
             return Err(format!("`{line}` ended with {}: {said}", ended.status));

@@ -451,6 +451,14 @@ mod tests {
         for (from, to, expected) in [
             ("helm: { command: [helm] }", "", "action `list` runs the tool `helm`: name it below `tools`"),
             ("helm: { command: [helm] }", "helm: { command: [] }", "the tool `helm` has an empty `command`"),
+            (
+                "[helm] }",
+                "[helm, '{stat}'] }",
+                "`{stat}` of `helm` stands for nothing: there are {state}, {folder} and {secret}",
+            ),
+            ("'a: b'", "'a: {secrt}'", "`{secrt}` of `cluster` stands for nothing"),
+            ("'a: b'", "'a b'", "the `kubeconfig` of the role `cluster` is no YAML mapping"),
+            ("[{ action: list }]", "[{ action: list }, { action: list }]", "there are two cases `list`"),
             ("[helm] }", "[sh, ./helm.sh] }", "write `{folder}/./helm.sh`"),
             ("tools: { helm: { command: [helm] } }", "tools: {}", "which only tools get: name them in `tools`"),
             ("{ kubeconfig: 'a: b' }", "{}", "give its `kubeconfig`, which they get"),

@@ -6,7 +6,7 @@ use std::path::Path;
 use windlass_model::manifest::Manifest;
 use windlass_model::problem::listed;
 
-use crate::file::{Case, Conformance, Credential, FileError, Preparation};
+use crate::file::{Case, Conformance, Credential, Ends, FileError, Preparation};
 
 impl Conformance {
     /// What of it does not fit the plugin; `file` is what it was read from.
@@ -58,6 +58,11 @@ impl Conformance {
             }
         }
         self.what_tools_lack(manifest, &mut problems);
+        self.what_cannot_be_judged(manifest, &mut problems);
+        let mut titles = BTreeSet::new();
+        for title in self.cases.iter().map(Case::title).filter(|it| !titles.insert(it.clone())) {
+            problems.push(format!("there are two cases `{title}`: give them names that differ"));
+        }
         let asks_it = self.connections.values().any(|it| it.kubeconfig.is_none())
             || self.probes.values().any(|it| it.get.is_some())
             || self.preparations().any(|(_, it)| it.path.is_some());
@@ -71,6 +76,29 @@ impl Conformance {
 
     fn preparations(&self) -> impl Iterator<Item = (&Case, &Preparation)> {
         self.cases.iter().flat_map(|case| case.prepare.iter().chain(&case.while_waiting).map(move |it| (case, it)))
+    }
+
+    /// What an action takes back, and no probe of a case tells of.
+    fn what_cannot_be_judged(&self, manifest: &Manifest, problems: &mut Vec<String>) {
+        let of_cases = self.cases.iter().filter_map(|it| Some((it, manifest.actions.get(&it.action)?)));
+        for (case, action) in of_cases.filter(|(case, _)| matches!(case.ends, Ends::Done)) {
+            let probes = || self.probes_of(case).map(|(_, it)| it);
+            if probes().next().is_none() {
+                // That is told when nothing is seen to change.
+                continue;
+            }
+            let title = case.title();
+            if action.rollback && probes().all(|it| it.history) {
+                problems.push(format!(
+                    "nothing tells what a rollback of case `{title}` takes back: its probes are all `history`"
+                ));
+            }
+            if action.cancel && probes().all(|it| it.history || it.finished) {
+                problems.push(format!(
+                    "nothing tells whether case `{title}` goes on after a cancel: its probes are all `history` or `finished`"
+                ));
+            }
+        }
     }
 
     /// What does not fit of native tools, and of what is run with them.
@@ -110,7 +138,22 @@ impl Conformance {
                     .push(format!("the role `{role}` has a `kubeconfig`, which only tools get: name them in `tools`"));
             }
         }
+        let commands =
+            self.tools.iter().flat_map(|(name, it)| it.command.iter().map(move |word| (name.to_string(), word)));
+        let kubeconfigs =
+            self.connections.iter().filter_map(|(role, it)| Some((role.to_string(), it.kubeconfig.as_ref()?)));
+        for (of, text) in commands.chain(kubeconfigs) {
+            for unknown in placeholders(text).filter(|it| !["state", "folder", "secret"].contains(it)) {
+                problems.push(format!(
+                    "`{{{unknown}}}` of `{of}` stands for nothing: there are {{state}}, {{folder}} and {{secret}}"
+                ));
+            }
+        }
         for (role, connection) in self.connections.iter().filter(|(_, it)| it.kubeconfig.is_some()) {
+            let text = connection.kubeconfig.as_deref().unwrap_or_default();
+            if !serde_saphyr::from_str::<serde_json::Value>(text).is_ok_and(|it| it.is_object()) {
+                problems.push(format!("the `kubeconfig` of the role `{role}` is no YAML mapping"));
+            }
             if !connection.path.is_empty() || connection.credential != Credential::default() {
                 problems.push(format!("the role `{role}` has a `kubeconfig`, so no `path` and no `credential`"));
             }
@@ -136,5 +179,41 @@ impl Conformance {
                 _ => {}
             }
         }
+    }
+}
+
+/// The words that stand in braces, as in `{state}`; YAML's own braces have more in them.
+fn placeholders(text: &str) -> impl Iterator<Item = &str> {
+    let parts = text.split('{').skip(1).filter_map(|it| it.split_once('}')).map(|(word, _)| word);
+    parts.filter(|word| !word.is_empty() && word.bytes().all(|it| it.is_ascii_lowercase()))
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn what_is_taken_back_has_to_be_seen() {
+        let action = json!({ "description": "d", "effect": "write", "input": {}, "output": {}, "cancel": true,
+            "rollback": true, "connections": { "jobs": { "description": "d", "requests": [] } } });
+        let manifest: Manifest = serde_json::from_value(json!({ "name": "jobs", "version": "0.1.0", "contract": "0.1",
+            "description": "d", "actions": { "submit": action } }))
+        .expect("a manifest");
+        let folder = tempfile::tempdir().expect("a folder");
+        let told = |probe: &str| {
+            let path = folder.path().join("conformance.yaml");
+            let text = format!(
+                "certify: v1\ncounterpart: {{ address: 'http://127.0.0.1:1' }}\nconnections: {{ jobs: {{}} }}\nprobes: {{ p: {{ get: /, {probe} }} }}\ncases: [{{ action: submit }}]\n"
+            );
+            std::fs::write(&path, text).expect("a file");
+            let fits = Conformance::read(&path).expect("the form is good").fits(&manifest, &path);
+            fits.err().map(|it| it.to_string()).unwrap_or_default()
+        };
+        assert_eq!(told("count: ''"), "");
+        assert!(told("history: true").contains("a rollback of case `submit` takes back: its probes are all `history`"));
+        let finished = told("finished: true");
+        assert!(!finished.contains("rollback") && finished.contains("goes on after a cancel"), "{finished}");
     }
 }

@@ -46,11 +46,15 @@ pub(crate) async fn judge(
             let finish = scene.walk(CallKind::Start, Operation::Start, None, Interruption::default()).await?;
             declared(&finish)
         }
+        Play::Understood => {
+            let finish = scene.walk(CallKind::Start, Operation::Start, None, Interruption::default()).await?;
+            in_time(&finish)
+        }
         Play::Noticed => {
             let finish = scene.walk(CallKind::Start, Operation::Start, None, Interruption::default()).await?;
             match &finish {
                 Finish::Done(_) => same(suite, scene, action, reference, &finish).await?,
-                _ => declared(&finish),
+                _ => in_time(&finish),
             }
         }
         Play::WorthAnother => {
@@ -213,14 +217,14 @@ fn words(changes: &Seen) -> String {
 /// What became of what the probes look at: how much a count grew, what a value is now.
 fn changes(suite: &Suite<'_>, scene: &Scene<'_>, before: &Seen, after: &Seen, history: bool) -> Seen {
     let probes = suite.file.probes_of(scene.case).filter(|(_, it)| history || !it.history);
-    let change = |name: &String| {
+    let change = |name: &String, probe: &ProbeFile| {
         let (before, after) = (before.get(name), after.get(name)?);
         Some(match (before.and_then(Value::as_i64), after.as_i64()) {
-            (Some(before), Some(now)) => Value::from(now - before),
+            (Some(before), Some(now)) if probe.value.is_none() => Value::from(now - before),
             _ => after.clone(),
         })
     };
-    probes.filter_map(|(name, _)| Some((name.clone(), change(name)?))).collect()
+    probes.filter_map(|(name, probe)| Some((name.clone(), change(name, probe)?))).collect()
 }
 
 /// Whether all came to what it comes to when nothing goes wrong.
@@ -278,6 +282,16 @@ fn declared(finish: &Finish) -> Verdict {
         (Some(error), _) => wrong("a failure that the plugin declares", format!("the host had to end it: {error}")),
         (None, Finish::Stuck(why)) => wrong("it ends", why.as_str()),
         _ => Ok(()),
+    }
+}
+
+/// The same where nothing keeps it waiting.
+fn in_time(finish: &Finish) -> Verdict {
+    match finish {
+        Finish::Failed(error) | Finish::Person(error) if error.code == "wall-limit" => {
+            wrong("it ends by itself", format!("the host had to end it: {error}"))
+        }
+        _ => declared(finish),
     }
 }
 

@@ -55,6 +55,9 @@ pub enum Broken {
     /// What the plugin talks to does not do as the file says.
     #[error("the counterpart: {0}")]
     Counterpart(String),
+    /// A native tool cannot be run as the file says.
+    #[error("{0}")]
+    Tool(String),
     /// The component cannot be read at all.
     #[error(transparent)]
     Component(#[from] windlass_sandbox::ComponentError),

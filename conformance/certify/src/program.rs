@@ -1,5 +1,6 @@
 //! Programs that `conformance.yaml` names.
 
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 
 /// Stands for the running `windlass` program in a command.
@@ -12,13 +13,20 @@ pub(crate) fn find(word: &str, folder: &Path, ours: Option<&Path>) -> Result<Pat
     }
     if word.contains('/') {
         let there = folder.join(word);
-        return std::path::absolute(&there)
-            .ok()
-            .filter(|it| it.is_file())
-            .ok_or_else(|| format!("{} is not there", there.display()));
+        return executable(std::path::absolute(&there).map_err(|error| error.to_string())?);
     }
     let path = std::env::var_os("PATH").unwrap_or_default();
     let found = std::env::split_paths(&path).map(|it| it.join(word)).find(|it| it.is_file());
     let found = found.and_then(|it| std::path::absolute(it).ok());
-    found.ok_or_else(|| format!("`{word}` is not on the path"))
+    executable(found.ok_or_else(|| format!("`{word}` is not on the path"))?)
+}
+
+fn executable(file: PathBuf) -> Result<PathBuf, String> {
+    let shown = file.display();
+    match std::fs::metadata(&file) {
+        Err(error) => Err(format!("{shown}: {error}")),
+        Ok(it) if it.is_dir() => Err(format!("{shown} is a folder")),
+        Ok(it) if it.permissions().mode() & 0o111 == 0 => Err(format!("{shown} is not executable: `chmod +x` it")),
+        Ok(_) => Ok(file),
+    }
 }

@@ -54,6 +54,8 @@ pub(crate) enum Play {
     Same(Interruption),
     /// One attempt, which must not crash.
     Declared,
+    /// The same, and it has to end by itself.
+    Understood,
     /// One attempt, which must not crash, and is done only if all came to the same.
     Noticed,
     /// The first failure must be worth another attempt; then all has to come to the same.
@@ -171,8 +173,8 @@ pub(crate) fn scenarios(
         Check::Retry => {
             let mut all = at_each(&[Fault::Status(429), Fault::Status(503)], false, Play::WorthAnother);
             all.extend(at_each(&[Fault::Status(403)], true, Play::NotWorthAnother));
-            all.extend(at_each(&[Fault::NotJson], false, Play::Declared));
-            all.extend(at_each_run(&[Mishap::Page], Play::Declared));
+            all.extend(at_each(&[Fault::NotJson], false, Play::Understood));
+            all.extend(at_each_run(&[Mishap::Page], Play::Understood));
             all.extend(at_each_run(&[Mishap::Fails], Play::Noticed));
             needs_positions(all)
         }
@@ -192,7 +194,7 @@ pub(crate) fn scenarios(
             all.extend(at_each(&HELD, false, Play::RollBackCutOff));
             all.extend(at_each_run(&HELD_RUNS, Play::RollBackCutOff));
             all.extend(at_each(&[Fault::Status(404)], false, Play::RollBackBoth));
-            all.extend(at_each_run(&[Mishap::Fails], Play::RollBackBoth));
+            all.extend(at_each_run(&[Mishap::Fails, Mishap::FailsAfter], Play::RollBackBoth));
             let refused =
                 |position: String, plan: Plan| Scenario { position, plan: Some(plan), play: Play::RollBackRefused };
             let asks = action.connections.values().any(|it| !it.requests.is_empty());

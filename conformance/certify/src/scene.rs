@@ -82,7 +82,8 @@ impl Finish {
 
 /// Whether it is a host that tells the failure, and not of something that a plugin cannot help.
 fn is_crash(error: &StepError) -> bool {
-    error.origin == FailureOrigin::Host && !matches!(error.code.as_str(), "request-denied" | "wall-limit")
+    error.origin == FailureOrigin::Host
+        && !matches!(error.code.as_str(), "request-denied" | "tool-denied" | "wall-limit")
 }
 
 /// Where a walk through an operation is interrupted, by the suspension from 1.
@@ -197,7 +198,7 @@ impl<'s> Scene<'s> {
             (Some(path), _) => self.request(preparation, path).await?,
             (None, run) => {
                 let run: Vec<String> = run.iter().flatten().map(|it| filled_text(it, &self.kept)).collect();
-                let printed = self.run(&run).await.map_err(Broken::Counterpart)?;
+                let printed = self.run(&run).await.map_err(Broken::Tool)?;
                 let line = run.join(" ");
                 self.record.add(Event::PreparedBy { run: line.clone() });
                 (line, printed)
@@ -293,7 +294,7 @@ impl<'s> Scene<'s> {
             (None, run) => {
                 let run: Vec<String> = run.iter().flatten().map(|it| filled_text(it, &self.kept)).collect();
                 let printed = self.run(&run).await;
-                let printed = printed.map_err(|why| Broken::Counterpart(format!("the probe `{name}`: {why}")))?;
+                let printed = printed.map_err(|why| Broken::Tool(format!("the probe `{name}`: {why}")))?;
                 (run.join(" "), 200, printed)
             }
         };
@@ -331,7 +332,7 @@ impl<'s> Scene<'s> {
             let names: Vec<_> = access.connections.values().map(|it| it.name.clone()).collect();
             access.tools = between
                 .declared(self.suite.manifest, &names)
-                .map_err(|error| Broken::Counterpart(format!("the tools: {error}")))?;
+                .map_err(|error| Broken::Tool(format!("the tools: {error}")))?;
         }
         for (role, connection) in self.suite.file.asked() {
             let (Some(counterpart), Some(proxy)) = (&self.counterpart, &self.proxy) else { continue };

@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use futures::StreamExt as _;
 use windlass_model::manifest::{Action, Manifest};
+use windlass_model::problem::listed;
 use windlass_model::review::{Severity, review};
 use windlass_sandbox::{Plugin, Sandbox, Scrubber};
 
@@ -108,7 +109,8 @@ pub async fn certify(subject: Subject<'_>) -> Result<Report, Broken> {
         }
     }
     if !is_any && suite.only != Only::default() {
-        return Err(Broken::Nothing("no case of the file is of this action and name".to_owned()));
+        let cases = listed(subject.file.cases.iter().map(Case::title));
+        return Err(Broken::Nothing(format!("no case of the file is of this action and name; there are {cases}")));
     }
     let is_whole = suite.only == Only::default();
     if !is_whole {
@@ -233,6 +235,15 @@ impl Suite<'_> {
         scenarios: Vec<Scenario>,
         leaks: &mut Vec<Failed>,
     ) -> Result<Outcome, Broken> {
+        // What `run` says is said by the case itself.
+        let most = if check == Check::Run { 1 } else { scenarios.len() };
+        if let Some(at) = self.only.at.filter(|at| !(1..=most).contains(at)) {
+            let check = check.name();
+            return Err(Broken::Nothing(format!(
+                "`{check}` of `{}` has no scenario {at}: it has {most}",
+                case.title()
+            )));
+        }
         let numbered = scenarios.into_iter().enumerate().map(|(before, it)| (before + 1, it));
         let wanted = numbered.filter(|(at, _)| self.only.at.is_none_or(|it| it == *at));
         let played = wanted.map(|(at, scenario)| async move {

@@ -16,8 +16,8 @@ use running::{
 use undoing::{ForgetsTheFirst, GoodAtAll, HalfARollback, IgnoresCancel, NeverStops, RollsBackOnce, SwallowsARefusal};
 use waiting::{KeepsTheCredential, PanicsAtItsState, PollsForEver, RemembersInMemory, TakesTwice, TellsItsTopic};
 use writing::{
-    AsksAPerson, GivesUp, PanicsAtHtml, PostsTwice, PostsTwiceAtOnce, SaysWhichAttempt, SendsTooMuch, TriesForEver,
-    WritesByGet, WritesInARead,
+    AsksAPerson, GivesUp, PanicsAtHtml, PostsTwice, PostsTwiceAtOnce, SaysWhichAttempt, SendsTooMuch,
+    StandsStillAtHtml, TriesForEver, WritesByGet, WritesInARead,
 };
 
 #[derive(Deserialize, JsonSchema)]
@@ -184,6 +184,7 @@ windlass_sdk::plugin! {
         AsksAPerson,
         SaysWhichAttempt,
         PanicsAtHtml,
+        StandsStillAtHtml,
         NeverStops: cancel,
         SendsTheCredential,
         RunsWell: cancel + rollback,

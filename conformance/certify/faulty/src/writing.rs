@@ -92,6 +92,17 @@ action! { SaysWhichAttempt "says-which-attempt" IdempotentWrite Output, ();
     }
 }
 
+// It waits until the page has gone.
+action! { StandsStillAtHtml "stands-still-at-html" Read Output, ();
+    fn start(ctx: &Context, _: Input) -> Answer<Self> {
+        let title = ctx.http("ledger")?.get("/title").send()?.text()?;
+        while title.starts_with('<') {
+            std::thread::sleep(std::time::Duration::from_millis(100));
+        }
+        Ok(Output::done(title))
+    }
+}
+
 action! { PanicsAtHtml "panics-at-html" Read Output, ();
     fn start(ctx: &Context, _: Input) -> Answer<Self> {
         let title = ctx.http("ledger")?.get("/title").send()?.text()?;

@@ -101,6 +101,7 @@ fn answer(
             (200, entries.map(|(_, id)| json!({ "id": id })).collect())
         }
         ("GET", "/title") => (200, json!("a title")),
+        ("GET", "/number") => (200, json!({ "n": it.made + 5 })),
         ("GET", "/reversed") => (200, header("authorization").chars().rev().collect::<String>().into()),
         ("DELETE", path) if path.starts_with("/entries/") => {
             let before = it.entries.len();

@@ -166,9 +166,25 @@ flaws! {
     a_person_who_need_not_be_asked: "asks-a-person" "" => Once;
     another_output_of_another_attempt: "says-which-attempt" "" => Once Retry Limits;
     a_panic_at_a_page: "panics-at-html" "" => Retry;
+    a_wait_without_end_at_a_page: "stands-still-at-html" "" => Retry;
     a_cancel_that_does_not_end: "never-stops" "" => Cancel;
     a_credential_in_a_request: "sends-the-credential" "" => Secrets;
     a_topic_in_an_output: "tells-its-topic" "    callback: hello\n" => Secrets;
+}
+
+/// What a value was before does not matter, but whether it is another.
+#[tokio::test(flavor = "multi_thread")]
+async fn numbers_are_compared_as_values_are() {
+    let ledger = Ledger::start().await;
+    for (action, sees) in [("good", true), ("panics-at-html", true), ("writes-in-a-read", false)] {
+        let text = format!(
+            "certify: v1\ncounterpart: {{ address: '{}' }}\nconnections: {{ ledger: {{ path: /v1 }} }}\nprobes: {{ n: {{ get: /number, value: /n }} }}\ncases: [{{ action: {action}, input: {{ title: t }} }}]\n",
+            ledger.url
+        );
+        let only = Only { check: Some(Check::Run), ..Only::default() };
+        let report = certified_by(&read(&text), only).await.expect("it is checked");
+        assert_eq!(report.certification.has_failed(), !sees, "{action}: {}", report.certification.to_json());
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -221,8 +237,34 @@ async fn what_does_not_fit_is_no_verdict() {
     let error = certified("god", "", Only::default()).await.expect_err("there is no such action").to_string();
     assert!(error.contains("no action `god`; it has"), "{error}");
     let only = Only { action: Some("posts-twice".parse().expect("a name")), ..Only::default() };
-    assert!(matches!(certified("good", "", only).await, Err(Broken::Nothing(_))));
+    let error = certified("good", "", only).await.expect_err("it has no case").to_string();
+    assert!(error.contains("there are `good`"), "{error}");
+    for at in [0, 99] {
+        let only = Only { check: Some(Check::Once), at: Some(at), ..Only::default() };
+        let error = certified("good", "", only).await.expect_err("it has no such scenario").to_string();
+        assert!(error.contains(&format!("`once` of `good` has no scenario {at}: it has 2")), "{error}");
+    }
     let prepared = "    prepare: [{ path: /nowhere }]\n";
+    let tool = |command: &str| {
+        let file = format!(
+            "certify: v1\ntools: {{ desk: {{ command: ['{command}', '{{state}}'] }} }}\nconnections: {{ office: {{ kubeconfig: 'a: b' }} }}\nprobes: {{ p: {{ run: [desk, list], count: '' }} }}\ncases: [{{ action: runs-well }}]\n"
+        );
+        async move { certified_by(&read(&file), Only::default()).await.expect_err("it cannot be run").to_string() }
+    };
+    let folder = tempfile::tempdir().expect("a folder");
+    let program = folder.path().join("desk");
+    std::fs::write(&program, "#!/no/such/shell\n").expect("a file");
+    let shown = program.display().to_string();
+    assert_eq!(tool(&shown).await, format!("the tool `desk`: {shown} is not executable: `chmod +x` it"));
+    let outer = folder.path().display().to_string();
+    assert_eq!(tool(&outer).await, format!("the tool `desk`: {outer} is a folder"));
+    assert_eq!(tool("no-such-program").await, "the tool `desk`: `no-such-program` is not on the path");
+    std::fs::set_permissions(&program, std::os::unix::fs::PermissionsExt::from_mode(0o755)).expect("ours");
+    let told = tool(&shown).await;
+    assert!(
+        told.starts_with("the probe `p`: `desk list` does not start: ") && told.ends_with("is not there"),
+        "{told}"
+    );
     let error = certified("good", prepared, Only::default()).await.expect_err("it cannot be prepared").to_string();
     assert!(error.contains("`POST /nowhere` was answered with 404"), "{error}");
 }

@@ -124,6 +124,8 @@ pub struct MockHost {
     standing: RefCell<BTreeMap<String, Reply>>,
     /// What the manifest of the action asks, by role: (method, path pattern). Set by [`super::TestStep`].
     pub(super) grants: RefCell<Grants>,
+    /// The subcommands that the manifest of the action names, by tool. Set by [`super::TestStep`].
+    pub(super) subcommands: RefCell<Option<BTreeMap<String, Vec<String>>>>,
     requests: RefCell<Vec<SeenRequest>>,
     log: RefCell<Vec<LogLine>>,
     status: RefCell<Option<String>>,
@@ -159,6 +161,7 @@ impl MockHost {
             routes: RefCell::default(),
             standing: RefCell::default(),
             grants: RefCell::default(),
+            subcommands: RefCell::default(),
             requests: RefCell::default(),
             log: RefCell::default(),
             status: RefCell::default(),
@@ -283,6 +286,27 @@ impl MockHost {
         })
     }
 
+    /// Whether the manifest asks for this, as far as a host looks at it; why not.
+    fn granted_tool(&self, command: &ToolCommand) -> Result<(), String> {
+        let subcommands = self.subcommands.borrow();
+        let Some(subcommands) = &*subcommands else { return Ok(()) };
+        let tool = &command.tool;
+        let Some(named) = subcommands.get(tool) else {
+            return Err(format!("the action's manifest names no tool `{tool}`"));
+        };
+        let first = command.arguments.first().map_or("", String::as_str);
+        if !named.iter().any(|it| it == first) {
+            let named = named.join("`, `");
+            return Err(format!("the manifest names no subcommand `{first}` of the tool `{tool}`, but `{named}`"));
+        }
+        match &command.connection {
+            Some(role) if !self.grants.borrow().contains_key(role) => Err(format!(
+                "the tool `{tool}` is to have the credential of `{role}`, which the action has no role for"
+            )),
+            _ => Ok(()),
+        }
+    }
+
     fn granted(&self, role: &str, method: Method, path: &str) -> bool {
         let grants = self.grants.borrow();
         let mut requests = grants.get(role).into_iter().flatten();
@@ -350,6 +374,7 @@ impl Host for MockHost {
     }
 
     fn run_tool(&self, command: ToolCommand) -> Result<Box<dyn ToolProcess>, ToolError> {
+        self.granted_tool(&command).map_err(ToolError::Denied)?;
         let mut toolbox = self.toolbox.borrow_mut();
         let toolbox = toolbox.as_mut().expect("the mock host has no tools; see `MockHost::tools`");
         let output = toolbox(&command)?;

@@ -169,6 +169,12 @@ impl TestStep {
             grants.insert(role.clone(), pairs);
         }
         *host.grants.borrow_mut() = grants;
+        let tools = self.description["tools"].as_object().into_iter().flatten();
+        let words = |tool: &Value| {
+            let all = tool["subcommands"].as_array().into_iter().flatten();
+            all.filter_map(|it| it.as_str().map(str::to_owned)).collect()
+        };
+        *host.subcommands.borrow_mut() = Some(tools.map(|(name, it)| (name.clone(), words(it))).collect());
         let start_keys: Vec<String> = (1..=self.starts).map(Self::start_key).collect();
         Call {
             action: self.action.clone(),

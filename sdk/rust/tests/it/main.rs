@@ -167,6 +167,10 @@ impl Action for Bake {
         vec![Role::required("kitchen", "Where.").allow(&[Method::Get], "/menu/**")]
     }
 
+    fn tools() -> Vec<Tool> {
+        vec![Tool::new("oven", "Heats.", &["bake"])]
+    }
+
     fn start(ctx: &Context, _: Nothing) -> Answer<Self> {
         let text = ctx.checkpoint("bake", || {
             let run = ctx
@@ -467,6 +471,54 @@ fn a_tool_runs_once_and_its_lines_are_logged() {
     ] {
         let failure = run(Err(error)).0.expect_err(code);
         assert_eq!((failure.class, failure.code.as_str()), (class, code));
+    }
+}
+
+/// An action that runs tools as its input says.
+mod undeclared {
+    use windlass_sdk::{Action, Answer, Context, Effect, Outcome, Role, Tool};
+
+    struct Runs;
+
+    impl Action for Runs {
+        const NAME: &'static str = "runs";
+        const DESCRIPTION: &'static str = "Runs.";
+        const EFFECT: Effect = Effect::Read;
+        type Input = Vec<String>;
+        type Output = ();
+        type State = ();
+
+        fn connections() -> Vec<Role> {
+            vec![Role::required("kitchen", "Where.")]
+        }
+
+        fn tools() -> Vec<Tool> {
+            vec![Tool::new("oven", "Heats.", &["bake", "grill"])]
+        }
+
+        fn start(ctx: &Context, input: Vec<String>) -> Answer<Self> {
+            ctx.tool(&input[0]).arg(&input[1]).connection(&input[2]).run()?;
+            Ok(Outcome::done(()))
+        }
+    }
+
+    windlass_sdk::plugin! { name: "undeclared", description: "Runs.", actions: [Runs] }
+}
+
+#[test]
+fn a_tool_that_the_manifest_does_not_name_is_denied_in_tests_too() {
+    let run = |words: [&str; 3]| {
+        let host = kitchen().tools(|_| Ok(ToolOutput::default()));
+        TestStep::new(undeclared::plugin(), "runs", json!(words)).run(&host)
+    };
+    run(["oven", "grill", "kitchen"]).expect("it is declared");
+    for (words, told) in [
+        (["pan", "bake", "kitchen"], "names no tool `pan`"),
+        (["oven", "smoke", "kitchen"], "no subcommand `smoke` of the tool `oven`, but `bake`, `grill`"),
+        (["oven", "bake", "cellar"], "the credential of `cellar`, which the action has no role for"),
+    ] {
+        let failure = run(words).expect_err("it is not declared");
+        assert!(failure.code == "tool-denied" && failure.message.contains(told), "{failure}");
     }
 }
 

@@ -76,6 +76,11 @@ pub(crate) async fn certify(args: CertifyArgs, context: &Context<'_>) -> anyhow:
     };
     // Before anything is built: a file that is wrong is found at once.
     let file = Conformance::read(&path)?;
+    if let Some(out) = &args.out {
+        let mut opening = std::fs::File::options();
+        let opened = opening.create(true).append(true).open(out);
+        opened.with_context(|| format!("{} cannot be written", out.display()))?;
+    }
     let built = component(plugin, &sandbox, output).await?;
     let bytes = std::fs::read(&built).with_context(|| format!("{} cannot be read", built.display()))?;
     let ours = std::env::current_exe().ok();

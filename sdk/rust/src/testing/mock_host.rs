@@ -111,6 +111,13 @@ pub struct LogLine {
     pub fields: Vec<(String, String)>,
 }
 
+/// What a manifest asks of a tool.
+#[derive(Debug)]
+pub(super) struct AskedTool {
+    pub(super) subcommands: Vec<String>,
+    pub(super) dry_run: Vec<String>,
+}
+
 type Server = Box<dyn FnMut(&SeenRequest) -> Option<Reply>>;
 type Toolbox = Box<dyn FnMut(&ToolCommand) -> Result<ToolOutput, ToolError>>;
 type Grants = BTreeMap<String, Vec<(String, String)>>;
@@ -124,8 +131,10 @@ pub struct MockHost {
     standing: RefCell<BTreeMap<String, Reply>>,
     /// What the manifest of the action asks, by role: (method, path pattern). Set by [`super::TestStep`].
     pub(super) grants: RefCell<Grants>,
-    /// The subcommands that the manifest of the action names, by tool. Set by [`super::TestStep`].
-    pub(super) subcommands: RefCell<Option<BTreeMap<String, Vec<String>>>>,
+    /// What the manifest of the action asks of tools, by name. Set by [`super::TestStep`].
+    pub(super) tools_asked: RefCell<Option<BTreeMap<String, AskedTool>>>,
+    /// Whether what writes is denied. Set by [`super::TestStep`].
+    pub(super) dry_run: Cell<bool>,
     requests: RefCell<Vec<SeenRequest>>,
     log: RefCell<Vec<LogLine>>,
     status: RefCell<Option<String>>,
@@ -161,7 +170,8 @@ impl MockHost {
             routes: RefCell::default(),
             standing: RefCell::default(),
             grants: RefCell::default(),
-            subcommands: RefCell::default(),
+            tools_asked: RefCell::default(),
+            dry_run: Cell::default(),
             requests: RefCell::default(),
             log: RefCell::default(),
             status: RefCell::default(),
@@ -288,16 +298,21 @@ impl MockHost {
 
     /// Whether the manifest asks for this, as far as a host looks at it; why not.
     fn granted_tool(&self, command: &ToolCommand) -> Result<(), String> {
-        let subcommands = self.subcommands.borrow();
-        let Some(subcommands) = &*subcommands else { return Ok(()) };
+        let asked = self.tools_asked.borrow();
+        let Some(asked) = &*asked else { return Ok(()) };
         let tool = &command.tool;
-        let Some(named) = subcommands.get(tool) else {
+        let Some(asked) = asked.get(tool) else {
             return Err(format!("the action's manifest names no tool `{tool}`"));
         };
         let first = command.arguments.first().map_or("", String::as_str);
-        if !named.iter().any(|it| it == first) {
-            let named = named.join("`, `");
+        if !asked.subcommands.iter().any(|it| it == first) {
+            let named = asked.subcommands.join("`, `");
             return Err(format!("the manifest names no subcommand `{first}` of the tool `{tool}`, but `{named}`"));
+        }
+        let is_in =
+            |form: &String| form.split_whitespace().eq(command.arguments.iter().take(form.split_whitespace().count()));
+        if self.dry_run.get() && !asked.dry_run.iter().any(is_in) {
+            return Err(format!("`{tool} {}` is in no dry-run form of the manifest", command.arguments.join(" ")));
         }
         match &command.connection {
             Some(role) if !self.grants.borrow().contains_key(role) => Err(format!(
@@ -358,6 +373,9 @@ impl Host for MockHost {
         let (path, query) = below.split_once('?').unwrap_or((below, ""));
         if !self.granted(role, request.method, path) {
             return Err(denied(format!("the manifest does not ask for {} {path}", request.method)));
+        }
+        if self.dry_run.get() && !matches!(request.method, Method::Get | Method::Head) {
+            return Err(denied(format!("{} {path} writes, and this is a dry run", request.method)));
         }
         let seen = SeenRequest {
             method: request.method,

@@ -1,6 +1,7 @@
 //! A step of a plugin under test: it makes the calls that the host would make.
 
 use super::MockHost;
+use super::mock_host::AskedTool;
 use crate::call::{Call, Operation, RawOutcome};
 use crate::failure::Failure;
 use crate::outcome::{Event, Outcome, Suspension, Wake};
@@ -25,6 +26,7 @@ pub struct TestStep {
     attempt: u32,
     /// Pieces of work that `start` has begun.
     starts: u32,
+    dry_run: bool,
 }
 
 impl TestStep {
@@ -33,12 +35,19 @@ impl TestStep {
         assert_eq!(plugin.problems(), Vec::<String>::new());
         let description = plugin.manifest()["actions"][action].clone();
         assert!(description.is_object(), "the plugin has no action `{action}`");
-        Self { plugin, action: action.to_owned(), description, input, attempt: 1, starts: 1 }
+        Self { plugin, action: action.to_owned(), description, input, attempt: 1, starts: 1, dry_run: false }
     }
 
     /// The same step in another attempt.
     pub fn attempt(mut self, attempt: u32) -> Self {
         self.attempt = attempt;
+        self
+    }
+
+    /// The same step in a dry run: what writes is denied, as a host denies it. GET and HEAD pass, and commands of
+    /// tools in a form that the manifest declares to change nothing.
+    pub fn dry_run(mut self) -> Self {
+        self.dry_run = true;
         self
     }
 
@@ -170,11 +179,14 @@ impl TestStep {
         }
         *host.grants.borrow_mut() = grants;
         let tools = self.description["tools"].as_object().into_iter().flatten();
-        let words = |tool: &Value| {
-            let all = tool["subcommands"].as_array().into_iter().flatten();
+        let words = |list: &Value| {
+            let all = list.as_array().into_iter().flatten();
             all.filter_map(|it| it.as_str().map(str::to_owned)).collect()
         };
-        *host.subcommands.borrow_mut() = Some(tools.map(|(name, it)| (name.clone(), words(it))).collect());
+        let asked =
+            |tool: &Value| AskedTool { subcommands: words(&tool["subcommands"]), dry_run: words(&tool["dry_run"]) };
+        *host.tools_asked.borrow_mut() = Some(tools.map(|(name, it)| (name.clone(), asked(it))).collect());
+        host.dry_run.set(self.dry_run);
         let start_keys: Vec<String> = (1..=self.starts).map(Self::start_key).collect();
         Call {
             action: self.action.clone(),
@@ -187,7 +199,7 @@ impl TestStep {
                 other => Self::key(other).to_owned(),
             },
             deadline: None,
-            dry_run: false,
+            dry_run: self.dry_run,
             input: self.input.to_string(),
             output: output.map(Value::to_string),
             context: vec![("start-keys".to_owned(), start_keys.join(" "))],

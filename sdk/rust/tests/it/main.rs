@@ -476,7 +476,7 @@ fn a_tool_runs_once_and_its_lines_are_logged() {
 
 /// An action that runs tools as its input says.
 mod undeclared {
-    use windlass_sdk::{Action, Answer, Context, Effect, Outcome, Role, Tool};
+    use windlass_sdk::{Action, Answer, Context, Effect, Method, Outcome, Role, Tool};
 
     struct Runs;
 
@@ -489,15 +489,19 @@ mod undeclared {
         type State = ();
 
         fn connections() -> Vec<Role> {
-            vec![Role::required("kitchen", "Where.")]
+            vec![Role::required("kitchen", "Where.").allow(&[Method::Post], "/orders")]
         }
 
         fn tools() -> Vec<Tool> {
-            vec![Tool::new("oven", "Heats.", &["bake", "grill"])]
+            vec![Tool::new("oven", "Heats.", &["bake", "grill"]).dry_run(&["grill --cold"])]
         }
 
         fn start(ctx: &Context, input: Vec<String>) -> Answer<Self> {
-            ctx.tool(&input[0]).arg(&input[1]).connection(&input[2]).run()?;
+            if input.is_empty() {
+                ctx.http("kitchen")?.post("/orders").send()?;
+                return Ok(Outcome::done(()));
+            }
+            ctx.tool(&input[0]).args(input[1].split(' ')).connection(&input[2]).run()?;
             Ok(Outcome::done(()))
         }
     }
@@ -520,6 +524,23 @@ fn a_tool_that_the_manifest_does_not_name_is_denied_in_tests_too() {
         let failure = run(words).expect_err("it is not declared");
         assert!(failure.code == "tool-denied" && failure.message.contains(told), "{failure}");
     }
+}
+
+#[test]
+fn what_writes_is_denied_in_a_dry_run() {
+    let run = |command: &str| {
+        let host = kitchen().tools(|_| Ok(ToolOutput::default()));
+        TestStep::new(undeclared::plugin(), "runs", json!(["oven", command, "kitchen"])).dry_run().run(&host)
+    };
+    run("grill --cold --long").expect("it changes nothing");
+    let failure = run("grill --hot").expect_err("it changes something");
+    assert!(failure.message.contains("`oven grill --hot` is in no dry-run form"), "{failure}");
+    let orders = || TestStep::new(undeclared::plugin(), "runs", json!([]));
+    let host = kitchen();
+    host.reply("POST /orders", Reply::status(200));
+    orders().run(&host).expect("it is ordered");
+    let failure = orders().dry_run().run(&host).expect_err("it orders");
+    assert_eq!((failure.code.as_str(), host.count("POST /orders")), ("request-denied", 1));
 }
 
 #[test]

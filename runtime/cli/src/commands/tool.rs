@@ -1,5 +1,6 @@
 //! `windlass tool`
 
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::PathBuf;
 
 use anyhow::Context as _;
@@ -38,7 +39,7 @@ pub(crate) struct AddArgs {
     #[arg(long)]
     path: PathBuf,
     /// A subcommand that plugins may run
-    #[arg(long = "subcommand", required = true)]
+    #[arg(long = "subcommand", required = true, value_parser = subcommand)]
     subcommands: Vec<String>,
     /// How commands begin that change nothing, for example history or 'upgrade --dry-run=server': what dry runs may run
     #[arg(long = "dry-run", value_name = "COMMAND")]
@@ -62,7 +63,7 @@ pub(crate) struct ChangeArgs {
     /// Which
     name: ToolName,
     /// A subcommand that plugins may run as well
-    #[arg(long = "subcommand")]
+    #[arg(long = "subcommand", value_parser = subcommand)]
     subcommands: Vec<String>,
     /// How commands begin that change nothing
     #[arg(long = "dry-run", value_name = "COMMAND")]
@@ -102,6 +103,14 @@ fn changed(mut tool: Tool, args: ChangeArgs) -> anyhow::Result<Tool> {
     Ok(tool)
 }
 
+/// A subcommand: one word.
+fn subcommand(text: &str) -> Result<String, String> {
+    if text.is_empty() || text.starts_with('-') || text.contains([',', ' ']) {
+        return Err("a subcommand is one word: give `--subcommand` once for each".to_owned());
+    }
+    Ok(text.to_owned())
+}
+
 pub(crate) async fn tool(command: ToolCommand, context: &Context<'_>) -> anyhow::Result<u8> {
     let client = context.client().await?;
     let tools: Vec<Tool> = match command {
@@ -109,6 +118,12 @@ pub(crate) async fn tool(command: ToolCommand, context: &Context<'_>) -> anyhow:
             let path = std::fs::canonicalize(&args.path)
                 .with_context(|| format!("{} cannot be found", args.path.display()))?;
             let program = std::fs::read(&path).with_context(|| format!("{} cannot be read", path.display()))?;
+            let mode = std::fs::metadata(&path).map(|it| it.permissions().mode());
+            anyhow::ensure!(
+                mode.is_ok_and(|it| it & 0o111 != 0),
+                "{0} is not executable: `chmod +x {0}`, if it is the program",
+                path.display()
+            );
             let tool = Tool {
                 name: args.name,
                 digest: Digest::of(&program),

@@ -448,13 +448,19 @@ fn check_tools(
             if !declared.is_empty() {
                 problem.note(format!("declared are {}", listed(declared)));
             }
-            problem.suggest(format!("declare it with `windlass tool add {name}`"));
+            let for_tools = connections.into_iter().flatten().filter(|(role, _)| is_for_tools(resolved, role));
+            let options = [
+                options("--subcommand", &need.subcommands),
+                options("--dry-run", &need.dry_run),
+                options("--connection", for_tools.map(|(_, connection)| connection)),
+            ];
+            problem.suggest(format!("`windlass tool add {name} --path /PATH/TO/{name}{}`", options.concat()));
             return;
         };
         if !tool.plugins.is_empty() && !tool.plugins.contains(plugin) {
             report
                 .error(extent, "tool-grant", format!("tool `{name}` is not granted to plugin `{plugin}`"))
-                .suggest(format!("add \"{plugin}\" to `plugins` of the tool"));
+                .suggest(format!("`windlass tool change {name} --plugin {plugin}`"));
         }
         let missing: Vec<&String> = need.subcommands.iter().filter(|it| !tool.subcommands.contains(it)).collect();
         if !missing.is_empty() {
@@ -468,7 +474,7 @@ fn check_tools(
                     ),
                 )
                 .note(format!("allowed are {}", listed(&tool.subcommands)))
-                .suggest("add them to `subcommands` of the tool");
+                .suggest(format!("`windlass tool change {name}{}`", options("--subcommand", missing)));
         }
         receiving.extend(&tool.connections);
     }
@@ -477,16 +483,27 @@ fn check_tools(
     }
     // A role without requests is for its credential, which only a tool can receive.
     for (role, connection) in connections.into_iter().flatten() {
-        let only_for_tools = resolved.action.connections.get(role).is_some_and(|it| it.requests.is_empty());
-        if only_for_tools && !receiving.contains(&connection) {
-            let tools = resolved.action.tools.keys();
+        if is_for_tools(resolved, role) && !receiving.contains(&connection) {
+            let tools =
+                resolved.action.tools.keys().map(|it| format!("windlass tool change {it} --connection {connection}"));
             report
                 .error(
                     extent,
                     "tool-grant",
                     format!("no tool of `{action}` may receive the credential of connection `{connection}`"),
                 )
-                .suggest(format!("add \"{connection}\" to `connections` of {}", listed(tools)));
+                .suggest(listed(tools));
         }
     }
+}
+
+/// Whether a role is for its credential alone, which a tool gets.
+fn is_for_tools(resolved: &Resolved<'_>, role: &RoleName) -> bool {
+    resolved.action.connections.get(role).is_some_and(|it| it.requests.is_empty())
+}
+
+/// Options of a command, as a shell takes them.
+fn options<T: ToString>(option: &str, values: impl IntoIterator<Item = T>) -> String {
+    let quoted = |it: String| if it.contains(' ') { format!("'{it}'") } else { it };
+    values.into_iter().map(|it| format!(" {option} {}", quoted(it.to_string()))).collect()
 }

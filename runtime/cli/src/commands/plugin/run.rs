@@ -35,8 +35,8 @@ pub(crate) struct RunArgs {
     /// A connection for a role: an address, or @FILE with what `connection list --json` shows of one
     #[arg(long = "connection", value_name = "ROLE=URL")]
     connections: Vec<String>,
-    /// How to authenticate there: ROLE=bearer:REFERENCE, basic:USER:REFERENCE or header:NAME:REFERENCE; a reference is
-    /// env:NAME or file:/path
+    /// How to authenticate there: ROLE=bearer:REFERENCE, basic:USER:REFERENCE, header:NAME:REFERENCE, or for what only tools
+    /// get kubeconfig:REFERENCE; a reference is env:NAME or file:/path
     #[arg(long = "credential", value_name = "ROLE=KIND:…")]
     credentials: Vec<String>,
     /// A native tool that the action runs

@@ -82,8 +82,7 @@ impl Finish {
 
 /// Whether it is a host that tells the failure, and not of something that a plugin cannot help.
 fn is_crash(error: &StepError) -> bool {
-    error.origin == FailureOrigin::Host
-        && !matches!(error.code.as_str(), "request-denied" | "tool-denied" | "wall-limit")
+    error.origin == FailureOrigin::Host && !matches!(error.code.as_str(), "request-denied" | "wall-limit")
 }
 
 /// Where a walk through an operation is interrupted, by the suspension from 1.

@@ -190,7 +190,7 @@ pub(crate) fn after(
             run.checkpoints.insert(name.clone(), value.clone());
             Ok(state)
         }
-        // It is still its first.
+        // It keeps its number: nobody has begun it.
         (Active(activity), Event::CallInterrupted { unbegun: true, .. }) if activity.is_calling() => {
             Ok(Active(activity))
         }

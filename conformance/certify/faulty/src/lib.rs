@@ -10,8 +10,8 @@ use serde::{Deserialize, Serialize};
 use windlass_sdk::{Answer, Context, Failure, Method, Outcome, Role};
 
 use running::{
-    ForgetsTheFirstPut, ForgetsWhatWasCutOff, LeavesIt, LogsWithoutEnd, MindsNoExitCode, PanicsAtPrint, PutsByPeeking,
-    PutsInARead, PutsTwice, PutsTwiceAtOnce, RunsWell, SaysItOn, ShrugsAtARefusal,
+    ForgetsTheFirstPut, ForgetsWhatWasCutOff, KnowsOfNoDryRun, LeavesIt, LogsWithoutEnd, MindsNoExitCode,
+    PanicsAtPrint, PutsByPeeking, PutsInARead, PutsTwice, PutsTwiceAtOnce, RunsWell, SaysItOn, ShrugsAtARefusal,
 };
 use undoing::{ForgetsTheFirst, GoodAtAll, HalfARollback, IgnoresCancel, NeverStops, RollsBackOnce, SwallowsARefusal};
 use waiting::{KeepsTheCredential, PanicsAtItsState, PollsForEver, RemembersInMemory, TakesTwice, TellsItsTopic};
@@ -189,6 +189,7 @@ windlass_sdk::plugin! {
         SendsTheCredential,
         RunsWell: cancel + rollback,
         PutsInARead,
+        KnowsOfNoDryRun,
         PutsTwice,
         PutsTwiceAtOnce,
         MindsNoExitCode,

@@ -74,6 +74,14 @@ impl Rollback for RunsWell {
     }
 }
 
+// It does not know of dry runs, which is no flaw.
+runs! { KnowsOfNoDryRun "knows-of-no-dry-run" IdempotentWrite;
+    fn start(ctx: &Context, _: Input) -> Answer<Self> {
+        let _: Entry = ran(ctx, &["put", ctx.idempotency_key()])?.json()?;
+        Ok(Output::done("put"))
+    }
+}
+
 // It says that it reads.
 runs! { PutsInARead "puts-in-a-read" Read;
     fn start(ctx: &Context, _: Input) -> Answer<Self> {

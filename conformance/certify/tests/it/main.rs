@@ -125,6 +125,7 @@ macro_rules! flaws_with_a_tool {
 
 flaws_with_a_tool! {
     a_good_run_passes: "runs-well" => ;
+    a_run_that_a_dry_run_denies: "knows-of-no-dry-run" => ;
     a_run_that_writes_in_a_read: "puts-in-a-read" => Run;
     two_effects_of_runs: "puts-twice" => Once;
     two_effects_of_the_first_run: "puts-twice-at-once" => Once Limits;

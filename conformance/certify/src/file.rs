@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use windlass_model::failure::FailureClass;
 use windlass_model::name::{ActionName, RoleName, ToolName};
-use windlass_model::problem::listed;
+use windlass_model::problem::{Problem, Source, listed};
 
 /// The only version of the file so far.
 pub(crate) const FILE_VERSION: &str = "v1";
@@ -36,13 +36,25 @@ pub enum FileError {
         why: String,
     },
     /// It does not fit the plugin.
-    #[error("{}: {}", .file.display(), .problems.join("; "))]
+    #[error("{}", unfit(.file, .problems))]
     Unfit {
-        /// Which file.
-        file: PathBuf,
-        /// What does not fit, one sentence each.
-        problems: Vec<String>,
+        /// The file.
+        file: Source,
+        /// What does not fit, with its places.
+        problems: Vec<Problem>,
     },
+}
+
+/// One line for each, as compilers tell it; [`windlass_model::problem::render`] shows more.
+fn unfit(source: &Source, problems: &[Problem]) -> String {
+    let lines: Vec<String> = problems
+        .iter()
+        .map(|it| {
+            let help = it.suggestion.iter().map(|it| format!("; {it}")).collect::<String>();
+            format!("{}:{}:{}: {}{help}", source.name(), it.place.line, it.place.column, it.message)
+        })
+        .collect();
+    lines.join("\n")
 }
 
 /// How a plugin is exercised.
@@ -75,6 +87,9 @@ pub struct Conformance {
     /// The folder of the file, where its command runs.
     #[serde(skip)]
     pub(crate) folder: PathBuf,
+    /// Its text, for the places of what does not fit.
+    #[serde(skip)]
+    pub(crate) source: Source,
 }
 
 /// What a plugin talks to.
@@ -284,6 +299,7 @@ impl Conformance {
             )));
         }
         folder.clone_into(&mut read.folder);
+        read.source = Source::new(file.display().to_string(), text);
         Ok(read)
     }
 
@@ -383,7 +399,7 @@ mod tests {
         assert!(
             matches!(&file.connections.values().next().expect("one").credential, Credential::Basic(it) if it == "bot")
         );
-        file.fits(&manifest(), Path::new("x")).expect("it fits");
+        file.fits(&manifest()).expect("it fits");
     }
 
     #[test]
@@ -435,7 +451,7 @@ mod tests {
             ("title: bad", "title: 7", "the input of case `submit (refused)`: "),
         ] {
             let file = read(&GOOD.replacen(from, to, 1)).expect("the form is good");
-            let error = file.fits(&manifest(), Path::new("x")).expect_err(expected).to_string();
+            let error = file.fits(&manifest()).expect_err(expected).to_string();
             assert!(error.contains(expected), "{expected:?} is not in {error:?}");
         }
         let tooled = |text: &str| {
@@ -444,7 +460,7 @@ mod tests {
                 "helm": { "description": "d", "subcommands": ["list"] } } });
             let manifest = serde_json::from_value(json!({ "name": "charts", "version": "0.1.0", "contract": "0.1",
                 "description": "d", "actions": { "list": action } }));
-            read(text).expect("the form is good").fits(&manifest.expect("a manifest"), Path::new("x"))
+            read(text).expect("the form is good").fits(&manifest.expect("a manifest"))
         };
         const TOOLED: &str = "certify: v1\ntools: { helm: { command: [helm] } }\nconnections: { cluster: { kubeconfig: 'a: b' } }\nprobes: { all: { run: [helm, list], count: '' } }\ncases: [{ action: list }]\n";
         tooled(TOOLED).expect("it fits, and needs no counterpart");
@@ -459,7 +475,7 @@ mod tests {
             ("'a: b'", "'a: {secrt}'", "`{secrt}` of `cluster` stands for nothing"),
             ("'a: b'", "'a b'", "the `kubeconfig` of the role `cluster` is no YAML mapping"),
             ("[{ action: list }]", "[{ action: list }, { action: list }]", "there are two cases `list`"),
-            ("[helm] }", "[sh, ./helm.sh] }", "write `{folder}/./helm.sh`"),
+            ("[helm] }", "[sh, ./helm.sh] }", "write `{folder}/helm.sh`"),
             ("tools: { helm: { command: [helm] } }", "tools: {}", "which only tools get: name them in `tools`"),
             ("{ kubeconfig: 'a: b' }", "{}", "give its `kubeconfig`, which they get"),
             ("{ action: list }", "{ action: list, prepare: [{ run: [helm], json: 1 }] }", "`json` is a request's"),
@@ -484,7 +500,7 @@ mod tests {
             "    prepare: [{ path: /jobs, keep: { t: /id } }]\n    input: { title: [] }",
             1,
         );
-        read(&prepared).expect("the form is good").fits(&manifest(), Path::new("x")).expect("it is judged later");
+        read(&prepared).expect("the form is good").fits(&manifest()).expect("it is judged later");
     }
 
     #[test]

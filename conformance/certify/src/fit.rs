@@ -1,87 +1,185 @@
 //! Whether a `conformance.yaml` fits the plugin that it is for.
 
 use std::collections::BTreeSet;
-use std::path::Path;
 
 use windlass_model::manifest::Manifest;
-use windlass_model::problem::listed;
+use windlass_model::name::{RoleName, ToolName};
+use windlass_model::parse::place_of;
+use windlass_model::problem::{Problem, did_you_mean, listed};
 
-use crate::file::{Case, Conformance, Credential, Ends, FileError, Preparation};
+use crate::file::{Case, Conformance, ConnectionFile, Credential, Ends, FileError, Preparation, ToolFile};
+
+/// What does not fit, with the way to it in the file.
+#[derive(Default)]
+struct Misfits {
+    found: Vec<(Vec<String>, String, Option<String>)>,
+}
+
+impl Misfits {
+    fn add(&mut self, path: &[&dyn ToString], message: impl Into<String>) {
+        self.add_with(path, message, None);
+    }
+
+    fn add_with(&mut self, path: &[&dyn ToString], message: impl Into<String>, help: Option<String>) {
+        self.found.push((path.iter().map(|it| it.to_string()).collect(), message.into(), help));
+    }
+}
 
 impl Conformance {
-    /// What of it does not fit the plugin; `file` is what it was read from.
-    pub fn fits(&self, manifest: &Manifest, file: &Path) -> Result<(), FileError> {
-        let mut problems = Vec::new();
-        let known = listed(manifest.actions.keys());
-        for action in self.cases.iter().map(|it| &it.action).chain(self.without.keys()) {
-            if !manifest.actions.contains_key(action) {
-                problems.push(format!("`{}` has no action `{action}`; it has {known}", manifest.name));
+    /// What of it does not fit the plugin: all of it, with the places in the file.
+    pub fn fits(&self, manifest: &Manifest) -> Result<(), FileError> {
+        let mut misfits = Misfits::default();
+        self.what_cases_lack(manifest, &mut misfits);
+        for role in self.connections.keys() {
+            if !manifest.actions.values().any(|it| it.connections.contains_key(role)) {
+                let roles: BTreeSet<_> = manifest.actions.values().flat_map(|it| it.connections.keys()).collect();
+                misfits.add_with(
+                    &[&"connections", role],
+                    format!("no action has the role `{role}`; `{}` has {}", manifest.name, listed(&roles)),
+                    did_you_mean(role.as_str(), roles.iter().map(|it| it.as_str())),
+                );
             }
         }
-        for case in &self.cases {
-            for (role, need) in manifest.actions.get(&case.action).iter().flat_map(|it| &it.connections) {
-                if need.required && !self.connections.contains_key(role) {
-                    problems
-                        .push(format!("action `{}` needs the role `{role}`: name it below `connections`", case.action));
-                }
+        self.what_probes_lack(&mut misfits);
+        for (name, tool) in &self.tools {
+            what_a_tool_lacks(name, tool, manifest, &mut misfits);
+        }
+        for (role, connection) in &self.connections {
+            self.what_a_connection_lacks(role, connection, manifest, &mut misfits);
+        }
+        self.what_runs_lack(&mut misfits);
+        self.what_cannot_be_judged(manifest, &mut misfits);
+        let asks_it = self.connections.values().any(|it| it.kubeconfig.is_none())
+            || self.probes.values().any(|it| it.get.is_some())
+            || self.preparations().any(|(_, _, it)| it.path.is_some());
+        if self.counterpart.is_none() && asks_it {
+            let asks = if self.connections.is_empty() { "probes" } else { "connections" };
+            misfits.add(&[&asks], "`connections` and `probes` need a `counterpart`: `command` or `address`");
+        }
+        self.told(misfits)
+    }
+
+    fn told(&self, misfits: Misfits) -> Result<(), FileError> {
+        let mut problems: Vec<Problem> = misfits
+            .found
+            .into_iter()
+            .map(|(path, message, help)| {
+                let mut problem = Problem::error("does-not-fit", message).at(place_of(&self.source, &path));
+                problem.suggest_some(help);
+                problem
+            })
+            .collect();
+        problems.sort_by(|a, b| (a.place, &a.message).cmp(&(b.place, &b.message)));
+        // What two cases of an action lack is told once.
+        let mut told = BTreeSet::new();
+        problems.retain(|it| told.insert(it.message.clone()));
+        if problems.is_empty() { Ok(()) } else { Err(FileError::Unfit { file: self.source.clone(), problems }) }
+    }
+
+    /// Cases by where they stand in the file.
+    fn numbered(&self) -> impl Iterator<Item = (usize, &Case)> {
+        self.cases.iter().enumerate()
+    }
+
+    /// What is done beside a case, and where it stands in the file.
+    fn preparations(&self) -> impl Iterator<Item = (Vec<String>, &Case, &Preparation)> {
+        let at = |case: usize, key: &str, at: usize| {
+            vec!["cases".to_owned(), case.to_string(), key.to_owned(), at.to_string()]
+        };
+        self.numbered().flat_map(move |(number, case)| {
+            let before = case.prepare.iter().enumerate().map(move |(i, it)| (at(number, "prepare", i), case, it));
+            let meanwhile = case.while_waiting.iter().enumerate();
+            before.chain(meanwhile.map(move |(i, it)| (at(number, "while_waiting", i), case, it)))
+        })
+    }
+
+    fn what_cases_lack(&self, manifest: &Manifest, misfits: &mut Misfits) {
+        let unknown = |action: &windlass_model::name::ActionName| {
+            (!manifest.actions.contains_key(action)).then(|| {
+                let known = listed(manifest.actions.keys());
+                let meant = did_you_mean(action.as_str(), manifest.actions.keys().map(|it| it.as_str()));
+                (format!("`{}` has no action `{action}`; it has {known}", manifest.name), meant)
+            })
+        };
+        for action in self.without.keys() {
+            if let Some((message, meant)) = unknown(action) {
+                misfits.add_with(&[&"without", action], message, meant);
+            }
+        }
+        let mut titles = BTreeSet::new();
+        for (number, case) in self.numbered() {
+            let title = case.title();
+            if !titles.insert(title.clone()) {
+                misfits
+                    .add(&[&"cases", &number], format!("there are two cases `{title}`: give them names that differ"));
             }
             for probe in case.probes.iter().flatten().filter(|it| !self.probes.contains_key(*it)) {
-                problems
-                    .push(format!("case `{}` names the probe `{probe}`, which is not below `probes`", case.title()));
+                misfits.add_with(
+                    &[&"cases", &number, &"probes"],
+                    format!("case `{title}` names the probe `{probe}`, which is not below `probes`"),
+                    did_you_mean(probe, self.probes.keys().map(String::as_str)),
+                );
             }
-        }
-        for (case, action) in self.cases.iter().filter_map(|it| Some((it, manifest.actions.get(&it.action)?))) {
+            for (i, at) in case.varies.iter().enumerate().filter(|(_, it)| !it.starts_with('/')) {
+                misfits.add(
+                    &[&"cases", &number, &"varies", &i],
+                    format!("`{at}` in `varies` of case `{title}` is no JSON Pointer: write `/{at}`"),
+                );
+            }
+            let Some(action) = manifest.actions.get(&case.action) else {
+                if let Some((message, meant)) = unknown(&case.action) {
+                    misfits.add_with(&[&"cases", &number, &"action"], message, meant);
+                }
+                continue;
+            };
+            for (role, _) in action.connections.iter().filter(|(_, need)| need.required) {
+                if !self.connections.contains_key(role) {
+                    misfits.add(
+                        &[&"cases", &number, &"action"],
+                        format!("action `{}` needs the role `{role}`: name it below `connections`", case.action),
+                    );
+                }
+            }
+            for tool in action.tools.keys().filter(|it| !self.tools.contains_key(*it)) {
+                misfits.add(
+                    &[&"cases", &number, &"action"],
+                    format!(
+                        "action `{}` runs the tool `{tool}`: name it below `tools`, with its `command`",
+                        case.action
+                    ),
+                );
+            }
             // What stands for something else is judged when it is known.
             if case.prepare.is_empty() {
                 let wrong = windlass_model::check::input_problems(&action.input, &case.input).unwrap_or_default();
-                problems.extend(wrong.into_iter().map(|it| format!("the input of case `{}`: {it}", case.title())));
+                for problem in wrong {
+                    misfits.add(&[&"cases", &number, &"input"], format!("the input of case `{title}`: {problem}"));
+                }
             }
         }
-        for case in &self.cases {
-            for at in case.varies.iter().filter(|it| !it.starts_with('/')) {
-                problems
-                    .push(format!("`{at}` in `varies` of case `{}` is no JSON Pointer: write `/{at}`", case.title()));
-            }
-        }
-        for role in self.connections.keys() {
-            if !manifest.actions.values().any(|it| it.connections.contains_key(role)) {
-                problems.push(format!("no action has the role `{role}` of `connections`"));
-            }
-        }
-        for (name, probe) in &self.probes {
-            if probe.count.is_some() && probe.value.is_some() {
-                problems.push(format!("the probe `{name}` has `count` and `value`; give one"));
-            }
-            let pointers = probe.count.iter().chain(&probe.value).chain(probe.with.keys());
-            for at in pointers.filter(|it| !it.is_empty() && !it.starts_with('/')) {
-                problems.push(format!("`{at}` of the probe `{name}` is no JSON Pointer: write `/{at}`"));
-            }
-        }
-        self.what_tools_lack(manifest, &mut problems);
-        self.what_cannot_be_judged(manifest, &mut problems);
-        let mut titles = BTreeSet::new();
-        for title in self.cases.iter().map(Case::title).filter(|it| !titles.insert(it.clone())) {
-            problems.push(format!("there are two cases `{title}`: give them names that differ"));
-        }
-        let asks_it = self.connections.values().any(|it| it.kubeconfig.is_none())
-            || self.probes.values().any(|it| it.get.is_some())
-            || self.preparations().any(|(_, it)| it.path.is_some());
-        if self.counterpart.is_none() && asks_it {
-            problems.push("`connections` and `probes` need a `counterpart`: `command` or `address`".to_owned());
-        }
-        let mut told = BTreeSet::new();
-        problems.retain(|it| told.insert(it.clone()));
-        if problems.is_empty() { Ok(()) } else { Err(FileError::Unfit { file: file.to_owned(), problems }) }
     }
 
-    fn preparations(&self) -> impl Iterator<Item = (&Case, &Preparation)> {
-        self.cases.iter().flat_map(|case| case.prepare.iter().chain(&case.while_waiting).map(move |it| (case, it)))
+    fn what_probes_lack(&self, misfits: &mut Misfits) {
+        for (name, probe) in &self.probes {
+            if probe.count.is_some() && probe.value.is_some() {
+                misfits.add(&[&"probes", name], format!("the probe `{name}` has `count` and `value`; give one"));
+            }
+            let of_lists = probe.count.iter().map(|it| ("count", it));
+            let of_values = probe.value.iter().map(|it| ("value", it));
+            let pointers = of_lists.chain(of_values).chain(probe.with.keys().map(|it| ("with", it)));
+            for (key, at) in pointers.filter(|(_, it)| !it.is_empty() && !it.starts_with('/')) {
+                misfits.add(
+                    &[&"probes", name, &key],
+                    format!("`{at}` of the probe `{name}` is no JSON Pointer: write `/{at}`"),
+                );
+            }
+        }
     }
 
     /// What an action takes back, and no probe of a case tells of.
-    fn what_cannot_be_judged(&self, manifest: &Manifest, problems: &mut Vec<String>) {
-        let of_cases = self.cases.iter().filter_map(|it| Some((it, manifest.actions.get(&it.action)?)));
-        for (case, action) in of_cases.filter(|(case, _)| matches!(case.ends, Ends::Done)) {
+    fn what_cannot_be_judged(&self, manifest: &Manifest, misfits: &mut Misfits) {
+        let of_cases = self.numbered().filter_map(|(at, it)| Some((at, it, manifest.actions.get(&it.action)?)));
+        for (number, case, action) in of_cases.filter(|(_, case, _)| matches!(case.ends, Ends::Done)) {
             let probes = || self.probes_of(case).map(|(_, it)| it);
             if probes().next().is_none() {
                 // That is told when nothing is seen to change.
@@ -89,96 +187,129 @@ impl Conformance {
             }
             let title = case.title();
             if action.rollback && probes().all(|it| it.history) {
-                problems.push(format!(
-                    "nothing tells what a rollback of case `{title}` takes back: its probes are all `history`"
-                ));
+                misfits.add(
+                    &[&"cases", &number],
+                    format!("nothing tells what a rollback of case `{title}` takes back: its probes are all `history`"),
+                );
             }
             if action.cancel && probes().all(|it| it.history || it.finished) {
-                problems.push(format!(
-                    "nothing tells whether case `{title}` goes on after a cancel: its probes are all `history` or `finished`"
-                ));
+                misfits.add(
+                    &[&"cases", &number],
+                    format!(
+                        "nothing tells whether case `{title}` goes on after a cancel: its probes are all `history` or `finished`"
+                    ),
+                );
             }
         }
     }
 
-    /// What does not fit of native tools, and of what is run with them.
-    fn what_tools_lack(&self, manifest: &Manifest, problems: &mut Vec<String>) {
-        let of_cases = self.cases.iter().filter_map(|it| Some((&it.action, manifest.actions.get(&it.action)?)));
-        for (action, tool) in of_cases.flat_map(|(action, it)| it.tools.keys().map(move |tool| (action, tool))) {
-            if !self.tools.contains_key(tool) {
-                problems.push(format!(
-                    "action `{action}` runs the tool `{tool}`: name it below `tools`, with its `command`"
-                ));
+    fn what_a_connection_lacks(
+        &self,
+        role: &RoleName,
+        connection: &ConnectionFile,
+        manifest: &Manifest,
+        misfits: &mut Misfits,
+    ) {
+        let at: [&dyn ToString; 2] = [&"connections", role];
+        let of_role = manifest.actions.values().filter_map(|it| Some((it, it.connections.get(role)?)));
+        let is_for_tools = of_role.clone().next().is_some()
+            && of_role.clone().all(|(action, need)| !action.tools.is_empty() && need.requests.is_empty());
+        let Some(kubeconfig) = &connection.kubeconfig else {
+            if is_for_tools {
+                misfits.add(
+                    &at,
+                    format!(
+                        "nothing is asked of the role `{role}` but by tools: give its `kubeconfig`, which they get"
+                    ),
+                );
             }
+            return;
+        };
+        if self.tools.is_empty() {
+            misfits
+                .add(&at, format!("the role `{role}` has a `kubeconfig`, which only tools get: name them in `tools`"));
         }
-        for (name, tool) in &self.tools {
-            if !manifest.actions.values().any(|it| it.tools.contains_key(name)) {
-                problems.push(format!("no action runs the tool `{name}` of `tools`"));
-            }
-            if tool.command.is_empty() {
-                problems.push(format!("the tool `{name}` has an empty `command`"));
-            }
-            for word in tool.command.iter().skip(1).filter(|it| it.starts_with("./") || it.starts_with("../")) {
-                problems.push(format!(
-                    "`{word}` in the `command` of tool `{name}`: it runs in a folder of its own; write `{{folder}}/{word}`, for the folder of this file"
-                ));
-            }
+        what_stands_for_nothing(role.as_str(), kubeconfig, &[&"connections", role, &"kubeconfig"], misfits);
+        if !serde_saphyr::from_str::<serde_json::Value>(kubeconfig).is_ok_and(|it| it.is_object()) {
+            misfits.add(
+                &[&"connections", role, &"kubeconfig"],
+                format!("the `kubeconfig` of the role `{role}` is no YAML mapping"),
+            );
         }
-        for (role, connection) in &self.connections {
-            let of_role = manifest.actions.values().filter_map(|it| Some((it, it.connections.get(role)?)));
-            let is_for_tools = of_role.clone().next().is_some()
-                && of_role.clone().all(|(action, need)| !action.tools.is_empty() && need.requests.is_empty());
-            if connection.kubeconfig.is_none() && is_for_tools {
-                problems.push(format!(
-                    "nothing is asked of the role `{role}` but by tools: give its `kubeconfig`, which they get"
-                ));
-            }
-            if connection.kubeconfig.is_some() && self.tools.is_empty() {
-                problems
-                    .push(format!("the role `{role}` has a `kubeconfig`, which only tools get: name them in `tools`"));
-            }
+        if !connection.path.is_empty() || connection.credential != Credential::default() {
+            misfits.add(&at, format!("the role `{role}` has a `kubeconfig`, so no `path` and no `credential`"));
         }
-        let commands =
-            self.tools.iter().flat_map(|(name, it)| it.command.iter().map(move |word| (name.to_string(), word)));
-        let kubeconfigs =
-            self.connections.iter().filter_map(|(role, it)| Some((role.to_string(), it.kubeconfig.as_ref()?)));
-        for (of, text) in commands.chain(kubeconfigs) {
-            for unknown in placeholders(text).filter(|it| !["state", "folder", "secret"].contains(it)) {
-                problems.push(format!(
-                    "`{{{unknown}}}` of `{of}` stands for nothing: there are {{state}}, {{folder}} and {{secret}}"
-                ));
-            }
-        }
-        for (role, connection) in self.connections.iter().filter(|(_, it)| it.kubeconfig.is_some()) {
-            let text = connection.kubeconfig.as_deref().unwrap_or_default();
-            if !serde_saphyr::from_str::<serde_json::Value>(text).is_ok_and(|it| it.is_object()) {
-                problems.push(format!("the `kubeconfig` of the role `{role}` is no YAML mapping"));
-            }
-            if !connection.path.is_empty() || connection.credential != Credential::default() {
-                problems.push(format!("the role `{role}` has a `kubeconfig`, so no `path` and no `credential`"));
-            }
-        }
-        let probes =
-            self.probes.iter().map(|(name, it)| (format!("the probe `{name}`"), it.get.is_some(), &it.run, false));
-        let preparations = self.preparations().map(|(case, it)| {
-            (format!("what is done beside case `{}`", case.title()), it.path.is_some(), &it.run, it.json.is_some())
+    }
+
+    /// What does not fit of probes and preparations, which make a request or run a tool.
+    fn what_runs_lack(&self, misfits: &mut Misfits) {
+        let probes = self.probes.iter().map(|(name, it)| {
+            let at = vec!["probes".to_owned(), name.clone()];
+            (at, format!("the probe `{name}`"), it.get.is_some(), &it.run, false)
         });
-        for (what, asks, run, has_body) in probes.chain(preparations) {
+        let preparations = self.preparations().map(|(at, case, it)| {
+            let what = format!("what is done beside case `{}`", case.title());
+            (at, what, it.path.is_some(), &it.run, it.json.is_some())
+        });
+        for (at, what, asks, run, has_body) in probes.chain(preparations) {
+            let at: Vec<&dyn ToString> = at.iter().map(|it| it as &dyn ToString).collect();
             match (asks, run) {
-                (true, Some(_)) => problems.push(format!("{what} makes a request and runs a tool; give one")),
-                (false, Some(_)) if has_body => problems.push(format!("{what} runs a tool, and `json` is a request's")),
-                (false, None) => problems.push(format!(
-                    "{what} needs `get` (a probe's) or `path` at the counterpart, or `run`, a tool and its arguments"
-                )),
-                (false, Some(run))
-                    if !run.first().is_some_and(|it| self.tools.keys().any(|tool| tool.as_str() == it)) =>
-                {
-                    let (is, known) = (run.first().map_or("", String::as_str), listed(self.tools.keys()));
-                    problems.push(format!("{what} runs `{is}`, which is not below `tools`: {known}"));
+                (true, Some(_)) => misfits.add(&at, format!("{what} makes a request and runs a tool; give one")),
+                (false, Some(_)) if has_body => {
+                    misfits.add(&at, format!("{what} runs a tool, and `json` is a request's"));
                 }
-                _ => {}
+                (false, None) => misfits.add(
+                    &at,
+                    format!(
+                        "{what} needs `get` (a probe's) or `path` at the counterpart, or `run`, a tool and its arguments"
+                    ),
+                ),
+                (false, Some(run)) => {
+                    let is = run.first().map_or("", String::as_str);
+                    if !self.tools.keys().any(|tool| tool.as_str() == is) {
+                        let known = listed(self.tools.keys());
+                        misfits.add_with(
+                            &at,
+                            format!("{what} runs `{is}`, which is not below `tools`: {known}"),
+                            did_you_mean(is, self.tools.keys().map(|it| it.as_str())),
+                        );
+                    }
+                }
+                (true, None) => {}
             }
         }
+    }
+}
+
+fn what_a_tool_lacks(name: &ToolName, tool: &ToolFile, manifest: &Manifest, misfits: &mut Misfits) {
+    let at: [&dyn ToString; 2] = [&"tools", name];
+    if !manifest.actions.values().any(|it| it.tools.contains_key(name)) {
+        misfits.add(&at, format!("no action runs the tool `{name}` of `tools`"));
+    }
+    if tool.command.is_empty() {
+        misfits.add(&at, format!("the tool `{name}` has an empty `command`"));
+    }
+    for (i, word) in tool.command.iter().enumerate() {
+        let at: [&dyn ToString; 4] = [&"tools", name, &"command", &i];
+        what_stands_for_nothing(name.as_str(), word, &at, misfits);
+        if i > 0 && (word.starts_with("./") || word.starts_with("../")) {
+            let below = word.strip_prefix("./").unwrap_or(word);
+            misfits.add(
+                &at,
+                format!(
+                    "`{word}` in the `command` of tool `{name}`: it runs in a folder of its own; write `{{folder}}/{below}`, for the folder of this file"
+                ),
+            );
+        }
+    }
+}
+
+fn what_stands_for_nothing(of: &str, text: &str, at: &[&dyn ToString], misfits: &mut Misfits) {
+    for unknown in placeholders(text).filter(|it| !["state", "folder", "secret"].contains(it)) {
+        misfits.add(
+            at,
+            format!("`{{{unknown}}}` of `{of}` stands for nothing: there are {{state}}, {{folder}} and {{secret}}"),
+        );
     }
 }
 
@@ -208,7 +339,7 @@ mod tests {
                 "certify: v1\ncounterpart: {{ address: 'http://127.0.0.1:1' }}\nconnections: {{ jobs: {{}} }}\nprobes: {{ p: {{ get: /, {probe} }} }}\ncases: [{{ action: submit }}]\n"
             );
             std::fs::write(&path, text).expect("a file");
-            let fits = Conformance::read(&path).expect("the form is good").fits(&manifest, &path);
+            let fits = Conformance::read(&path).expect("the form is good").fits(&manifest);
             fits.err().map(|it| it.to_string()).unwrap_or_default()
         };
         assert_eq!(told("count: ''"), "");

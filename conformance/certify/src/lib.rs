@@ -3,14 +3,15 @@
 //! A plugin's author says in [`Conformance`] (`conformance.yaml`) how the plugin is exercised: what it talks to, which
 //! actions with which inputs, and where the counterpart shows what was done to it. [`certify`] then makes the calls that a
 //! host makes, through the real sandbox, while a proxy between the plugin and its counterpart loses answers, refuses, and
-//! never ends, and a script in the place of its native tools kills them; it ends calls in the middle, goes on from saved state, stops, rolls back. What came of it is a
-//! [`Certification`], and a [`Transcript`] of each failure.
+//! never ends, and a script in the place of its native tools kills them; it ends calls in the middle, goes on from saved
+//! state, stops, rolls back. What came of it is a [`Certification`], and a [`Transcript`] of each failure.
 //!
 //! **Invariant:** a scenario begins with a counterpart of its own, so each can be run again alone.
 //! **Invariant:** the suite judges by what the host sees and what the counterpart shows, never by what the plugin is made of.
 
 mod between;
 mod counterpart;
+mod explain;
 mod file;
 mod fit;
 mod input;
@@ -34,6 +35,7 @@ use windlass_model::connection::SecretReference;
 use windlass_model::manifest::EffectiveLimits;
 use windlass_sandbox::{SandboxOptions, Secret, SecretError, SecretSource};
 
+pub use explain::{explained, page};
 pub use file::{Conformance, FILE_NAME, FileError, Only};
 pub use matrix::{markdown, table};
 pub use outcome::{Certification, Check, Failed, Outcome, RESULT_VERSION, Report};

@@ -28,8 +28,6 @@ pub struct Subject<'a> {
     pub component: &'a [u8],
     /// How it is exercised.
     pub file: &'a Conformance,
-    /// Where that was read.
-    pub path: &'a Path,
     /// Made of [`sandbox_options`](crate::sandbox_options).
     pub sandbox: &'a Sandbox,
     /// The program that `windlass` stands for in the file's command.
@@ -56,7 +54,7 @@ pub(crate) struct Suite<'a> {
 pub async fn certify(subject: Subject<'_>) -> Result<Report, Broken> {
     let inspection = Sandbox::inspect(subject.component)?;
     let manifest = inspection.manifest;
-    subject.file.fits(&manifest, subject.path)?;
+    subject.file.fits(&manifest)?;
     let mut certification = Certification {
         certification: RESULT_VERSION,
         suite: env!("CARGO_PKG_VERSION").to_owned(),

@@ -26,6 +26,13 @@ const SAID_CHARS_MAX: usize = 1000;
 /// How many problems of one file are shown.
 pub const PROBLEMS_MAX: usize = 200;
 
+/// A file without a name, and nothing in it.
+impl Default for Source {
+    fn default() -> Self {
+        Self::new("", "")
+    }
+}
+
 impl Source {
     /// A file's name as people know it, and its text.
     pub fn new(name: impl Into<String>, text: impl Into<String>) -> Self {

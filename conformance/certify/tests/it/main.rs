@@ -71,15 +71,8 @@ async fn certified(action: &str, more: &str, only: Only) -> Result<Report, Broke
 
 async fn certified_by(file: &Conformance, only: Only) -> Result<Report, Broken> {
     let world = world().await;
-    let subject = Subject {
-        component: &world.component,
-        file,
-        path: Path::new("conformance.yaml"),
-        sandbox: &world.sandbox,
-        ours: None,
-        only,
-        progress: &|_| {},
-    };
+    let subject =
+        Subject { component: &world.component, file, sandbox: &world.sandbox, ours: None, only, progress: &|_| {} };
     certify(subject).await
 }
 
@@ -223,7 +216,6 @@ async fn what_says_something_else_of_itself_breaks_the_contract() {
     let subject = Subject {
         component: &component,
         file: &file,
-        path: Path::new("conformance.yaml"),
         sandbox: &world.sandbox,
         ours: None,
         only: Only::default(),

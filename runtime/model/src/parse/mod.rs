@@ -36,7 +36,7 @@ pub(crate) use step::names_a_secret;
 use crate::check::{self, Catalog};
 use crate::name::StepName;
 use crate::plan::Plan;
-use crate::problem::{Problem, Report, Source, has_errors};
+use crate::problem::{Place, Problem, Report, Source, has_errors};
 use crate::template::Template;
 use crate::time::Span;
 use crate::workflow::{ActionRef, Connections, Gate, Parameter, Step, Uses, Workflow};
@@ -53,6 +53,16 @@ pub struct Parsed {
     source: Source,
     draft: Draft,
     workflow: Workflow,
+}
+
+/// Where something stands in a YAML file of any kind: what `path` leads to, by names of fields and numbers of items, or the
+/// innermost on the way there. A field of a list or a mapping is at its name, anything else at its value.
+///
+/// Of a text that is no YAML everything is at its beginning.
+pub fn place_of(source: &Source, path: &[impl AsRef<str>]) -> Place {
+    let mut report = Report::new(source);
+    let extent = node::read(&mut report).map(|it| it.extent_of(path.iter().map(AsRef::as_ref)));
+    source.place(extent.unwrap_or_default())
 }
 
 /// Reads a workflow file and checks all that can be checked without plugins.

@@ -94,6 +94,29 @@ impl Node {
         node
     }
 
+    /// Where the value at a path, or the innermost one on the way to it, is to be pointed at: fields of lists and mappings
+    /// at their names.
+    pub(crate) fn extent_of<'p>(&self, path: impl IntoIterator<Item = &'p str>) -> Extent {
+        let (mut node, mut extent) = (self, self.extent);
+        for part in path {
+            (node, extent) = match &node.kind {
+                Kind::List(items) => match part.parse::<usize>().ok().and_then(|it| items.get(it)) {
+                    Some(item) => (item, item.extent),
+                    None => break,
+                },
+                Kind::Object(_) => match node.field(part) {
+                    Some(field) if matches!(field.value.kind, Kind::List(_) | Kind::Object(_)) => {
+                        (&field.value, field.name_extent)
+                    }
+                    Some(field) => (&field.value, field.value.extent),
+                    None => break,
+                },
+                Kind::Null | Kind::Boolean(_) | Kind::Number(_) | Kind::Text(_) => break,
+            };
+        }
+        extent
+    }
+
     /// Calls `visit` with every text in it.
     pub(crate) fn each_text<'n>(&'n self, visit: &mut impl FnMut(&'n Node, &'n str)) {
         match &self.kind {

@@ -5,9 +5,10 @@ use std::path::{Path, PathBuf};
 use anyhow::Context as _;
 use serde::Serialize;
 use windlass_certify::{
-    Certification, Check, Conformance, FILE_NAME, Only, Outcome, Report, Subject, Transcript, table,
+    Broken, Certification, Check, Conformance, FILE_NAME, FileError, Only, Outcome, Report, Subject, Transcript, table,
 };
 use windlass_model::name::ActionName;
+use windlass_model::problem::{Color, render};
 
 use super::run::component;
 use crate::author::check;
@@ -17,11 +18,14 @@ use crate::output::{BAD, DIM, GOOD, STRONG, WAIT, styled};
 #[derive(Debug, clap::Args)]
 pub(crate) struct CertifyArgs {
     /// A component's file, or the folder of a plugin, which is built first
-    #[arg(required_unless_present = "schema")]
+    #[arg(required_unless_present_any = ["schema", "explain"])]
     plugin: Option<PathBuf>,
     /// Print the JSON Schema of `conformance.yaml` instead, for editors
     #[arg(long)]
     schema: bool,
+    /// Print what a check does, what has to be, and what to do when it fails; without a check the whole page
+    #[arg(long, value_name = "CHECK", num_args = 0..=1)]
+    explain: Option<Option<Explained>>,
     /// How it is exercised; `conformance.yaml` in the folder unless given
     #[arg(long, value_name = "FILE")]
     file: Option<PathBuf>,
@@ -51,6 +55,17 @@ pub(crate) struct CertifyArgs {
     timestamp: bool,
 }
 
+/// A check, or `contract`, which comes before all others.
+#[derive(Debug, Clone, Copy)]
+struct Explained(Option<Check>);
+
+impl std::str::FromStr for Explained {
+    type Err = String;
+    fn from_str(text: &str) -> Result<Self, String> {
+        if text == "contract" { Ok(Self(None)) } else { text.parse().map(|it| Self(Some(it))) }
+    }
+}
+
 #[derive(Serialize)]
 struct View<'v> {
     result: &'v Certification,
@@ -59,6 +74,11 @@ struct View<'v> {
 
 pub(crate) async fn certify(args: CertifyArgs, context: &Context<'_>) -> anyhow::Result<u8> {
     let output = context.output;
+    if let Some(check) = args.explain {
+        let text = check.map_or_else(|| windlass_certify::page().to_owned(), |it| windlass_certify::explained(it.0));
+        output.data(&text, String::clone);
+        return Ok(0);
+    }
     let Some(plugin) = args.plugin.as_deref() else {
         output.data(&Conformance::schema(), |it| format!("{it:#}\n"));
         return Ok(0);
@@ -90,16 +110,16 @@ pub(crate) async fn certify(args: CertifyArgs, context: &Context<'_>) -> anyhow:
             crate::output::Output::new(false).note(styled(DIM, format!("… {what}")));
         }
     };
-    let subject = Subject {
-        component: &bytes,
-        file: &file,
-        path: &path,
-        sandbox: &sandbox,
-        ours: ours.as_deref(),
-        only,
-        progress: &progress,
+    let subject =
+        Subject { component: &bytes, file: &file, sandbox: &sandbox, ours: ours.as_deref(), only, progress: &progress };
+    let Report { mut certification, transcripts } = match windlass_certify::certify(subject).await {
+        Err(Broken::File(FileError::Unfit { file, problems })) if !is_json => {
+            let color = if output.has_color() { Color::Ansi } else { Color::None };
+            output.problems(&render(&file, &problems, color));
+            anyhow::bail!("{} does not fit the plugin", file.name());
+        }
+        done => done?,
     };
-    let Report { mut certification, transcripts } = windlass_certify::certify(subject).await?;
     if args.timestamp {
         certification.at = Some(jiff::Timestamp::now().to_string());
     }
@@ -154,6 +174,18 @@ fn people(view: &View<'_>, is_one: bool, before: Option<&Transcript>) -> String 
             failed.position,
             failed.expected,
             failed.seen
+        ));
+    }
+    let mut failed: Vec<&str> = certification.failures().map(|(_, check, _)| check.name()).collect();
+    failed.sort_unstable();
+    failed.dedup();
+    if matches!(certification.contract, Outcome::Failed { .. }) {
+        failed.insert(0, "contract");
+    }
+    for check in failed {
+        text.push_str(&format!(
+            "{}: what {check} asks, and what to do: windlass plugin certify --explain {check}\n",
+            styled(STRONG, "hint")
         ));
     }
     for (action, checks) in certification.actions.iter().filter(|_| !is_one) {

@@ -46,14 +46,8 @@ pub enum FileError {
 }
 
 /// One line for each, as compilers tell it; [`windlass_model::problem::render`] shows more.
-fn unfit(source: &Source, problems: &[Problem]) -> String {
-    let lines: Vec<String> = problems
-        .iter()
-        .map(|it| {
-            let help = it.suggestion.iter().map(|it| format!("; {it}")).collect::<String>();
-            format!("{}:{}:{}: {}{help}", source.name(), it.place.line, it.place.column, it.message)
-        })
-        .collect();
+fn unfit(file: &Source, problems: &[Problem]) -> String {
+    let lines: Vec<String> = problems.iter().map(|it| format!("{}:{it}", file.name())).collect();
     lines.join("\n")
 }
 
@@ -440,7 +434,7 @@ mod tests {
             assert!(error.contains(expected), "{expected:?} is not in {error:?}");
         }
         for (from, to, expected) in [
-            ("action: submit", "action: summit", "has no action `summit`; it has `submit`"),
+            ("action: submit", "action: summit", "has no action `summit`; it has `submit`; did you mean `submit`?"),
             ("  jobs: { credential", "  job: { credential", "needs the role `jobs`"),
             ("varies: [/id]", "probes: [job]", "the probe `job`"),
             ("varies: [/id]", "varies: [id]", "`id` in `varies` of case `submit` is no JSON Pointer: write `/id`"),

@@ -343,6 +343,10 @@ mod tests {
             fits.err().map(|it| it.to_string()).unwrap_or_default()
         };
         assert_eq!(told("count: ''"), "");
+        // The name of the probe, the number of the case, a text.
+        assert!(told("count: '', value: ''").contains("conformance.yaml:4:11: error[does-not-fit]: the probe `p`"));
+        assert!(told("history: true").contains("conformance.yaml:5:9: "));
+        assert!(told("count: list").contains("conformance.yaml:4:31: "));
         assert!(told("history: true").contains("a rollback of case `submit` takes back: its probes are all `history`"));
         let finished = told("finished: true");
         assert!(!finished.contains("rollback") && finished.contains("goes on after a cancel"), "{finished}");

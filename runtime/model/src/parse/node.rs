@@ -77,19 +77,21 @@ impl Node {
         }
     }
 
+    /// The value of a field or an item by its number, and the field.
+    fn child(&self, part: &str) -> Option<(&Node, Option<&Field>)> {
+        match &self.kind {
+            Kind::List(items) => part.parse::<usize>().ok().and_then(|it| items.get(it)).map(|it| (it, None)),
+            Kind::Object(_) => self.field(part).map(|it| (&it.value, Some(it))),
+            Kind::Null | Kind::Boolean(_) | Kind::Number(_) | Kind::Text(_) => None,
+        }
+    }
+
     /// The value at a JSON pointer, or the innermost one on the way to it.
     pub(crate) fn at_pointer<'n, 'p>(&'n self, parts: impl IntoIterator<Item = &'p str>) -> &'n Node {
         let mut node = self;
         for part in parts {
-            let next = match &node.kind {
-                Kind::List(items) => part.parse::<usize>().ok().and_then(|it| items.get(it)),
-                Kind::Object(_) => node.field(part).map(|it| &it.value),
-                Kind::Null | Kind::Boolean(_) | Kind::Number(_) | Kind::Text(_) => None,
-            };
-            match next {
-                Some(next) => node = next,
-                None => break,
-            }
+            let Some((next, _)) = node.child(part) else { break };
+            node = next;
         }
         node
     }
@@ -99,20 +101,9 @@ impl Node {
     pub(crate) fn extent_of<'p>(&self, path: impl IntoIterator<Item = &'p str>) -> Extent {
         let (mut node, mut extent) = (self, self.extent);
         for part in path {
-            (node, extent) = match &node.kind {
-                Kind::List(items) => match part.parse::<usize>().ok().and_then(|it| items.get(it)) {
-                    Some(item) => (item, item.extent),
-                    None => break,
-                },
-                Kind::Object(_) => match node.field(part) {
-                    Some(field) if matches!(field.value.kind, Kind::List(_) | Kind::Object(_)) => {
-                        (&field.value, field.name_extent)
-                    }
-                    Some(field) => (&field.value, field.value.extent),
-                    None => break,
-                },
-                Kind::Null | Kind::Boolean(_) | Kind::Number(_) | Kind::Text(_) => break,
-            };
+            let Some((next, field)) = node.child(part) else { break };
+            let of_name = field.filter(|_| matches!(next.kind, Kind::List(_) | Kind::Object(_)));
+            (node, extent) = (next, of_name.map_or(next.extent, |it| it.name_extent));
         }
         extent
     }

@@ -1,7 +1,7 @@
 #!/bin/bash
 # Cuts the power of the embedded store and looks for what it had acknowledged.
 #
-#   runtime/store/tests/power-loss.sh CUTS [KIND...]      (kinds: creation small large payload backup archive; all by default)
+#   runtime/store/tests/power-loss.sh CUTS [KIND...]      (kinds: creation small alone large payload backup archive; all by default)
 #
 # Needs what conformance/power-loss/README.md lists, above all root; where something is missing it says
 # what, ends with `skipped` and the status 0. Otherwise the status is 0 only if nothing was lost.
@@ -9,7 +9,7 @@
 set -eu
 [ $# -ge 1 ] || { echo "usage: $0 CUTS [KIND...]" >&2; exit 2; }
 cuts=$1; shift
-[ $# -gt 0 ] || set -- creation small large payload backup archive
+[ $# -gt 0 ] || set -- creation small alone large payload backup archive
 root=$(cd "$(dirname "$0")/../../.." && pwd)
 harness=$root/conformance/power-loss
 

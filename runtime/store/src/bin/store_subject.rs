@@ -10,6 +10,7 @@
 //! | | callers | records |
 //! |---|--:|---|
 //! | `small` | 8 | 50 to 900 bytes, documents and blobs among them |
+//! | `alone` | 1 | like `small`, by one who writes on a thread of the async runtime most of the time |
 //! | `large` | 400 | 50 to 3,900 bytes: groups of 64 KiB, many appends each |
 //! | `payload` | 12 | 3 to 60 kB: nearly all go to blobs |
 //! | `creation` | 1 | one new store after the other, each with a few records |
@@ -64,6 +65,7 @@ async fn write() -> Result<(), Failure> {
     let work = Work { kind: std::env::var("KIND")?, acks };
     let callers = match work.kind.as_str() {
         "small" | "backup" | "archive" => 8,
+        "alone" => 1,
         "large" => 400,
         "payload" => 12,
         "full" => 4,
@@ -118,7 +120,8 @@ async fn call(store: Arc<SledStore>, caller: u64, work: Work) -> Result<(), Fail
         let length = 1 + mix(release.number() ^ caller) % 60;
         for expected in 0..length {
             append(&store, &release, expected, &work).await?;
-            if matches!(work.kind.as_str(), "small" | "payload" | "archive" | "backup") && expected % 16 == 7 {
+            if matches!(work.kind.as_str(), "small" | "alone" | "payload" | "archive" | "backup") && expected % 16 == 7
+            {
                 store.put_document(DocumentKind::Tool, &document_name(caller), document(caller, version)).await?;
                 work.acknowledge(&format!("document/{caller}/{version}"))?;
                 version += 1;

@@ -174,7 +174,7 @@ impl SledStore {
         if mends.is_empty() {
             return Ok(Vec::new());
         }
-        self.write_blocking(|reply| super::writer::Write::Mend { mends, reply })?
+        self.queue.write_blocking(|reply| super::writer::Write::Mend { mends, reply })?
     }
 }
 

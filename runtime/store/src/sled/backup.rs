@@ -27,7 +27,7 @@ impl SledStore {
     pub fn backup(&self, folder: impl AsRef<Path>) -> Result<BackupReport, StoreError> {
         let _alone = self.shared.maintain();
         let new = NewFolder::create(folder.as_ref())?;
-        self.write_blocking(|reply| Write::Snapshot { reply })?;
+        self.queue.write_blocking(|reply| Write::Snapshot { reply })?;
         let written = write(&self.shared, &new.path);
         self.shared.snapshots.end();
         let report = written?;

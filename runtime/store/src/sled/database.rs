@@ -125,6 +125,12 @@ impl Database {
         Err(error)
     }
 
+    /// Whether a commit of so many bytes is one write and one sync: sled need not be made durable for it.
+    pub(super) fn has_room(&self, bytes: u64) -> bool {
+        let current = self.current.read().unwrap_or_else(PoisonError::into_inner);
+        current.as_ref().is_some_and(|it| it.log().has_room(bytes))
+    }
+
     fn close(&self) {
         if sync_failures() > self.failures_when_opened {
             self.unsynced.store(true, SeqCst);

@@ -11,8 +11,8 @@
 //! ```
 //!
 //! One thread writes. It takes what is waiting, up to 64 KiB, writes it as one commit into a log of
-//! its own, syncs that once, hands it to sled, and then answers everybody. Who hands in a large value writes its file, and syncs it, before the
-//! record that names it joins the queue.
+//! its own, syncs that once, hands it to sled, and then answers everybody. Who writes alone does that itself (`queue`). Who hands in
+//! a large value writes its file, and syncs it, before the record that names it joins the queue.
 //!
 //! sled 0.34 does not keep what it was given when the power goes; what it takes to make it do so is spread over
 //! `durable_sync` (real syncs), [`VALUE_IN_PLACE_BYTES_MAX`] (pages stay out of sled's own, unsynced,
@@ -22,7 +22,7 @@
 //! What works on the whole store (backup, repair, archive, retention) reads in pieces, hands its changes to the
 //! writer with the length that it saw a journal have, and goes one at a time.
 //!
-//! **Invariant:** only the writer thread writes to sled.
+//! **Invariant:** only who has the writer locked writes to sled.
 //! **Invariant:** a blob is durable before anything names it.
 //! **Invariant:** after a failed write the database is closed and read anew from the disk before
 //! anything else is written; after a failed sync nothing is written any more.
@@ -37,6 +37,7 @@ mod database;
 mod keys;
 mod layout;
 mod lists;
+mod queue;
 mod repair;
 mod retention;
 mod snapshot;
@@ -46,11 +47,9 @@ mod writer;
 
 use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::thread::JoinHandle;
 
 use futures::FutureExt;
 use futures::future::BoxFuture;
-use tokio::sync::{mpsc, oneshot};
 use windlass_model::digest::Digest;
 use windlass_model::event::Record;
 use windlass_model::name::{ReleaseId, WorkflowName};
@@ -66,9 +65,10 @@ use compact::Considered;
 use database::Database;
 use layout::Layout;
 use lists::{Listed, Place as ListPlace};
+use queue::Queue;
 pub use retention::{Expired, Removed};
 use snapshot::Snapshots;
-use writer::{Work, Write};
+use writer::Write;
 
 /// The largest value that goes into sled; larger ones become blobs.
 pub const VALUE_IN_PLACE_BYTES_MAX: usize = 4096;
@@ -79,17 +79,14 @@ pub const GROUP_BYTES_MAX: usize = 64 << 10;
 /// The most appends that one group commits.
 pub const GROUP_APPENDS_MAX: usize = 1024;
 
-/// How many writes may wait; whoever comes next waits before joining them.
-const QUEUE_MAX: usize = 2048;
-
 /// A store in a folder, for one process at a time.
 ///
 /// Dropping it waits for what is in the queue.
 #[derive(Debug)]
 pub struct SledStore {
+    // The order matters: what is in the queue is written first.
+    queue: Queue,
     shared: Arc<Shared>,
-    queue: Option<mpsc::Sender<Work>>,
-    writer: Option<JoinHandle<()>>,
 }
 
 /// What the writer and the readers share.
@@ -134,15 +131,8 @@ impl SledStore {
             layout,
         });
         lists::ensure(&shared)?;
-        let (queue, waiting) = mpsc::channel(QUEUE_MAX);
-        let writer = std::thread::Builder::new()
-            .name("store-writer".to_owned())
-            .spawn({
-                let shared = Arc::clone(&shared);
-                move || writer::run(&shared, waiting)
-            })
-            .map_err(|source| StoreError::io("start the store's writer", source))?;
-        Ok(Self { shared, queue: Some(queue), writer: Some(writer) })
+        let queue = Queue::start(Arc::clone(&shared))?;
+        Ok(Self { queue, shared })
     }
 
     /// Writes the database of a store anew, without the room that what was archived or removed has left in its log,
@@ -163,33 +153,6 @@ impl SledStore {
         self.shared.layout.root()
     }
 
-    /// Sends something to the writer and waits for its answer.
-    async fn write<T>(&self, write: impl FnOnce(oneshot::Sender<T>) -> Write, bytes: usize) -> Result<T, StoreError> {
-        let (reply, answer) = oneshot::channel();
-        let queue = self.queue.as_ref().ok_or(StoreError::Closed)?;
-        let work = Work { bytes, write: write(reply) };
-        queue.send(work).await.map_err(|_| StoreError::Closed)?;
-        answer.await.map_err(|_| StoreError::Closed)
-    }
-
-    /// Like `write`, for callers that block. They may be on a thread of an async runtime, which must not wait for a
-    /// channel; a thread of one's own may.
-    fn write_blocking<T: Send>(&self, write: impl FnOnce(oneshot::Sender<T>) -> Write + Send) -> Result<T, StoreError> {
-        let queue = self.queue.as_ref().ok_or(StoreError::Closed)?;
-        let ask = move || {
-            let (reply, answer) = oneshot::channel();
-            queue.blocking_send(Work { bytes: 0, write: write(reply) }).map_err(|_| StoreError::Closed)?;
-            answer.blocking_recv().map_err(|_| StoreError::Closed)
-        };
-        std::thread::scope(|scope| {
-            let asking = std::thread::Builder::new()
-                .name("store-asks".to_owned())
-                .spawn_scoped(scope, ask)
-                .map_err(|it| StoreError::io("start a thread", it))?;
-            asking.join().map_err(|_| StoreError::Closed)?
-        })
-    }
-
     /// Makes a value small enough for sled, by way of a blob where needed.
     async fn settle(&self, value: Vec<u8>) -> Result<Vec<u8>, StoreError> {
         if value.len() <= VALUE_IN_PLACE_BYTES_MAX {
@@ -206,17 +169,6 @@ impl SledStore {
             Ok(runtime) => runtime.spawn_blocking(keep).await.map_err(|_| StoreError::Closed)?,
             // Outside of a runtime nobody minds the blocking.
             Err(_) => keep(),
-        }
-    }
-}
-
-impl Drop for SledStore {
-    fn drop(&mut self) {
-        self.queue = None;
-        if let Some(writer) = self.writer.take()
-            && writer.join().is_err()
-        {
-            tracing::error!("the store's writer had panicked");
         }
     }
 }
@@ -314,7 +266,7 @@ impl Store for SledStore {
                 None => None,
             };
             let bytes = value.len() + outline.as_ref().map_or(0, |it| it.value.len());
-            self.write(|reply| Write::Append { release, expected, value, outline, reply }, bytes).await?
+            self.queue.write(|reply| Write::Append { release, expected, value, outline, reply }, bytes).await?
         }
         .boxed()
     }
@@ -373,7 +325,7 @@ impl Store for SledStore {
             accepted?;
             let value = self.settle(format::encode_document(&bytes)).await?;
             let size = value.len();
-            self.write(|reply| Write::Put { key, value, reply }, size).await?
+            self.queue.write(|reply| Write::Put { key, value, reply }, size).await?
         }
         .boxed()
     }
@@ -399,7 +351,7 @@ impl Store for SledStore {
 
     fn remove_document(&self, kind: DocumentKind, name: &str) -> BoxFuture<'_, Result<bool, StoreError>> {
         let key = keys::document(kind, name);
-        async move { self.write(|reply| Write::Remove { key, reply }, 0).await? }.boxed()
+        async move { self.queue.write(|reply| Write::Remove { key, reply }, 0).await? }.boxed()
     }
 
     fn put_blob(&self, bytes: Vec<u8>) -> BoxFuture<'_, Result<Digest, StoreError>> {

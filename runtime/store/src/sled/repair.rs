@@ -62,7 +62,7 @@ impl SledStore {
             use_number(&mut highest, &it.release);
         }
         for release in highest.into_iter().map(|(workflow, number)| ReleaseId::new(workflow, number)) {
-            report.numbers += u64::from(self.write_blocking(|reply| Write::Use { release, reply })??);
+            report.numbers += u64::from(self.queue.write_blocking(|reply| Write::Use { release, reply })??);
         }
         self.remove_stale(&mut report)?;
         report.quarantined.sort_by(|a, b| a.release.cmp(&b.release));

@@ -1,14 +1,15 @@
-//! The one thread that writes: takes what waits, writes it as one, answers all.
+//! Whoever writes: makes a group one commit, and answers all who wait for it.
 
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
+use std::sync::Arc;
 
 use ::sled::IVec;
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::oneshot;
 use windlass_model::name::{ReleaseId, WorkflowName};
 
 use super::lists::{self, Change, Listed, Place};
-use super::{GROUP_APPENDS_MAX, GROUP_BYTES_MAX, Shared, keys};
+use super::{GROUP_BYTES_MAX, Shared, keys};
 use crate::format;
 use crate::{AppendError, StoreError};
 
@@ -60,26 +61,10 @@ pub(super) struct Mend {
     pub(super) changes: Vec<Change>,
 }
 
-/// Writes until nobody can send any more.
-pub(super) fn run(shared: &Shared, mut waiting: mpsc::Receiver<Work>) {
-    let mut writer = Writer { shared, known: HashMap::new(), highest: HashMap::new() };
-    let mut group = Vec::new();
-    while let Some(first) = waiting.blocking_recv() {
-        let mut bytes = first.bytes;
-        group.push(first.write);
-        // What a group mends is not in the database before the group is, where the writer looks for it.
-        let mends = |group: &[Write]| matches!(group.last(), Some(Write::Mend { .. } | Write::Use { .. }));
-        while bytes < GROUP_BYTES_MAX && group.len() < GROUP_APPENDS_MAX && !mends(&group) {
-            let Ok(next) = waiting.try_recv() else { break };
-            bytes += next.bytes;
-            group.push(next.write);
-        }
-        writer.write(group.drain(..));
-    }
-}
-
-struct Writer<'a> {
-    shared: &'a Shared,
+/// Writes, and knows what it wrote last.
+#[derive(Debug)]
+pub(super) struct Writer {
+    shared: Arc<Shared>,
     /// What is known of releases that somebody appended to.
     known: HashMap<ReleaseId, Known>,
     highest: HashMap<WorkflowName, u64>,
@@ -119,8 +104,18 @@ impl Answer {
     }
 }
 
-impl Writer<'_> {
-    fn write(&mut self, group: impl ExactSizeIterator<Item = Write>) {
+impl Writer {
+    pub(super) fn new(shared: Arc<Shared>) -> Self {
+        Self { shared, known: HashMap::new(), highest: HashMap::new() }
+    }
+
+    /// Whether a small group takes one write and one sync.
+    pub(super) fn is_quick(&self) -> bool {
+        self.shared.database.has_room(GROUP_BYTES_MAX as u64)
+    }
+
+    /// Writes a group as one.
+    pub(super) fn write(&mut self, group: impl ExactSizeIterator<Item = Write>) {
         let mut answers = Vec::with_capacity(group.len());
         let mut group_batch = Group::default();
         let mut snapshots = Vec::new();

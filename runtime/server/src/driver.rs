@@ -1,29 +1,29 @@
 //! Drives one release: carries inputs to the engine, records what it decides, and keeps the calls
 //! going that should be going on.
 
-use std::collections::HashMap;
+mod calls;
+
 use std::sync::Arc;
 use std::time::Duration;
 
 use futures::FutureExt as _;
 use futures::future::BoxFuture;
-use tokio::sync::{OwnedSemaphorePermit, mpsc, oneshot, watch};
-use tokio::task::{self, AbortHandle, JoinSet};
-use windlass_engine::{CallId, CallResult, Input, Rejected, Release};
+use tokio::sync::{mpsc, oneshot, watch};
+use windlass_engine::{Input, Rejected, Release};
 use windlass_model::concurrency::{Claim, Priority, Standing};
 use windlass_model::event::Record;
-use windlass_model::failure::StepError;
 use windlass_store::{Append, AppendError, Outline, Rest};
 
 use crate::admission::Door;
 use crate::attendance::{CLOCK_LOOK, is_unwatched, may_park};
 use crate::breakers::Gate;
-use crate::call::{make_call, takes_turns};
 use crate::clock::{dice, now};
 use crate::nested::tell_parent;
 use crate::rehearsal;
 use crate::runtime::{Inner, Runtime};
 use crate::view::state_name;
+pub(crate) use calls::Calls;
+use calls::Came;
 
 /// Something for the release.
 pub(crate) enum Message {
@@ -62,17 +62,6 @@ pub(crate) enum Beginning {
     Fresh,
 }
 
-/// What comes of the task of a call.
-enum Came {
-    /// It may be made now.
-    Turn(CallId, OwnedSemaphorePermit),
-    /// It was made.
-    End(CallId, Result<CallResult, StepError>),
-}
-
-/// Permits to make calls, as far as they have not been used.
-type Turns = HashMap<CallId, OwnedSemaphorePermit>;
-
 /// Drives `release` until it ends or may be parked. `inbox` is where its messages come in.
 pub(crate) async fn drive(
     inner: &Arc<Inner>,
@@ -82,9 +71,7 @@ pub(crate) async fn drive(
     changed: &watch::Sender<u64>,
     beginning: Beginning,
 ) -> Result<(), AppendError> {
-    let mut calls: JoinSet<Came> = JoinSet::new();
-    let mut in_flight: HashMap<CallId, AbortHandle> = HashMap::new();
-    let mut turns = Turns::new();
+    let mut calls = Calls::default();
     let mut telling: Option<BoxFuture<'static, ()>> = None;
     let mut waiting: Vec<oneshot::Sender<Result<(), NotTaken>>> = Vec::new();
     let mut winding_down: Vec<oneshot::Sender<()>> = Vec::new();
@@ -93,7 +80,7 @@ pub(crate) async fn drive(
     let mut door = Door::new(inner.clone(), release);
     if beginning == Beginning::TakenOver {
         // Never refused.
-        let _ = take_driving(inner, release, Input::TakenOver, &in_flight).await?;
+        let _ = take_driving(inner, release, Input::TakenOver, &calls).await?;
     }
     changed.send_replace(release.records());
     loop {
@@ -103,12 +90,12 @@ pub(crate) async fn drive(
             inner.services.expect(inner, release);
         }
         let began = door.look(release).await?;
-        if gate.ask(release, &in_flight).await? || began {
+        if gate.ask(release, &calls).await? || began {
             changed.send_replace(release.records());
         }
-        match_up(inner, release, sender, &mut calls, &mut in_flight, &mut turns, &mut gate);
-        gate.forget(release, &in_flight);
-        if inner.is_winding_down() && in_flight.is_empty() {
+        calls.match_up(inner, release, sender, &mut gate);
+        gate.forget(release, &calls);
+        if inner.is_winding_down() && calls.is_empty() {
             let before = release.records();
             if let Some(record) = release.leave_alone(now()) {
                 append(inner, release, before, record).await?;
@@ -129,7 +116,7 @@ pub(crate) async fn drive(
             });
         }
         let is_idle = !release.is_open() || may_park(release, changed);
-        if inbox.is_empty() && is_idle && telling.is_none() {
+        if inbox.is_empty() && is_idle && telling.is_none() && calls.is_empty() {
             if release.outcome().is_some() && release.plan().promises() {
                 inner.services.forget(release.id());
             }
@@ -137,29 +124,17 @@ pub(crate) async fn drive(
         }
         let input = tokio::select! {
             biased;
-            Some(came) = calls.join_next() => match came {
+            came = calls.next(release) => match came {
                 // While it waited what had let it through may have thought better of it.
-                Ok(Came::Turn(call, turn)) => {
-                    in_flight.remove(&call);
+                Came::Turn(call) => {
                     gate.ask_anew(call);
-                    turns.insert(call, turn);
                     continue;
                 }
-                Ok(Came::End(call, result)) => {
-                    in_flight.remove(&call);
+                Came::End(call, result) => {
                     gate.ended(release, call, &result);
                     Input::CallEnded { call, result, dice: dice() }
                 }
-                // Aborted because it is not wanted any more, or the host's own code panicked: then the
-                // call is still in flight by our book, and is taken out of it as a failure of ours.
-                Err(error) if error.is_cancelled() => continue,
-                Err(error) => match panicked(release, &mut in_flight, error.id()) {
-                    Some(input) => {
-                        tracing::error!(release = %release.id(), %error, "the host panicked in a call");
-                        input
-                    }
-                    None => continue,
-                },
+                Came::Nothing => continue,
             },
             message = inbox.recv() => match message {
                 Some(Message::Input { input, answer }) => {
@@ -194,7 +169,7 @@ pub(crate) async fn drive(
         // What it did to breakers is durable before it is recorded: the next process must not find a failure that opened
         // one, and the breaker closed.
         let taken = match gate.settle().await {
-            Ok(()) => take_driving(inner, release, input, &in_flight).await,
+            Ok(()) => take_driving(inner, release, input, &calls).await,
             Err(error) => Err(error.into()),
         };
         let answer = match &taken {
@@ -225,9 +200,9 @@ async fn take_driving(
     inner: &Inner,
     release: &mut Release,
     input: Input,
-    in_flight: &HashMap<CallId, AbortHandle>,
+    calls: &Calls,
 ) -> Result<Result<(), Rejected>, AppendError> {
-    if inner.is_winding_down() && in_flight.is_empty() {
+    if inner.is_winding_down() && calls.is_empty() {
         take_by(inner, release, |it| it.decide_last(input, now())).await
     } else {
         take(inner, release, input).await
@@ -326,63 +301,6 @@ fn standing(release: &Release) -> Option<Standing> {
             Some(Standing { claim, admitted, counted })
         }
     }
-}
-
-/// Starts the calls that are missing and stops the rest. One that cannot be made at once waits for its turn, and
-/// breakers are asked again before it is made.
-fn match_up(
-    inner: &Arc<Inner>,
-    release: &Release,
-    sender: &mpsc::UnboundedSender<Message>,
-    calls: &mut JoinSet<Came>,
-    in_flight: &mut HashMap<CallId, AbortHandle>,
-    turns: &mut Turns,
-    gate: &mut Gate,
-) {
-    in_flight.retain(|id, handle| {
-        let wanted = release.wants(*id);
-        if !wanted {
-            handle.abort();
-        }
-        wanted
-    });
-    for id in release.calls() {
-        if in_flight.contains_key(&id) || inner.is_winding_down() {
-            continue;
-        }
-        let Some(order) = release.order(id) else { continue };
-        let takes_turns = takes_turns(release, id.step);
-        let permit = || inner.permits.clone().try_acquire_owned().ok();
-        let turn = if takes_turns { turns.remove(&id).or_else(permit) } else { None };
-        let task = if takes_turns && turn.is_none() {
-            let turn = inner.permits.clone().acquire_owned();
-            gate.queued(id);
-            calls.spawn(async move { Came::Turn(id, turn.await.expect("permits are never closed")) })
-        } else {
-            gate.has_begun();
-            let call = make_call(inner.clone(), release, order, turn, sender.clone());
-            calls.spawn(async move { Came::End(id, call.await) })
-        };
-        in_flight.insert(id, task);
-    }
-    // What is held or not wanted any more lets others have their turns.
-    turns.clear();
-}
-
-/// What it means for a release that the host panicked in the task of a call.
-fn panicked(release: &Release, in_flight: &mut HashMap<CallId, AbortHandle>, task: task::Id) -> Option<Input> {
-    // Others may have ended meanwhile, and not been looked at.
-    let id = in_flight.iter().find(|(_, handle)| handle.id() == task).map(|(id, _)| *id)?;
-    in_flight.remove(&id);
-    if !release.wants(id) {
-        return None;
-    }
-    let error = StepError::host(
-        windlass_model::failure::FailureClass::Internal,
-        "host-panicked",
-        "the host itself failed while it ran this call; please report it",
-    );
-    Some(Input::CallEnded { call: id, result: Err(error), dice: dice() })
 }
 
 async fn sleep_until(release: &Release) {

@@ -9,7 +9,7 @@ use std::collections::BTreeMap;
 use std::fs::{File, OpenOptions};
 use std::io::{self, BufRead, BufReader, Write};
 use std::os::unix::fs::OpenOptionsExt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 
 use serde::{Deserialize, Serialize};
@@ -107,7 +107,8 @@ const STATUS_CHARS_MAX: usize = 1000;
 pub struct StepLog {
     path: PathBuf,
     bytes_max: u64,
-    inner: Mutex<Inner>,
+    /// None until somebody asks for it, or writes: most steps say nothing.
+    inner: Mutex<Option<Inner>>,
     changed: watch::Sender<u64>,
 }
 
@@ -119,35 +120,45 @@ struct Inner {
     progress: BTreeMap<StepName, Progress>,
 }
 
+impl Inner {
+    fn read(path: &Path) -> Self {
+        let bytes = std::fs::metadata(path).map_or(0, |it| it.len());
+        let mut inner = Self { bytes, ..Self::default() };
+        for entry in read(path, 0).unwrap_or_default() {
+            note(&mut inner.progress, &entry);
+        }
+        inner
+    }
+}
+
 impl StepLog {
     /// The log of `release` in the folder `logs`.
-    pub fn open(logs: &std::path::Path, release: &ReleaseId) -> Arc<Self> {
+    pub fn open(logs: &Path, release: &ReleaseId) -> Arc<Self> {
         Self::bounded(logs, release, LOG_BYTES_MAX)
     }
 
-    fn bounded(logs: &std::path::Path, release: &ReleaseId, bytes_max: u64) -> Arc<Self> {
+    fn bounded(logs: &Path, release: &ReleaseId, bytes_max: u64) -> Arc<Self> {
         let path = logs.join(format!("{release}.jsonl"));
-        let bytes = std::fs::metadata(&path).map_or(0, |it| it.len());
-        let mut inner = Inner { bytes, ..Inner::default() };
-        for entry in read(&path, 0).unwrap_or_default() {
-            note(&mut inner.progress, &entry);
-        }
-        Arc::new(Self { path, bytes_max, inner: Mutex::new(inner), changed: watch::Sender::new(0) })
+        Arc::new(Self { path, bytes_max, inner: Mutex::default(), changed: watch::Sender::new(0) })
+    }
+
+    fn with_inner<T>(&self, act: impl FnOnce(&mut Inner) -> T) -> T {
+        let mut inner = self.inner.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        act(inner.get_or_insert_with(|| Inner::read(&self.path)))
     }
 
     /// Writes an entry; one that cannot be written is lost, and the step goes on. So it does when the log is full,
     /// which its last line says; what the step does now is known all the same.
     pub fn write(&self, entry: &Entry) {
-        {
-            let mut inner = self.inner.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        self.with_inner(|inner| {
             note(&mut inner.progress, entry);
             if inner.bytes < self.bytes_max {
-                self.append(&mut inner, entry);
+                self.append(inner, entry);
                 if inner.bytes >= self.bytes_max {
-                    self.append(&mut inner, &full(entry, self.bytes_max));
+                    self.append(inner, &full(entry, self.bytes_max));
                 }
             }
-        }
+        });
         self.changed.send_modify(|it| *it += 1);
     }
 
@@ -165,7 +176,7 @@ impl StepLog {
 
     /// What is shown of each step.
     pub fn progress(&self) -> BTreeMap<StepName, Progress> {
-        self.inner.lock().unwrap_or_else(std::sync::PoisonError::into_inner).progress.clone()
+        self.with_inner(|it| it.progress.clone())
     }
 
     /// The entries from the `after`-th on.
@@ -186,7 +197,7 @@ fn full(last: &Entry, bytes_max: u64) -> Entry {
 }
 
 /// Gives how many bytes it took.
-fn append(path: &std::path::Path, file: &mut Option<File>, entry: &Entry) -> io::Result<u64> {
+fn append(path: &Path, file: &mut Option<File>, entry: &Entry) -> io::Result<u64> {
     let file = match file {
         Some(file) => file,
         None => file.insert(OpenOptions::new().append(true).create(true).mode(0o600).open(path)?),
@@ -197,7 +208,7 @@ fn append(path: &std::path::Path, file: &mut Option<File>, entry: &Entry) -> io:
     Ok(line.len() as u64)
 }
 
-fn read(path: &std::path::Path, after: usize) -> io::Result<Vec<Entry>> {
+fn read(path: &Path, after: usize) -> io::Result<Vec<Entry>> {
     match File::open(path) {
         // A line cut off by a crash is passed over.
         Ok(file) => Ok(BufReader::new(file)

@@ -120,3 +120,9 @@ fn clock_that_is_set_back_by_hours() {
 fn left_to_the_next_driver_and_never_made() {
     breaks_no_rule(10_010_599);
 }
+
+/// What undoes an effect began, and ended, before the stopped call that had the effect was gone.
+#[test]
+fn undone_while_the_stopped_call_goes_on() {
+    breaks_no_rule(47_935);
+}

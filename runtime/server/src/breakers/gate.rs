@@ -4,7 +4,6 @@ use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 use tokio::sync::oneshot;
-use tokio::task::AbortHandle;
 use windlass_engine::{Call, CallId, CallResult, Due, Input, Release};
 use windlass_model::breaker::BreakerKey;
 use windlass_model::event::Operation;
@@ -15,7 +14,7 @@ use windlass_store::{AppendError, StoreError};
 use super::concerned::{Holders, holders};
 use super::{Breakers, Refusal};
 use crate::clock::now;
-use crate::driver::take;
+use crate::driver::{Calls, take};
 use crate::runtime::Inner;
 
 /// What an end says of the system that a connection leads to.
@@ -124,11 +123,7 @@ impl Gate {
 
     /// Asks about every call that is about to be made, and about those that are held; tells whether something was
     /// recorded.
-    pub(crate) async fn ask(
-        &mut self,
-        release: &mut Release,
-        in_flight: &HashMap<CallId, AbortHandle>,
-    ) -> Result<bool, AppendError> {
+    pub(crate) async fn ask(&mut self, release: &mut Release, calls: &Calls) -> Result<bool, AppendError> {
         let before = release.records();
         // A dry run does no work that anything holds, and what it comes to says nothing of anybody. Where no call begins any
         // more, none need be let through.
@@ -140,8 +135,8 @@ impl Gate {
         }
         if release.is_held() || !self.inner.breakers.is_quiet() || self.requires {
             // Recording takes its time, and what was let through before it may not be any more.
-            while self.ask_once(release, in_flight).await? {
-                self.anew.extend(self.passes.keys().filter(|it| !in_flight.contains_key(it)));
+            while self.ask_once(release, calls).await? {
+                self.anew.extend(self.passes.keys().filter(|it| !calls.has(it)));
             }
         }
         self.anew.clear();
@@ -152,11 +147,7 @@ impl Gate {
     }
 
     /// Asks about each call once; tells whether something was recorded.
-    async fn ask_once(
-        &mut self,
-        release: &mut Release,
-        in_flight: &HashMap<CallId, AbortHandle>,
-    ) -> Result<bool, AppendError> {
+    async fn ask_once(&mut self, release: &mut Release, calls: &Calls) -> Result<bool, AppendError> {
         let before = release.records();
         let held: Vec<CallId> = release.held_calls().map(|(call, _)| call).collect();
         for call in held {
@@ -173,7 +164,7 @@ impl Gate {
         let anew = std::mem::take(&mut self.anew);
         let is_new = |it: &CallId| {
             let is_let_through = self.passes.contains_key(it) && !anew.contains(it);
-            !in_flight.contains_key(it) && !is_let_through && release.may_be_held(*it)
+            !calls.has(it) && !is_let_through && release.may_be_held(*it)
         };
         let new: Vec<CallId> = release.calls().filter(is_new).collect();
         for call in new {
@@ -211,9 +202,9 @@ impl Gate {
     }
 
     /// Gives back what was let through and is not going on any more.
-    pub(crate) fn forget(&mut self, release: &Release, in_flight: &HashMap<CallId, AbortHandle>) {
-        self.passes.retain(|id, _| in_flight.contains_key(id) && release.order(*id).is_some());
-        self.queued.retain(|id| in_flight.contains_key(id));
+    pub(crate) fn forget(&mut self, release: &Release, calls: &Calls) {
+        self.passes.retain(|id, _| calls.has(id) && release.order(*id).is_some());
+        self.queued.retain(|id| calls.has(id));
     }
 
     /// Tells the breakers how a call ended. What is asked again and again how far it is tells only when it fails.

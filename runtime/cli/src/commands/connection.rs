@@ -12,6 +12,7 @@ use windlass_server::api::{ConnectionTest, SecretBody};
 use windlass_server::client::Client;
 
 use super::Context;
+use super::unknown::note_unknown;
 use crate::output::{BAD, GOOD, styled};
 
 #[derive(Debug, Subcommand)]
@@ -183,6 +184,7 @@ async fn kept(connection: Connection, client: &Client, context: &Context<'_>) ->
     for odd in kept.allow.iter().chain(&kept.reads).flat_map(review_rule) {
         context.output.note(format_args!("it is declared; {}", odd.message));
     }
+    note_unknown(&[], &kept.plugins, client, context).await?;
     let secret: SecretBody = client.get(&format!("/v1/connections/{}/secret", kept.name)).await?;
     if let Some(why) = secret.unreadable {
         context.output.note(format_args!("it is declared, and cannot be used yet: {why}"));

@@ -25,6 +25,7 @@ mod serve;
 mod service;
 mod store;
 mod tool;
+mod unknown;
 mod validate;
 mod watch;
 mod winding_down;

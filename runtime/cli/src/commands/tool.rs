@@ -9,8 +9,10 @@ use windlass_model::connection::Tool;
 use windlass_model::digest::Digest;
 use windlass_model::name::{ConnectionName, PluginName, ToolName};
 use windlass_model::time::Span;
+use windlass_server::client::Client;
 
 use super::Context;
+use super::unknown::note_unknown;
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum ToolCommand {
@@ -135,7 +137,7 @@ pub(crate) async fn tool(command: ToolCommand, context: &Context<'_>) -> anyhow:
                 wall_ms: args.timeout.as_millis(),
                 output_bytes: args.output_bytes,
             };
-            vec![client.post("/v1/tools", &tool).await?]
+            vec![kept(&tool, &client, context).await?]
         }
         ToolCommand::Change(args) => {
             let known: Vec<Tool> = client.get("/v1/tools").await?;
@@ -145,7 +147,7 @@ pub(crate) async fn tool(command: ToolCommand, context: &Context<'_>) -> anyhow:
                 names => format!("there is no tool `{}`; there is {}", args.name, names.join(", ")),
             };
             let before = known.iter().find(|it| it.name == args.name).with_context(missing)?.clone();
-            vec![client.post("/v1/tools", &changed(before, args)?).await?]
+            vec![kept(&changed(before, args)?, &client, context).await?]
         }
         ToolCommand::List => client.get("/v1/tools").await?,
         ToolCommand::Remove { name } => {
@@ -153,25 +155,31 @@ pub(crate) async fn tool(command: ToolCommand, context: &Context<'_>) -> anyhow:
             client.get("/v1/tools").await?
         }
     };
-    context.output.data(&tools, |it| {
-        let lines = it.iter().map(|it| {
-            let connections: Vec<&str> = it.connections.iter().map(ConnectionName::as_str).collect();
-            let dry_run = match it.dry_run.as_slice() {
-                [] => String::new(),
-                forms => format!("  dry runs run {}\n", forms.join("; ")),
-            };
-            format!(
-                "{}  {} ({})\n  {}; credentials of: {}\n{dry_run}",
-                it.name,
-                it.path.display(),
-                it.digest.short(),
-                it.subcommands.join(" "),
-                connections.join(" ")
-            )
-        });
-        lines.collect()
-    });
+    context.output.data(&tools, |it| it.iter().map(shown).collect());
     Ok(0)
+}
+
+/// Declares it, and says which of what it names is not there.
+async fn kept(tool: &Tool, client: &Client, context: &Context<'_>) -> anyhow::Result<Tool> {
+    let kept: Tool = client.post("/v1/tools", tool).await?;
+    note_unknown(&kept.connections, &kept.plugins, client, context).await?;
+    Ok(kept)
+}
+
+/// A few lines for people.
+fn shown(tool: &Tool) -> String {
+    let mut text = format!("{}  {} ({})\n", tool.name, tool.path.display(), tool.digest.short());
+    let connections: Vec<&str> = tool.connections.iter().map(ConnectionName::as_str).collect();
+    let credentials = if connections.is_empty() { "none".to_owned() } else { connections.join(" ") };
+    text.push_str(&format!("  {}; credentials of: {credentials}\n", tool.subcommands.join(" ")));
+    if !tool.dry_run.is_empty() {
+        text.push_str(&format!("  dry runs run {}\n", tool.dry_run.join("; ")));
+    }
+    if !tool.plugins.is_empty() {
+        let plugins: Vec<&str> = tool.plugins.iter().map(PluginName::as_str).collect();
+        text.push_str(&format!("  only for {}\n", plugins.join(" ")));
+    }
+    text
 }
 
 /// The forms, each with its words one space apart; each begins with an allowed subcommand.

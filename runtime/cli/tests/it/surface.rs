@@ -452,6 +452,16 @@ fn what_may_do_more_is_otherwise_as_it_was() {
     site.good(&["tool", "change", "helm", "--subcommand", "upgrade", "--dry-run", "upgrade --dry-run=server"]);
     let helm = &site.json(&["tool", "list"])[0];
     assert_eq!(helm["subcommands"], serde_json::json!(["status", "upgrade"]), "{helm}");
+    let odd = site.run(&["tool", "change", "helm", "--connection", "cii", "--connection", "ci"]);
+    assert_eq!(odd.code, Some(0), "{odd:?}");
+    assert!(odd.stderr.contains("it is declared; there is no connection `cii` yet: did you mean `ci`?"), "{odd:?}");
+    assert!(!odd.stderr.contains("`ci` yet"), "{odd:?}");
+    let program = tool.to_str().expect("text");
+    let odd = site.run(&["tool", "add", "other", "--path", program, "--subcommand", "get", "--plugin", "htp"]);
+    assert_eq!(odd.code, Some(0), "{odd:?}");
+    assert!(odd.stderr.contains("it is declared; there is no plugin `htp` yet: there is none"), "{odd:?}");
+    assert!(odd.stdout.contains("get; credentials of: none\n  only for htp\n"), "{odd:?}");
+    site.good(&["tool", "remove", "other"]);
     for (arguments, says) in [
         (&["connection", "change", "cl", "--private-network"][..], "there is no connection `cl`; there is ci"),
         (&["connection", "change", "ci"], "say what it is to do"),

@@ -74,6 +74,9 @@ fn describe_action(name: &str, action: &Action, text: &mut String) {
     }
     for (tool, need) in &action.tools {
         text.push_str(&format!("  tool {tool}: {}\n", need.subcommands.join(" ")));
+        if !need.dry_run.is_empty() {
+            text.push_str(&format!("    changes nothing as {}\n", need.dry_run.join("; ")));
+        }
     }
     for (name, given, _) in action.limits.named(&windlass_model::manifest::EffectiveLimits::DEFAULT) {
         if let Some(given) = given {
@@ -159,5 +162,18 @@ mod tests {
         text.clear();
         fields(&json!({}), &mut text);
         assert_eq!(text, "    anything\n");
+    }
+
+    #[test]
+    fn a_tool_is_shown_with_what_dry_runs_run_of_it() {
+        let action = json!({
+            "description": "d", "effect": "read", "input": {}, "output": {},
+            "tools": { "helm": { "description": "d", "subcommands": ["upgrade", "history"], "dry_run": ["upgrade --dry-run=server", "history"] } },
+        });
+        let action: Action = serde_json::from_value(action).expect("an action");
+        let mut text = String::new();
+        describe_action("helm/upgrade", &action, &mut text);
+        let shown = "  tool helm: upgrade history\n    changes nothing as upgrade --dry-run=server; history\n";
+        assert!(text.contains(shown), "{text}");
     }
 }

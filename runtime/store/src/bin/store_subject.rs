@@ -10,7 +10,7 @@
 //! | | callers | records |
 //! |---|--:|---|
 //! | `small` | 8 | 50 to 900 bytes, documents and blobs among them |
-//! | `alone` | 1 | like `small`, by one who writes on a thread of the async runtime most of the time |
+//! | `alone` | 1 | like `small`, by one who commits on its thread of the async runtime, but for a group's room before the log is full |
 //! | `large` | 400 | 50 to 3,900 bytes: groups of 64 KiB, many appends each |
 //! | `payload` | 12 | 3 to 60 kB: nearly all go to blobs |
 //! | `creation` | 1 | one new store after the other, each with a few records |
@@ -74,6 +74,7 @@ async fn write() -> Result<(), Failure> {
     };
     let store = Arc::new(match work.kind.as_str() {
         "large" => SledStore::open(state.join("store"))?,
+        "alone" => SledStore::open_for_one(state.join("store"), 512 << 10)?,
         // What these write in a round does not fill a log of the usual size.
         _ => SledStore::open_with_log_of(state.join("store"), 128 << 10)?,
     });

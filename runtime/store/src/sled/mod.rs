@@ -10,9 +10,10 @@
 //! DIR/data/blobs/ab/…    larger ones, what `put_blob` was given, and segments of the archive
 //! ```
 //!
-//! One thread writes. It takes what is waiting, up to 64 KiB, writes it as one commit into a log of
-//! its own, syncs that once, hands it to sled, and then answers everybody. Who writes alone does that itself (`queue`). Who hands in
-//! a large value writes its file, and syncs it, before the record that names it joins the queue.
+//! One writes at a time: a thread, or who asks, if it writes alone (`queue`). The thread takes what is waiting, up to
+//! 64 KiB, writes it as one commit into a log of its own, syncs that once, hands it to sled, and then answers
+//! everybody. Who hands in a large value writes its file, and syncs it, before the record that names it joins the
+//! queue.
 //!
 //! sled 0.34 does not keep what it was given when the power goes; what it takes to make it do so is spread over
 //! `durable_sync` (real syncs), [`VALUE_IN_PLACE_BYTES_MAX`] (pages stay out of sled's own, unsynced,
@@ -47,6 +48,7 @@ mod writer;
 
 use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use futures::FutureExt;
 use futures::future::BoxFuture;
@@ -114,6 +116,14 @@ impl SledStore {
     /// (4 MiB otherwise): a small one is soon full, for tests of what happens then.
     pub fn open_with_log_of(folder: impl AsRef<Path>, log_bytes_max: u64) -> Result<Self, StoreError> {
         Self::open_in(Layout::open(folder.as_ref())?.with_log_of(log_bytes_max))
+    }
+
+    /// Opens like [`SledStore::open_with_log_of`], and takes every write for a quick one, however slow the disk is: who writes
+    /// alone does it where it is asked for. For tests of that.
+    pub fn open_for_one(folder: impl AsRef<Path>, log_bytes_max: u64) -> Result<Self, StoreError> {
+        let store = Self::open_with_log_of(folder, log_bytes_max)?;
+        store.queue.set_quick_max(Duration::MAX);
+        Ok(store)
     }
 
     fn open_in(layout: Layout) -> Result<Self, StoreError> {

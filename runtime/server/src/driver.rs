@@ -62,7 +62,8 @@ pub(crate) enum Beginning {
     Fresh,
 }
 
-/// Drives `release` until it ends or may be parked. `inbox` is where its messages come in.
+/// Drives `release` until it ends or may be parked. `inbox` is where its messages come in. When it returns, nothing is left
+/// of its calls.
 pub(crate) async fn drive(
     inner: &Arc<Inner>,
     release: &mut Release,
@@ -72,6 +73,20 @@ pub(crate) async fn drive(
     beginning: Beginning,
 ) -> Result<(), AppendError> {
     let mut calls = Calls::default();
+    let driven = drive_with(&mut calls, inner, release, inbox, sender, changed, beginning).await;
+    calls.stop_all().await;
+    driven
+}
+
+async fn drive_with(
+    calls: &mut Calls,
+    inner: &Arc<Inner>,
+    release: &mut Release,
+    inbox: &mut mpsc::UnboundedReceiver<Message>,
+    sender: &mpsc::UnboundedSender<Message>,
+    changed: &watch::Sender<u64>,
+    beginning: Beginning,
+) -> Result<(), AppendError> {
     let mut telling: Option<BoxFuture<'static, ()>> = None;
     let mut waiting: Vec<oneshot::Sender<Result<(), NotTaken>>> = Vec::new();
     let mut winding_down: Vec<oneshot::Sender<()>> = Vec::new();
@@ -80,7 +95,7 @@ pub(crate) async fn drive(
     let mut door = Door::new(inner.clone(), release);
     if beginning == Beginning::TakenOver {
         // Never refused.
-        let _ = take_driving(inner, release, Input::TakenOver, &calls).await?;
+        let _ = take_driving(inner, release, Input::TakenOver, calls).await?;
     }
     changed.send_replace(release.records());
     loop {
@@ -89,12 +104,14 @@ pub(crate) async fn drive(
         if !std::mem::replace(&mut is_expected, release.outcome().is_none()) {
             inner.services.expect(inner, release);
         }
-        let began = door.look(release).await?;
-        if gate.ask(release, &calls).await? || began {
+        calls.stop_unwanted(release);
+        let began = door.look(release, !calls.is_empty()).await?;
+        if gate.ask(release, calls).await? || began {
             changed.send_replace(release.records());
         }
-        calls.match_up(inner, release, sender, &mut gate);
-        gate.forget(release, &calls);
+        let is_free = inbox.is_empty() && telling.is_none() && release.wake_at().is_none_or(|it| it > now());
+        calls.begin_missing(inner, release, sender, &mut gate, is_free);
+        gate.forget(release, calls);
         if inner.is_winding_down() && calls.is_empty() {
             let before = release.records();
             if let Some(record) = release.leave_alone(now()) {
@@ -106,7 +123,7 @@ pub(crate) async fn drive(
                 let _ = asked.send(());
             }
         }
-        if release.is_untold() && telling.is_none() {
+        if release.is_untold() && telling.is_none() && calls.is_empty() {
             let runtime = Runtime { inner: inner.clone() };
             telling = Some(match release.created().parent.clone() {
                 Some(parent) => tell_parent(runtime, release.id().clone(), parent).boxed(),
@@ -169,7 +186,7 @@ pub(crate) async fn drive(
         // What it did to breakers is durable before it is recorded: the next process must not find a failure that opened
         // one, and the breaker closed.
         let taken = match gate.settle().await {
-            Ok(()) => take_driving(inner, release, input, &calls).await,
+            Ok(()) => take_driving(inner, release, input, calls).await,
             Err(error) => Err(error.into()),
         };
         let answer = match &taken {

@@ -31,8 +31,9 @@ impl Door {
         door
     }
 
-    /// Asks whether one that is queued may begin, and tells what has changed; tells whether something was recorded.
-    pub(crate) async fn look(&mut self, release: &mut Release) -> Result<bool, AppendError> {
+    /// Asks whether one that is queued may begin, and tells what has changed; tells whether something was recorded. One
+    /// that is over keeps its place for as long as calls of it are `going_on`.
+    pub(crate) async fn look(&mut self, release: &mut Release, going_on: bool) -> Result<bool, AppendError> {
         let before = release.records();
         if release.is_queued() && !self.runtime.inner.is_winding_down() {
             let input = match self.turn(release) {
@@ -46,7 +47,7 @@ impl Door {
             }
         }
         let is_open = release.outcome().is_none();
-        if is_open != self.was_open {
+        if is_open != self.was_open && (is_open || !going_on) {
             self.was_open = is_open;
             if is_open {
                 self.take_place(release);

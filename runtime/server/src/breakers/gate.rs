@@ -125,6 +125,10 @@ impl Gate {
     /// recorded.
     pub(crate) async fn ask(&mut self, release: &mut Release, calls: &Calls) -> Result<bool, AppendError> {
         let before = release.records();
+        // Who is let through now may not be any more when it can begin.
+        if !calls.may_begin() {
+            return Ok(false);
+        }
         // A dry run does no work that anything holds, and what it comes to says nothing of anybody. Where no call begins any
         // more, none need be let through.
         if release.is_dry_run() || self.inner.is_winding_down() {

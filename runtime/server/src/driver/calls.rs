@@ -1,6 +1,6 @@
 //! The calls that a release's driver has going.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
@@ -10,7 +10,6 @@ use tokio::sync::{OwnedSemaphorePermit, mpsc};
 use tokio::task::{self, AbortHandle, JoinError, JoinSet};
 use windlass_engine::{CallId, CallResult, Release};
 use windlass_model::failure::{FailureClass, StepError};
-use windlass_model::graph::StepIndex;
 use windlass_model::name::ReleaseId;
 
 use super::Message;
@@ -36,18 +35,27 @@ enum Done {
 
 /// The calls that are made, or wait for their turn among all that are.
 ///
-/// **Invariant:** of a step one call is made at a time: what undoes an effect does not begin while that may still come about.
+/// **Invariant:** no call of a release begins while one that was stopped may still have an effect: what undoes that must
+/// not come before it.
 #[derive(Default)]
 pub(crate) struct Calls {
     tasks: JoinSet<Done>,
-    /// None for the one that has ended at once. In order, so that a simulation tells the same story again.
-    in_flight: BTreeMap<CallId, Option<AbortHandle>>,
-    /// Tasks of calls that were stopped and may not have noticed, with their steps.
-    stopping: HashMap<task::Id, StepIndex>,
+    /// In order, so that a simulation tells the same story again.
+    in_flight: BTreeMap<CallId, Flight>,
+    /// Tasks of calls that were stopped and may not have noticed.
+    stopping: HashSet<task::Id>,
     /// What the call came to that ended before it needed a task; the next thing to be looked at.
     ended: Option<(CallId, Result<CallResult, StepError>)>,
     /// Permits to make calls, as far as they have not been used.
     turns: HashMap<CallId, OwnedSemaphorePermit>,
+}
+
+/// How a call is made.
+enum Flight {
+    /// It has ended, which nobody has looked at.
+    Ended,
+    /// In a task.
+    Task(AbortHandle),
 }
 
 impl Calls {
@@ -61,52 +69,75 @@ impl Calls {
         self.in_flight.is_empty() && self.stopping.is_empty()
     }
 
-    /// Starts the calls that are missing and stops the rest. One that cannot be made at once waits for its turn, and
-    /// breakers are asked again before it is made.
-    pub(super) fn match_up(
+    /// Whether one may begin: nothing is left of those that were stopped.
+    pub(crate) fn may_begin(&self) -> bool {
+        self.stopping.is_empty()
+    }
+
+    /// Stops the calls that are not wanted any more.
+    pub(super) fn stop_unwanted(&mut self, release: &Release) {
+        self.in_flight.retain(|id, flight| {
+            let wanted = release.wants(*id);
+            if let (false, Flight::Task(task)) = (wanted, flight) {
+                task.abort();
+                self.stopping.insert(task.id());
+            }
+            wanted
+        });
+    }
+
+    /// Stops all, and waits until nothing is left of them.
+    pub(super) async fn stop_all(mut self) {
+        self.tasks.shutdown().await;
+    }
+
+    /// Starts the calls that are missing. One that cannot be made at once waits for its turn, and breakers are asked again
+    /// before it is made. `is_free` says that the driver has nothing else to do.
+    pub(super) fn begin_missing(
         &mut self,
         inner: &Arc<Inner>,
         release: &Release,
         sender: &mpsc::UnboundedSender<Message>,
         gate: &mut Gate,
+        is_free: bool,
     ) {
-        self.in_flight.retain(|id, task| {
-            let wanted = release.wants(*id);
-            if let (false, Some(task)) = (wanted, task) {
-                task.abort();
-                self.stopping.insert(task.id(), id.step);
-            }
-            wanted
-        });
-        let is_missing = |it: &CallId| !self.has(it) && !self.stopping.values().any(|step| *step == it.step);
-        let missing: Vec<CallId> = release.calls().filter(is_missing).collect();
-        // Then the driver has nothing else to do.
-        let is_only = self.is_empty() && missing.len() == 1;
+        // Asking may have ended something.
+        self.stop_unwanted(release);
+        let missing: Vec<CallId> = release.calls().filter(|it| !self.has(it)).collect();
+        let at_once = is_free && self.is_empty() && missing.len() == 1;
         for id in missing {
-            if inner.is_winding_down() {
+            if inner.is_winding_down() || !self.may_begin() {
                 break;
             }
             let Some(order) = release.order(id) else { continue };
             let takes_turns = takes_turns(release, id.step);
             let permit = || inner.permits.clone().try_acquire_owned().ok();
             let turn = if takes_turns { self.turns.remove(&id).or_else(permit) } else { None };
-            let task = if takes_turns && turn.is_none() {
+            let flight = if takes_turns && turn.is_none() {
                 let turn = inner.permits.clone().acquire_owned();
                 gate.queued(id);
-                Some(self.tasks.spawn(async move { Done::Turn(id, turn.await.expect("permits are never closed")) }))
+                let wait = async move { Done::Turn(id, turn.await.expect("permits are never closed")) };
+                Flight::Task(self.tasks.spawn(wait))
             } else {
                 gate.has_begun();
-                let mut call = make_call(inner.clone(), release, order, turn, sender.clone());
-                self.ended = if is_only { at_once(release.id(), &mut call).map(|it| (id, it)) } else { None };
-                match self.ended {
-                    Some(_) => None,
-                    None => Some(self.tasks.spawn(async move { Done::End(id, call.await) })),
-                }
+                let call = make_call(inner.clone(), release, order, turn, sender.clone());
+                self.make(release.id(), id, call, at_once)
             };
-            self.in_flight.insert(id, task);
+            self.in_flight.insert(id, flight);
         }
         // What is held or not wanted any more lets others have their turns.
         self.turns.clear();
+    }
+
+    /// Makes a call, up to where it has to wait if that is to be done `at_once`, and the rest of it in a task: a task, and
+    /// the waking of another thread for it, take longer than a short call does. A guest that computes waits for others
+    /// every few milliseconds.
+    fn make(&mut self, release: &ReleaseId, id: CallId, mut call: Making, at_once: bool) -> Flight {
+        if at_once && let Some(result) = made_at_once(release, &mut call) {
+            self.ended = Some((id, result));
+            return Flight::Ended;
+        }
+        Flight::Task(self.tasks.spawn(async move { Done::End(id, call.await) }))
     }
 
     /// Waits for something to come of one of them; for ever where there is none.
@@ -117,7 +148,7 @@ impl Calls {
         }
         let Some(joined) = self.tasks.join_next_with_id().await else { return std::future::pending().await };
         let id = joined.as_ref().map_or_else(JoinError::id, |(id, _)| *id);
-        if self.stopping.remove(&id).is_some() {
+        if self.stopping.remove(&id) {
             return Came::Nothing;
         }
         match joined {
@@ -138,8 +169,8 @@ impl Calls {
     /// book, and is taken out of it as a failure of ours.
     fn panicked(&mut self, release: &Release, error: &JoinError) -> Came {
         // Others may have ended meanwhile, and not been looked at.
-        let is_task = |it: &Option<AbortHandle>, id: task::Id| it.as_ref().is_some_and(|it| it.id() == id);
-        let Some(call) = self.in_flight.iter().find(|(_, it)| is_task(it, error.id())).map(|(call, _)| *call) else {
+        let is_it = |flight: &Flight| matches!(flight, Flight::Task(task) if task.id() == error.id());
+        let Some(call) = self.in_flight.iter().find(|(_, it)| is_it(it)).map(|(call, _)| *call) else {
             return Came::Nothing;
         };
         self.in_flight.remove(&call);
@@ -147,12 +178,10 @@ impl Calls {
     }
 }
 
-/// Makes a call up to where it has to wait, and gives its result if it never has to: a task of its own, and the waking of
-/// another thread for it, take longer than a short call. A guest that computes waits for others every few milliseconds.
-fn at_once(
-    release: &ReleaseId,
-    call: &mut BoxFuture<'static, Result<CallResult, StepError>>,
-) -> Option<Result<CallResult, StepError>> {
+type Making = BoxFuture<'static, Result<CallResult, StepError>>;
+
+/// What a call comes to that need not wait.
+fn made_at_once(release: &ReleaseId, call: &mut Making) -> Option<Result<CallResult, StepError>> {
     catch_unwind(AssertUnwindSafe(|| call.now_or_never())).unwrap_or_else(|_| Some(Err(host_panicked(release))))
 }
 
@@ -173,16 +202,16 @@ mod tests {
     async fn what_need_not_wait_is_made_at_once() {
         let release = "payments-3".parse().expect("an id");
         let mut done = async { Ok(CallResult::NotFound) }.boxed();
-        assert!(matches!(at_once(&release, &mut done), Some(Ok(CallResult::NotFound))));
+        assert!(matches!(made_at_once(&release, &mut done), Some(Ok(CallResult::NotFound))));
         let mut panics = async { panic!("this is a test") }.boxed();
-        let Some(Err(error)) = at_once(&release, &mut panics) else { panic!("it has ended") };
+        let Some(Err(error)) = made_at_once(&release, &mut panics) else { panic!("it has ended") };
         assert_eq!(error.code, "host-panicked");
         let mut waits = async {
             tokio::task::yield_now().await;
             Ok(CallResult::NotFound)
         }
         .boxed();
-        assert!(at_once(&release, &mut waits).is_none());
+        assert!(made_at_once(&release, &mut waits).is_none());
         assert_eq!(waits.await, Ok(CallResult::NotFound));
     }
 }

@@ -330,3 +330,6 @@ async fn sleep_until(release: &Release) {
         None => std::future::pending().await,
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,152 @@
+//! What a driver does between the calls of its release.
+
+use std::sync::{Mutex, OnceLock};
+
+use futures::FutureExt as _;
+use futures::future::BoxFuture;
+use serde_json::json;
+use tokio::sync::Notify;
+use windlass_engine::CallResult;
+use windlass_model::actor::Actor;
+use windlass_model::digest::Digest;
+use windlass_model::event::{Intervention, Operation};
+use windlass_model::failure::StepError;
+use windlass_model::manifest::Effect;
+use windlass_model::name::ReleaseId;
+use windlass_model::plan::{Pin, Plan, Runs};
+use windlass_model::workflow::RetryPolicy;
+use windlass_store::MemoryStore;
+
+use super::*;
+use crate::components::{self, ComponentCall};
+use crate::runtime::RuntimeOptions;
+use crate::state_directory::StateDirectory;
+
+/// So many steps, one after the other, that can be rolled back.
+fn plan(count: usize) -> Plan {
+    let steps = (0..count).map(|it| {
+        let needs: Vec<String> = it.checked_sub(1).map(|it| format!("s{it}")).into_iter().collect();
+        json!({
+            "name": format!("s{it}"), "phase": null, "needs": needs, "connections": "unbound", "with": {}, "when": null,
+            "uses": { "plugin": "helm", "action": "upgrade", "version": "*" }, "retry": RetryPolicy::default(),
+            "timeout": null, "gates": [], "on_failure": "pause", "rollback": "automatic",
+        })
+    });
+    let steps: Vec<serde_json::Value> = steps.collect();
+    let workflow =
+        json!({ "name": "w", "description": null, "parameters": {}, "phases": [], "outputs": {}, "steps": steps });
+    let pin = Pin {
+        runs: Runs::Component(Digest::of(b"helm")),
+        version: semver::Version::new(0, 1, 0),
+        effect: Effect::Write,
+        cancel: false,
+        rollback: true,
+        find: false,
+        connections: std::collections::BTreeMap::new(),
+    };
+    Plan::new(serde_json::from_value(workflow).expect("a workflow"), vec![pin; count]).expect("a plan")
+}
+
+fn ana() -> Actor {
+    Actor { name: "ana".to_owned(), groups: Vec::new(), authenticated: "test".to_owned() }
+}
+
+fn cancel(rollback: bool) -> Input {
+    let intervention = Intervention::Cancel { rollback };
+    Input::Intervene { actor: ana(), reason: "it has to be".to_owned(), intervention }
+}
+
+/// Begins a release of so many steps, whose calls these make.
+async fn begun(count: usize, calls: Arc<dyn components::Calls>) -> (tempfile::TempDir, Runtime, ReleaseId) {
+    let folder = tempfile::tempdir().expect("a folder");
+    let state = StateDirectory::open(folder.path()).expect("a state directory");
+    let store = Arc::new(MemoryStore::default());
+    let runtime = Runtime::with_calls(state, store, calls, RuntimeOptions::default()).expect("a runtime");
+    let kept = runtime.keep_plan(plan(count)).await.expect("kept");
+    let id = runtime.begin(&kept, json!({}), ana()).await.expect("begun");
+    (folder, runtime, id)
+}
+
+fn done() -> Result<CallResult, StepError> {
+    Ok(CallResult::Done(json!({})))
+}
+
+/// Calls that are over at once, but the first, which waits for the test; in the third somebody cancels the release.
+#[derive(Default)]
+struct Short {
+    start: Arc<Notify>,
+    runtime: OnceLock<Runtime>,
+    made: Mutex<usize>,
+}
+
+impl components::Calls for Short {
+    fn call(&self, call: ComponentCall) -> BoxFuture<'static, Result<CallResult, StepError>> {
+        let mut made = self.made.lock().expect("the count");
+        *made += 1;
+        if *made == 1 {
+            let start = self.start.clone();
+            return async move { start.notified().await }.map(|()| done()).boxed();
+        }
+        if let (3, Some(runtime)) = (*made, self.runtime.get().cloned()) {
+            let mut tell = async move { runtime.tell(&call.release, cancel(false)).await }.boxed();
+            assert!((&mut tell).now_or_never().is_none(), "the driver has something else to do");
+            tokio::spawn(tell);
+        }
+        async { done() }.boxed()
+    }
+}
+
+#[tokio::test]
+async fn a_chain_of_short_calls_ends_when_somebody_says_so() {
+    let calls = Arc::new(Short::default());
+    let (_folder, runtime, id) = begun(50, calls.clone()).await;
+    assert!(calls.runtime.set(runtime.clone()).is_ok());
+    calls.start.notify_one();
+    runtime.ended(&id).await;
+    let release = runtime.release(&id).await.expect("there");
+    assert_eq!(release.outcome().map(|it| format!("{it:?}")).as_deref(), Some("Canceled"));
+    let made = *calls.made.lock().expect("the count");
+    assert!(made < 6, "{made} calls were made");
+}
+
+/// A call that goes on until it is stopped, and one that undoes it.
+#[derive(Default)]
+struct Undone(Arc<Mutex<Vec<&'static str>>>);
+
+struct Gone(Arc<Mutex<Vec<&'static str>>>);
+
+impl Drop for Gone {
+    fn drop(&mut self) {
+        self.0.lock().expect("the story").push("it is gone");
+    }
+}
+
+impl components::Calls for Undone {
+    fn call(&self, call: ComponentCall) -> BoxFuture<'static, Result<CallResult, StepError>> {
+        let story = self.0.clone();
+        if call.order.id.operation == Operation::Rollback {
+            story.lock().expect("the story").push("it is undone");
+            return async { done() }.boxed();
+        }
+        story.lock().expect("the story").push("it begins");
+        let gone = Gone(story);
+        async move {
+            let _gone = gone;
+            std::future::pending().await
+        }
+        .boxed()
+    }
+}
+
+#[tokio::test]
+async fn what_undoes_an_effect_begins_when_the_call_that_had_it_is_gone() {
+    let calls = Arc::new(Undone::default());
+    let (_folder, runtime, id) = begun(1, calls.clone()).await;
+    let story = || calls.0.lock().expect("the story").clone();
+    while story().is_empty() {
+        tokio::task::yield_now().await;
+    }
+    runtime.tell(&id, cancel(true)).await.expect("recorded");
+    runtime.ended(&id).await;
+    assert_eq!(story(), ["it begins", "it is gone", "it is undone"]);
+}

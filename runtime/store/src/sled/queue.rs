@@ -3,9 +3,9 @@
 //! Groups make many who write fast, and the thread keeps their syncs away from those of the async runtime. Who writes
 //! alone has nothing of either and waits for two threads to wake up, one after the other, which takes a third as long as
 //! a sync does. So where the last writes came one by one, and were quick, the next one is made where it is asked for, and
-//! after a few of them others have their turn there. For small syncs that blocks a thread of the runtime, and with it perhaps what the
-//! runtime waits for outside, as other reading and writing here does; where there is no other thread, it is not done. If the
-//! write fails, the database is opened again there too.
+//! after a few of them others have their turn there. For small syncs that blocks a thread of the runtime, and with it
+//! perhaps what the runtime waits for outside, as other reading and writing here does; where there is no other thread,
+//! it is not done. If the write fails, the database is opened again there too.
 //!
 //! **Invariant:** who writes has the writer locked. Who came first need not write first: nobody may depend on the order of
 //! two writes of which neither was answered before the other was asked for.

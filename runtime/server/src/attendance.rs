@@ -19,7 +19,7 @@ use windlass_model::time::{Span, Timestamp};
 use windlass_store::{Rest, StoreError};
 
 use crate::clock::now;
-use crate::driver::{self, Beginning, Message, NotTaken};
+use crate::driver::{self, Beginning, Calls, Message, NotTaken};
 use crate::parking::Parking;
 use crate::runtime::{Inner, Runtime, RuntimeError, lock};
 
@@ -221,9 +221,13 @@ impl Runtime {
         let id = release.id().clone();
         let mut beginning = beginning;
         let ended = loop {
+            let mut calls = Calls::default();
+            let (messages, sender) = (&mut desk.messages, &desk.inbox);
             let driven =
-                driver::drive(&self.inner, &mut release, &mut desk.messages, &desk.inbox, &desk.change, beginning);
-            match driven.await {
+                driver::drive(&mut calls, &self.inner, &mut release, messages, sender, &desk.change, beginning).await;
+            // Before anybody else may drive it.
+            calls.stop_all().await;
+            match driven {
                 Ok(()) if self.leave(&id, &release, &desk) => break Ok(()),
                 // Something came in between.
                 Ok(()) => beginning = Beginning::Fresh,

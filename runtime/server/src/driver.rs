@@ -62,23 +62,9 @@ pub(crate) enum Beginning {
     Fresh,
 }
 
-/// Drives `release` until it ends or may be parked. `inbox` is where its messages come in. When it returns, nothing is left
-/// of its calls.
+/// Drives `release` until it ends or may be parked. `inbox` is where its messages come in. After an error calls may still
+/// be going on.
 pub(crate) async fn drive(
-    inner: &Arc<Inner>,
-    release: &mut Release,
-    inbox: &mut mpsc::UnboundedReceiver<Message>,
-    sender: &mpsc::UnboundedSender<Message>,
-    changed: &watch::Sender<u64>,
-    beginning: Beginning,
-) -> Result<(), AppendError> {
-    let mut calls = Calls::default();
-    let driven = drive_with(&mut calls, inner, release, inbox, sender, changed, beginning).await;
-    calls.stop_all().await;
-    driven
-}
-
-async fn drive_with(
     calls: &mut Calls,
     inner: &Arc<Inner>,
     release: &mut Release,

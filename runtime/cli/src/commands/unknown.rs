@@ -10,8 +10,8 @@ use windlass_server::client::Client;
 
 use super::Context;
 
-/// Says which of the connections and plugins that something was declared with are not there. It is no error: whoever sets an installation up need not
-/// know in which order.
+/// Says which of the connections and plugins that something was declared with are not there. It is no error: whoever sets
+/// an installation up need not know in which order.
 pub(super) async fn note_unknown(
     connections: &[ConnectionName],
     plugins: &[PluginName],

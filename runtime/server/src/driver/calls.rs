@@ -87,7 +87,7 @@ impl Calls {
     }
 
     /// Stops all, and waits until nothing is left of them.
-    pub(super) async fn stop_all(mut self) {
+    pub(crate) async fn stop_all(mut self) {
         self.tasks.shutdown().await;
     }
 

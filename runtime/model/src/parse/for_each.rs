@@ -50,24 +50,24 @@ pub(super) fn read(report: &mut Report<'_>, field: &Field) -> Option<DraftForEac
         for_each.fail_fast = report.flag(node, "`fail_fast`").unwrap_or(true);
     }
     if let Some(node) = fields.value("failures_allowed") {
-        for_each.failures_allowed = read_allowance(report, node).unwrap_or(Allowance::NONE);
+        for_each.failures_allowed = read_allowance(report, node, "for-each").unwrap_or(Allowance::NONE);
     }
     for_each.reduce = fields.value("reduce").and_then(|it| report.template(it));
     Some(for_each)
 }
 
-/// `3` or `10%`.
-pub(super) fn read_allowance(report: &mut Report<'_>, node: &Node) -> Option<Allowance> {
+/// `3` or `10%`; what is wrong with it has this code.
+pub(super) fn read_allowance(report: &mut Report<'_>, node: &Node, code: &'static str) -> Option<Allowance> {
     if let Kind::Text(text) = &node.kind {
         let percent = text.strip_suffix('%').and_then(|it| it.trim().parse::<u32>().ok()).filter(|it| *it <= 100);
         if percent.is_none() {
             report
-                .error(node.extent, "for-each", format!("`{text}` is no number of failures"))
+                .error(node.extent, code, format!("`{text}` is no number of failures"))
                 .suggest("write how many may fail, `2`, or which part of all, `10%`");
         }
         return percent.map(Allowance::Percent);
     }
-    report.count(node, "`failures_allowed`", "for-each", 0..=ITEMS_MAX as u32).map(Allowance::Count)
+    report.count(node, "`failures_allowed`", code, 0..=ITEMS_MAX as u32).map(Allowance::Count)
 }
 
 /// A list, or one expression that gives one.

@@ -24,7 +24,7 @@ pub(super) fn read(report: &mut Report<'_>, node: &Node, draft: &mut Draft) {
                     continue;
                 };
                 let deadline = fields.value("deadline").and_then(|it| read_deadline(report, it));
-                let failures = fields.value("failures_allowed").map(|it| read_allowance(report, it));
+                let failures = fields.value("failures_allowed").map(|it| read_allowance(report, it, "phase"));
                 let words = [("fail", false), ("rollback", true)];
                 let rollback = fields.get("on_exceeded").map(|it| {
                     if failures.is_none() {

@@ -86,7 +86,8 @@ pub struct CallRequest {
     pub context: Vec<(String, String)>,
     /// What it may reach.
     pub access: Arc<Access>,
-    /// Where what it does goes.
+    /// Where what it does goes. Kept until nothing of the call goes on any more, also where [`Sandbox::call`] was dropped and
+    /// a tool is being killed.
     pub host: Arc<dyn StepHost>,
     /// Whether it is recorded, or played again.
     pub tape: Tape,

@@ -18,7 +18,7 @@ use windlass_sandbox::cassette::Tape;
 use windlass_sandbox::{Access, CallKind, CallOutcome, CallRequest, Plugin, WakeUp};
 
 use crate::components::{ComponentCall, Components};
-use crate::driver::Message;
+use crate::driver::{GoingOn, Message};
 use crate::dry_run::{self, Place, Shape};
 use crate::nested::{Begun, NestedCall};
 use crate::runtime::{Inner, Runtime, lock};
@@ -70,13 +70,14 @@ pub(crate) fn takes_turns(release: &Release, step: StepIndex) -> bool {
 }
 
 /// Makes a call of a component; everything it needs of the release is taken before it begins. `turn` is kept as long as
-/// the call is made.
+/// the call is made, `going_on` until nothing of it is left.
 pub(crate) fn make_call(
     inner: Arc<Inner>,
     release: &Release,
     order: CallOrder,
     turn: Option<OwnedSemaphorePermit>,
     inbox: mpsc::UnboundedSender<Message>,
+    going_on: GoingOn,
 ) -> BoxFuture<'static, Result<CallResult, StepError>> {
     let plan = release.plan().clone();
     let id = release.id().clone();
@@ -114,6 +115,7 @@ pub(crate) fn make_call(
             topics: inner.topics.clone(),
             callbacks: inner.options.callbacks.clone(),
             inbox,
+            _going_on: going_on,
         };
         let sandbox = match &inner.components {
             Components::Sandboxed(sandbox) => sandbox,

@@ -22,8 +22,8 @@ use crate::nested::tell_parent;
 use crate::rehearsal;
 use crate::runtime::{Inner, Runtime};
 use crate::view::state_name;
-pub(crate) use calls::Calls;
 use calls::Came;
+pub(crate) use calls::{Calls, GoingOn};
 
 /// Something for the release.
 pub(crate) enum Message {

@@ -10,7 +10,7 @@ use windlass_sandbox::{Callback, Exchange, LogLevel, LogLine, LogSource, StepHos
 
 use crate::callbacks::CallbackUrl;
 use crate::clock::now;
-use crate::driver::Message;
+use crate::driver::{GoingOn, Message};
 use crate::step_log::{Entry, StepLog, What};
 use crate::topic::{Topics, named, redacted};
 
@@ -28,6 +28,8 @@ pub(crate) struct CallHost {
     /// What callback addresses begin with, where callbacks are taken from the network.
     pub(crate) callbacks: Option<CallbackUrl>,
     pub(crate) inbox: mpsc::UnboundedSender<Message>,
+    /// The sandbox keeps its host until nothing of the call is left.
+    pub(crate) _going_on: GoingOn,
 }
 
 impl CallHost {

@@ -1,12 +1,14 @@
 //! What the host knows of a call that failed: whether anything may have changed.
 
+use std::sync::Arc;
+
 use serde_json::{Value, json};
 use windlass_model::digest::Digest;
 use windlass_sandbox::CallReport;
 
 use crate::support::raw::{RawServer, Said};
 use crate::support::server::Server;
-use crate::support::{Given, call, target};
+use crate::support::{Given, call, gone, target};
 use crate::tools::{run_given, tool};
 
 /// Whether the host is sure that nothing changed.
@@ -79,6 +81,26 @@ async fn what_was_not_sent_has_no_effect_and_what_got_no_answer_may_have() {
         ..Given::default()
     };
     assert!(!is_without_effect(&call("slow-answer", cut_off).await), "it was being made");
+}
+
+#[tokio::test]
+async fn nothing_is_left_of_a_call_that_was_dropped_while_it_wrote() {
+    let server = RawServer::saying(Said::Once(Vec::new())).await;
+    let given = Given {
+        input: json!({"url": server.url(), "requests": [{"method": "POST", "path": "/open/echo", "body": "x"}], "then": "fail"}),
+        access: target(&server.url(), json!({})),
+        ..Given::default()
+    };
+    let host = Arc::downgrade(&given.host);
+    let running = tokio::spawn(call("send", given));
+    while server.requests() == 0 {
+        assert!(!running.is_finished(), "it waits for an answer");
+        tokio::task::yield_now().await;
+    }
+    assert!(host.strong_count() > 0);
+    running.abort();
+    gone(&host).await;
+    server.left(1).await;
 }
 
 #[tokio::test]

@@ -2,7 +2,7 @@
 
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::PathBuf;
-use std::sync::OnceLock;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use serde_json::{Value, json};
@@ -10,7 +10,7 @@ use windlass_model::connection::Tool;
 use windlass_model::digest::Digest;
 use windlass_sandbox::{Access, CallReport, LogSource};
 
-use crate::support::{Given, call, code, connection, done, message, with_tool, world};
+use crate::support::{Given, call, code, connection, done, gone, message, with_tool, world};
 
 const SCRIPT: &str = r#"#!/bin/sh
 case "$1" in
@@ -161,21 +161,22 @@ async fn children_and_dropped_tools_are_killed() {
 #[tokio::test]
 async fn a_call_that_is_dropped_takes_its_tool_with_it() {
     let given = Given { input: json!({"arguments": ["hang"]}), ..Given::default() };
-    let host = given.host.clone();
+    let host = Arc::downgrade(&given.host);
     let running = tokio::spawn(run_given(tool(json!({})), given));
     let started = async {
         loop {
-            match host.messages().first() {
-                Some(pid) => break pid.clone(),
+            match host.upgrade().and_then(|it| it.messages().first().cloned()) {
+                Some(pid) => break pid,
                 None => tokio::task::yield_now().await,
             }
         }
     };
-    let pid = tokio::time::timeout(Duration::from_secs(10), started).await.expect("it starts");
+    let pid = tokio::time::timeout(Duration::from_secs(60), started).await.expect("it starts");
     let [tool, child] = pids(&pid);
     assert!(lives(tool) && lives(child));
     running.abort();
-    dies(tool).await;
+    gone(&host).await;
+    assert!(!lives(tool), "whoever has the call made hears of its end by the host that it lets go");
     dies(child).await;
 }
 

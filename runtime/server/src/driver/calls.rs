@@ -1,12 +1,15 @@
 //! The calls that a release's driver has going.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
+use std::convert::Infallible;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
-use futures::FutureExt as _;
 use futures::future::BoxFuture;
-use tokio::sync::{OwnedSemaphorePermit, mpsc};
+use futures::stream::FuturesUnordered;
+use futures::{FutureExt as _, StreamExt as _};
+use tokio::sync::oneshot::error::TryRecvError;
+use tokio::sync::{OwnedSemaphorePermit, mpsc, oneshot};
 use tokio::task::{self, AbortHandle, JoinError, JoinSet};
 use windlass_engine::{CallId, CallResult, Release};
 use windlass_model::failure::{FailureClass, StepError};
@@ -33,6 +36,12 @@ enum Done {
     End(CallId, Result<CallResult, StepError>),
 }
 
+/// Kept by everything that goes on for a call; what waits for it ends with the last of that.
+pub(crate) type GoingOn = oneshot::Sender<Infallible>;
+
+/// Ends when nothing of a call goes on any more.
+type Gone = oneshot::Receiver<Infallible>;
+
 /// The calls that are made, or wait for their turn among all that are.
 ///
 /// **Invariant:** no call of a release begins while one that was stopped may still have an effect: what undoes that must
@@ -44,6 +53,8 @@ pub(crate) struct Calls {
     in_flight: BTreeMap<CallId, Flight>,
     /// Tasks of calls that were stopped and may not have noticed.
     stopping: HashSet<task::Id>,
+    /// What may be left of calls beside their tasks: a tool that is being killed.
+    leftovers: FuturesUnordered<Gone>,
     /// What the call came to that ended before it needed a task; the next thing to be looked at.
     ended: Option<(CallId, Result<CallResult, StepError>)>,
     /// Permits to make calls, as far as they have not been used.
@@ -54,8 +65,8 @@ pub(crate) struct Calls {
 enum Flight {
     /// It has ended, which nobody has looked at.
     Ended,
-    /// In a task.
-    Task(AbortHandle),
+    /// In a task, or it waits for its turn in one.
+    Task(AbortHandle, Gone),
 }
 
 impl Calls {
@@ -66,29 +77,31 @@ impl Calls {
 
     /// Whether none is, and nothing is left of those that were stopped.
     pub(super) fn is_empty(&self) -> bool {
-        self.in_flight.is_empty() && self.stopping.is_empty()
+        self.in_flight.is_empty() && self.may_begin()
     }
 
     /// Whether one may begin: nothing is left of those that were stopped.
     pub(crate) fn may_begin(&self) -> bool {
-        self.stopping.is_empty()
+        self.stopping.is_empty() && self.leftovers.is_empty()
     }
 
     /// Stops the calls that are not wanted any more.
     pub(super) fn stop_unwanted(&mut self, release: &Release) {
-        self.in_flight.retain(|id, flight| {
-            let wanted = release.wants(*id);
-            if let (false, Flight::Task(task)) = (wanted, flight) {
+        for (_, flight) in self.in_flight.extract_if(.., |id, _| !release.wants(*id)) {
+            if let Flight::Task(task, gone) = flight {
                 task.abort();
                 self.stopping.insert(task.id());
+                self.leftovers.push(gone);
             }
-            wanted
-        });
+        }
     }
 
     /// Stops all, and waits until nothing is left of them.
     pub(crate) async fn stop_all(mut self) {
+        let flights = std::mem::take(&mut self.in_flight).into_values();
+        self.leftovers.extend(flights.filter_map(|it| if let Flight::Task(_, gone) = it { Some(gone) } else { None }));
         self.tasks.shutdown().await;
+        while self.leftovers.next().await.is_some() {}
     }
 
     /// Starts the calls that are missing. One that cannot be made at once waits for its turn, and breakers are asked again
@@ -112,16 +125,17 @@ impl Calls {
             let Some(order) = release.order(id) else { continue };
             let takes_turns = takes_turns(release, id.step);
             let permit = || inner.permits.clone().try_acquire_owned().ok();
+            let (going_on, gone) = oneshot::channel();
             let turn = if takes_turns { self.turns.remove(&id).or_else(permit) } else { None };
             let flight = if takes_turns && turn.is_none() {
                 let turn = inner.permits.clone().acquire_owned();
                 gate.queued(id);
                 let wait = async move { Done::Turn(id, turn.await.expect("permits are never closed")) };
-                Flight::Task(self.tasks.spawn(wait))
+                Flight::Task(self.tasks.spawn(wait), gone)
             } else {
                 gate.has_begun();
-                let call = make_call(inner.clone(), release, order, turn, sender.clone());
-                self.make(release.id(), id, call, at_once)
+                let call = make_call(inner.clone(), release, order, turn, sender.clone(), going_on);
+                self.make(release.id(), id, call, gone, at_once)
             };
             self.in_flight.insert(id, flight);
         }
@@ -132,12 +146,21 @@ impl Calls {
     /// Makes a call, up to where it has to wait if that is to be done `at_once`, and the rest of it in a task: a task, and
     /// the waking of another thread for it, take longer than a short call does. A guest that computes waits for others
     /// every few milliseconds.
-    fn make(&mut self, release: &ReleaseId, id: CallId, mut call: Making, at_once: bool) -> Flight {
+    fn make(&mut self, release: &ReleaseId, id: CallId, mut call: Making, gone: Gone, at_once: bool) -> Flight {
         if at_once && let Some(result) = made_at_once(release, &mut call) {
             self.ended = Some((id, result));
+            drop(call);
+            self.leave(gone);
             return Flight::Ended;
         }
-        Flight::Task(self.tasks.spawn(async move { Done::End(id, call.await) }))
+        Flight::Task(self.tasks.spawn(async move { Done::End(id, call.await) }), gone)
+    }
+
+    /// Waits for what may be left of a call.
+    fn leave(&mut self, mut gone: Gone) {
+        if gone.try_recv() == Err(TryRecvError::Empty) {
+            self.leftovers.push(gone);
+        }
     }
 
     /// Waits for something to come of one of them; for ever where there is none.
@@ -146,7 +169,12 @@ impl Calls {
             self.in_flight.remove(&call);
             return Came::End(call, result);
         }
-        let Some(joined) = self.tasks.join_next_with_id().await else { return std::future::pending().await };
+        let joined = tokio::select! {
+            biased;
+            Some(joined) = self.tasks.join_next_with_id() => joined,
+            Some(_) = self.leftovers.next() => return Came::Nothing,
+            else => return std::future::pending().await,
+        };
         let id = joined.as_ref().map_or_else(JoinError::id, |(id, _)| *id);
         if self.stopping.remove(&id) {
             return Came::Nothing;
@@ -169,11 +197,13 @@ impl Calls {
     /// book, and is taken out of it as a failure of ours.
     fn panicked(&mut self, release: &Release, error: &JoinError) -> Came {
         // Others may have ended meanwhile, and not been looked at.
-        let is_it = |flight: &Flight| matches!(flight, Flight::Task(task) if task.id() == error.id());
+        let is_it = |flight: &Flight| matches!(flight, Flight::Task(task, _) if task.id() == error.id());
         let Some(call) = self.in_flight.iter().find(|(_, it)| is_it(it)).map(|(call, _)| *call) else {
             return Came::Nothing;
         };
-        self.in_flight.remove(&call);
+        if let Some(Flight::Task(_, gone)) = self.in_flight.remove(&call) {
+            self.leave(gone);
+        }
         if release.wants(call) { Came::End(call, Err(host_panicked(release.id()))) } else { Came::Nothing }
     }
 }

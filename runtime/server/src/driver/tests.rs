@@ -109,15 +109,22 @@ async fn a_chain_of_short_calls_ends_when_somebody_says_so() {
     assert!(made < 6, "{made} calls were made");
 }
 
-/// A call that goes on until it is stopped, and one that undoes it.
+type Story = Arc<Mutex<Vec<&'static str>>>;
+
+/// A call that goes on until it is stopped, and leaves a tool behind that is not gone as soon; and one that undoes it.
 #[derive(Default)]
-struct Undone(Arc<Mutex<Vec<&'static str>>>);
+struct Undone(Story);
 
-struct Gone(Arc<Mutex<Vec<&'static str>>>);
+/// A call that is over when this is dropped.
+struct Going {
+    story: Story,
+    over: Option<oneshot::Sender<()>>,
+}
 
-impl Drop for Gone {
+impl Drop for Going {
     fn drop(&mut self) {
-        self.0.lock().expect("the story").push("it is gone");
+        self.story.lock().expect("the story").push("it is gone");
+        let _ = self.over.take().map(|it| it.send(()));
     }
 }
 
@@ -129,9 +136,20 @@ impl components::Calls for Undone {
             return async { done() }.boxed();
         }
         story.lock().expect("the story").push("it begins");
-        let gone = Gone(story);
+        let (over, is_over) = oneshot::channel();
+        let going = Going { story: story.clone(), over: Some(over) };
+        let host = call.host.clone();
+        tokio::spawn(async move {
+            let _ = is_over.await;
+            // Long enough for a driver that does not wait.
+            for _ in 0..100 {
+                tokio::task::yield_now().await;
+            }
+            story.lock().expect("the story").push("its tool is gone");
+            drop(host);
+        });
         async move {
-            let _gone = gone;
+            let _going = going;
             std::future::pending().await
         }
         .boxed()
@@ -139,7 +157,7 @@ impl components::Calls for Undone {
 }
 
 #[tokio::test]
-async fn what_undoes_an_effect_begins_when_the_call_that_had_it_is_gone() {
+async fn what_undoes_an_effect_begins_when_nothing_is_left_of_the_call_that_had_it() {
     let calls = Arc::new(Undone::default());
     let (_folder, runtime, id) = begun(1, calls.clone()).await;
     let story = || calls.0.lock().expect("the story").clone();
@@ -148,5 +166,5 @@ async fn what_undoes_an_effect_begins_when_the_call_that_had_it_is_gone() {
     }
     runtime.tell(&id, cancel(true)).await.expect("recorded");
     runtime.ended(&id).await;
-    assert_eq!(story(), ["it begins", "it is gone", "it is undone"]);
+    assert_eq!(story(), ["it begins", "it is gone", "its tool is gone", "it is undone"]);
 }

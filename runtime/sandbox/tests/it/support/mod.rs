@@ -7,7 +7,8 @@ pub(crate) mod recorder;
 pub(crate) mod server;
 
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, Weak};
+use std::time::Duration;
 
 use serde_json::{Value, json};
 use tokio::sync::OnceCell;
@@ -74,6 +75,16 @@ pub(crate) struct Given {
     pub(crate) access: Access,
     pub(crate) tape: Tape,
     pub(crate) host: Arc<Recorder>,
+}
+
+/// Waits until the sandbox has let a call's host go.
+pub(crate) async fn gone(host: &Weak<Recorder>) {
+    let gone = async {
+        while host.strong_count() > 0 {
+            tokio::task::yield_now().await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(10), gone).await.expect("nothing is left of the call");
 }
 
 impl Default for Given {

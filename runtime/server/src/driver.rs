@@ -165,7 +165,7 @@ pub(crate) async fn drive(
             // Who watched it has gone, so that it may be parked.
             () = changed.closed(), if !is_unwatched(changed) => continue,
             () = sleep_until(release) => {
-                gate.timing_out(release);
+                gate.timing_out(release, calls);
                 Input::Tick { dice: dice() }
             }
         };

@@ -227,9 +227,9 @@ impl Gate {
         self.tell(release, call.step, pass, failure);
     }
 
-    /// Attempts that are over their time count as failures, but those whose turn never came: the other side was not
-    /// asked.
-    pub(crate) fn timing_out(&mut self, release: &Release) {
+    /// Attempts that are over their time count as failures, but those whose turn never came, or whose call waits for one that
+    /// was stopped: the other side was not asked.
+    pub(crate) fn timing_out(&mut self, release: &Release, calls: &Calls) {
         if release.is_dry_run() || self.inner.breakers.is_quiet() {
             return;
         }
@@ -239,7 +239,7 @@ impl Gate {
             if state.activity().is_none_or(|it| it.operation != Operation::Start) {
                 continue;
             }
-            if self.queued.iter().any(|it| it.step == step) {
+            if release.calls().any(|it| it.step == step && (self.queued.contains(&it) || !calls.has(&it))) {
                 continue;
             }
             let call = self.passes.keys().find(|it| it.step == step).copied();

@@ -1,7 +1,6 @@
 //! What happens between breakers and those who ask them.
 
 use std::collections::BTreeMap;
-
 use std::rc::Rc;
 
 use futures::FutureExt as _;
@@ -11,9 +10,10 @@ use windlass_engine::{CallResult, StepState};
 use windlass_model::actor::Actor;
 use windlass_model::breaker::{BreakerSettings, Written};
 use windlass_model::digest::Digest;
-use windlass_model::failure::StepError;
+use windlass_model::failure::{FailureClass, StepError};
 use windlass_model::plan::{Pin, Plan, Runs};
 use windlass_model::time::Span;
+use windlass_model::workflow::RetryPolicy;
 use windlass_store::MemoryStore;
 
 use super::*;
@@ -198,22 +198,34 @@ impl Calls for Hanging {
     }
 }
 
-/// An attempt whose time is over before its turn came says nothing of a system that was never asked.
-#[tokio::test(start_paused = true)]
-async fn who_waited_for_a_turn_in_vain_does_not_count() {
-    let _machine = simulate(Rc::new(Paused(tokio::time::Instant::now())));
-    let steps = ["first", "second"].map(|name| {
+/// One in which something of them goes on for a minute when they are stopped.
+struct Clinging;
+
+impl Calls for Clinging {
+    fn call(&self, call: ComponentCall) -> BoxFuture<'static, Result<CallResult, StepError>> {
+        tokio::spawn(async move {
+            tokio::time::sleep(std::time::Duration::from_secs(60)).await;
+            drop(call.host);
+        });
+        std::future::pending().boxed()
+    }
+}
+
+/// Steps that may take 10 s, each with a connection of its name, whose breaker opens after so many failures.
+fn plan(names: &[&str], attempts: u32) -> Plan {
+    let steps = names.iter().map(|name| {
+        let retry = RetryPolicy { attempts, on: vec![FailureClass::TimedOut], ..RetryPolicy::default() };
         json!({
             "name": name, "phase": null, "needs": [], "connections": { "only": name }, "with": {},
             "when": null, "uses": { "plugin": "http", "action": "get", "version": "*" },
-            "retry": windlass_model::workflow::RetryPolicy::default(), "timeout": "10s", "gates": [],
-            "on_failure": "pause", "rollback": "automatic",
+            "retry": retry, "timeout": "10s", "gates": [], "on_failure": "pause", "rollback": "automatic",
         })
     });
+    let steps: Vec<serde_json::Value> = steps.collect();
     let workflow =
         json!({ "name": "w", "description": null, "parameters": {}, "phases": [], "outputs": {}, "steps": steps });
     let workflow = serde_json::from_value(workflow).expect("a workflow");
-    let pin = |connection: &str| Pin {
+    let pin = |connection: &&str| Pin {
         runs: Runs::Component(Digest::of(b"http")),
         version: semver::Version::new(0, 1, 0),
         effect: windlass_model::manifest::Effect::Read,
@@ -222,15 +234,26 @@ async fn who_waited_for_a_turn_in_vain_does_not_count() {
         find: false,
         connections: [("api".parse().expect("a name"), connection.parse().expect("a name"))].into(),
     };
-    let plan = Plan::new(workflow, vec![pin("first"), pin("second")]).expect("a plan");
+    Plan::new(workflow, names.iter().map(pin).collect()).expect("a plan")
+}
+
+/// How the breakers of these steps' connections stand when all attempts are over, one call being made at a time. They open
+/// after so many failures.
+async fn phases_after<const N: usize>(
+    calls: Arc<dyn Calls>,
+    names: [&str; N],
+    attempts: u32,
+    consecutive: u32,
+) -> [BreakerPhase; N] {
+    let _machine = simulate(Rc::new(Paused(tokio::time::Instant::now())));
     let folder = tempfile::tempdir().expect("a folder");
     let state = StateDirectory::open(folder.path()).expect("a state directory");
     let options = RuntimeOptions { calls_max: 1, ..RuntimeOptions::default() };
     let store = Arc::new(MemoryStore::default());
-    let runtime = Runtime::with_calls(state, store, Arc::new(Hanging), options).expect("a runtime");
-    let keys = [key("connection:http/first"), key("connection:http/second")];
+    let runtime = Runtime::with_calls(state, store, calls, options).expect("a runtime");
+    let keys = names.map(|it| key(&format!("connection:http/{it}")));
     for key in &keys {
-        let written = Written { consecutive: Some(1), cooldown: Span::seconds(3600), ..Written::default() };
+        let written = Written { consecutive: Some(consecutive), cooldown: Span::seconds(3600), ..Written::default() };
         let rule: BreakerSettings = written.try_into().expect("good");
         let set = |entries: &mut BTreeMap<BreakerKey, Entry>| {
             entries.insert(key.clone(), Entry { breaker: Breaker::new(Some(rule), now()), ..Entry::new() });
@@ -238,7 +261,7 @@ async fn who_waited_for_a_turn_in_vain_does_not_count() {
         };
         runtime.inner.breakers.change(key, set).await.expect("written");
     }
-    let kept = runtime.keep_plan(plan).await.expect("kept");
+    let kept = runtime.keep_plan(plan(&names, attempts)).await.expect("kept");
     let id = runtime.begin(&kept, json!({}), ana()).await.expect("begun");
     let mut changes = runtime.changes(&id).expect("it is open");
     loop {
@@ -250,6 +273,21 @@ async fn who_waited_for_a_turn_in_vain_does_not_count() {
         }
         changes.changed().await.expect("it goes on");
     }
-    let phases = keys.map(|it| runtime.inner.breakers.entries()[&it].breaker.phase());
+    keys.map(|it| runtime.inner.breakers.entries()[&it].breaker.phase())
+}
+
+/// An attempt whose time is over before its turn came says nothing of a system that was never asked.
+#[tokio::test(start_paused = true)]
+async fn who_waited_for_a_turn_in_vain_does_not_count() {
+    let phases = phases_after(Arc::new(Hanging), ["first", "second"], 1, 1).await;
     assert_eq!(phases, [BreakerPhase::Open, BreakerPhase::Closed], "only the first was called, in vain");
+}
+
+/// Nor does one that waited for what was left of the attempt before it.
+#[tokio::test(start_paused = true)]
+async fn who_waited_for_a_stopped_call_in_vain_does_not_count() {
+    let phases = phases_after(Arc::new(Clinging), ["only"], 2, 2).await;
+    assert_eq!(phases, [BreakerPhase::Closed], "one of two attempts was made");
+    let phases = phases_after(Arc::new(Clinging), ["only"], 2, 1).await;
+    assert_eq!(phases, [BreakerPhase::Open], "and counted");
 }

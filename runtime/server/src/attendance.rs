@@ -6,7 +6,7 @@
 //! **Invariant:** an entry in `driven` is made, and taken away, under its lock together with the parking's.
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 
 use std::collections::HashMap;
 use std::sync::{Arc, Weak};

@@ -71,6 +71,21 @@ pub(crate) fn random_bytes() -> [u8; 16] {
     bytes
 }
 
+/// This thread's clock follows tokio's, which a test pauses.
+#[cfg(test)]
+pub(crate) fn follow_tokio() -> Simulated {
+    struct Follows(tokio::time::Instant);
+    impl Machine for Follows {
+        fn now(&self) -> Timestamp {
+            Timestamp(u64::try_from(self.0.elapsed().as_millis()).expect("short"))
+        }
+        fn draw(&self) -> u64 {
+            7
+        }
+    }
+    simulate(Rc::new(Follows(tokio::time::Instant::now())))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

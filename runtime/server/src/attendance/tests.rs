@@ -25,9 +25,9 @@ use crate::state_directory::StateDirectory;
 
 /// A store whose disk fails as long as it is broken.
 #[derive(Default)]
-struct Failing {
+pub(crate) struct Failing {
     store: MemoryStore,
-    is_broken: AtomicBool,
+    pub(crate) is_broken: AtomicBool,
     /// Whether records fail that say that a release has its place.
     loses_admissions: AtomicBool,
     /// Whether it writes and says that it did not.

@@ -1,7 +1,6 @@
 //! What happens between breakers and those who ask them.
 
 use std::collections::BTreeMap;
-use std::rc::Rc;
 
 use futures::FutureExt as _;
 use futures::future::BoxFuture;
@@ -17,7 +16,7 @@ use windlass_model::workflow::RetryPolicy;
 use windlass_store::MemoryStore;
 
 use super::*;
-use crate::clock::{Machine, simulate};
+use crate::clock::follow_tokio;
 use crate::components::{Calls, ComponentCall};
 use crate::runtime::RuntimeOptions;
 use crate::state_directory::StateDirectory;
@@ -177,18 +176,6 @@ fn what_was_written_is_read_back_and_what_cannot_be_read_keeps_nothing_from_work
     assert_eq!(again.entries().len(), 1);
 }
 
-/// Time as tokio tells it.
-struct Paused(tokio::time::Instant);
-
-impl Machine for Paused {
-    fn now(&self) -> Timestamp {
-        Timestamp(u64::try_from(self.0.elapsed().as_millis()).expect("short"))
-    }
-    fn draw(&self) -> u64 {
-        7
-    }
-}
-
 /// A sandbox in which calls never end.
 struct Hanging;
 
@@ -245,7 +232,7 @@ async fn phases_after<const N: usize>(
     attempts: u32,
     consecutive: u32,
 ) -> [BreakerPhase; N] {
-    let _machine = simulate(Rc::new(Paused(tokio::time::Instant::now())));
+    let _machine = follow_tokio();
     let folder = tempfile::tempdir().expect("a folder");
     let state = StateDirectory::open(folder.path()).expect("a state directory");
     let options = RuntimeOptions { calls_max: 1, ..RuntimeOptions::default() };

@@ -1,5 +1,6 @@
 //! What a driver does between the calls of its release.
 
+use std::sync::atomic::Ordering;
 use std::sync::{Mutex, OnceLock};
 
 use futures::FutureExt as _;
@@ -15,14 +16,16 @@ use windlass_model::manifest::Effect;
 use windlass_model::name::ReleaseId;
 use windlass_model::plan::{Pin, Plan, Runs};
 use windlass_model::workflow::RetryPolicy;
-use windlass_store::MemoryStore;
+use windlass_store::{MemoryStore, Store};
 
 use super::*;
+use crate::attendance::tests::Failing;
+use crate::clock::follow_tokio;
 use crate::components::{self, ComponentCall};
 use crate::runtime::RuntimeOptions;
 use crate::state_directory::StateDirectory;
 
-/// So many steps, one after the other, that can be rolled back.
+/// So many steps, one after the other, that can be rolled back; one such release goes on at a time.
 fn plan(count: usize) -> Plan {
     let steps = (0..count).map(|it| {
         let needs: Vec<String> = it.checked_sub(1).map(|it| format!("s{it}")).into_iter().collect();
@@ -33,8 +36,10 @@ fn plan(count: usize) -> Plan {
         })
     });
     let steps: Vec<serde_json::Value> = steps.collect();
-    let workflow =
-        json!({ "name": "w", "description": null, "parameters": {}, "phases": [], "outputs": {}, "steps": steps });
+    let workflow = json!({
+        "name": "w", "description": null, "parameters": {}, "phases": [], "outputs": {}, "steps": steps,
+        "concurrency": { "group": "one", "order": "oldest_first", "limit": 1 },
+    });
     let pin = Pin {
         runs: Runs::Component(Digest::of(b"helm")),
         version: semver::Version::new(0, 1, 0),
@@ -56,15 +61,18 @@ fn cancel(rollback: bool) -> Input {
     Input::Intervene { actor: ana(), reason: "it has to be".to_owned(), intervention }
 }
 
-/// Begins a release of so many steps, whose calls these make.
-async fn begun(count: usize, calls: Arc<dyn components::Calls>) -> (tempfile::TempDir, Runtime, ReleaseId) {
+/// Whose calls these make.
+fn runtime_of(store: Arc<dyn Store>, calls: Arc<dyn components::Calls>) -> (tempfile::TempDir, Runtime) {
     let folder = tempfile::tempdir().expect("a folder");
     let state = StateDirectory::open(folder.path()).expect("a state directory");
-    let store = Arc::new(MemoryStore::default());
     let runtime = Runtime::with_calls(state, store, calls, RuntimeOptions::default()).expect("a runtime");
+    (folder, runtime)
+}
+
+/// Begins a release of so many steps.
+async fn begin(runtime: &Runtime, count: usize) -> ReleaseId {
     let kept = runtime.keep_plan(plan(count)).await.expect("kept");
-    let id = runtime.begin(&kept, json!({}), ana()).await.expect("begun");
-    (folder, runtime, id)
+    runtime.begin(&kept, json!({}), ana()).await.expect("begun")
 }
 
 fn done() -> Result<CallResult, StepError> {
@@ -99,7 +107,8 @@ impl components::Calls for Short {
 #[tokio::test]
 async fn a_chain_of_short_calls_ends_when_somebody_says_so() {
     let calls = Arc::new(Short::default());
-    let (_folder, runtime, id) = begun(50, calls.clone()).await;
+    let (_folder, runtime) = runtime_of(Arc::new(MemoryStore::default()), calls.clone());
+    let id = begin(&runtime, 50).await;
     assert!(calls.runtime.set(runtime.clone()).is_ok());
     calls.start.notify_one();
     runtime.ended(&id).await;
@@ -111,9 +120,22 @@ async fn a_chain_of_short_calls_ends_when_somebody_says_so() {
 
 type Story = Arc<Mutex<Vec<&'static str>>>;
 
-/// A call that goes on until it is stopped, and leaves a tool behind that is not gone as soon; and one that undoes it.
+/// Calls that go on until they are stopped, and leave a tool behind that is gone a minute later; and such as undo them.
 #[derive(Default)]
 struct Undone(Story);
+
+impl Undone {
+    fn story(&self) -> Vec<&'static str> {
+        self.0.lock().expect("the story").clone()
+    }
+
+    /// Waits until so much has happened.
+    async fn happened(&self, count: usize) {
+        while self.story().len() < count {
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+    }
+}
 
 /// A call that is over when this is dropped.
 struct Going {
@@ -123,7 +145,7 @@ struct Going {
 
 impl Drop for Going {
     fn drop(&mut self) {
-        self.story.lock().expect("the story").push("it is gone");
+        self.story.lock().expect("the story").push("it is stopped");
         let _ = self.over.take().map(|it| it.send(()));
     }
 }
@@ -141,10 +163,7 @@ impl components::Calls for Undone {
         let host = call.host.clone();
         tokio::spawn(async move {
             let _ = is_over.await;
-            // Long enough for a driver that does not wait.
-            for _ in 0..100 {
-                tokio::task::yield_now().await;
-            }
+            tokio::time::sleep(Duration::from_secs(60)).await;
             story.lock().expect("the story").push("its tool is gone");
             drop(host);
         });
@@ -156,15 +175,42 @@ impl components::Calls for Undone {
     }
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn what_undoes_an_effect_begins_when_nothing_is_left_of_the_call_that_had_it() {
+    let _machine = follow_tokio();
     let calls = Arc::new(Undone::default());
-    let (_folder, runtime, id) = begun(1, calls.clone()).await;
-    let story = || calls.0.lock().expect("the story").clone();
-    while story().is_empty() {
-        tokio::task::yield_now().await;
-    }
+    let (_folder, runtime) = runtime_of(Arc::new(MemoryStore::default()), calls.clone());
+    let id = begin(&runtime, 1).await;
+    calls.happened(1).await;
     runtime.tell(&id, cancel(true)).await.expect("recorded");
     runtime.ended(&id).await;
-    assert_eq!(story(), ["it begins", "it is gone", "its tool is gone", "it is undone"]);
+    assert_eq!(calls.story(), ["it begins", "it is stopped", "its tool is gone", "it is undone"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_release_that_has_ended_keeps_its_place_until_nothing_is_left_of_its_calls() {
+    let _machine = follow_tokio();
+    let calls = Arc::new(Undone::default());
+    let (_folder, runtime) = runtime_of(Arc::new(MemoryStore::default()), calls.clone());
+    let id = begin(&runtime, 1).await;
+    begin(&runtime, 1).await;
+    calls.happened(1).await;
+    runtime.tell(&id, cancel(false)).await.expect("recorded");
+    calls.happened(4).await;
+    assert_eq!(calls.story(), ["it begins", "it is stopped", "its tool is gone", "it begins"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_drives_a_release_after_its_store_failed_waits_for_what_is_left_of_its_calls() {
+    let _machine = follow_tokio();
+    let (calls, store) = (Arc::new(Undone::default()), Arc::new(Failing::default()));
+    let (_folder, runtime) = runtime_of(store.clone(), calls.clone());
+    let id = begin(&runtime, 1).await;
+    calls.happened(1).await;
+    store.is_broken.store(true, Ordering::SeqCst);
+    runtime.tell(&id, cancel(true)).await.expect_err("it cannot be recorded");
+    store.is_broken.store(false, Ordering::SeqCst);
+    runtime.tell(&id, cancel(true)).await.expect("recorded");
+    runtime.ended(&id).await;
+    assert_eq!(calls.story(), ["it begins", "it is stopped", "its tool is gone", "it is undone"]);
 }

@@ -126,3 +126,10 @@ fn left_to_the_next_driver_and_never_made() {
 fn undone_while_the_stopped_call_goes_on() {
     breaks_no_rule(47_935);
 }
+
+/// A store failed when a call had ended that nobody had looked at, and something of it waited for the driver, which waited
+/// for it.
+#[test]
+fn store_fails_when_a_call_has_ended_and_is_not_quite_gone() {
+    breaks_no_rule(552);
+}

@@ -89,17 +89,19 @@ impl Calls {
     pub(super) fn stop_unwanted(&mut self, release: &Release) {
         for (_, flight) in self.in_flight.extract_if(.., |id, _| !release.wants(*id)) {
             if let Flight::Task(task, gone) = flight {
-                task.abort();
                 self.stopping.insert(task.id());
-                self.leftovers.push(gone);
+                self.leftovers.extend(stop(&task, gone));
             }
         }
     }
 
     /// Stops all, and waits until nothing is left of them.
     pub(crate) async fn stop_all(mut self) {
-        let flights = std::mem::take(&mut self.in_flight).into_values();
-        self.leftovers.extend(flights.filter_map(|it| if let Flight::Task(_, gone) = it { Some(gone) } else { None }));
+        for flight in std::mem::take(&mut self.in_flight).into_values() {
+            if let Flight::Task(task, gone) = flight {
+                self.leftovers.extend(stop(&task, gone));
+            }
+        }
         self.tasks.shutdown().await;
         while self.leftovers.next().await.is_some() {}
     }
@@ -206,6 +208,13 @@ impl Calls {
         }
         if release.wants(call) { Came::End(call, Err(host_panicked(release.id()))) } else { Came::Nothing }
     }
+}
+
+/// Stops a task, and gives what then has to be waited for: nothing, where the call had ended by itself.
+fn stop(task: &AbortHandle, gone: Gone) -> Option<Gone> {
+    let is_over = task.is_finished();
+    task.abort();
+    (!is_over).then_some(gone)
 }
 
 type Making = BoxFuture<'static, Result<CallResult, StepError>>;

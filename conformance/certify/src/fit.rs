@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 
+use windlass_model::check::{InputProblem, input_problems};
 use windlass_model::manifest::Manifest;
 use windlass_model::name::{RoleName, ToolName};
 use windlass_model::parse::place_of;
@@ -151,9 +152,11 @@ impl Conformance {
             }
             // What stands for something else is judged when it is known.
             if case.prepare.is_empty() {
-                let wrong = windlass_model::check::input_problems(&action.input, &case.input).unwrap_or_default();
-                for problem in wrong {
-                    misfits.add(&[&"cases", &number, &"input"], format!("the input of case `{title}`: {problem}"));
+                let wrong = input_problems(&action.input, &case.input).unwrap_or_default();
+                for InputProblem { path, message } in wrong {
+                    let mut at: Vec<&dyn ToString> = vec![&"cases", &number, &"input"];
+                    at.extend(path.iter().map(|it| it as &dyn ToString));
+                    misfits.add(&at, format!("the input of case `{title}`: {message}"));
                 }
             }
         }
@@ -325,23 +328,28 @@ mod tests {
 
     use super::*;
 
-    #[test]
-    fn what_is_taken_back_has_to_be_seen() {
-        let action = json!({ "description": "d", "effect": "write", "input": {}, "output": {}, "cancel": true,
+    /// What does not fit, of a file whose fourth line has this probe and whose fifth this case.
+    fn told(probe: &str, case: &str) -> String {
+        let input = json!({ "type": "object", "additionalProperties": false, "properties": {
+            "title": { "type": "string" }, "tags": { "type": "array", "items": { "type": "string" } } } });
+        let action = json!({ "description": "d", "effect": "write", "input": input, "output": {}, "cancel": true,
             "rollback": true, "connections": { "jobs": { "description": "d", "requests": [] } } });
         let manifest: Manifest = serde_json::from_value(json!({ "name": "jobs", "version": "0.1.0", "contract": "0.1",
             "description": "d", "actions": { "submit": action } }))
         .expect("a manifest");
         let folder = tempfile::tempdir().expect("a folder");
-        let told = |probe: &str| {
-            let path = folder.path().join("conformance.yaml");
-            let text = format!(
-                "certify: v1\ncounterpart: {{ address: 'http://127.0.0.1:1' }}\nconnections: {{ jobs: {{}} }}\nprobes: {{ p: {{ get: /, {probe} }} }}\ncases: [{{ action: submit }}]\n"
-            );
-            std::fs::write(&path, text).expect("a file");
-            let fits = Conformance::read(&path).expect("the form is good").fits(&manifest);
-            fits.err().map(|it| it.to_string()).unwrap_or_default()
-        };
+        let path = folder.path().join("conformance.yaml");
+        let text = format!(
+            "certify: v1\ncounterpart: {{ address: 'http://127.0.0.1:1' }}\nconnections: {{ jobs: {{}} }}\nprobes: {{ p: {{ get: /, {probe} }} }}\ncases: [{{ {case} }}]\n"
+        );
+        std::fs::write(&path, text).expect("a file");
+        let fits = Conformance::read(&path).expect("the form is good").fits(&manifest);
+        fits.err().map(|it| it.to_string()).unwrap_or_default()
+    }
+
+    #[test]
+    fn what_is_taken_back_has_to_be_seen() {
+        let told = |probe: &str| told(probe, "action: submit");
         assert_eq!(told("count: ''"), "");
         // The name of the probe, the number of the case, a text.
         assert!(told("count: '', value: ''").contains("conformance.yaml:4:11: error[does-not-fit]: the probe `p`"));
@@ -350,5 +358,15 @@ mod tests {
         assert!(told("history: true").contains("a rollback of case `submit` takes back: its probes are all `history`"));
         let finished = told("finished: true");
         assert!(!finished.contains("rollback") && finished.contains("goes on after a cancel"), "{finished}");
+    }
+
+    #[test]
+    fn an_input_that_does_not_fit_is_told_at_its_field() {
+        let told = |input: &str| told("count: ''", &format!("action: submit, input: {{ {input} }}"));
+        assert_eq!(told("title: x, tags: [a]"), "");
+        let unknown = told("titel: x");
+        assert!(unknown.contains("conformance.yaml:5:43: ") && unknown.contains("did you mean `title`?"), "{unknown}");
+        let item = told("title: x, tags: [a, 7]");
+        assert!(item.contains("conformance.yaml:5:56: ") && item.contains("7 is a number, not a text"), "{item}");
     }
 }

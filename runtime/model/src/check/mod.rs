@@ -16,7 +16,7 @@ use crate::problem::Report;
 pub use copies::{Copies, OnCopies, check_copies};
 pub(crate) use plugins::against;
 pub use plugins::{Catalog, InnerWorkflow, Installed, PluginLookup};
-pub use schema::input_problems;
+pub use schema::{InputProblem, input_problems};
 pub use triggers::check_triggers;
 
 /// Checks all that follows from the file alone.

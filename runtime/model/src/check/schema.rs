@@ -336,18 +336,27 @@ pub(crate) fn explain(error: &ValidationError<'_>) -> String {
     }
 }
 
-/// What breaks the schema of an action's input, a sentence each, with the fields that there are where one is unknown. An
-/// error if the schema is none.
-pub fn input_problems(schema: &Value, input: &Value) -> Result<Vec<String>, String> {
+/// What is wrong with an action's input.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct InputProblem {
+    /// Where it is in the input: names of fields and numbers of items, the unknown field among them.
+    pub path: Vec<String>,
+    /// A sentence, which names the place as well.
+    pub message: String,
+}
+
+/// What breaks the schema of an action's input, with the fields that there are where one is unknown. An error if the schema
+/// is none.
+pub fn input_problems(schema: &Value, input: &Value) -> Result<Vec<InputProblem>, String> {
     let validator = crate::manifest::compile_schema(schema)?;
     let explained = breaches(&validator, input).into_iter().map(|error| {
+        let pointer = error.instance_path().to_string();
+        let mut path: Vec<_> = pointer.split('/').skip(1).map(|it| it.replace("~1", "/").replace("~0", "~")).collect();
         let (ValidationErrorKind::AdditionalProperties { unexpected }
         | ValidationErrorKind::UnevaluatedProperties { unexpected }) = error.kind()
         else {
-            return explain_at(&error);
+            return InputProblem { path, message: explain_at(&error) };
         };
-        let pointer = error.instance_path().to_string();
-        let path: Vec<_> = pointer.split('/').skip(1).map(|it| it.replace("~1", "/").replace("~0", "~")).collect();
         let places = Schema::new(schema).at(path.iter().map(String::as_str));
         let names: Vec<_> = places.iter().flat_map(|it| it.names()).collect();
         let meant = unexpected.iter().find_map(|it| did_you_mean(it, names.iter().copied()));
@@ -356,7 +365,8 @@ pub fn input_problems(schema: &Value, input: &Value) -> Result<Vec<String>, Stri
             (None, []) => String::new(),
             (None, names) => format!("; its fields are {}", listed(names)),
         };
-        format!("{}{more}", explain_at(&error))
+        path.extend(unexpected.first().cloned());
+        InputProblem { path, message: format!("{}{more}", explain_at(&error)) }
     });
     Ok(explained.collect())
 }

@@ -307,17 +307,21 @@ fn an_input_with_a_field_that_is_none_is_told_which_there_are() {
             "type": "object", "additionalProperties": false, "properties": { "region": {}, "zone": {} }
         } },
     });
-    let problems = |input: Value| input_problems(&schema, &input).expect("a schema");
-    assert_eq!(problems(serde_json::json!({ "version": "1" })), Vec::<String>::new());
+    let problems = |input: Value| -> Vec<(String, String)> {
+        let problems = input_problems(&schema, &input).expect("a schema").into_iter();
+        problems.map(|it| (it.path.join(" "), it.message)).collect()
+    };
+    let told = |path: &str, message: &str| (path.to_owned(), message.to_owned());
+    assert_eq!(problems(serde_json::json!({ "version": "1" })), []);
     assert_eq!(
         problems(serde_json::json!({ "versoin": "1" })),
-        ["there is no field `versoin`; did you mean `version`?"]
+        [told("versoin", "there is no field `versoin`; did you mean `version`?")]
     );
     assert_eq!(
         problems(serde_json::json!({ "version": 3, "to": { "x": 1 } })),
         [
-            "at `/to`: there is no field `x`; its fields are `region` and `zone`",
-            "at `/version`: 3 is a number, not a text"
+            told("to x", "at `/to`: there is no field `x`; its fields are `region` and `zone`"),
+            told("version", "at `/version`: 3 is a number, not a text")
         ]
     );
     assert!(input_problems(&serde_json::json!({ "type": "objekt" }), &Value::Null).is_err());

@@ -247,10 +247,11 @@ pub(super) fn action<'m>(
 pub(super) fn input(with: Option<&str>, action: &Action) -> anyhow::Result<Value> {
     let input = with.map_or_else(|| Ok(serde_json::json!({})), |it| json(it, "--with"))?;
     let problems = windlass_model::check::input_problems(&action.input, &input).map_err(anyhow::Error::msg)?;
+    let sentences: Vec<String> = problems.into_iter().map(|it| it.message).collect();
     anyhow::ensure!(
-        problems.is_empty(),
+        sentences.is_empty(),
         "the input is not what the action takes: {}\n  say for example `--with '{}'`",
-        problems.join("; "),
+        sentences.join("; "),
         example(&action.input).unwrap_or_default()
     );
     Ok(input)

@@ -129,11 +129,15 @@ impl Undone {
         self.0.lock().expect("the story").clone()
     }
 
-    /// Waits until so much has happened.
+    /// Waits until so much has happened, on the paused clock.
     async fn happened(&self, count: usize) {
-        while self.story().len() < count {
-            tokio::time::sleep(Duration::from_millis(1)).await;
-        }
+        let so = async {
+            while self.story().len() < count {
+                tokio::time::sleep(Duration::from_millis(1)).await;
+            }
+        };
+        let in_time = tokio::time::timeout(Duration::from_secs(600), so).await;
+        assert!(in_time.is_ok(), "this is all: {:?}", self.story());
     }
 }
 
@@ -175,13 +179,19 @@ impl components::Calls for Undone {
     }
 }
 
+/// A release of one step, whose call has begun.
+async fn one_that_goes_on(store: Arc<dyn Store>) -> (tempfile::TempDir, Runtime, Arc<Undone>, ReleaseId) {
+    let calls = Arc::new(Undone::default());
+    let (folder, runtime) = runtime_of(store, calls.clone());
+    let id = begin(&runtime, 1).await;
+    calls.happened(1).await;
+    (folder, runtime, calls, id)
+}
+
 #[tokio::test(start_paused = true)]
 async fn what_undoes_an_effect_begins_when_nothing_is_left_of_the_call_that_had_it() {
     let _machine = follow_tokio();
-    let calls = Arc::new(Undone::default());
-    let (_folder, runtime) = runtime_of(Arc::new(MemoryStore::default()), calls.clone());
-    let id = begin(&runtime, 1).await;
-    calls.happened(1).await;
+    let (_folder, runtime, calls, id) = one_that_goes_on(Arc::new(MemoryStore::default())).await;
     runtime.tell(&id, cancel(true)).await.expect("recorded");
     runtime.ended(&id).await;
     assert_eq!(calls.story(), ["it begins", "it is stopped", "its tool is gone", "it is undone"]);
@@ -190,11 +200,8 @@ async fn what_undoes_an_effect_begins_when_nothing_is_left_of_the_call_that_had_
 #[tokio::test(start_paused = true)]
 async fn a_release_that_has_ended_keeps_its_place_until_nothing_is_left_of_its_calls() {
     let _machine = follow_tokio();
-    let calls = Arc::new(Undone::default());
-    let (_folder, runtime) = runtime_of(Arc::new(MemoryStore::default()), calls.clone());
-    let id = begin(&runtime, 1).await;
+    let (_folder, runtime, calls, id) = one_that_goes_on(Arc::new(MemoryStore::default())).await;
     begin(&runtime, 1).await;
-    calls.happened(1).await;
     runtime.tell(&id, cancel(false)).await.expect("recorded");
     calls.happened(4).await;
     assert_eq!(calls.story(), ["it begins", "it is stopped", "its tool is gone", "it begins"]);
@@ -203,10 +210,8 @@ async fn a_release_that_has_ended_keeps_its_place_until_nothing_is_left_of_its_c
 #[tokio::test(start_paused = true)]
 async fn who_drives_a_release_after_its_store_failed_waits_for_what_is_left_of_its_calls() {
     let _machine = follow_tokio();
-    let (calls, store) = (Arc::new(Undone::default()), Arc::new(Failing::default()));
-    let (_folder, runtime) = runtime_of(store.clone(), calls.clone());
-    let id = begin(&runtime, 1).await;
-    calls.happened(1).await;
+    let store = Arc::new(Failing::default());
+    let (_folder, runtime, calls, id) = one_that_goes_on(store.clone()).await;
     store.is_broken.store(true, Ordering::SeqCst);
     runtime.tell(&id, cancel(true)).await.expect_err("it cannot be recorded");
     store.is_broken.store(false, Ordering::SeqCst);

@@ -153,7 +153,7 @@ async fn with_topics(
 impl Shared {
     fn take_off(&self, call: &ComponentCall) -> Result<(Fate, u64, bool), Violation> {
         let (passed, wall) = (self.clock.passed(), self.clock.wall());
-        if call.order.id.operation == Operation::Start && matches!(call.order.call, Call::Begin { .. }) {
+        if call.order.id.operation == Operation::Start && !matches!(call.order.call, Call::Resume { .. }) {
             let (runtime, release) = {
                 let state = self.state();
                 let seen = state.releases.get(&call.release).map(|it| &it.release);
@@ -242,8 +242,7 @@ impl State {
             format!("{name}, in record {}, {is_pending}", seen.records.len())
         })?;
         ensure(seen.begun.insert(id), "no call is made twice", || name.clone())?;
-        let begins = id.operation == Operation::Start && matches!(call.order.call, Call::Begin { .. });
-        let is_forward = begins && !seen.release.definition(id.step).finally && seen.release.may_be_held(id);
+        let is_forward = !seen.release.definition(id.step).finally && seen.release.may_be_held(id);
         if let Some(since) = self.tripped.filter(|_| is_forward) {
             ensure(since >= passed, "nothing passes an open breaker", || {
                 format!("{name}, {} ms after it was opened", passed - since)

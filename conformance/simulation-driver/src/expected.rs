@@ -11,6 +11,7 @@ pub const EXPECTED: &[&str] = &[
     "breaker: a call was held",
     "breaker: a failure was recorded, and it had opened",
     "breaker: a held call was let through",
+    "breaker: a look for an effect was held",
     "breaker: a connection was probed",
     "breaker: closed by somebody",
     "breaker: opened by somebody",

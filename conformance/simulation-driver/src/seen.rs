@@ -3,10 +3,10 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use windlass_engine::{CallId, CallOrder, Release};
+use windlass_engine::{Call, CallId, CallOrder, Release, Stage};
 use windlass_model::event::{Created, Event, Intervention, Operation, Outcome, Record, Wake};
 use windlass_model::graph::StepIndex;
-use windlass_model::name::ReleaseId;
+use windlass_model::name::{ReleaseId, StepName};
 use windlass_model::plan::Plan;
 use windlass_server::driver::outline;
 use windlass_simulation::counts::Counts;
@@ -79,6 +79,11 @@ impl Seen {
     /// Whether it has ended before, or now.
     pub(crate) fn has_ended(&self) -> bool {
         self.records.iter().flat_map(|it| &it.events).any(is_end)
+    }
+
+    fn holds_a_look(&self, step: &StepName) -> bool {
+        let activity = self.release.index_of(step).and_then(|it| self.release.step(it).state.activity());
+        activity.is_some_and(|it| matches!(it.stage, Stage::Held { call: Call::Find, .. }))
     }
 
     fn read(&mut self, append: &Append, now: u64) -> Result<(), Violation> {
@@ -210,6 +215,9 @@ impl State {
         }
         let Some(seen) = self.releases.get_mut(&append.release) else { return Ok(()) };
         seen.read(append, now)?;
+        if append.record.events.iter().any(|it| matches!(it, Event::CallHeld { step, .. } if seen.holds_a_look(step))) {
+            self.counts.add("breaker: a look for an effect was held");
+        }
         self.has_place(&append.release, &append.record)?;
         self.has_opened(disk, &append.release, &append.record)?;
         let Some(seen) = self.releases.get_mut(&append.release) else { return Ok(()) };

@@ -5,8 +5,9 @@
 //! is recorded as such, and waits within its attempt. When it is let through, the attempt's time begins anew, so that
 //! a wait spends neither attempts nor their time.
 //!
-//! **Invariant:** only the first call of `start` is held, and only while its release goes forward; a release that
-//! does anything else lets go of what was held, so that it never waits for a breaker.
+//! **Invariant:** only the first call of `start` is held, and the look for what an earlier one may have done, and only
+//! while its release goes forward; a release that does anything else lets go of what was held, so that it never waits for
+//! a breaker.
 
 use windlass_model::actor::Actor;
 use windlass_model::event::{Event, HeldBy, Hold, Intervention, Operation};
@@ -29,10 +30,13 @@ impl Release {
         // One that is repeated in the middle of its work has begun: were it held, its step would be let go of as one
         // that never did, and the release that it began would go on.
         let is_in_the_middle = call.call > 1 && !self.steps[call.step.as_usize()].checkpoints.is_empty();
-        is_that
-            && !is_in_the_middle
-            && matches!(activity.stage, Stage::Calling(Call::Begin { .. }))
-            && self.is_forward(call.step)
+        let begins = match activity.stage {
+            Stage::Calling(Call::Begin { .. }) => !is_in_the_middle,
+            // It fails as well where nobody answers, and would spend the attempts.
+            Stage::Calling(Call::Find) => true,
+            _ => false,
+        };
+        is_that && begins && self.is_forward(call.step)
     }
 
     /// Calls that are held, and would be made if nothing held them.
@@ -84,10 +88,14 @@ impl Release {
         self.record(events, event, now);
     }
 
-    /// Whether what is held is the repetition of a call that was cut off, so that the other side may still be at it.
-    /// A write that cannot be recognised is never repeated before it was looked for and not found.
+    /// Whether what is held is the repetition of a call that was cut off, or the look for its effect, so that the other
+    /// side may still be at it. A write that cannot be recognised is never repeated before it was looked for and not found.
     pub(crate) fn is_cut_off(&self, index: StepIndex, activity: &Activity) -> bool {
-        matches!(activity.stage, Stage::Held { .. }) && activity.call > 1 && self.pin(index).effect != Effect::Write
+        match &activity.stage {
+            Stage::Held { call: Call::Find, .. } => true,
+            Stage::Held { .. } => activity.call > 1 && self.pin(index).effect != Effect::Write,
+            _ => false,
+        }
     }
 
     /// A breaker does not let a call through; `is_open` when it lets nothing through, not even a probe.
@@ -145,9 +153,11 @@ pub(crate) fn hold_back(
     hold: &Hold,
     at: Timestamp,
 ) -> Result<StepState, &'static str> {
-    let since = match &activity.stage {
-        Stage::Calling(Call::Begin { .. }) if activity.operation == Operation::Start => at,
-        Stage::Held { since, .. } => *since,
+    let (call, since) = match &activity.stage {
+        Stage::Calling(call @ (Call::Begin { .. } | Call::Find)) if activity.operation == Operation::Start => {
+            (call.clone(), at)
+        }
+        Stage::Held { call, since, .. } => (call.clone(), *since),
         _ => return Err("a hold"),
     };
     // Of an attempt whose call was cut off nobody knows whether it had an effect.
@@ -155,16 +165,16 @@ pub(crate) fn hold_back(
         run.called = run.called_before;
         run.stands = run.stood_before;
     }
-    let stage = Stage::Held { hold: hold.clone(), since };
+    let stage = Stage::Held { hold: hold.clone(), call, since };
     Ok(StepState::Active(Activity { stage, ..activity }))
 }
 
 /// A step after its call was let through.
 pub(crate) fn let_through(run: &mut StepRun, activity: Activity, at: Timestamp) -> Result<StepState, &'static str> {
-    let Stage::Held { since, .. } = &activity.stage else { return Err("the end of a hold") };
+    let Stage::Held { call, since, .. } = &activity.stage else { return Err("the end of a hold") };
     run.called = true;
     run.stands = true;
     let began_at = activity.began_at + at.since(*since);
-    let stage = Stage::Calling(Call::Begin { state: None });
+    let stage = Stage::Calling(call.clone());
     Ok(StepState::Active(Activity { stage, began_at, attempt_began_at: at, ..activity }))
 }

@@ -199,10 +199,12 @@ pub enum Stage {
         /// Why.
         error: StepError,
     },
-    /// A breaker does not let its first call through.
+    /// A breaker does not let its first call through, or the look for what that may have done.
     Held {
         /// What holds it.
         hold: Hold,
+        /// What it holds.
+        call: Call,
         /// Since when.
         since: Timestamp,
     },

@@ -1,6 +1,6 @@
 //! Calls that a breaker holds: what waits, what that costs (nothing), and what is never held.
 
-use windlass_engine::{CallId, Input, Rejected, Release, StepState, Wait, WaitCause};
+use windlass_engine::{Call, CallId, Input, Rejected, Release, StepState, Wait, WaitCause};
 use windlass_model::event::{HeldBy, Hold, Intervention, Outcome};
 use windlass_model::failure::FailureClass;
 use windlass_model::time::{Span, Timestamp};
@@ -162,21 +162,72 @@ fn a_retry_that_is_held_keeps_what_the_attempt_before_it_may_have_done() {
     let mut workflow = workflow("build");
     workflow.steps[0].retry.on = std::iter::once(FailureClass::Transient).collect();
     let mut world = world(workflow, &[("build", vec![Does::LosesItsAnswer])]);
-    while !world.release.calls().any(|it| it.attempt == 2 && world.release.may_be_held(it)) {
-        // The attempt before may have had its effect, so it is looked for: that is not held.
-        let looked = world.release.calls().find(|it| it.attempt == 2);
-        if let Some(call) = looked {
-            let held = world.tell(Input::CallHeld { call, hold: by("global"), is_open: true });
-            assert_eq!(held, Err(Rejected::NotToBeHeld));
-            world.script.insert("build:find".to_owned(), [Does::NotFound].into());
+    // The attempt before may have had its effect, so it is looked for, which is held as well; then it is not found.
+    world.script.insert("build:find".to_owned(), [Does::NotFound].into());
+    let begins_or_looks = |world: &World, look: bool| {
+        world
+            .release
+            .calls()
+            .any(|it| it.attempt == 2 && if look { is_look(world, it) } else { is_beginning(world, it) })
+    };
+    for look in [true, false] {
+        while !begins_or_looks(&world, look) {
+            assert!(world.turn(), "{}", world.story());
         }
-        assert!(world.turn(), "{}", world.story());
+        hold(&mut world, "build").expect("it can be held");
+        assert!(world.release.has_begun());
+        if look {
+            let_through(&mut world, "build").expect("it was held");
+        }
     }
-    hold(&mut world, "build").expect("it can be held");
-    assert!(world.release.has_begun());
     world.intervene(Intervention::Cancel { rollback: true }).expect("never held");
     world.run();
     assert!(world.story().ends_with("rollback build\nrolled back\n"), "{}", world.story());
+}
+
+fn is_look(world: &World, call: CallId) -> bool {
+    world.release.order(call).is_some_and(|it| it.call == Call::Find)
+}
+
+fn is_beginning(world: &World, call: CallId) -> bool {
+    world.release.order(call).is_some_and(|it| matches!(it.call, Call::Begin { .. }))
+}
+
+/// Where nobody answers, the look fails as the call would, and spends attempts; held, it goes on as a look.
+#[test]
+fn a_look_for_an_effect_is_held_and_goes_on_as_one() {
+    // Of another attempt, and of a call that a process took with it, whose work had begun.
+    for crashes in [false, true] {
+        let mut workflow = workflow("build");
+        workflow.steps[0].retry.on = std::iter::once(FailureClass::Transient).collect();
+        let script = if crashes { Vec::new() } else { vec![Does::LosesItsAnswer] };
+        let mut world = world(workflow, &[("build", script)]);
+        let began = call(&world, "build");
+        let checkpoint = Input::CheckpointReached { call: began, name: "job".to_owned(), value: vec![1] };
+        world.tell(checkpoint).expect("recorded");
+        if crashes {
+            world.crash();
+        }
+        while !world.release.calls().any(|it| is_look(&world, it)) {
+            assert!(world.turn(), "{}", world.story());
+        }
+        let looked = call(&world, "build");
+        hold(&mut world, "build").expect("it can be held");
+        assert!(world.release.has_begun() && breaker_wait(&world).is_some());
+        // It is as open as before whether it had its effect.
+        assert_eq!(world.release.rollback_preview(world.now).steps.len(), 1);
+        let records = world.journal.len();
+        world.now = world.now + Span::seconds(3600);
+        world.crash();
+        assert_eq!((world.journal.len(), world.release.wake_at()), (records, None));
+        let_through(&mut world, "build").expect("it was held");
+        assert_eq!(call(&world, "build"), looked);
+        assert!(is_look(&world, looked), "and not begun anew");
+        world.run();
+        assert_eq!(world.release.outcome(), Some(Outcome::Succeeded), "{}", world.story());
+        assert_eq!(world.effects["build"].len(), 1);
+        assert_eq!(attempts(&world, "build"), if crashes { 1 } else { 2 });
+    }
 }
 
 #[test]
@@ -201,14 +252,17 @@ fn what_is_repeated_in_the_middle_of_its_work_is_not_held() {
 fn what_was_cut_off_and_is_held_is_stopped_when_its_release_lets_go_of_it() {
     use windlass_model::manifest::Effect::{IdempotentWrite, Write};
     let fails_first = [("other", fails(FailureClass::Invalid))];
-    for (effect, cuts_off, script, stopped) in [
-        (IdempotentWrite, true, &[][..], true),
-        (IdempotentWrite, true, &fails_first[..], true),
+    for (effect, cuts_off, looked_for, script, stopped) in [
+        (IdempotentWrite, true, false, &[][..], true),
+        (IdempotentWrite, true, false, &fails_first[..], true),
         // What never began is not stopped.
-        (IdempotentWrite, false, &[][..], false),
-        (IdempotentWrite, false, &fails_first[..], false),
-        // It was looked for, and is not there.
-        (Write, true, &[][..], false),
+        (IdempotentWrite, false, false, &[][..], false),
+        (IdempotentWrite, false, false, &fails_first[..], false),
+        // It was not looked for yet, and may be there.
+        (Write, true, false, &[][..], true),
+        (Write, true, false, &fails_first[..], true),
+        // It was, and is not there.
+        (Write, true, true, &[][..], false),
     ] {
         let pins = Pins { effect, cancel: true, find: true, ..Pins::default() };
         let mut world = World::new(workflow("build; other"), pins, script);
@@ -216,7 +270,7 @@ fn what_was_cut_off_and_is_held_is_stopped_when_its_release_lets_go_of_it() {
         if cuts_off {
             world.crash();
         }
-        while !world.release.may_be_held(call(&world, "build")) {
+        while looked_for && !is_beginning(&world, call(&world, "build")) {
             assert!(world.turn(), "{}", world.story());
         }
         hold(&mut world, "build").expect("it can be held");
@@ -225,7 +279,7 @@ fn what_was_cut_off_and_is_held_is_stopped_when_its_release_lets_go_of_it() {
             world.intervene(Intervention::Cancel { rollback: false }).expect("never held");
         }
         world.run();
-        let case = format!("{effect:?}, cut off: {cuts_off}\n{}", world.story());
+        let case = format!("{effect:?}, cut off: {cuts_off}, looked for: {looked_for}\n{}", world.story());
         assert_eq!(world.story().contains("cancel build"), stopped, "{case}");
         assert_eq!(world.state("build"), &StepState::Canceled, "{case}");
         assert!(world.release.outcome().is_some(), "{case}");

@@ -218,9 +218,10 @@ impl Gate {
             return;
         }
         let Some(order) = release.order(call) else { return };
-        let begins = matches!(order.call, Call::Begin { .. });
+        // What is not found is asked for next.
+        let is_told = !matches!(order.call, Call::Resume { .. }) && !matches!(result, Ok(CallResult::NotFound));
         let failure = match result.as_ref().map_or_else(evidence, |_| Evidence::Works) {
-            Evidence::Works if begins => None,
+            Evidence::Works if is_told => None,
             Evidence::Fails(text) => Some(text),
             Evidence::Works | Evidence::None => return,
         };

@@ -1,15 +1,18 @@
 //! What happens between breakers and those who ask them.
 
 use std::collections::BTreeMap;
+use std::sync::Mutex;
 
 use futures::FutureExt as _;
 use futures::future::BoxFuture;
 use serde_json::json;
-use windlass_engine::{CallResult, StepState};
+use tempfile::TempDir;
+use windlass_engine::{Call, CallResult, StepState};
 use windlass_model::actor::Actor;
 use windlass_model::breaker::{BreakerSettings, Written};
 use windlass_model::digest::Digest;
 use windlass_model::failure::{FailureClass, StepError};
+use windlass_model::manifest::Effect;
 use windlass_model::plan::{Pin, Plan, Runs};
 use windlass_model::time::Span;
 use windlass_model::workflow::RetryPolicy;
@@ -199,9 +202,10 @@ impl Calls for Clinging {
 }
 
 /// Steps that may take 10 s, each with a connection of its name, whose breaker opens after so many failures.
-fn plan(names: &[&str], attempts: u32) -> Plan {
+fn plan(names: &[&str], attempts: u32, effect: Effect) -> Plan {
     let steps = names.iter().map(|name| {
-        let retry = RetryPolicy { attempts, on: vec![FailureClass::TimedOut], ..RetryPolicy::default() };
+        let on = vec![FailureClass::TimedOut, FailureClass::Transient];
+        let retry = RetryPolicy { attempts, on, ..RetryPolicy::default() };
         json!({
             "name": name, "phase": null, "needs": [], "connections": { "only": name }, "with": {},
             "when": null, "uses": { "plugin": "http", "action": "get", "version": "*" },
@@ -215,13 +219,37 @@ fn plan(names: &[&str], attempts: u32) -> Plan {
     let pin = |connection: &&str| Pin {
         runs: Runs::Component(Digest::of(b"http")),
         version: semver::Version::new(0, 1, 0),
-        effect: windlass_model::manifest::Effect::Read,
+        effect,
         cancel: false,
         rollback: false,
-        find: false,
+        find: effect == Effect::Write,
         connections: [("api".parse().expect("a name"), connection.parse().expect("a name"))].into(),
     };
     Plan::new(workflow, names.iter().map(pin).collect()).expect("a plan")
+}
+
+/// Makes these calls, one at a time, with a breaker for each of these connections; they open after so many failures.
+async fn runtime_of(
+    calls: Arc<dyn Calls>,
+    keys: &[BreakerKey],
+    consecutive: u32,
+    cooldown: Span,
+) -> (TempDir, Runtime) {
+    let folder = tempfile::tempdir().expect("a folder");
+    let state = StateDirectory::open(folder.path()).expect("a state directory");
+    let options = RuntimeOptions { calls_max: 1, ..RuntimeOptions::default() };
+    let store = Arc::new(MemoryStore::default());
+    let runtime = Runtime::with_calls(state, store, calls, options).expect("a runtime");
+    for key in keys {
+        let written = Written { consecutive: Some(consecutive), cooldown, ..Written::default() };
+        let rule: BreakerSettings = written.try_into().expect("good");
+        let set = |entries: &mut BTreeMap<BreakerKey, Entry>| {
+            entries.insert(key.clone(), Entry { breaker: Breaker::new(Some(rule), now()), ..Entry::new() });
+            Ok(())
+        };
+        runtime.inner.breakers.change(key, set).await.expect("written");
+    }
+    (folder, runtime)
 }
 
 /// How the breakers of these steps' connections stand when all attempts are over, one call being made at a time. They open
@@ -233,22 +261,9 @@ async fn phases_after<const N: usize>(
     consecutive: u32,
 ) -> [BreakerPhase; N] {
     let _machine = follow_tokio();
-    let folder = tempfile::tempdir().expect("a folder");
-    let state = StateDirectory::open(folder.path()).expect("a state directory");
-    let options = RuntimeOptions { calls_max: 1, ..RuntimeOptions::default() };
-    let store = Arc::new(MemoryStore::default());
-    let runtime = Runtime::with_calls(state, store, calls, options).expect("a runtime");
     let keys = names.map(|it| key(&format!("connection:http/{it}")));
-    for key in &keys {
-        let written = Written { consecutive: Some(consecutive), cooldown: Span::seconds(3600), ..Written::default() };
-        let rule: BreakerSettings = written.try_into().expect("good");
-        let set = |entries: &mut BTreeMap<BreakerKey, Entry>| {
-            entries.insert(key.clone(), Entry { breaker: Breaker::new(Some(rule), now()), ..Entry::new() });
-            Ok(())
-        };
-        runtime.inner.breakers.change(key, set).await.expect("written");
-    }
-    let kept = runtime.keep_plan(plan(&names, attempts)).await.expect("kept");
+    let (_folder, runtime) = runtime_of(calls, &keys, consecutive, Span::seconds(3600)).await;
+    let kept = runtime.keep_plan(plan(&names, attempts, Effect::Read)).await.expect("kept");
     let id = runtime.begin(&kept, json!({}), ana()).await.expect("begun");
     let mut changes = runtime.changes(&id).expect("it is open");
     loop {
@@ -277,4 +292,55 @@ async fn who_waited_for_a_stopped_call_in_vain_does_not_count() {
     assert_eq!(phases, [BreakerPhase::Closed], "one of two attempts was made");
     let phases = phases_after(Arc::new(Clinging), ["only"], 2, 1).await;
     assert_eq!(phases, [BreakerPhase::Open], "and counted");
+}
+
+/// Calls of a system that answers nobody until it has been asked so often, and then has done what it was asked for first, or
+/// not; when each was made, and which.
+struct Down {
+    until: usize,
+    has_done: bool,
+    made: Mutex<Vec<(Timestamp, Call)>>,
+}
+
+impl Calls for Down {
+    fn call(&self, call: ComponentCall) -> BoxFuture<'static, Result<CallResult, StepError>> {
+        let mut made = self.made.lock().expect("what was made");
+        made.push((now(), call.order.call.clone()));
+        let result = match &call.order.call {
+            _ if made.len() <= self.until => {
+                Err(StepError::engine(FailureClass::Transient, "not-connected", "nobody answers"))
+            }
+            Call::Find if !self.has_done => Ok(CallResult::NotFound),
+            _ => Ok(CallResult::Done(json!({}))),
+        };
+        async { result }.boxed()
+    }
+}
+
+/// Another attempt at a write looks first for what the one before may have done. Where nobody answers that fails as well: it
+/// waits for the breaker, is its probe, and spends no attempts.
+#[tokio::test(start_paused = true)]
+async fn who_looks_for_its_effect_waits_as_well() {
+    const COOLDOWN: Span = Span::seconds(60);
+    let _machine = follow_tokio();
+    let keys = [key("connection:http/only")];
+    let begin = Call::Begin { state: None };
+    // The first and a look open it; two looks, each after a cooldown, find nobody; the third finds something, or nothing.
+    let looked = [begin.clone(), Call::Find, Call::Find, Call::Find, Call::Find];
+    for (has_done, expected) in [(true, &looked[..]), (false, &[&looked[..], &[begin]].concat())] {
+        let calls = Arc::new(Down { until: 4, has_done, made: Mutex::default() });
+        let (_folder, runtime) = runtime_of(calls.clone(), &keys, 2, COOLDOWN).await;
+        let kept = runtime.keep_plan(plan(&["only"], 10, Effect::Write)).await.expect("kept");
+        let id = runtime.begin(&kept, json!({}), ana()).await.expect("begun");
+        runtime.ended(&id).await;
+        let release = runtime.release(&id).await.expect("there");
+        assert_eq!(release.outcome().map(|it| format!("{it:?}")).as_deref(), Some("Succeeded"));
+        let made = calls.made.lock().expect("what was made").clone();
+        let (times, made): (Vec<_>, Vec<_>) = made.into_iter().unzip();
+        assert_eq!(made, expected);
+        for probe in 2..=4 {
+            assert!(times[probe].since(times[probe - 1]) >= COOLDOWN, "{times:?}");
+        }
+        assert_eq!(runtime.inner.breakers.entries()[&keys[0]].breaker.phase(), BreakerPhase::Closed);
+    }
 }

@@ -36,6 +36,8 @@ const PATH: &str = "/usr/local/bin:/usr/bin:/bin";
 pub(crate) enum Mishap {
     /// It is killed before it has done anything.
     Killed,
+    /// It is killed in the middle of its work, where it has one.
+    Halfway,
     /// It does its work, and is killed before it has printed anything.
     Lost,
     /// It does its work, and is killed in the middle of what it prints.
@@ -52,15 +54,27 @@ pub(crate) enum Mishap {
     Endless,
     /// It does its work and does not end.
     Silent,
-    /// It does not end, and the host ends the call meanwhile; it has done its work, or nothing.
-    Hold { delivered: bool },
+    /// It does not end, and the host ends the call meanwhile.
+    Hold(Done),
 }
+
+/// How much of its work a run has done.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Done {
+    Nothing,
+    Half,
+    All,
+}
+
+/// By this a tool is asked to end in the middle of its work.
+pub(crate) const HALFWAY: &str = "WINDLASS_CERTIFY_HALFWAY";
 
 impl Mishap {
     /// What it does, in words.
     pub(crate) fn words(self) -> &'static str {
         match self {
             Self::Killed => "killed before it does anything",
+            Self::Halfway => "killed in the middle of its work",
             Self::Lost => "killed when it has done its work, before it prints anything",
             Self::CutOutput => "killed when it has done its work, in the middle of what it prints",
             Self::Fails => "fails with exit code 1 before it does anything",
@@ -69,15 +83,22 @@ impl Mishap {
             Self::Echo => "fails and prints the credential",
             Self::Endless => "prints without end",
             Self::Silent => "does its work and does not end",
-            Self::Hold { delivered: true } => "the call is cut off when it has done its work",
-            Self::Hold { delivered: false } => "the call is cut off before it does anything",
+            Self::Hold(Done::Nothing) => "the call is cut off before it does anything",
+            Self::Hold(Done::Half) => "the call is cut off in the middle of its work",
+            Self::Hold(Done::All) => "the call is cut off when it has done its work",
         }
     }
 
-    /// As lines of the script; `tool` does what was asked for.
+    /// Whether the tool has to end in the middle of its work for that.
+    pub(crate) fn is_halfway(self) -> bool {
+        matches!(self, Self::Halfway | Self::Hold(Done::Half))
+    }
+
+    /// As lines of the script; `tool` does what was asked for, `halfway` as far as its middle.
     fn script(self) -> &'static str {
         match self {
             Self::Killed => "kill -KILL $$",
+            Self::Halfway => "halfway \"$@\" >/dev/null 2>&1; kill -KILL $$",
             Self::Lost => "tool \"$@\" >/dev/null 2>&1; kill -KILL $$",
             Self::CutOutput => {
                 "tool \"$@\" >\"$run/printed\"; head -c $(($(wc -c <\"$run/printed\") / 2)) \"$run/printed\"; kill -KILL $$"
@@ -88,8 +109,9 @@ impl Mishap {
             Self::Echo => "cat \"$credential\"; cat \"$credential\" >&2; exit 1",
             Self::Endless => "while :; do printf '%65536s' ''; done",
             Self::Silent => "tool \"$@\" >/dev/null 2>&1; exec sleep 600",
-            Self::Hold { delivered: true } => "tool \"$@\" >/dev/null 2>&1; echo >\"$bell\"; exec sleep 600",
-            Self::Hold { delivered: false } => "echo >\"$bell\"; exec sleep 600",
+            Self::Hold(Done::Nothing) => "echo >\"$bell\"; exec sleep 600",
+            Self::Hold(Done::Half) => "halfway \"$@\" >/dev/null 2>&1; echo >\"$bell\"; exec sleep 600",
+            Self::Hold(Done::All) => "tool \"$@\" >/dev/null 2>&1; echo >\"$bell\"; exec sleep 600",
         }
     }
 }
@@ -195,7 +217,8 @@ impl Between {
              echo $number >\"$runs/last\"\n\
              run=$runs/$number credential=${{KUBECONFIG-/dev/null}}\n\
              printf '%s\\0' {name} \"$@\" >\"$run/command\"\n\
-             tool() {{ {command} \"$@\"; }}\n",
+             tool() {{ {command} \"$@\"; }}\n\
+             halfway() {{ ({HALFWAY}=1; export {HALFWAY}; tool \"$@\"); }}\n",
             runs = at("runs"),
             bell = at("bell"),
             name = quoted(name.as_str()),
@@ -258,7 +281,7 @@ impl Between {
 
     /// Whether the host ends the call when the mishap comes.
     pub(crate) fn cuts_off(&self) -> bool {
-        matches!(self.plan, Some(Plan { mishap: Mishap::Hold { .. }, .. }))
+        matches!(self.plan, Some(Plan { mishap: Mishap::Hold(_), .. }))
     }
 
     /// Waits until the run comes that is to be held.

@@ -104,6 +104,10 @@ pub(crate) struct ToolFile {
     /// own, which is empty at first, `{folder}` for the one of this file, `{secret}` for the credential.
     #[schemars(length(min = 1))]
     pub(crate) command: Vec<String>,
+    /// Subcommands that end in the middle of their work where the variable `WINDLASS_CERTIFY_HALFWAY` is set, as a program
+    /// does whose machine is switched off: `[upgrade]`.
+    #[serde(default)]
+    pub(crate) halfway: Vec<String>,
 }
 
 /// How a role leads to the counterpart, or a tool to what it talks to.

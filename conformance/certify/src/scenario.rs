@@ -5,7 +5,7 @@ use windlass_model::manifest::Action;
 use windlass_sandbox::cassette::RecordedCall;
 
 use crate::Check;
-use crate::between::{self, Mishap, Of};
+use crate::between::{self, Done, Mishap, Of};
 use crate::file::{Case, Ends};
 use crate::input::{Variant, variants};
 use crate::proxy::{self, Fault};
@@ -21,13 +21,21 @@ pub(crate) struct Reference {
     pub(crate) after: Seen,
     /// `POST /jobs`, in order.
     pub(crate) requests: Vec<String>,
-    /// `helm upgrade`, in order.
-    pub(crate) runs: Vec<String>,
+    /// Runs of tools, in order.
+    pub(crate) runs: Vec<ToolRun>,
     pub(crate) suspensions: usize,
     pub(crate) calls: Vec<RecordedCall>,
     /// The function that was called last.
     pub(crate) last_function: &'static str,
     pub(crate) input: Value,
+}
+
+/// A run of a tool.
+pub(crate) struct ToolRun {
+    /// `helm upgrade`.
+    pub(crate) is: String,
+    /// Whether it ends in the middle of its work when it is asked to.
+    pub(crate) halfway: bool,
 }
 
 /// Where something goes wrong.
@@ -94,7 +102,7 @@ fn plain(position: impl Into<String>, play: Play) -> Scenario {
 const ROLLBACK_POSITIONS: usize = 3;
 
 const HELD: [Fault; 2] = [Fault::Hold { delivered: false }, Fault::Hold { delivered: true }];
-const HELD_RUNS: [Mishap; 2] = [Mishap::Hold { delivered: false }, Mishap::Hold { delivered: true }];
+const HELD_RUNS: [Mishap; 3] = [Mishap::Hold(Done::Nothing), Mishap::Hold(Done::Half), Mishap::Hold(Done::All)];
 
 /// The scenarios of a check, or why there are none.
 pub(crate) fn scenarios(
@@ -124,8 +132,9 @@ pub(crate) fn scenarios(
     let at_each_run = |mishaps: &[Mishap], play: Play| -> Vec<Scenario> {
         let positions = reference.runs.iter().take(POSITIONS_MAX).enumerate();
         let each = positions.flat_map(|(before, run)| mishaps.iter().map(move |it| (before + 1, run, *it)));
+        let each = each.filter(|(_, run, mishap)| run.halfway || !mishap.is_halfway());
         each.map(|(at, run, mishap)| Scenario {
-            position: format!("run {at} (`{run}`): {}", mishap.words()),
+            position: format!("run {at} (`{}`): {}", run.is, mishap.words()),
             plan: Some(Plan::Run(between::Plan { at, of: Of::All, mishap })),
             play: play.clone(),
         })
@@ -167,7 +176,7 @@ pub(crate) fn scenarios(
             .collect()),
         Check::Once => {
             let mut all = at_each(&[Fault::LoseResponse, Fault::CutBody], false, same.clone());
-            all.extend(at_each_run(&[Mishap::Killed, Mishap::Lost, Mishap::CutOutput], same));
+            all.extend(at_each_run(&[Mishap::Killed, Mishap::Halfway, Mishap::Lost, Mishap::CutOutput], same));
             needs_positions(all)
         }
         Check::Retry => {
@@ -181,7 +190,8 @@ pub(crate) fn scenarios(
         Check::Cancel if !action.cancel => Err("it has no `cancel`".to_owned()),
         Check::Cancel => {
             let mut all = at_each(&HELD, false, Play::CancelCutOff);
-            all.extend(at_each_run(&HELD_RUNS, Play::CancelCutOff));
+            // Half of its work does not go on: it is for a rollback.
+            all.extend(at_each_run(&[Mishap::Hold(Done::Nothing), Mishap::Hold(Done::All)], Play::CancelCutOff));
             for at in 1..=reference.suspensions.min(POSITIONS_MAX) {
                 all.push(plain(format!("wait {at}"), Play::CancelWaiting(at)));
             }

@@ -13,7 +13,7 @@ use windlass_sandbox::{Plugin, Sandbox, Scrubber};
 use crate::file::{Case, Conformance, Only, tools};
 use crate::judge::{Wrong, judge, judge_reference};
 use crate::outcome::{Certification, Check, Failed, Outcome, RESULT_VERSION, Report, worse};
-use crate::scenario::{Reference, Scenario, scenarios};
+use crate::scenario::{Reference, Scenario, ToolRun, scenarios};
 use crate::scene::{Interruption, Scene};
 use crate::secret::leaks as leaks_of;
 use crate::transcript::{Event, TRANSCRIPT_VERSION, Transcript, scrubbed};
@@ -181,7 +181,10 @@ impl Suite<'_> {
         });
         let runs = scene.record.all().into_iter().filter_map(|it| match it {
             Event::Ran { tool, arguments, .. } => {
-                Some([tool, arguments.into_iter().next().unwrap_or_default()].join(" "))
+                let first = arguments.into_iter().next().unwrap_or_default();
+                let halfway =
+                    self.file.tools.iter().any(|(name, it)| name.as_str() == tool && it.halfway.contains(&first));
+                Some(ToolRun { is: format!("{tool} {first}"), halfway })
             }
             _ => None,
         });

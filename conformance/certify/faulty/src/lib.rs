@@ -10,8 +10,9 @@ use serde::{Deserialize, Serialize};
 use windlass_sdk::{Answer, Context, Failure, Method, Outcome, Role};
 
 use running::{
-    ForgetsTheFirstPut, ForgetsWhatWasCutOff, KnowsOfNoDryRun, LeavesIt, LogsWithoutEnd, MindsNoExitCode,
+    ForgetsTheFirstPut, ForgetsWhatWasCutOff, KnowsOfNoDryRun, LeavesHalf, LeavesIt, LogsWithoutEnd, MindsNoExitCode,
     PanicsAtPrint, PutsByPeeking, PutsInARead, PutsTwice, PutsTwiceAtOnce, RunsWell, SaysItOn, ShrugsAtARefusal,
+    StandsBeforeHalf,
 };
 use undoing::{ForgetsTheFirst, GoodAtAll, HalfARollback, IgnoresCancel, NeverStops, RollsBackOnce, SwallowsARefusal};
 use waiting::{KeepsTheCredential, PanicsAtItsState, PollsForEver, RemembersInMemory, TakesTwice, TellsItsTopic};
@@ -188,6 +189,8 @@ windlass_sdk::plugin! {
         NeverStops: cancel,
         SendsTheCredential,
         RunsWell: cancel + rollback,
+        StandsBeforeHalf: rollback,
+        LeavesHalf: rollback,
         PutsInARead,
         KnowsOfNoDryRun,
         PutsTwice,

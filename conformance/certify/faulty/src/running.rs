@@ -44,6 +44,29 @@ fn put(ctx: &Context) -> Result<(), Failure> {
     Ok(())
 }
 
+/// The same where half of it may be in the way.
+fn put_over_half(ctx: &Context) -> Result<(), Failure> {
+    let key = ctx.idempotency_key();
+    if !ctx.dry_run() && ctx.attempt() > 1 {
+        let there: Vec<String> = ran(ctx, &["list", key])?.json()?;
+        if there.is_empty() {
+            ran(ctx, &["remove", key])?;
+        }
+    }
+    put(ctx)
+}
+
+/// Takes away what is there whole.
+fn take_away_whole(ctx: &Context) -> Ended<()> {
+    for started in ctx.starts() {
+        let there: Vec<String> = ran(ctx, &["list", started.key()])?.json()?;
+        if !there.is_empty() {
+            ran(ctx, &["remove", started.key()])?;
+        }
+    }
+    Ok(Outcome::done(json!({})))
+}
+
 /// Takes away what `put` has put there.
 fn take_away(ctx: &Context) -> Ended<()> {
     for started in ctx.starts() {
@@ -55,7 +78,7 @@ fn take_away(ctx: &Context) -> Ended<()> {
 // Has no flaw, and everything that can be checked of a tool.
 runs! { RunsWell "runs-well" IdempotentWrite;
     fn start(ctx: &Context, _: Input) -> Answer<Self> {
-        put(ctx)?;
+        put_over_half(ctx)?;
         Ok(Output::done("put"))
     }
 }
@@ -71,6 +94,36 @@ impl Rollback for RunsWell {
     type RollbackState = ();
     fn rollback(ctx: &Context, _: Input, _: Option<Output>) -> Ended<()> {
         take_away(ctx)
+    }
+}
+
+// Half of an entry is in its way for ever.
+runs! { StandsBeforeHalf "stands-before-half" IdempotentWrite;
+    fn start(ctx: &Context, _: Input) -> Answer<Self> {
+        put(ctx)?;
+        Ok(Output::done("put"))
+    }
+}
+
+impl Rollback for StandsBeforeHalf {
+    type RollbackState = ();
+    fn rollback(ctx: &Context, _: Input, _: Option<Output>) -> Ended<()> {
+        take_away(ctx)
+    }
+}
+
+// It takes away what is whole.
+runs! { LeavesHalf "leaves-half" IdempotentWrite;
+    fn start(ctx: &Context, _: Input) -> Answer<Self> {
+        put_over_half(ctx)?;
+        Ok(Output::done("put"))
+    }
+}
+
+impl Rollback for LeavesHalf {
+    type RollbackState = ();
+    fn rollback(ctx: &Context, _: Input, _: Option<Output>) -> Ended<()> {
+        take_away_whole(ctx)
     }
 }
 

@@ -47,12 +47,13 @@ fn file(ledger: &Ledger, action: &str, more: &str) -> Conformance {
     read(&text)
 }
 
-/// The same for one that runs a native tool.
-fn file_with_a_desk(action: &str, more: &str) -> Conformance {
+/// The same for one that runs a native tool, which may be killed in the middle of its work.
+fn file_with_a_desk(action: &str, halfway: bool) -> Conformance {
     let desk = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/desk.sh");
     let text = format!(
-        "certify: v1\ntools: {{ desk: {{ command: [/bin/sh, '{}', '{{state}}'] }} }}\nconnections: {{ office: {{ kubeconfig: 'user: {{ token: \"{{secret}}\" }}' }} }}\nprobes: {{ entries: {{ run: [desk, list], count: '' }} }}\ncases:\n  - action: {action}\n    input: {{ title: index }}\n{more}",
-        desk.display()
+        "certify: v1\ntools: {{ desk: {{ command: [/bin/sh, '{}', '{{state}}'], halfway: {} }} }}\nconnections: {{ office: {{ kubeconfig: 'user: {{ token: \"{{secret}}\" }}' }} }}\nprobes: {{ entries: {{ run: [desk, list], count: '' }} }}\ncases:\n  - action: {action}\n    input: {{ title: index }}\n",
+        desk.display(),
+        if halfway { "[put]" } else { "[]" }
     );
     read(&text)
 }
@@ -106,17 +107,23 @@ macro_rules! flaws {
     };
 }
 
-/// The same of actions that run a tool.
+/// The same of actions that run a tool, without or with a middle of its work.
 macro_rules! flaws_with_a_tool {
-    ($($test:ident: $action:literal => $($check:ident)*;)*) => {
+    ($halfway:literal: $($test:ident: $action:literal => $($check:ident)*;)*) => {
         $(#[tokio::test(flavor = "multi_thread")]
         async fn $test() {
-            finds($action, |_| file_with_a_desk($action, ""), &[$(Check::$check),*]).await;
+            finds($action, |_| file_with_a_desk($action, $halfway), &[$(Check::$check),*]).await;
         })*
     };
 }
 
-flaws_with_a_tool! {
+flaws_with_a_tool! { true:
+    a_good_run_over_half_of_one_passes: "runs-well" => ;
+    half_of_its_work_in_its_way: "stands-before-half" => Once;
+    half_of_its_work_that_is_left: "leaves-half" => Rollback;
+}
+
+flaws_with_a_tool! { false:
     a_good_run_passes: "runs-well" => ;
     a_run_that_a_dry_run_denies: "knows-of-no-dry-run" => ;
     a_run_that_writes_in_a_read: "puts-in-a-read" => Run;

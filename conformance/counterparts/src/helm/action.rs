@@ -147,6 +147,7 @@ fn carry_out(cluster: &Cluster, name: &str, revision: u64, effect: &str, wait: O
         release.live.apply(objects(&manifest), now_ms(), &cluster.settings);
         Ok(())
     })?;
+    super::halfway();
     let Some(timeout) = wait else { return Ok(()) };
     loop {
         let release = cluster.load(name)?.ok_or(NOT_FOUND)?;
@@ -428,13 +429,22 @@ fn uninstall(it: &command::Uninstall, global: &Global) -> Result<String, String>
                 })?;
             }
             Some(_) => {
+                cluster.change(name, None, |release| {
+                    let release = release.as_mut().ok_or(NOT_FOUND)?;
+                    if let Some(last) = release.revisions.last_mut() {
+                        last.status = Status::Uninstalling;
+                        last.description = "Deletion in progress (or silently failed)".to_owned();
+                    }
+                    release.live = Live::default();
+                    Ok(())
+                })?;
+                super::halfway();
                 cluster.change(name, Some("release.uninstalled"), |release| {
                     if !it.keep_history {
                         *release = None;
                         return Ok(());
                     }
                     let release = release.as_mut().ok_or(NOT_FOUND)?;
-                    release.live = Live::default();
                     if let Some(last) = release.revisions.last_mut() {
                         last.status = Status::Uninstalled;
                         last.deleted = jiff::Timestamp::now().to_string();

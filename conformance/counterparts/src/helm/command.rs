@@ -254,6 +254,8 @@ pub(crate) struct List {
     #[arg(long)]
     pub(crate) pending: bool,
     #[arg(long)]
+    pub(crate) uninstalling: bool,
+    #[arg(long)]
     pub(crate) uninstalled: bool,
     #[arg(long)]
     pub(crate) superseded: bool,

@@ -30,6 +30,17 @@ pub const NOTICE: &str = "windlass stand-in for helm: simulated cluster, nothing
 /// The version it reports.
 pub const VERSION: &str = "v3.17.3+standin";
 
+/// Where this variable is set, an operation ends in its middle, as helm's does when its machine is switched off.
+pub const HALFWAY: &str = "WINDLASS_CERTIFY_HALFWAY";
+
+/// The middle of an operation.
+fn halfway() {
+    if std::env::var_os(HALFWAY).is_some() {
+        // As a shell tells of a program that was killed.
+        std::process::exit(137);
+    }
+}
+
 /// Runs one call of the stand-in and gives its exit code. The first argument is the program's name.
 pub fn run(arguments: Vec<OsString>, out: &mut dyn Write, err: &mut dyn Write) -> u8 {
     // A caller who does not listen is not the stand-in's problem: its state is already written.

@@ -51,11 +51,12 @@ pub(super) fn history(it: &command::History, global: &Global) -> Result<String, 
 pub(super) fn list(it: &command::List, global: &Global) -> Result<String, String> {
     let cluster = Cluster::reach(global)?;
     let releases = cluster.all(it.all_namespaces)?;
-    let chosen = it.deployed || it.failed || it.pending || it.uninstalled || it.superseded;
+    let chosen = it.deployed || it.failed || it.pending || it.uninstalling || it.uninstalled || it.superseded;
     let wanted = |status: Status| match status {
         _ if it.all => true,
         Status::Deployed => it.deployed || !chosen,
         Status::Failed => it.failed || !chosen,
+        Status::Uninstalling => it.uninstalling,
         Status::Uninstalled => it.uninstalled,
         Status::Superseded => it.superseded,
         Status::PendingInstall | Status::PendingUpgrade | Status::PendingRollback => it.pending,

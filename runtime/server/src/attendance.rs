@@ -332,6 +332,8 @@ impl Runtime {
     /// Gives an input to a release; returns when it is recorded.
     pub async fn tell(&self, id: &ReleaseId, input: Input) -> Result<(), RuntimeError> {
         if self.inner.store.outline(id)?.is_none() {
+            // Of one in quarantine this says why.
+            self.inner.store.journal(id)?;
             return Err(RuntimeError::UnknownRelease(id.clone()));
         }
         if !self.inner.options.drive {

@@ -42,12 +42,13 @@ pub(crate) async fn list(args: ListArgs, client: &Client, context: &Context<'_>)
         let encoded: String = url::form_urlencoded::byte_serialize(state.as_bytes()).collect();
         query.push_str(&format!("&state={encoded}"));
     }
-    let mut releases: Vec<OutlineView> = Vec::new();
+    let (mut releases, mut quarantined): (Vec<OutlineView>, _) = (Vec::new(), Vec::new());
     let mut after = String::new();
     let more = loop {
         let rest = (limit - releases.len()).min(LIMIT_MAX);
         let page: ReleasesPage = client.get(&format!("/v1/releases?limit={rest}{query}{after}")).await?;
         releases.extend(page.releases);
+        quarantined.extend(page.quarantined);
         match page.next {
             None => break false,
             Some(_) if releases.len() >= limit => break true,
@@ -58,6 +59,9 @@ pub(crate) async fn list(args: ListArgs, client: &Client, context: &Context<'_>)
     context.output.data(&releases, |it| table(it));
     if more {
         context.output.note(format_args!("the newest {limit}; --limit shows more"));
+    }
+    for release in quarantined {
+        context.output.note(format_args!("in quarantine, out of use: {release}"));
     }
     Ok(0)
 }

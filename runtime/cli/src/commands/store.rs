@@ -69,7 +69,9 @@ fn shown(expired: &ExpiredView) -> String {
     if !dry_run {
         return format!("{releases} releases and {blobs} blobs removed\n");
     }
-    let mut text = format!("{releases} releases and {blobs} blobs would be removed\n");
+    let mut text = format!(
+        "{releases} releases would be removed, and {blobs} blobs that only they need, once those are a day old\n"
+    );
     examples.iter().for_each(|it| text.push_str(&format!("  {it}\n")));
     if *releases > examples.len() as u64 {
         text.push_str("  …\n");
@@ -82,7 +84,7 @@ async fn check(repair: bool, context: &Context<'_>) -> anyhow::Result<u8> {
     if repair {
         let repaired: serde_json::Value = client.post("/v1/store/repair", &()).await?;
         context.output.note(format_args!(
-            "repaired: {} outlines, {} numbers, {} places in lists; in quarantine now: {}",
+            "repaired: {} outlines, {} numbers, {} places in lists; put into quarantine: {}",
             repaired["outlines"],
             repaired["numbers"],
             repaired["listed"],

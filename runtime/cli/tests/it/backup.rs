@@ -86,7 +86,7 @@ fn a_repair_of_a_sound_store_changes_nothing() {
     site.until(RELEASE, "it waits for approval", |it| it.waits.iter().any(|it| it.cause == "approval"));
     let repaired = site.good(&["store", "check", "--repair"]);
     assert!(
-        repaired.stderr.contains("repaired: 0 outlines, 0 numbers, 0 places in lists; in quarantine now: none"),
+        repaired.stderr.contains("repaired: 0 outlines, 0 numbers, 0 places in lists; put into quarantine: none"),
         "{repaired:?}"
     );
     drop(serve);

@@ -194,6 +194,14 @@ fn a_release_with_a_damaged_journal_is_quarantined_and_all_others_go_on() {
             site.run(&["release", "show", release]).stderr.contains(&says).then_some(())
         });
     }
+    for (release, asked) in [("payments-1", "cancel"), ("payments-3", "rollback")] {
+        let refused = site.run(&["release", asked, release, "--reason", "it is in the way"]);
+        let says = format!("release {release} is quarantined: record 1 of release {release} is damaged");
+        assert!(refused.code == Some(2) && refused.stderr.contains(&says), "{refused:?}");
+    }
+    let listed = site.good(&["release", "list"]);
+    assert!(!listed.stdout.contains("payments-1") && listed.stdout.contains("payments-2"), "{listed:?}");
+    assert!(listed.stderr.contains("in quarantine, out of use: payments-1: record 1 of release"), "{listed:?}");
     let checked = site.run(&["store", "check"]);
     for release in ["payments-1", "payments-3"] {
         let line = format!("in quarantine, out of use: {release}: record 1 of release {release} is damaged");

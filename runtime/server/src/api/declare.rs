@@ -12,6 +12,7 @@ use windlass_model::manifest::Manifest;
 use windlass_sandbox::anatomy;
 use windlass_store::DocumentKind;
 
+use super::list::quarantined;
 use super::{Answer, ApiError};
 use crate::catalog::{Declaration, Installed};
 use crate::runtime::{InstallError, Runtime, RuntimeError};
@@ -239,11 +240,7 @@ pub(super) async fn check_store(State(runtime): State<Runtime>) -> Answer<serde_
     let report = tokio::task::spawn_blocking(move || store.check()).await.map_err(failed)?.map_err(failed)?;
     let mut findings: Vec<String> = report.findings.iter().map(ToString::to_string).collect();
     findings.extend(runtime.check_replay().map_err(failed)?);
-    let quarantined = match runtime.inner.disk.clone() {
-        Some(disk) => tokio::task::spawn_blocking(move || disk.quarantined()).await.map_err(failed)?.map_err(failed)?,
-        None => Vec::new(),
-    };
-    let quarantined: Vec<String> = quarantined.iter().map(|it| format!("{}: {}", it.release, it.what)).collect();
+    let quarantined = tokio::task::spawn_blocking(move || quarantined(&runtime)).await.map_err(failed)??;
     Ok(Json(serde_json::json!({
         "releases": report.releases,
         "archived": report.archived,

@@ -62,12 +62,16 @@ pub struct OutlineView {
 }
 
 /// A page of a list, the newest release first.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ReleasesPage {
     /// The releases; fewer than were asked for if it took too long to find more.
     pub releases: Vec<OutlineView>,
     /// What to ask the next page for with `after`; none at the end of the list.
     pub next: Option<String>,
+    /// On the first page: releases that are out of use because their journals are damaged, with what is wrong. They are in
+    /// no page.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub quarantined: Vec<String>,
 }
 
 /// Which releases.
@@ -107,8 +111,19 @@ pub(super) async fn list(State(runtime): State<Runtime>, Query(query): Query<Lis
             return Err(ApiError::new(StatusCode::BAD_REQUEST, error));
         }
     }
-    let read = tokio::task::spawn_blocking(move || page(&runtime, &query, limit));
+    let read = tokio::task::spawn_blocking(move || {
+        let quarantined = if query.after.is_none() { quarantined(&runtime)? } else { Vec::new() };
+        page(&runtime, &query, limit).map(|it| ReleasesPage { quarantined, ..it })
+    });
     Ok(Json(read.await.map_err(|error| ApiError::new(StatusCode::INTERNAL_SERVER_ERROR, error))??))
+}
+
+/// What is out of use, a line each. Blocks.
+pub(super) fn quarantined(runtime: &Runtime) -> Result<Vec<String>, ApiError> {
+    let failed = |error| ApiError::new(StatusCode::INTERNAL_SERVER_ERROR, error);
+    let Some(disk) = &runtime.inner.disk else { return Ok(Vec::new()) };
+    let quarantined = disk.quarantined().map_err(failed)?;
+    Ok(quarantined.iter().map(|it| format!("{}: {}", it.release, it.what)).collect())
 }
 
 fn page(runtime: &Runtime, query: &ListQuery, limit: usize) -> Result<ReleasesPage, ApiError> {
@@ -134,7 +149,7 @@ fn page(runtime: &Runtime, query: &ListQuery, limit: usize) -> Result<ReleasesPa
         let more = open.len() > limit;
         open.truncate(limit);
         let next = open.last().filter(|_| more).map(|it| it.release.to_string());
-        return Ok(ReleasesPage { releases: open.into_iter().map(view).collect(), next });
+        return Ok(ReleasesPage { releases: open.into_iter().map(view).collect(), next, ..ReleasesPage::default() });
     }
     let (mut releases, mut read) = (Vec::new(), 0);
     loop {
@@ -149,11 +164,11 @@ fn page(runtime: &Runtime, query: &ListQuery, limit: usize) -> Result<ReleasesPa
             if releases.len() == limit || read >= READ_MAX {
                 let follows = !store.outlines_page(position.as_ref(), 1).map_err(failed)?.is_empty();
                 let next = position.filter(|_| follows).map(|it| it.release.to_string());
-                return Ok(ReleasesPage { releases, next });
+                return Ok(ReleasesPage { releases, next, ..ReleasesPage::default() });
             }
         }
         if is_end {
-            return Ok(ReleasesPage { releases, next: None });
+            return Ok(ReleasesPage { releases, next: None, ..ReleasesPage::default() });
         }
     }
 }

@@ -219,7 +219,9 @@ pub enum Rejected {
     #[error("the answer is late: that call is no longer going on")]
     LateAnswer,
     /// Only what begins forward work is held.
-    #[error("only a call that begins a step, in a release that goes forward, can be held")]
+    #[error(
+        "only a call that begins a step, or looks for what that has done, can be held, in a release that goes forward"
+    )]
     NotToBeHeld,
     /// Nobody made this topic. Topics are secrets: no message has one.
     #[error("there is no such callback")]
@@ -269,7 +271,9 @@ pub enum Rejected {
         step: StepName,
     },
     /// There is nothing to try again.
-    #[error("step `{step}` is {state}; only a step that is paused, or whose rollback is blocked, can be tried again")]
+    #[error(
+        "step `{step}` is {state}; only a step that is paused, or whose rollback is blocked, can be tried again, and what has ended in a release that failed or was canceled can run again (`rerun`)"
+    )]
     NotPaused {
         /// Which step.
         step: StepName,

@@ -40,7 +40,7 @@ pub(crate) enum ReleaseCommand {
     },
     /// Approve a step that waits for it
     Approve(VoteArgs),
-    /// Reject a step that waits for approval; needs a comment
+    /// Reject a step that waits for approval; needs a reason
     Reject(VoteArgs),
     /// Stop a release; given to a rollback that is blocked, give it up
     Cancel {
@@ -175,8 +175,8 @@ pub(crate) struct VoteArgs {
     /// Which step; may be left out when only one waits
     #[arg(long)]
     step: Option<String>,
-    /// Why
-    #[arg(long, default_value = "")]
+    /// Why; kept with the release
+    #[arg(long, visible_alias = "reason", default_value = "")]
     comment: String,
     /// Answer for this person; the journal says who did
     #[arg(long = "as", value_name = "PERSON", value_parser = super::person)]

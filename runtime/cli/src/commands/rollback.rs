@@ -163,7 +163,8 @@ fn drawn(preview: &RollbackPreviewView, depth: usize) -> String {
     }
     let wide = preview.steps.iter().map(|it| it.step.len()).max().unwrap_or(0);
     for (at, it) in preview.steps.iter().enumerate() {
-        let by = styled(DIM, format!("{} {}", it.version, it.digest.get(..19).unwrap_or(&it.digest)));
+        let version = it.version.as_ref().map(|it| format!("{it} ")).unwrap_or_default();
+        let by = styled(DIM, format!("{version}{}", it.digest.get(..19).unwrap_or(&it.digest)));
         out.push_str(&format!("{indent}  {}. {:wide$}  {} {by}\n", at + 1, it.step, it.uses));
         for (name, value) in it.recorded.iter().filter(|_| it.inner.is_empty()) {
             out.push_str(&format!(

@@ -101,7 +101,7 @@ fn every_command_has_help() {
         ("schedule", &["set", "list", "show", "next", "pause", "resume", "run", "delete"]),
         ("connection", &["add", "list", "test", "remove"]),
         ("tool", &["add", "list"]),
-        ("group", &["add", "list"]),
+        ("group", &["add", "remove", "set", "list"]),
         ("store", &["check", "archive", "expire"]),
     ];
     for (group, commands) in groups {
@@ -376,6 +376,27 @@ fn completions_and_pictures_are_printed() {
     }
     assert!(site.good(&["graph", "payments.yaml"]).stdout.contains("flowchart"));
     assert!(site.good(&["graph", "--format", "svg", "payments.yaml"]).stdout.starts_with("<svg"));
+}
+
+#[test]
+fn people_come_and_go_and_those_who_stay_are_not_forgotten() {
+    let site = Site::empty();
+    let says = |arguments: &[&str]| site.good(&[&["group"], arguments].concat()).stdout;
+    assert_eq!(says(&["add", "managers", "ana", "ben"]), "managers: ana, ben\n");
+    assert_eq!(says(&["add", "managers", "cleo", "ana"]), "managers: ana, ben, cleo\n");
+    assert_eq!(says(&["remove", "managers", "ben"]), "managers: ana, cleo\n");
+    for (arguments, says) in [
+        (&["remove", "managers", "ben"][..], "ben does not belong to `managers`: ana, cleo do"),
+        (&["remove", "mangers", "ana"], "there is no group `mangers`"),
+        (&["remove", "managers", "ana", "cleo"], "then nobody would belong to `managers`"),
+        (&["set", "managers", " "], "a group and its members have names"),
+        (&["set", "managers"], "<PERSON>"),
+    ] {
+        let refused = site.run(&[&["group"], arguments].concat());
+        assert!(refused.code == Some(2) && refused.stderr.contains(says), "{arguments:?}: {refused:?}");
+    }
+    assert_eq!(says(&["list"]), "managers: ana, cleo\n");
+    assert_eq!(says(&["set", "managers", "zoe"]), "managers: zoe\n");
 }
 
 #[test]

@@ -4,6 +4,7 @@ use serde::{Deserialize, Serialize};
 use windlass_engine::{Release, RollbackPreview, Stays};
 use windlass_model::event::Outcome;
 use windlass_model::graph::StepIndex;
+use windlass_model::plan::Runs;
 
 use super::state_name;
 use crate::topic::redacted;
@@ -38,8 +39,9 @@ pub struct RolledBackStepView {
     pub step: String,
     /// What it uses: `helm/upgrade`, or a workflow's file.
     pub uses: String,
-    /// The version that rolls it back: that which ran.
-    pub version: String,
+    /// The version that rolls it back: that which ran. None of a workflow, which has no versions.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub version: Option<String>,
     /// The digest of that component or plan.
     pub digest: String,
     /// What the step recorded, what was there before included, cut after 256 bytes.
@@ -105,7 +107,7 @@ fn step(release: &Release, index: StepIndex) -> RolledBackStepView {
     RolledBackStepView {
         step: release.name_of(index).to_string(),
         uses: definition.uses.short(),
-        version: pin.version.to_string(),
+        version: matches!(pin.runs, Runs::Component(_)).then(|| pin.version.to_string()),
         digest: pin.runs.digest().to_string(),
         recorded: recorded.collect(),
         inner: Vec::new(),

@@ -28,6 +28,9 @@ fn main() -> ExitCode {
                 .unwrap_or_else(|_| tracing_subscriber::EnvFilter::new("warn")),
         )
         .with_writer(std::io::stderr)
+        // What cannot be written, for the disk is full, is lost. It would be told on standard error, which cannot be written
+        // either, and that is a panic wherever somebody logs.
+        .log_internal_errors(false)
         .init();
     let output = output::Output::new(arguments.json);
     let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {

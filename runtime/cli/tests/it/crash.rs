@@ -3,7 +3,7 @@
 //! Each counterpart then counts one effect per step.
 
 use crate::support::release::{Deployment, RELEASE, payments};
-use crate::support::{Counterparts, Site};
+use crate::support::{Counterparts, Process, Site, noop};
 use windlass_server::view::ReleaseView;
 
 const RUN: [&str; 4] = ["run", "payments.yaml", "--param", "version=1.2.3"];
@@ -78,4 +78,20 @@ fn killed_in_the_middle_of_a_rollback() {
     serve.kill_9();
     let _serve = site.serve();
     ends(&site, &counterparts, Deployment::Fails);
+}
+
+/// What is said goes into a file on a disk that is full, as the state directory's may be. Nothing ends by that.
+#[test]
+fn a_log_that_cannot_be_written_keeps_nothing_from_going_on() {
+    let site = Site::empty();
+    site.good(&["plugin", "install", noop().to_str().expect("text")]);
+    let quiet = "windlass: v1\nworkflow: quiet\nsteps:\n  first: { uses: noop/noop }\n  second: { needs: [first], uses: noop/noop, delay: 300ms }\n";
+    site.write("quiet.yaml", quiet);
+    let full = || std::fs::File::options().write(true).open("/dev/full").expect("a disk that is full").into();
+    let serve = Process::start_saying(site.command(&["serve"]).env("WINDLASS_LOG", "trace"), full);
+    let _serve = site.answers(serve);
+    for number in 1..=3 {
+        site.good(&["run", "quiet.yaml", "--detach"]);
+        assert!(site.ended(&format!("quiet-{number}")).succeeded);
+    }
 }

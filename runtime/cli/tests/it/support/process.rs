@@ -7,7 +7,12 @@ pub(crate) struct Process(Child);
 
 impl Process {
     pub(crate) fn start(command: &mut Command) -> Self {
-        let child = command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).spawn();
+        Self::start_saying(command, Stdio::null)
+    }
+
+    /// One whose output goes there.
+    pub(crate) fn start_saying(command: &mut Command, to: impl Fn() -> Stdio) -> Self {
+        let child = command.stdin(Stdio::null()).stdout(to()).stderr(to()).spawn();
         Self(child.expect("windlass starts"))
     }
 

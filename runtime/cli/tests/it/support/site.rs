@@ -117,11 +117,15 @@ impl Site {
 
     /// Starts a command that keeps running, and waits until it answers others.
     pub(crate) fn start(&self, arguments: &[&str]) -> Process {
-        let mut process = Process::start(&mut self.command(arguments));
+        self.answers(Process::start(&mut self.command(arguments)))
+    }
+
+    /// Waits until a process answers.
+    pub(crate) fn answers(&self, mut process: Process) -> Process {
         let socket = self.state().join("socket");
         eventually("it answers on its socket", || {
             if let Some(status) = process.ended() {
-                panic!("windlass {arguments:?} ended at once: {status}");
+                panic!("it ended at once: {status}");
             }
             UnixStream::connect(&socket).ok()
         });

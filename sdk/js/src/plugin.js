@@ -135,7 +135,22 @@ function describe(action) {
 /** Calls the function `name` of the action with its input and what else it is given. */
 async function carryOut(action, name, host, call, given = () => []) {
   const pending = new Pending();
-  const outcome = await action[name](new Context(host, call, pending, Object.keys(action.connections ?? {})), input(action, call), ...given());
+  const ctx = new Context(host, call, pending, Object.keys(action.connections ?? {}));
+  let outcome;
+  try {
+    outcome = await action[name](ctx, input(action, call), ...given());
+  } catch (error) {
+    // What was to come of a request is most often what an exception lacks.
+    const left = pending.left();
+    if (error instanceof Error && !(error instanceof Failure) && left.length > 0) {
+      error.message += ` – and ${left.join(', ')} was still going on: is an \`await\` missing?`;
+    }
+    throw error;
+  }
+  if (outcome instanceof Failure) {
+    const message = `\`${name}\` of \`${action.name}\` returns the failure \`${outcome.code}\`, which ends nothing: \`throw\` it`;
+    throw Failure.internal('failure-returned', message).never();
+  }
   const isMissing = name === 'find' && (outcome === undefined || outcome === null);
   const answer = isMissing ? undefined : write(action, name, call, outcome);
   const left = pending.left();

@@ -188,6 +188,22 @@ test('a request that nobody waited for is told', async () => {
   assert.equal(await both.run(host().always('POST /a/b', reply.status(204))), null);
 });
 
+test('an exception for want of an `await` names the request', async () => {
+  const scripted = () => host().always('GET /a/b', reply.json(200, { jobs: [] }));
+  const hasty = step((ctx) => { const { jobs } = ctx.connection('app').json('/a/b'); return jobs[0]; });
+  await assert.rejects(hasty.run(scripted()), /^TypeError: .* – and GET \/a\/b was still going on: is an `await` missing\?$/);
+  // Without a request there is nothing to wait for, and what is declared says enough.
+  await assert.rejects(step(() => undefined[0]).run(host()), (error) => error instanceof TypeError && !error.message.includes('await'));
+  const declared = step((ctx) => { ctx.connection('app').json('/a/b'); throw Failure.rejected('no', 'not this one'); });
+  await assert.rejects(declared.run(scripted()), { message: 'not this one' });
+});
+
+test('a failure that is returned is told', async () => {
+  const failure = { class: 'internal', code: 'failure-returned', message: '`start` of `act` returns the failure `gone`, which ends nothing: `throw` it' };
+  await assert.rejects(step(() => Failure.notFound('gone', 'it is gone')).start(host()), failure);
+  await assert.rejects(step(() => {}, { find: async () => Failure.notFound('gone', 'x') }).find(host()), { code: 'failure-returned' });
+});
+
 test('what a request or a wait does not know is refused, and a key may be given', async () => {
   const send = (init) => step(async (ctx) => { await ctx.connection('app').fetch('/a/b', { method: 'POST', ...init }); });
   const scripted = host().always('POST /a/b', reply.status(204));

@@ -33,8 +33,11 @@ impl TestStep {
     /// A step's first attempt. Panics if the plugin has no such action, or its names are wrong.
     pub fn new(plugin: Plugin, action: &str, input: Value) -> Self {
         assert_eq!(plugin.problems(), Vec::<String>::new());
-        let description = plugin.manifest()["actions"][action].clone();
-        assert!(description.is_object(), "the plugin has no action `{action}`");
+        let manifest = plugin.manifest();
+        let description = manifest["actions"][action].clone();
+        let known: Vec<&str> =
+            manifest["actions"].as_object().into_iter().flatten().map(|(name, _)| name.as_str()).collect();
+        assert!(description.is_object(), "the plugin has no action `{action}`; it has {}", known.join(", "));
         Self { plugin, action: action.to_owned(), description, input, attempt: 1, starts: 1, dry_run: false }
     }
 

@@ -71,7 +71,9 @@ async fn begin(command: &[String], file: &Conformance, ours: Option<&Path>) -> R
     let text = |error: std::io::Error| error.to_string();
     let listening = Listening::find().await.map_err(text)?;
     let listen = listening.address.to_string();
-    let mut words = command.iter().map(|it| it.replace("{listen}", &listen).replace("{secret}", SECRET));
+    let port = listening.address.port().to_string();
+    let mut words =
+        command.iter().map(|it| it.replace("{listen}", &listen).replace("{port}", &port).replace("{secret}", SECRET));
     let program = words.next().ok_or_else(|| "it is empty".to_owned())?;
     let said = tempfile::tempfile().map_err(text)?;
     let mut process = match ours {
@@ -95,7 +97,9 @@ async fn begin(command: &[String], file: &Conformance, ours: Option<&Path>) -> R
         }
         () = tokio::time::sleep(START_MAX) => {
             let seconds = START_MAX.as_secs();
-            let why = format!("nothing listens at {listen} after {seconds} s; `{{listen}}` stands for where it should");
+            let why = format!(
+                "nothing listens at {listen} after {seconds} s; `{{listen}}` stands for where it should, `{{port}}` for the port alone"
+            );
             return Err(why.into());
         }
     }

@@ -90,7 +90,8 @@ pub struct Conformance {
 #[derive(Debug, Clone, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case", deny_unknown_fields)]
 pub(crate) enum CounterpartFile {
-    /// Started anew for each scenario; `{listen}` stands for where it is to listen, `{secret}` for the credential.
+    /// Started anew for each scenario; `{listen}` stands for where it is to listen, `127.0.0.1:PORT`, `{port}` for that port
+    /// alone, `{secret}` for the credential.
     Command(Vec<String>),
     /// One that runs: `http://127.0.0.1:8099`.
     Address(String),
@@ -161,6 +162,9 @@ pub(crate) struct ProbeFile {
     /// Only elements are counted that have these values at these pointers.
     #[serde(default)]
     pub(crate) with: BTreeMap<String, Value>,
+    /// Elements that have one of these values at these pointers are not counted: `{ /state: reverted }`.
+    #[serde(default)]
+    pub(crate) except: BTreeMap<String, Value>,
     /// Whether it tells what ever happened, which no rollback and no cancellation takes back.
     #[serde(default)]
     pub(crate) history: bool,

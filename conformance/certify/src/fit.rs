@@ -8,7 +8,9 @@ use windlass_model::name::{RoleName, ToolName};
 use windlass_model::parse::place_of;
 use windlass_model::problem::{Problem, did_you_mean, listed};
 
-use crate::file::{Case, Conformance, ConnectionFile, Credential, Ends, FileError, Preparation, ToolFile};
+use crate::file::{
+    Case, Conformance, ConnectionFile, CounterpartFile, Credential, Ends, FileError, Preparation, ToolFile,
+};
 
 /// What does not fit, with the way to it in the file.
 #[derive(Default)]
@@ -42,6 +44,7 @@ impl Conformance {
             }
         }
         self.what_probes_lack(&mut misfits);
+        self.what_commands_name(&mut misfits);
         for (name, tool) in &self.tools {
             what_a_tool_lacks(name, tool, manifest, &mut misfits);
         }
@@ -170,11 +173,42 @@ impl Conformance {
             let of_lists = probe.count.iter().map(|it| ("count", it));
             let of_values = probe.value.iter().map(|it| ("value", it));
             let pointers = of_lists.chain(of_values).chain(probe.with.keys().map(|it| ("with", it)));
+            let pointers = pointers.chain(probe.except.keys().map(|it| ("except", it)));
             for (key, at) in pointers.filter(|(_, it)| !it.is_empty() && !it.starts_with('/')) {
                 misfits.add(
                     &[&"probes", name, &key],
                     format!("`{at}` of the probe `{name}` is no JSON Pointer: write `/{at}`"),
                 );
+            }
+        }
+    }
+
+    /// Placeholders of commands that stand for nothing.
+    fn what_commands_name(&self, misfits: &mut Misfits) {
+        let of_counterpart = match &self.counterpart {
+            Some(CounterpartFile::Command(words)) => words.as_slice(),
+            _ => &[],
+        };
+        let of_counterpart = of_counterpart.iter().enumerate().map(|(i, word)| {
+            (
+                vec!["counterpart".to_owned(), "command".to_owned(), i.to_string()],
+                word,
+                &["listen", "port", "secret"][..],
+            )
+        });
+        let of_tools = self.tools.iter().flat_map(|(name, tool)| {
+            tool.command.iter().enumerate().map(move |(i, word)| {
+                let at = vec!["tools".to_owned(), name.to_string(), "command".to_owned(), i.to_string()];
+                (at, word, &["state", "folder", "secret"][..])
+            })
+        });
+        for (at, word, known) in of_counterpart.chain(of_tools) {
+            let named = word.strip_prefix('{').and_then(|it| it.strip_suffix('}'));
+            let is_name = |it: &&str| !it.is_empty() && it.chars().all(|it| it.is_ascii_lowercase() || it == '_');
+            if let Some(named) = named.filter(is_name).filter(|it| !known.contains(it)) {
+                let known = listed(known.iter().map(|it| format!("{{{it}}}")));
+                let at: Vec<&dyn ToString> = at.iter().map(|it| it as &dyn ToString).collect();
+                misfits.add(&at, format!("`{{{named}}}` stands for nothing here; known are {known}"));
             }
         }
     }
@@ -330,6 +364,10 @@ mod tests {
 
     /// What does not fit, of a file whose fourth line has this probe and whose fifth this case.
     fn told(probe: &str, case: &str) -> String {
+        told_of("address: 'http://127.0.0.1:1'", probe, case)
+    }
+
+    fn told_of(counterpart: &str, probe: &str, case: &str) -> String {
         let input = json!({ "type": "object", "additionalProperties": false, "properties": {
             "title": { "type": "string" }, "tags": { "type": "array", "items": { "type": "string" } } } });
         let action = json!({ "description": "d", "effect": "write", "input": input, "output": {}, "cancel": true,
@@ -340,7 +378,7 @@ mod tests {
         let folder = tempfile::tempdir().expect("a folder");
         let path = folder.path().join("conformance.yaml");
         let text = format!(
-            "certify: v1\ncounterpart: {{ address: 'http://127.0.0.1:1' }}\nconnections: {{ jobs: {{}} }}\nprobes: {{ p: {{ get: /, {probe} }} }}\ncases: [{{ {case} }}]\n"
+            "certify: v1\ncounterpart: {{ {counterpart} }}\nconnections: {{ jobs: {{}} }}\nprobes: {{ p: {{ get: /, {probe} }} }}\ncases: [{{ {case} }}]\n"
         );
         std::fs::write(&path, text).expect("a file");
         let fits = Conformance::read(&path).expect("the form is good").fits(&manifest);
@@ -358,6 +396,17 @@ mod tests {
         assert!(told("history: true").contains("a rollback of case `submit` takes back: its probes are all `history`"));
         let finished = told("finished: true");
         assert!(!finished.contains("rollback") && finished.contains("goes on after a cancel"), "{finished}");
+    }
+
+    #[test]
+    fn a_placeholder_that_stands_for_nothing_is_told() {
+        let told = |word: &str| told_of(&format!("command: [serve, '{word}']"), "count: ''", "action: submit");
+        for word in ["{listen}", "{port}", "{secret}", "--at={listen}", "{\"a\": 1}", "{}"] {
+            assert_eq!(told(word), "", "{word}");
+        }
+        let unknown = told("{prot}");
+        let says = "conformance.yaml:2:33: error[does-not-fit]: `{prot}` stands for nothing here; known are `{listen}`, `{port}` and `{secret}`";
+        assert!(unknown.contains(says), "{unknown}");
     }
 
     #[test]

@@ -272,7 +272,8 @@ impl<'s> Scene<'s> {
             } else {
                 let list = found.as_array().ok_or_else(|| failed(&format!("no list at `{pointer}`")))?;
                 let counts = |it: &&Value| {
-                    probe.with.iter().all(|(at, value)| it.pointer(at) == Some(&filled(value, &self.kept)))
+                    let has = |(at, value): (&String, &Value)| it.pointer(at) == Some(&filled(value, &self.kept));
+                    probe.with.iter().all(has) && !probe.except.iter().any(has)
                 };
                 list.iter().filter(counts).count().into()
             };

@@ -45,6 +45,7 @@ pub(crate) struct Suite<'a> {
     pub(crate) plugin: &'a Arc<Plugin>,
     pub(crate) sandbox: &'a Sandbox,
     pub(crate) ours: Option<&'a Path>,
+    progress: &'a (dyn Fn(&str) + Send + Sync),
     only: Only,
     plugin_name: String,
     transcripts: Mutex<Vec<Transcript>>,
@@ -82,6 +83,7 @@ pub async fn certify(subject: Subject<'_>) -> Result<Report, Broken> {
         sandbox: subject.sandbox,
         ours: subject.ours,
         plugin_name: format!("{}@{}", manifest.name, manifest.version),
+        progress: subject.progress,
         only: subject.only,
         transcripts: Mutex::default(),
     };
@@ -214,7 +216,12 @@ impl Suite<'_> {
         for check in Check::ALL.iter().copied().filter(|it| wanted(*it)) {
             let outcome = match scenarios(check, case, action, &reference) {
                 Err(why) => Outcome::NotApplicable { why },
-                Ok(scenarios) => self.check(case, action, &reference, check, scenarios, &mut leaks).await?,
+                Ok(scenarios) => {
+                    if let 2.. = scenarios.len() {
+                        (self.progress)(&format!("{}: {}, {} scenarios", case.title(), check.name(), scenarios.len()));
+                    }
+                    self.check(case, action, &reference, check, scenarios, &mut leaks).await?
+                }
             };
             outcomes.insert(check, outcome);
         }

@@ -98,7 +98,7 @@ fn answer(
         ("GET", "/entries") => {
             let wanted = query.and_then(|it| it.strip_prefix("key="));
             let entries = it.entries.iter().filter(|(key, _)| wanted.is_none_or(|it| it == key));
-            (200, entries.map(|(_, id)| json!({ "id": id })).collect())
+            (200, entries.map(|(_, id)| json!({ "id": id, "open": true })).collect())
         }
         ("GET", "/title") => (200, json!("a title")),
         ("GET", "/number") => (200, json!({ "n": it.made + 5 })),

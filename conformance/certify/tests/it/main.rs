@@ -190,6 +190,21 @@ async fn numbers_are_compared_as_values_are() {
     }
 }
 
+/// What a service marks instead of removing it is not counted.
+#[tokio::test(flavor = "multi_thread")]
+async fn elements_are_left_out_by_their_values() {
+    let ledger = Ledger::start().await;
+    for (except, sees) in [("{ /open: false }", true), ("{ /open: true }", false)] {
+        let text = format!(
+            "certify: v1\ncounterpart: {{ address: '{}' }}\nconnections: {{ ledger: {{ path: /v1 }} }}\nprobes: {{ n: {{ get: /entries, except: {except} }} }}\ncases: [{{ action: good, input: {{ title: t }} }}]\n",
+            ledger.url
+        );
+        let only = Only { check: Some(Check::Run), ..Only::default() };
+        let report = certified_by(&read(&text), only).await.expect("it is checked");
+        assert_eq!(report.certification.has_failed(), !sees, "{except}: {}", report.certification.to_json());
+    }
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn every_check_can_be_passed() {
     let report = certified("good-at-all", "    callback: hello\n", Only::default()).await.expect("it is checked");

@@ -65,7 +65,10 @@ pub(crate) async fn doctor(args: &DoctorArgs, context: &Context<'_>) -> anyhow::
     let own = Language::of(&here).ok();
     for (language, _, _) in Language::ALL {
         let needed = args.languages.contains(&language) || own == Some(language);
-        for Looked { tool, found, remedy } in look(language, &here).await {
+        // Whoever has no plugin here is told what to do in one.
+        let is_here = own == Some(language) || language == Language::Rust;
+        let folder = if is_here { here.as_path() } else { Path::new("PLUGIN") };
+        for Looked { tool, found, remedy } in look(language, folder).await {
             let what = format!("{}: {tool}", language.name());
             all.push(match (found, remedy) {
                 (Ok(version), None) => Examined::good(&what, version),

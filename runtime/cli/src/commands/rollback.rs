@@ -74,10 +74,11 @@ pub(super) async fn rollback(args: RollbackArgs, client: &Client, context: &Cont
             if let Some(problem) = &way.problem {
                 anyhow::bail!("nothing was rolled back: {problem}{}", nearest(&way));
             }
-            if matches!(client, Client::Here(_)) && way.releases.len() > 1 {
+            if matches!(client, Client::Here(_)) && !way.releases.is_empty() {
+                let which: Vec<&str> = way.releases.iter().map(|it| it.release.as_str()).collect();
                 anyhow::bail!(
-                    "nothing was rolled back: {} releases would be, one after the other, and nothing runs; start `windlass serve` first",
-                    way.releases.len()
+                    "nothing was rolled back: {} would be, and nothing runs; start `windlass serve` first",
+                    which.join(", ")
                 );
             }
             go_back(&way, &body(format!("back to {to}: {reason}")), client, context).await

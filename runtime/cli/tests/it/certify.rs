@@ -7,7 +7,7 @@ use windlass_certify::{Certification, markdown};
 
 use crate::cookbook::cookbook;
 use crate::languages::{examples, root};
-use crate::support::{Site, WINDLASS, component, noop, simulator, skipped, standin_helm};
+use crate::support::{Process, Site, WINDLASS, component, eventually, noop, simulator, skipped, standin_helm};
 
 /// Plugins at a time.
 const AT_A_TIME: usize = 3;
@@ -164,4 +164,21 @@ fn what_cannot_be_used_is_said_with_its_place() {
     std::fs::remove_file(site.path("conformance.yaml")).expect("it was there");
     let ran = site.run(&["plugin", "certify", noop, "--file", "conformance.yaml"]);
     assert!(ran.code == Some(2) && ran.stderr.contains("which says how it is exercised"), "{ran:?}");
+}
+
+/// What was started for it does not outlive it.
+#[test]
+fn whoever_stops_it_stops_what_was_started_for_it() {
+    let site = Site::empty();
+    let file = "certify: v1\ncounterpart: { command: [sh, -c, 'echo $$ >pid.new; mv pid.new pid; exec sleep 600'] }\ncases: [{ action: noop }]\n";
+    site.write("conformance.yaml", file);
+    let mut certify = site.command(&["plugin", "certify"]);
+    certify.arg(noop()).args(["--file", "conformance.yaml"]);
+    let mut certify = Process::start(&mut certify);
+    let there = |file: &str| std::fs::read_to_string(site.state().with_file_name(file)).ok();
+    let pid = eventually("the counterpart runs", || there("pid"));
+    let process = PathBuf::from("/proc").join(pid.trim());
+    assert!(process.exists());
+    certify.stop();
+    eventually("it has ended with it", || (!process.exists()).then_some(()));
 }

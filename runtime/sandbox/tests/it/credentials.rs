@@ -205,6 +205,7 @@ async fn a_server_that_speaks_no_tls_was_sent_nothing() {
         assert!(message(&report).contains("TlsProtocolError"), "{}", message(&report));
         let text = left_behind(&report, &host);
         assert!(text.contains("no secure connection: "), "{text}");
+        assert_eq!(text.contains("is it `http`, and not `https`?"), !said.is_empty(), "{text}");
     }
 }
 

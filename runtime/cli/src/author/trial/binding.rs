@@ -118,6 +118,8 @@ fn credential(what: &str) -> anyhow::Result<Authentication> {
     let (kind, rest) = what.split_once(':').context(CREDENTIALS)?;
     let named = || -> anyhow::Result<(String, _)> {
         let (name, secret) = rest.split_once(':').context(CREDENTIALS)?;
+        // `header:env:KEY`: what has no name.
+        anyhow::ensure!(!matches!(name, "env" | "file"), CREDENTIALS);
         Ok((name.to_owned(), reference(secret)?))
     };
     Ok(match kind {
@@ -233,6 +235,7 @@ mod tests {
             (&["jobs=@/no/such/file"], &[], &[], "cannot be read"),
             (&["jobs=http://a"], &["more=bearer:env:T"], &[], "--connection more=URL"),
             (&["jobs=http://a"], &["jobs=bearer:hunter2"], &[], "a secret is never written out"),
+            (&["jobs=http://a"], &["jobs=header:env:KEY"], &[], "header:NAME:REFERENCE"),
             (&["jobs=http://a"], &["jobs=hunter2"], &[], "write bearer:REFERENCE"),
             (&["jobs=http://a"], &[], &["helm=/bin/sh"], "no tool `helm`; it runs `sh`"),
             (&["jobs=http://a"], &[], &["sh=/no/such"], "cannot be found"),

@@ -12,7 +12,7 @@ use windlass_model::problem::{Color, render};
 
 use super::run::component;
 use crate::author::check;
-use crate::commands::Context;
+use crate::commands::{Context, winding_down};
 use crate::output::{BAD, DIM, GOOD, STRONG, WAIT, styled};
 
 #[derive(Debug, clap::Args)]
@@ -112,7 +112,15 @@ pub(crate) async fn certify(args: CertifyArgs, context: &Context<'_>) -> anyhow:
     };
     let subject =
         Subject { component: &bytes, file: &file, sandbox: &sandbox, ours: ours.as_deref(), only, progress: &progress };
-    let Report { mut certification, transcripts } = match windlass_certify::certify(subject).await {
+    // Whoever stops it stops what was started for it, too.
+    let certified = tokio::select! {
+        certified = windlass_certify::certify(subject) => certified,
+        asked = winding_down::asked() => {
+            asked?;
+            anyhow::bail!("stopped before the end, so nothing is said of the plugin; `--action`, `--case` and `--only` take a part of it");
+        }
+    };
+    let Report { mut certification, transcripts } = match certified {
         Err(Broken::File(FileError::Unfit { file, problems })) if !is_json => {
             let color = if output.has_color() { Color::Ansi } else { Color::None };
             output.problems(&render(&file, &problems, color));

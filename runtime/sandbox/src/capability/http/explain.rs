@@ -36,8 +36,12 @@ pub(crate) fn request_error(error: &legacy::Error) -> String {
     if let Some(error) = connect_error(error) {
         return error.to_string();
     }
-    if let Some(error) = cause::<rustls::Error>(error) {
-        return format!("no secure connection: {error}");
+    match cause::<rustls::Error>(error) {
+        Some(rustls::Error::InvalidMessage(_)) => {
+            return "no secure connection: what answers there speaks no TLS; is it `http`, and not `https`?".to_owned();
+        }
+        Some(error) => return format!("no secure connection: {error}"),
+        None => {}
     }
     if error.is_connect() {
         return "no secure connection: the server ended it; does it speak TLS there (`https`)?".to_owned();

@@ -57,6 +57,9 @@ pub(crate) struct ChangeArgs {
     /// The endpoint may be in a private or local network
     #[arg(long)]
     private_network: bool,
+    /// Another address is another connection; taken to say so
+    #[arg(long, hide = true)]
+    url: Option<String>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -195,6 +198,10 @@ async fn kept(connection: Connection, client: &Client, context: &Context<'_>) ->
 /// With more rights. A list that is empty allows everything, and would allow less with something in it.
 fn changed(mut connection: Connection, args: ChangeArgs) -> anyhow::Result<Connection> {
     let name = &connection.name;
+    anyhow::ensure!(
+        args.url.is_none(),
+        "this only gives more rights; for another address declare it again, with all of it: `windlass connection add {name} --url …`"
+    );
     if !args.allow.is_empty() {
         anyhow::ensure!(!connection.allow.is_empty(), "`{name}` allows all that a plugin's manifest asks for already");
     }

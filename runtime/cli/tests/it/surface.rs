@@ -486,6 +486,7 @@ fn what_may_do_more_is_otherwise_as_it_was() {
     for (arguments, says) in [
         (&["connection", "change", "cl", "--private-network"][..], "there is no connection `cl`; there is ci"),
         (&["connection", "change", "ci"], "say what it is to do"),
+        (&["connection", "change", "ci", "--url", "https://other"], "`windlass connection add ci --url …`"),
         (&["connection", "change", "ci", "--plugin", "jenkins"], "every plugin may use `ci` already"),
         (&["connection", "change", "ci", "--allow", "GET /a?b=c"], "allows nothing: the path `/a?b=c` has a query"),
         (&["connection", "change", "ci", "--allow", "TRACE /a"], "allows nothing: `TRACE` requests are never sent"),

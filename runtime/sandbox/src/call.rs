@@ -17,6 +17,7 @@ use windlass_model::grant::Denial;
 use windlass_model::name::{ActionName, RoleName, ToolName};
 use windlass_model::time::Timestamp;
 
+use crate::busy;
 use crate::cassette::{Arguments, Deck, Player, RecordedCall, Recorder, Seeded, Tape, outcome_of};
 use crate::host::StepHost;
 use crate::outcome::{self, Answer, CallOutcome};
@@ -273,8 +274,12 @@ fn largest_transfer(shared: &Shared) -> usize {
 }
 
 async fn answer(shared: &Arc<Shared>, plugin: &Plugin, kind: CallKind, call: &wit::Call) -> wasmtime::Result<Answer> {
-    let mut store = open_store(shared);
-    let instance = plugin.pre.instantiate_async(&mut store).await?;
+    let (mut store, instance) = busy::made(|| async {
+        let mut store = open_store(shared);
+        let instance = plugin.pre.instantiate_async(&mut store).await?;
+        Ok((store, instance))
+    })
+    .await?;
     let step = instance.windlass_plugin_step();
     Ok(match kind {
         CallKind::Start => step.call_start(&mut store, call).await?.map(Some),

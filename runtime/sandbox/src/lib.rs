@@ -16,6 +16,7 @@
 //! **Invariant:** an instance serves one call.
 
 mod anatomy;
+mod busy;
 mod call;
 pub mod capability;
 pub mod cassette;

@@ -13,6 +13,7 @@ use windlass_model::digest::Digest;
 use windlass_model::failure::StepError;
 use windlass_model::manifest::{InvalidManifest, Limits, Manifest};
 
+use crate::busy;
 use crate::call::{Access, Usage, open_store, until_the_end};
 use crate::component::{self, ComponentError};
 use crate::engine::{MEMORIES_MAX, TABLES_PER_INSTANCE};
@@ -158,8 +159,12 @@ pub(crate) async fn ask_manifest(
         crate::cassette::Deck::None,
     ));
     let manifest = until_the_end(&shared, async {
-        let mut store = open_store(&shared);
-        let instance = pre.instantiate_async(&mut store).await?;
+        let (mut store, instance) = busy::made(|| async {
+            let mut store = open_store(&shared);
+            let instance = pre.instantiate_async(&mut store).await?;
+            Ok((store, instance))
+        })
+        .await?;
         instance.windlass_plugin_step().call_manifest(&mut store).await
     })
     .await;

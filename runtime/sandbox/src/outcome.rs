@@ -11,6 +11,7 @@ use windlass_model::event::Operation;
 use windlass_model::failure::{FailureClass, FailureOrigin, RetryAdvice, StepError};
 use windlass_model::time::{Span, Timestamp};
 
+use crate::busy::is_busy;
 use crate::engine::BACKTRACE_FRAMES_MAX;
 use crate::plugin::ReadyAction;
 use crate::shared::{ENTRY_BYTES, Shared};
@@ -204,6 +205,10 @@ pub(crate) fn fallen(error: &wasmtime::Error, shared: &Shared) -> StepError {
     }
     if error.is::<wasmtime::PoolConcurrencyLimitError>() {
         return StepError::host(FailureClass::Transient, "sandbox-full", "no room for another instance; try again");
+    }
+    if is_busy(error) {
+        let message = "the kernel did not let go of an instance's memory; try again";
+        return StepError::host(FailureClass::Transient, "sandbox-busy", message);
     }
     if let Some(trap) = error.downcast_ref::<Trap>() {
         return trapped(*trap, error, shared);

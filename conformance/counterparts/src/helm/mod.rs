@@ -31,7 +31,7 @@ pub const NOTICE: &str = "windlass stand-in for helm: simulated cluster, nothing
 pub const VERSION: &str = "v3.17.3+standin";
 
 /// Where this variable is set, an operation ends in its middle, as helm's does when its machine is switched off.
-pub const HALFWAY: &str = "WINDLASS_CERTIFY_HALFWAY";
+const HALFWAY: &str = "WINDLASS_CERTIFY_HALFWAY";
 
 /// The middle of an operation.
 fn halfway() {

@@ -9,7 +9,7 @@
 pub(crate) mod tests;
 
 use std::collections::HashMap;
-use std::sync::{Arc, Weak};
+use std::sync::Weak;
 use std::time::Duration;
 
 use tokio::sync::{mpsc, oneshot, watch};
@@ -22,6 +22,7 @@ use crate::clock::now;
 use crate::driver::{self, Beginning, Calls, Message, NotTaken};
 use crate::parking::Parking;
 use crate::runtime::{Inner, Runtime, RuntimeError, lock};
+use crate::supervise::{self, PANIC_RETRY, Panicked, caught};
 
 /// A shorter wait than this is not worth leaving memory for.
 const PARK_MIN: Duration = Duration::from_secs(1);
@@ -133,8 +134,8 @@ impl Runtime {
             }
         }
         self.admission_is_complete();
-        tokio::spawn(keep_time(Arc::downgrade(&self.inner)));
-        tokio::spawn(crate::breakers::keep(Arc::downgrade(&self.inner)));
+        supervise::keep("keeping time", &self.inner, keep_time);
+        supervise::keep("looking after breakers", &self.inner, crate::breakers::keep);
         Ok(())
     }
 
@@ -220,33 +221,45 @@ impl Runtime {
     async fn attend(self, mut release: Release, mut desk: Desk, beginning: Beginning) {
         let id = release.id().clone();
         let mut beginning = beginning;
-        let ended = loop {
+        loop {
             let mut calls = Calls::default();
             let (messages, sender) = (&mut desk.messages, &desk.inbox);
-            let driven =
-                driver::drive(&mut calls, &self.inner, &mut release, messages, sender, &desk.change, beginning).await;
+            let driving =
+                driver::drive(&mut calls, &self.inner, &mut release, messages, sender, &desk.change, beginning);
+            let driven = caught(driving).await;
             // Before anybody else may drive it.
             calls.stop_all().await;
             match driven {
-                Ok(()) if self.leave(&id, &release, &desk) => break Ok(()),
+                Ok(Ok(())) if self.leave(&id, &release, &desk) => break,
                 // Something came in between.
-                Ok(()) => beginning = Beginning::Fresh,
+                Ok(Ok(())) => beginning = Beginning::Fresh,
                 // What it was doing is dropped; from the journal it goes on when it can be written again.
-                Err(error) => {
-                    let mut attendance = lock(&self.inner.attendance);
-                    attendance.clear(&id, &desk);
-                    attendance.parked.put(id.clone(), Some(now() + span(STORE_RETRY)));
-                    self.inner.timer.notify_one();
-                    break Err(error);
+                Ok(Err(error)) => {
+                    tracing::error!(release = %id, %error, "this release could not be recorded and waits for the store");
+                    break self.drop_for_now(&id, &desk, STORE_RETRY);
+                }
+                Err(Panicked) => {
+                    self.host_failed_at(&id);
+                    break self.drop_for_now(&id, &desk, PANIC_RETRY);
                 }
             }
-        };
+        }
         lock(&self.inner.logs).remove(&id);
         drop((release, desk));
         self.inner.changed.notify_waiters();
-        if let Err(error) = ended {
-            tracing::error!(release = %id, %error, "this release could not be recorded and waits for the store");
-        }
+    }
+
+    fn host_failed_at(&self, id: &ReleaseId) {
+        let again_in = PANIC_RETRY;
+        tracing::error!(release = %id, ?again_in, "the host itself failed at this release; please report it");
+    }
+
+    /// Ends the driving of a release that cannot be driven now, and comes back to it later.
+    fn drop_for_now(&self, id: &ReleaseId, desk: &Desk, wait: Duration) {
+        let mut attendance = lock(&self.inner.attendance);
+        attendance.clear(id, desk);
+        attendance.parked.put(id.clone(), Some(now() + span(wait)));
+        self.inner.timer.notify_one();
     }
 
     /// Ends the driving of a release that has ended or rests; false if somebody wants something of it after all.

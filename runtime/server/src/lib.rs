@@ -42,6 +42,7 @@ pub mod dry_run;
 mod nested;
 mod parking;
 pub mod recordings;
+mod supervise;
 mod topic;
 mod triggers;
 pub mod winding_down;

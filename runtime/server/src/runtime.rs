@@ -24,6 +24,7 @@ use crate::plans::KeptPlan;
 use crate::recordings::Library;
 use crate::state_directory::StateDirectory;
 use crate::step_log::StepLog;
+use crate::supervise::{Panicked, caught_now};
 use crate::topic::Topics;
 use crate::view::ReleaseView;
 
@@ -458,7 +459,10 @@ impl Inner {
         };
         let plan =
             self.plan(created.plan)?.ok_or_else(|| unreadable(format!("its plan {} is missing", created.plan)))?;
-        Release::replay(plan, &records).map_err(|error| unreadable(error.to_string()))
+        // It must not take others with it: all are replayed when a server begins.
+        caught_now(|| Release::replay(plan, &records))
+            .map_err(|Panicked| unreadable("the host itself fails at it; please report it".to_owned()))?
+            .map_err(|error| unreadable(error.to_string()))
     }
 }
 

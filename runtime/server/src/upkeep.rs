@@ -18,6 +18,7 @@ use windlass_store::{Archived, Expired, SledStore, StoreError};
 
 use crate::clock::now;
 use crate::runtime::{Inner, Runtime, RuntimeError, lock};
+use crate::supervise;
 
 /// When finished releases are archived and removed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -68,7 +69,7 @@ impl Runtime {
     /// Keeps the store small from now on, for as long as the runtime is there.
     pub fn keep_up(&self, upkeep: Upkeep) {
         if self.inner.disk.is_some() {
-            tokio::spawn(keep_up(Arc::downgrade(&self.inner), upkeep));
+            supervise::keep("upkeep of the store", &self.inner, move |inner| keep_up(inner, upkeep));
         }
     }
 

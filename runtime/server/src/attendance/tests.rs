@@ -1,5 +1,6 @@
 //! Releases whose store fails.
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use futures::FutureExt as _;
@@ -36,6 +37,8 @@ pub(crate) struct Failing {
     forgets_breakers: AtomicBool,
     /// Whether an append takes a moment.
     is_slow: AtomicBool,
+    /// Whether the next append panics.
+    pub(crate) panics_once: AtomicBool,
 }
 
 fn full() -> StoreError {
@@ -53,6 +56,7 @@ impl Failing {
 
 impl Store for Failing {
     fn append(&self, append: Append) -> BoxFuture<'_, Result<(), AppendError>> {
+        assert!(!self.panics_once.swap(false, Ordering::SeqCst), "this is a test");
         let admits = append.record.events.contains(&Event::Admitted);
         let is_lost = admits && self.loses_admissions.load(Ordering::SeqCst);
         match self.works() {

@@ -2,7 +2,6 @@
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::convert::Infallible;
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
 use futures::future::BoxFuture;
@@ -19,6 +18,7 @@ use super::Message;
 use crate::breakers::Gate;
 use crate::call::{make_call, takes_turns};
 use crate::runtime::Inner;
+use crate::supervise::{Panicked, caught_now};
 
 /// What comes of a call.
 pub(super) enum Came {
@@ -221,7 +221,7 @@ type Making = BoxFuture<'static, Result<CallResult, StepError>>;
 
 /// What a call comes to that need not wait.
 fn made_at_once(release: &ReleaseId, call: &mut Making) -> Option<Result<CallResult, StepError>> {
-    catch_unwind(AssertUnwindSafe(|| call.now_or_never())).unwrap_or_else(|_| Some(Err(host_panicked(release))))
+    caught_now(|| call.now_or_never()).unwrap_or_else(|Panicked| Some(Err(host_panicked(release))))
 }
 
 fn host_panicked(release: &ReleaseId) -> StepError {

@@ -26,7 +26,7 @@ use crate::runtime::RuntimeOptions;
 use crate::state_directory::StateDirectory;
 
 /// So many steps, one after the other, that can be rolled back; one such release goes on at a time.
-fn plan(count: usize) -> Plan {
+fn plan(count: usize, effect: Effect) -> Plan {
     let steps = (0..count).map(|it| {
         let needs: Vec<String> = it.checked_sub(1).map(|it| format!("s{it}")).into_iter().collect();
         json!({
@@ -43,7 +43,7 @@ fn plan(count: usize) -> Plan {
     let pin = Pin {
         runs: Runs::Component(Digest::of(b"helm")),
         version: semver::Version::new(0, 1, 0),
-        effect: Effect::Write,
+        effect,
         cancel: false,
         rollback: true,
         find: false,
@@ -71,7 +71,11 @@ fn runtime_of(store: Arc<dyn Store>, calls: Arc<dyn components::Calls>) -> (temp
 
 /// Begins a release of so many steps.
 async fn begin(runtime: &Runtime, count: usize) -> ReleaseId {
-    let kept = runtime.keep_plan(plan(count)).await.expect("kept");
+    begin_plan(runtime, plan(count, Effect::Write)).await
+}
+
+async fn begin_plan(runtime: &Runtime, plan: Plan) -> ReleaseId {
+    let kept = runtime.keep_plan(plan).await.expect("kept");
     runtime.begin(&kept, json!({}), ana()).await.expect("begun")
 }
 
@@ -216,6 +220,41 @@ async fn who_drives_a_release_after_its_store_failed_waits_for_what_is_left_of_i
     runtime.tell(&id, cancel(true)).await.expect_err("it cannot be recorded");
     store.is_broken.store(false, Ordering::SeqCst);
     runtime.tell(&id, cancel(true)).await.expect("recorded");
+    runtime.ended(&id).await;
+    assert_eq!(calls.story(), ["it begins", "it is stopped", "its tool is gone", "it is undone"]);
+}
+
+/// Calls that are over once the test has said so.
+#[derive(Default)]
+struct OnWord(watch::Sender<bool>);
+
+impl components::Calls for OnWord {
+    fn call(&self, _: ComponentCall) -> BoxFuture<'static, Result<CallResult, StepError>> {
+        let mut word = self.0.subscribe();
+        async move { word.wait_for(|is_said| *is_said).await.map(|_| done()).expect("the test goes on") }.boxed()
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_release_whose_driver_panics_is_driven_again_when_nobody_wants_anything_of_it() {
+    let _machine = follow_tokio();
+    let (store, calls) = (Arc::new(Failing::default()), Arc::new(OnWord::default()));
+    let (_folder, runtime) = runtime_of(store.clone(), calls.clone());
+    begin_plan(&runtime, plan(1, Effect::Read)).await;
+    store.panics_once.store(true, Ordering::SeqCst);
+    calls.0.send_replace(true);
+    let ends = tokio::time::timeout(Duration::from_secs(600), runtime.all_ended());
+    ends.await.expect("somebody comes back to it");
+    assert!(!store.panics_once.load(Ordering::SeqCst), "nothing panicked");
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_drives_a_release_after_its_driver_panicked_waits_for_what_is_left_of_its_calls() {
+    let _machine = follow_tokio();
+    let store = Arc::new(Failing::default());
+    let (_folder, runtime, calls, id) = one_that_goes_on(store.clone()).await;
+    store.panics_once.store(true, Ordering::SeqCst);
+    runtime.tell(&id, cancel(true)).await.expect("recorded by another one");
     runtime.ended(&id).await;
     assert_eq!(calls.story(), ["it begins", "it is stopped", "its tool is gone", "it is undone"]);
 }

@@ -30,6 +30,7 @@ pub use self::view::{ChangeView, FiringTime, FiringView, ScheduleView};
 use self::wall_timer::WallTimer;
 use crate::clock::now;
 use crate::runtime::{Inner, Runtime, RuntimeError};
+use crate::supervise;
 
 /// How long it takes until something is tried again after the store has failed.
 const STORE_RETRY: Duration = Duration::from_secs(5);
@@ -102,7 +103,7 @@ impl Runtime {
     /// fires none.
     pub fn fire_schedules(&self) {
         if self.drives() && !self.inner.schedules.fires.swap(true, Ordering::AcqRel) {
-            tokio::spawn(keep_firing(Arc::downgrade(&self.inner)));
+            supervise::keep("firing schedules", &self.inner, keep_firing);
         }
     }
 

@@ -19,6 +19,7 @@ use windlass_model::manifest::Manifest;
 use windlass_model::name::{ConnectionName, RoleName, ToolName};
 
 use crate::file::Conformance;
+use crate::scenario::Of;
 use crate::transcript::{Event, Record};
 use crate::{Broken, SECRET, program};
 
@@ -123,15 +124,6 @@ pub(crate) struct Plan {
     pub(crate) at: usize,
     pub(crate) of: Of,
     pub(crate) mishap: Mishap,
-}
-
-/// Among which runs it is counted.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Of {
-    /// All of the scenario.
-    All,
-    /// Those since `rollback` was called first.
-    Rollback,
 }
 
 /// The tools of one scenario, and all that they keep.

@@ -414,7 +414,7 @@ fn input(scene: &Scene<'_>, accepted: bool, finish: &Finish) -> Verdict {
 }
 
 async fn replayed(suite: &Suite<'_>, scene: &Scene<'_>, reference: &Reference, at: usize) -> Verdict {
-    let recorded = Arc::new(reference.calls[at].clone());
+    let recorded = Arc::new(reference.calls[at].recorded.clone());
     let action = scene.case.action.as_str();
     let played = replay(suite.sandbox, suite.plugin, action, recorded, Differences::End).await;
     match played.differences.first() {

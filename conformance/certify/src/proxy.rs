@@ -3,8 +3,8 @@
 
 use std::convert::Infallible;
 use std::net::SocketAddr;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, OnceLock};
 
 use bytes::Bytes;
 use futures::StreamExt as _;
@@ -19,6 +19,7 @@ use tokio::net::TcpListener;
 use tokio::sync::Notify;
 use tokio::task::JoinHandle;
 
+use crate::scenario::Of;
 use crate::transcript::{Event, Record, answered, shown};
 use crate::wire;
 
@@ -70,6 +71,7 @@ impl Fault {
 pub(crate) struct Plan {
     /// From 1.
     pub(crate) at: usize,
+    pub(crate) of: Of,
     pub(crate) fault: Fault,
     /// Whether all later ones do as well.
     pub(crate) on: bool,
@@ -88,8 +90,22 @@ struct Shared {
     credentials: Vec<String>,
     plan: Option<Plan>,
     passed: AtomicUsize,
+    /// How many had come when `rollback` was called first.
+    before_rollback: OnceLock<usize>,
     held: Notify,
     record: Record,
+}
+
+impl Shared {
+    /// Whether the request of this number meets the fault.
+    fn meets(&self, plan: &Plan, number: usize) -> bool {
+        let before = match plan.of {
+            Of::All => Some(0),
+            Of::Rollback => self.before_rollback.get().copied(),
+        };
+        let at = before.map(|it| it + plan.at);
+        at.is_some_and(|at| number == at || (plan.on && number > at))
+    }
 }
 
 impl Proxy {
@@ -102,9 +118,15 @@ impl Proxy {
         let listener = TcpListener::bind("127.0.0.1:0").await?;
         let address = listener.local_addr()?;
         let passed = AtomicUsize::new(0);
-        let shared = Arc::new(Shared { target, credentials, plan, passed, held: Notify::new(), record });
+        let (before_rollback, held) = (OnceLock::new(), Notify::new());
+        let shared = Arc::new(Shared { target, credentials, plan, passed, before_rollback, held, record });
         let task = tokio::spawn(accept(listener, Arc::clone(&shared)));
         Ok(Self { address, shared, task })
+    }
+
+    /// `rollback` is called: its requests are counted from here.
+    pub(crate) fn roll_back(&self) {
+        self.shared.before_rollback.get_or_init(|| self.requests());
     }
 
     /// How many requests came.
@@ -176,7 +198,7 @@ async fn answer(request: Request<Incoming>, shared: Arc<Shared>) -> Result<Respo
         headers: texts.map(|(name, value)| (name.to_string(), text(value))).collect(),
         body: shown(&body),
     });
-    let fault = shared.plan.filter(|it| number == it.at || (it.on && number > it.at)).map(|it| it.fault);
+    let fault = shared.plan.filter(|it| shared.meets(it, number)).map(|it| it.fault);
     let told = |status: Option<u16>, body: &[u8]| {
         shared.record.add(Event::Answered { number, status, body: answered(body), fault: fault.map(Fault::words) });
     };

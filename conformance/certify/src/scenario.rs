@@ -5,11 +5,12 @@ use windlass_model::manifest::Action;
 use windlass_sandbox::cassette::RecordedCall;
 
 use crate::Check;
-use crate::between::{self, Done, Mishap, Of};
+use crate::between::{self, Done, Mishap};
 use crate::file::{Case, Ends};
 use crate::input::{Variant, variants};
 use crate::proxy::{self, Fault};
 use crate::scene::{Finish, Interruption, Seen};
+use crate::transcript::Event;
 
 /// Positions of a run at which something goes wrong; of a longer run the first are taken.
 const POSITIONS_MAX: usize = 24;
@@ -19,23 +20,107 @@ pub(crate) struct Reference {
     pub(crate) finish: Finish,
     pub(crate) before: Seen,
     pub(crate) after: Seen,
-    /// `POST /jobs`, in order.
-    pub(crate) requests: Vec<String>,
-    /// Runs of tools, in order.
-    pub(crate) runs: Vec<ToolRun>,
-    pub(crate) suspensions: usize,
-    pub(crate) calls: Vec<RecordedCall>,
+    pub(crate) calls: Vec<Call>,
     /// The function that was called last.
     pub(crate) last_function: &'static str,
     pub(crate) input: Value,
 }
 
+/// A call of it, and what came of it.
+pub(crate) struct Call {
+    pub(crate) recorded: RecordedCall,
+    pub(crate) did: Did,
+}
+
+/// What a call does, as far as another one may do the same.
+#[derive(Debug, Default, Clone, PartialEq, Eq)]
+pub(crate) struct Did {
+    function: String,
+    /// `POST /jobs`, in order.
+    requests: Vec<String>,
+    /// Runs of tools, in order.
+    runs: Vec<ToolRun>,
+    /// Whether it ended in a wait.
+    waits: bool,
+}
+
+impl Did {
+    /// What each call did, of what happened in order.
+    pub(crate) fn of(events: &[Event], is_halfway: impl Fn(&str, &str) -> bool) -> Vec<Self> {
+        let mut calls = Vec::<Self>::new();
+        for event in events {
+            if let Event::Called { function, .. } = event {
+                calls.push(Self { function: function.clone(), ..Self::default() });
+            }
+            let Some(call) = calls.last_mut() else { continue };
+            match event {
+                Event::Requested { method, path, .. } => {
+                    call.requests.push(format!("{method} {}", path.split('?').next().unwrap_or_default()));
+                }
+                Event::Ran { tool, arguments, .. } => {
+                    let first = arguments.first().map_or("", String::as_str);
+                    call.runs.push(ToolRun { is: format!("{tool} {first}"), halfway: is_halfway(tool, first) });
+                }
+                Event::Suspended { .. } => call.waits = true,
+                _ => {}
+            }
+        }
+        calls
+    }
+}
+
+/// Where it is worth trying something: everywhere, but in calls that only do once more what the two before them did. Those look
+/// for the end of something, and how often depends on how long that takes.
+#[derive(Debug, Default, PartialEq, Eq)]
+struct Positions<'r> {
+    /// Calls, from 0.
+    calls: Vec<usize>,
+    /// Requests, from 1.
+    requests: Vec<(usize, &'r str)>,
+    /// Runs of tools, from 1.
+    runs: Vec<(usize, &'r ToolRun)>,
+    /// Waits, from 1.
+    waits: Vec<usize>,
+}
+
+impl<'r> Positions<'r> {
+    fn of(calls: &[&'r Did]) -> Self {
+        let mut positions = Self::default();
+        let (mut requests, mut runs, mut waits) = (0, 0, 0);
+        for (at, call) in calls.iter().enumerate() {
+            waits += usize::from(call.waits);
+            if at < 2 || calls[at - 2..at] != [*call, *call] {
+                positions.calls.push(at);
+                positions.requests.extend((requests + 1..).zip(call.requests.iter().map(String::as_str)));
+                positions.runs.extend((runs + 1..).zip(&call.runs));
+                positions.waits.extend(call.waits.then_some(waits));
+            }
+            requests += call.requests.len();
+            runs += call.runs.len();
+        }
+        positions.requests.truncate(POSITIONS_MAX);
+        positions.runs.truncate(POSITIONS_MAX);
+        positions.waits.truncate(POSITIONS_MAX);
+        positions
+    }
+}
+
 /// A run of a tool.
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct ToolRun {
     /// `helm upgrade`.
     pub(crate) is: String,
     /// Whether it ends in the middle of its work when it is asked to.
     pub(crate) halfway: bool,
+}
+
+/// Among which requests, or runs, one is counted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Of {
+    /// All of the scenario.
+    All,
+    /// Those since `rollback` was called first.
+    Rollback,
 }
 
 /// Where something goes wrong.
@@ -111,27 +196,20 @@ pub(crate) fn scenarios(
     action: &Action,
     reference: &Reference,
 ) -> Result<Vec<Scenario>, String> {
+    let did: Vec<&Did> = reference.calls.iter().map(|it| &it.did).collect();
+    let positions = Positions::of(&did);
     let at_each = |faults: &[Fault], on: bool, play: Play| -> Vec<Scenario> {
-        let positions = reference.requests.iter().take(POSITIONS_MAX).enumerate();
-        positions
-            .flat_map(|(before, request)| {
-                let play = play.clone();
-                faults.iter().map(move |fault| Scenario {
-                    position: format!(
-                        "request {}{} (`{request}`): {}",
-                        before + 1,
-                        if on { " and all after it" } else { "" },
-                        fault.words()
-                    ),
-                    plan: Some(Plan::Request(proxy::Plan { at: before + 1, fault: *fault, on })),
-                    play: play.clone(),
-                })
-            })
-            .collect()
+        let all = if on { " and all after it" } else { "" };
+        let each = positions.requests.iter().flat_map(|it| faults.iter().map(move |fault| (it, *fault)));
+        each.map(|((at, request), fault)| Scenario {
+            position: format!("request {at}{all} (`{request}`): {}", fault.words()),
+            plan: Some(Plan::Request(proxy::Plan { at: *at, of: Of::All, fault, on })),
+            play: play.clone(),
+        })
+        .collect()
     };
     let at_each_run = |mishaps: &[Mishap], play: Play| -> Vec<Scenario> {
-        let positions = reference.runs.iter().take(POSITIONS_MAX).enumerate();
-        let each = positions.flat_map(|(before, run)| mishaps.iter().map(move |it| (before + 1, run, *it)));
+        let each = positions.runs.iter().flat_map(|(at, run)| mishaps.iter().map(move |it| (*at, *run, *it)));
         let each = each.filter(|(_, run, mishap)| run.halfway || !mishap.is_halfway());
         each.map(|(at, run, mishap)| Scenario {
             position: format!("run {at} (`{}`): {}", run.is, mishap.words()),
@@ -141,7 +219,7 @@ pub(crate) fn scenarios(
         .collect()
     };
     let needs_positions = |scenarios: Vec<Scenario>| {
-        let is_any = !reference.requests.is_empty() || !reference.runs.is_empty();
+        let is_any = !positions.requests.is_empty() || !positions.runs.is_empty();
         let tools = if action.tools.is_empty() { "" } else { " and runs no tools" };
         if is_any { Ok(scenarios) } else { Err(format!("it makes no requests{tools}")) }
     };
@@ -161,18 +239,22 @@ pub(crate) fn scenarios(
             }
             Ok(all)
         }
-        Check::Resume if reference.suspensions == 0 => Err("it never waits".to_owned()),
-        Check::Resume => Ok((1..=reference.suspensions.min(POSITIONS_MAX))
+        Check::Resume if positions.waits.is_empty() => Err("it never waits".to_owned()),
+        Check::Resume => Ok(positions
+            .waits
+            .iter()
             .map(|at| {
-                let interruption = Interruption { twice_at: Some(at), ..Interruption::default() };
+                let interruption = Interruption { twice_at: Some(*at), ..Interruption::default() };
                 plain(
                     format!("wait {at}: resumed, cut off before that was recorded, resumed again"),
                     Play::Same(interruption),
                 )
             })
             .collect()),
-        Check::Replay => Ok((0..reference.calls.len())
-            .map(|at| plain(format!("call {} (`{}`)", at + 1, reference.calls[at].function), Play::Replay(at)))
+        Check::Replay => Ok(positions
+            .calls
+            .iter()
+            .map(|at| plain(format!("call {} (`{}`)", at + 1, did[*at].function), Play::Replay(*at)))
             .collect()),
         Check::Once => {
             let mut all = at_each(&[Fault::LoseResponse, Fault::CutBody], false, same.clone());
@@ -192,9 +274,7 @@ pub(crate) fn scenarios(
             let mut all = at_each(&HELD, false, Play::CancelCutOff);
             // Half of its work does not go on: it is for a rollback.
             all.extend(at_each_run(&[Mishap::Hold(Done::Nothing), Mishap::Hold(Done::All)], Play::CancelCutOff));
-            for at in 1..=reference.suspensions.min(POSITIONS_MAX) {
-                all.push(plain(format!("wait {at}"), Play::CancelWaiting(at)));
-            }
+            all.extend(positions.waits.iter().map(|at| plain(format!("wait {at}"), Play::CancelWaiting(*at))));
             Ok(all)
         }
         Check::Rollback if !action.rollback => Err("it has no `rollback`".to_owned()),
@@ -210,7 +290,7 @@ pub(crate) fn scenarios(
             let asks = action.connections.values().any(|it| !it.requests.is_empty());
             all.extend((1..=ROLLBACK_POSITIONS).filter(|_| asks).map(|number| {
                 let fault = Fault::Status(500);
-                let plan = proxy::Plan { at: reference.requests.len() + number, fault, on: false };
+                let plan = proxy::Plan { at: number, of: Of::Rollback, fault, on: false };
                 refused(format!("request {number} of the rollback: {}", fault.words()), Plan::Request(plan))
             }));
             all.extend((1..=ROLLBACK_POSITIONS).filter(|_| !action.tools.is_empty()).map(|number| {
@@ -235,5 +315,36 @@ pub(crate) fn scenarios(
             all.push(plain("when nothing goes wrong", Play::Echoed));
             Ok(all)
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn did(function: &str, requests: &[&str], waits: bool) -> Did {
+        let requests = requests.iter().map(|it| (*it).to_owned()).collect();
+        Did { function: function.to_owned(), requests, runs: Vec::new(), waits }
+    }
+
+    #[test]
+    fn a_call_that_does_what_the_two_before_it_did_is_passed_over() {
+        let (begun, looks) = (did("start", &["POST /jobs"], true), did("resume", &["GET /jobs/1", "GET /log"], true));
+        let (other, ends) = (did("resume", &["GET /jobs/2"], true), did("resume", &["GET /jobs/2"], false));
+        let calls = [&begun, &looks, &looks, &looks, &looks, &other, &looks, &ends];
+        let positions = Positions::of(&calls);
+        assert_eq!(positions.calls, [0, 1, 2, 5, 6, 7]);
+        assert_eq!(positions.waits, [1, 2, 3, 6, 7]);
+        let numbers: Vec<usize> = positions.requests.iter().map(|(at, _)| *at).collect();
+        assert_eq!(numbers, [1, 2, 3, 4, 5, 10, 11, 12, 13]);
+        assert_eq!(positions.requests[5], (10, "GET /jobs/2"));
+    }
+
+    #[test]
+    fn of_a_long_run_the_first_positions_are_taken() {
+        let calls: Vec<Did> = (0..40).map(|it| did("resume", &[&format!("GET /{it}")], true)).collect();
+        let positions = Positions::of(&calls.iter().collect::<Vec<_>>());
+        assert_eq!((positions.requests.len(), positions.waits.len()), (POSITIONS_MAX, POSITIONS_MAX));
+        assert_eq!(positions.requests.last(), Some(&(POSITIONS_MAX, "GET /23")));
     }
 }

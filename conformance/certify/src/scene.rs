@@ -27,11 +27,14 @@ use crate::suite::Suite;
 use crate::transcript::{Event, Record, answered, shown};
 use crate::{Broken, SECRET_NAME, wire};
 
-/// A wait is not sat out longer than this.
+/// A wait is not sat out for longer than this at first, and for longer the longer it has waited already: a counterpart whose
+/// jobs take seconds is not asked for each of them a hundred times.
 const HURRY: Duration = Duration::from_millis(40);
+const HURRY_MAX: Duration = Duration::from_millis(250);
 
-/// An action that waits more often does not end.
+/// An action that waits more often, or for longer, does not end.
 const SUSPENSIONS_MAX: usize = 300;
+const WAITED_MAX: Duration = Duration::from_secs(20);
 
 /// Attempts of an operation.
 const ATTEMPTS_MAX: u32 = 4;
@@ -127,8 +130,8 @@ pub(crate) struct Scene<'s> {
     round: u32,
     attempt: u32,
     waited: bool,
-    /// Suspensions of this scenario's `start`.
-    pub(crate) suspensions: usize,
+    /// How long waits took.
+    pub(crate) waited_for: Duration,
     /// The function of the last call.
     pub(crate) last_function: &'static str,
     /// Calls, where they are recorded.
@@ -178,7 +181,7 @@ impl<'s> Scene<'s> {
             round: 1,
             attempt: 1,
             waited: false,
-            suspensions: 0,
+            waited_for: Duration::ZERO,
             last_function: "start",
             calls: None,
             first_failure: None,
@@ -379,8 +382,9 @@ impl<'s> Scene<'s> {
             CallKind::Find => "find",
         };
         self.last_function = function;
-        if let (CallKind::Rollback, Some(between)) = (&kind, &self.between) {
-            between.roll_back();
+        if matches!(kind, CallKind::Rollback) {
+            self.between.iter().for_each(Between::roll_back);
+            self.proxy.iter().for_each(Proxy::roll_back);
         }
         let start_keys: Vec<String> =
             (1..=self.round).map(|round| self.key_of_round(Operation::Start, round)).collect();
@@ -458,6 +462,7 @@ impl<'s> Scene<'s> {
     ) -> Result<Finish, Broken> {
         let mut kind = first;
         let mut suspensions = 0;
+        let mut waited = Duration::ZERO;
         loop {
             let mut result = self.call(kind.clone(), operation, output).await;
             if suspensions > 0 && interruption.twice_at == Some(suspensions) {
@@ -470,21 +475,20 @@ impl<'s> Scene<'s> {
                 Some(Err(error)) => return Ok(Finish::Failed(error)),
                 Some(Ok(CallOutcome::Suspended { state, wakes, .. })) => {
                     suspensions += 1;
-                    if operation == Operation::Start {
-                        self.suspensions = self.suspensions.max(suspensions);
-                    }
                     if interruption.leave_at == Some(suspensions) {
                         return Ok(Finish::Waits { state });
                     }
-                    if suspensions > SUSPENSIONS_MAX {
-                        return Ok(Finish::Stuck(format!("it waits for ever: {SUSPENSIONS_MAX} times so far")));
+                    if suspensions > SUSPENSIONS_MAX || waited > WAITED_MAX {
+                        let seconds = waited.as_secs();
+                        let why = format!("it waits for ever: {suspensions} times in {seconds} s so far");
+                        return Ok(Finish::Stuck(why));
                     }
                     if !std::mem::replace(&mut self.waited, true) {
                         for request in &self.case.while_waiting {
                             self.prepare(request).await?;
                         }
                     }
-                    let Some(wake) = self.wake(&wakes).await else {
+                    let Some(wake) = self.wake(&wakes, &mut waited).await else {
                         return Ok(Finish::Stuck("it waits for a callback, and the case has no `callback`".to_owned()));
                     };
                     kind = CallKind::Resume { state, wake };
@@ -493,7 +497,7 @@ impl<'s> Scene<'s> {
         }
     }
 
-    async fn wake(&self, wakes: &[WakeUp]) -> Option<Wake> {
+    async fn wake(&mut self, wakes: &[WakeUp], waited: &mut Duration) -> Option<Wake> {
         let topic = wakes.iter().find_map(|it| if let WakeUp::Callback(topic) = it { Some(topic) } else { None });
         if let (Some(topic), Some(body)) = (topic, &self.case.callback) {
             let headers = vec![("content-type".to_owned(), "application/json".to_owned())];
@@ -502,7 +506,10 @@ impl<'s> Scene<'s> {
         let is_timed = wakes.iter().any(|it| !matches!(it, WakeUp::Callback(_)));
         if is_timed {
             // The counterpart's clock goes on meanwhile; nobody waits as long as a release would.
-            tokio::time::sleep(HURRY).await;
+            let wait = (*waited / 10).clamp(HURRY, HURRY_MAX);
+            tokio::time::sleep(wait).await;
+            *waited += wait;
+            self.waited_for += wait;
         }
         is_timed.then_some(Wake::Timer)
     }

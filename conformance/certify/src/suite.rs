@@ -3,24 +3,28 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
 
 use futures::StreamExt as _;
 use windlass_model::manifest::{Action, Manifest};
+use windlass_model::name::ToolName;
 use windlass_model::problem::listed;
 use windlass_model::review::{Severity, review};
 use windlass_sandbox::{Plugin, Sandbox, Scrubber};
 
-use crate::file::{Case, Conformance, Only, tools};
+use crate::file::{Case, Conformance, Only, ToolFile, tools};
 use crate::judge::{Wrong, judge, judge_reference};
 use crate::outcome::{Certification, Check, Failed, Outcome, RESULT_VERSION, Report, worse};
-use crate::scenario::{Reference, Scenario, ToolRun, scenarios};
+use crate::scenario::{Call, Did, Reference, Scenario, scenarios};
 use crate::scene::{Interruption, Scene};
 use crate::secret::leaks as leaks_of;
-use crate::transcript::{Event, TRANSCRIPT_VERSION, Transcript, scrubbed};
+use crate::transcript::{TRANSCRIPT_VERSION, Transcript, scrubbed};
 use crate::{Broken, SECRET};
 
-/// Scenarios at a time, where each has a counterpart of its own: most of them wait.
+/// Scenarios at a time, where each has a counterpart of its own: most of them wait. With one whose jobs take long they wait for
+/// that most of the time, and more are played.
 const AT_A_TIME: usize = 4;
+const AT_A_TIME_MAX: usize = 16;
 
 /// What is certified, and how.
 pub struct Subject<'a> {
@@ -168,36 +172,43 @@ async fn contract(subject: &Subject<'_>, manifest: &Manifest) -> Result<Arc<Plug
     }
 }
 
+/// A scenario that is to be played.
+struct Numbered {
+    check: Check,
+    at: usize,
+    /// How many its check has.
+    of: usize,
+    scenario: Scenario,
+}
+
+/// How many scenarios of a case are played at a time that took so long, and waited for so much of it.
+fn at_a_time(took: Duration, waited: Duration) -> usize {
+    let busy = took.saturating_sub(waited).as_millis().max(1);
+    let times = usize::try_from(took.as_millis() / busy).unwrap_or(usize::MAX);
+    AT_A_TIME.saturating_mul(times).clamp(AT_A_TIME, AT_A_TIME_MAX)
+}
+
 impl Suite<'_> {
     async fn case(&self, case: &Case, action: &Action) -> Result<BTreeMap<Check, Outcome>, Broken> {
         let wanted = |check: Check| self.only.check.is_none_or(|it| it == check);
+        let begun = Instant::now();
         let mut scene = Scene::open(self, case, action, None, "run").await?;
         scene.calls = Some(Vec::new());
         let finish = scene.persevere(Interruption::default()).await?;
         let after = scene.probe("after").await?;
-        let requests = scene.record.all().into_iter().filter_map(|it| match it {
-            Event::Requested { method, path, .. } => {
-                Some(format!("{method} {}", path.split('?').next().unwrap_or_default()))
-            }
-            _ => None,
+        let at_a_time = if self.file.has_own_counterparts() { at_a_time(begun.elapsed(), scene.waited_for) } else { 1 };
+        let did = Did::of(&scene.record.all(), |tool, subcommand| {
+            let is_it = |(name, it): (&ToolName, &ToolFile)| {
+                name.as_str() == tool && it.halfway.iter().any(|it| it == subcommand)
+            };
+            self.file.tools.iter().any(is_it)
         });
-        let runs = scene.record.all().into_iter().filter_map(|it| match it {
-            Event::Ran { tool, arguments, .. } => {
-                let first = arguments.into_iter().next().unwrap_or_default();
-                let halfway =
-                    self.file.tools.iter().any(|(name, it)| name.as_str() == tool && it.halfway.contains(&first));
-                Some(ToolRun { is: format!("{tool} {first}"), halfway })
-            }
-            _ => None,
-        });
+        let recorded = scene.calls.take().unwrap_or_default();
         let reference = Reference {
-            requests: requests.collect(),
-            runs: runs.collect(),
             finish,
             before: scene.before.clone(),
             after,
-            suspensions: scene.suspensions,
-            calls: scene.calls.take().unwrap_or_default(),
+            calls: recorded.into_iter().zip(did).map(|(recorded, did)| Call { recorded, did }).collect(),
             last_function: scene.last_function,
             input: scene.input.clone(),
         };
@@ -212,37 +223,27 @@ impl Suite<'_> {
             outcomes.insert(blamed, Outcome::Failed { failures });
             return Ok(outcomes);
         }
-        let mut leaks = Vec::new();
+        let mut playing = Vec::new();
         for check in Check::ALL.iter().copied().filter(|it| wanted(*it)) {
-            let outcome = match scenarios(check, case, action, &reference) {
-                Err(why) => Outcome::NotApplicable { why },
-                Ok(scenarios) => {
-                    if let 2.. = scenarios.len() {
-                        (self.progress)(&format!("{}: {}, {} scenarios", case.title(), check.name(), scenarios.len()));
-                    }
-                    self.check(case, action, &reference, check, scenarios, &mut leaks).await?
+            match scenarios(check, case, action, &reference) {
+                Err(why) => {
+                    outcomes.insert(check, Outcome::NotApplicable { why });
                 }
-            };
-            outcomes.insert(check, outcome);
+                Ok(scenarios) => {
+                    outcomes.insert(check, Outcome::Passed);
+                    playing.extend(self.only_of(case, check, scenarios)?);
+                }
+            }
         }
-        // Whatever was to be checked: a scenario that is played again alone says the same.
-        if !leaks.is_empty() {
-            let failed = Outcome::Failed { failures: leaks };
-            let secrets = outcomes.remove(&Check::Secrets).unwrap_or(Outcome::Passed);
-            outcomes.insert(Check::Secrets, worse(secrets, failed));
+        for (check, failures) in self.play(case, action, &reference, playing, at_a_time).await? {
+            let before = outcomes.remove(&check).unwrap_or(Outcome::Passed);
+            outcomes.insert(check, worse(before, Outcome::Failed { failures }));
         }
         Ok(outcomes)
     }
 
-    async fn check(
-        &self,
-        case: &Case,
-        action: &Action,
-        reference: &Reference,
-        check: Check,
-        scenarios: Vec<Scenario>,
-        leaks: &mut Vec<Failed>,
-    ) -> Result<Outcome, Broken> {
+    /// The scenarios of a check that are wanted.
+    fn only_of(&self, case: &Case, check: Check, scenarios: Vec<Scenario>) -> Result<Vec<Numbered>, Broken> {
         // What `run` says is said by the case itself.
         let most = if check == Check::Run { 1 } else { scenarios.len() };
         if let Some(at) = self.only.at.filter(|at| !(1..=most).contains(at)) {
@@ -252,26 +253,40 @@ impl Suite<'_> {
                 case.title()
             )));
         }
-        let numbered = scenarios.into_iter().enumerate().map(|(before, it)| (before + 1, it));
-        let wanted = numbered.filter(|(at, _)| self.only.at.is_none_or(|it| it == *at));
-        let played = wanted.map(|(at, scenario)| async move {
-            let name = format!("{} {at}", check.name());
-            let mut scene = Scene::open(self, case, action, scenario.plan, &name).await?;
+        let numbered = scenarios.into_iter().enumerate();
+        let numbered = numbered.map(|(before, scenario)| Numbered { check, at: before + 1, of: most, scenario });
+        Ok(numbered.filter(|it| self.only.at.is_none_or(|at| at == it.at)).collect())
+    }
+
+    /// Plays scenarios, so many at a time: what failed of each check.
+    async fn play(
+        &self,
+        case: &Case,
+        action: &Action,
+        reference: &Reference,
+        scenarios: Vec<Numbered>,
+        at_a_time: usize,
+    ) -> Result<BTreeMap<Check, Vec<Failed>>, Broken> {
+        let played = scenarios.into_iter().map(|it| async move {
+            let Numbered { check, at, of, scenario } = it;
+            if at == 1 && of > 1 {
+                (self.progress)(&format!("{}: {}, {of} scenarios", case.title(), check.name()));
+            }
+            let mut scene = Scene::open(self, case, action, scenario.plan, &format!("{} {at}", check.name())).await?;
             let verdict = judge(self, &mut scene, action, reference, scenario.play).await?;
-            Ok::<_, Broken>((at, scenario.position, scene, verdict))
+            Ok::<_, Broken>((check, at, scenario.position, scene, verdict))
         });
-        // Where they share one, each has to see what it does alone.
-        let at_a_time = if self.file.has_own_counterparts() { AT_A_TIME } else { 1 };
         let mut played = futures::stream::iter(played).buffered(at_a_time);
-        let mut failures = Vec::new();
+        let mut failures = BTreeMap::<Check, Vec<Failed>>::new();
+        let mut leaks = Vec::<Failed>::new();
         while let Some(ended) = played.next().await {
-            let (at, position, scene, verdict) = ended?;
+            let (check, at, position, scene, verdict) = ended?;
             if let Err(wrong) = verdict {
-                failures.push(self.failed(case, check, at, &position, wrong, &scene));
+                failures.entry(check).or_default().push(self.failed(case, check, at, &position, wrong, &scene));
             }
             for leak in leaks_of(&scene.memory, &scene.record) {
                 // Once is enough: it is there in most scenarios.
-                if leaks.iter().any(|it: &Failed| it.seen == leak) {
+                if leaks.iter().any(|it| it.seen == leak) {
                     continue;
                 }
                 let expected = "the credential, and a callback's topic, are nowhere but where they belong".to_owned();
@@ -280,7 +295,11 @@ impl Suite<'_> {
                 leaks.push(self.failed(case, check, at, &position, wrong, &scene));
             }
         }
-        Ok(if failures.is_empty() { Outcome::Passed } else { Outcome::Failed { failures } })
+        // Whatever was to be checked: a scenario that is played again alone says the same.
+        if !leaks.is_empty() {
+            failures.entry(Check::Secrets).or_default().extend(leaks);
+        }
+        Ok(failures)
     }
 
     /// Keeps a transcript of what went wrong.
@@ -305,5 +324,18 @@ impl Suite<'_> {
         };
         self.transcripts.lock().unwrap_or_else(PoisonError::into_inner).push(transcript);
         failed
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_more_a_case_waits_the_more_of_its_scenarios_are_played_at_a_time() {
+        let of = |took, waited| at_a_time(Duration::from_millis(took), Duration::from_millis(waited));
+        assert_eq!([of(100, 0), of(100, 40), of(100, 60), of(1_000, 900)], [4, 4, 8, 16]);
+        // Clocks are not to be trusted.
+        assert_eq!([of(0, 0), of(10, 20), of(3_000, 3_000)], [4, 16, 16]);
     }
 }

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Annotated, Any, Literal, Optional
 
 from windlass_sdk import Action, Effect, Failure, FailureClass, Field, Limits, Mismatch, Plugin, Role, path, suspend
+from windlass_sdk.failure import raised
 from windlass_sdk.schema import decode, encode, schema_of
 from windlass_sdk.testing import MockHost, Reply, TestStep, TransportError
 
@@ -418,6 +419,23 @@ class Plugins(unittest.TestCase):
         self.assertIsNone(step(lambda *_: Part("x"), types, rollback=lambda *_: None).rollback(host()))
         returned = step(lambda *_: Failure.rejected("no", "no"))
         self.assertEqual(self.failure(returned, host()).message, "`act`: `start` returned a Failure: `raise` it")
+
+    def test_an_exception_is_told_with_the_plugin_s_own_line(self):
+        def of(operation):
+            try:
+                operation()
+            except Exception as error:
+                return raised(error)
+
+        here = lambda: decode(Part, {"colour": 1}, "input")["no"]
+        elsewhere = lambda: Path("/no/such/file").read_text()
+        place = f"(test_sdk.py, line {here.__code__.co_firstlineno})"
+        self.assertTrue(of(here).message.endswith(place), of(here).message)
+        place = f"(test_sdk.py, line {elsewhere.__code__.co_firstlineno})"
+        self.assertTrue(of(elsewhere).message.endswith(place), of(elsewhere).message)
+        self.assertRegex(of(elsewhere).message, "^the plugin raised FileNotFoundError: ")
+        # One that was never raised has been nowhere.
+        self.assertEqual(raised(ValueError("bad")).message, "the plugin raised ValueError: bad")
 
     def test_a_state_of_another_type_is_told_where_it_suspends(self):
         def waits(state, declared, **more):

@@ -15,7 +15,7 @@ from wit_world.imports import step_types as contract
 
 from . import wasi_http
 from .context import Call, CallbackAddress, Endpoint, Headers, Slot
-from .failure import Failure, milliseconds
+from .failure import Failure, milliseconds, raised
 from .outcome import CallbackEvent, Event, Timer
 from .plugin import Answer, Plugin
 
@@ -114,10 +114,9 @@ def _answer(operation: Any) -> Any:
     except Failure as failure:
         raise Err(_failure(failure)) from None
     except Exception as error:
-        # A fault of the plugin: its place is logged.
+        # A fault of the plugin: how it got there is logged.
         log.log(log.Level.ERROR, traceback.format_exc(), [])
-        name = f"{type(error).__name__}: {error}"
-        raise Err(_failure(Failure.internal("exception", f"the plugin raised {name}"))) from None
+        raise Err(_failure(raised(error))) from None
     if answer is None:
         return None
     if answer.suspended is None:

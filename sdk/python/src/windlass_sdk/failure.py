@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import traceback
 from datetime import timedelta
 from enum import Enum
 from typing import Optional, Union
@@ -128,6 +130,17 @@ class Failure(Exception):
     def passes(self) -> bool:
         """Whether the same request may well succeed a little later."""
         return self.failure_class.passes
+
+
+def raised(error: Exception) -> Failure:
+    """The failure that an exception stands for which the plugin did not catch: a fault of its own, with the line of its
+    code that came closest to it."""
+    sdk = os.path.dirname(__file__)
+    frames = [it for it in traceback.extract_tb(error.__traceback__) if os.path.dirname(it.filename) != sdk]
+    # What the plugin calls may be anywhere; its own code is where it was entered.
+    own = [it for it in frames if os.path.dirname(it.filename) == os.path.dirname(frames[0].filename)]
+    place = f" ({os.path.basename(own[-1].filename)}, line {own[-1].lineno})" if own else ""
+    return Failure.internal("exception", f"the plugin raised {type(error).__name__}: {error}{place}")
 
 
 def milliseconds(wait: Union[timedelta, float]) -> int:

@@ -8,6 +8,7 @@ import * as progress from 'windlass:plugin/progress@0.1.0';
 
 import { CallbackEvent } from './event.js';
 import { Failure } from './failure.js';
+import { closest, placed } from './places.js';
 import { send } from './wasi-http.js';
 
 const host = {
@@ -83,8 +84,10 @@ function wake({ kind, milliseconds, topic }) {
 function wireFailure(error) {
   let failure = error;
   if (!(error instanceof Failure)) {
-    logs.log('error', `${error}\n${error?.stack ?? ''}`, []);
-    failure = Failure.internal('exception', `the plugin threw ${error}`);
+    const stack = String(error?.stack ?? '');
+    logs.log('error', `${error}\n${placed(stack)}`, []);
+    const at = closest(stack);
+    failure = Failure.internal('exception', `the plugin threw ${error}${at === undefined ? '' : ` (${at})`}`);
   }
   const { advice, milliseconds } = failure.retry;
   return {

@@ -165,6 +165,19 @@ fn built_wrong(site: &Site, folder: &Path, file: &str, source: &str, (of, is): (
     said
 }
 
+/// What a run says of a source of which the line after one is changed to `fault`, and the number of the changed line.
+fn runs_into(site: &Site, folder: &Path, file: &str, source: &str, (after, fault): (&str, &str)) -> (String, usize) {
+    let line = source.lines().position(|it| it.trim_start().starts_with(after)).expect("the line") + 2;
+    let mut lines: Vec<&str> = source.lines().collect();
+    lines.insert(line - 1, fault);
+    std::fs::write(folder.join(file), lines.join("\n")).expect("the source");
+    let plugin = folder.to_str().expect("UTF-8");
+    let run = ["plugin", "run", plugin, "submit", "--connection", "jobs=http://127.0.0.1:1/v1"];
+    let (code, gave, said) = long(site, &[&run[..], &INPUT].concat());
+    assert_eq!(code, Some(1), "{gave}{said}");
+    (said, line)
+}
+
 #[test]
 fn the_loop_in_javascript() {
     let site = Site::empty();
@@ -173,6 +186,10 @@ fn the_loop_in_javascript() {
     let said = built_wrong(&site, &folder, "src/plugin.js", &source, ("effect: 'write'", "effect: 'wriet'"));
     assert!(said.contains("`effect` is read, idempotent_write or write"), "{said}");
     assert!(said.contains("/src/plugin.js:") && !said.contains("plugin.js:1:"), "{said}");
+    let fault = ("async start(ctx, input) {", "input.nothing.at(3);");
+    let (said, line) = runs_into(&site, &folder, "src/plugin.js", &source, fault);
+    assert!(said.contains(&format!("is undefined (src/plugin.js, line {line})")), "{said}");
+    assert!(said.contains(&format!("start@src/plugin.js:{line}\n")), "{said}");
 }
 
 #[test]
@@ -184,6 +201,9 @@ fn the_loop_in_python() {
     let (code, _, said) = long(&site, &["plugin", "build", folder.to_str().expect("UTF-8")]);
     assert!(code == Some(2) && said.contains("No module named 'pip'"), "{said}");
     assert!(!said.to_lowercase().contains("stack backtrace"), "{said}");
+    let fault = ("def start(", "        [][3]");
+    let (said, line) = runs_into(&site, &folder, "src/plugin.py", &source, fault);
+    assert!(said.contains(&format!("IndexError: list index out of range (plugin.py, line {line})")), "{said}");
     // A test that is no longer run is missed.
     std::fs::write(folder.join("src/plugin.py"), source).expect("the source");
     let tests = std::fs::read_dir(folder.join("tests")).expect("a folder").flatten();

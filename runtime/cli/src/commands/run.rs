@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use windlass_model::check::Copies;
 use windlass_model::concurrency::Priority;
-use windlass_server::api::{ErrorBody, Serving, StartBody, Started, serve};
+use windlass_server::api::{ErrorBody, Serving, StartBody, Started, ValidatedBody, serve};
 use windlass_server::client::ClientError;
 use windlass_server::view::ReleaseView;
 use windlass_server::{Client, RuntimeOptions, StateDirectory};
@@ -118,6 +118,9 @@ pub(crate) async fn start_and_watch(beginning: Beginning, context: &Context<'_>)
         "nothing runs in {}, so nobody would go on with a detached release: start `windlass serve` first, or leave out --detach",
         state.root().display()
     );
+    if let Some(refusal) = refusal(&body, &state).await? {
+        return refused(refusal, context);
+    }
     let mut owner = Owner::find(&state).await?;
     let seen = start_with(&mut owner, body, beginning.detach, &state, context).await;
     if let Client::Here(runtime) = &owner.client {
@@ -125,6 +128,37 @@ pub(crate) async fn start_and_watch(beginning: Beginning, context: &Context<'_>)
         winding_down::wind_down(runtime, winding_down::GRACE, context.output).await?;
     }
     seen
+}
+
+/// Why it would not be started, where nothing runs and open releases wait: they would go on with it, and who has mistyped
+/// a name has not asked for that.
+async fn refusal(body: &StartBody, state: &StateDirectory) -> anyhow::Result<Option<ClientError>> {
+    let client = Client::open(state).await?;
+    if client.left_waiting() == 0 {
+        return Ok(None);
+    }
+    let mut body = body.clone();
+    if body.arguments.is_empty() {
+        // Those that it does not get are asked for.
+        body.parameters = serde_json::json!({});
+    }
+    match client.post::<ValidatedBody>("/v1/validate", &body).await {
+        // A dry run is told what it would wait for, and what would refuse it.
+        Err(ClientError::Refused { body: told, .. }) if body.dry_run && told.problems.is_none() => Ok(None),
+        Err(error @ ClientError::Refused { status, .. }) if status.is_client_error() => Ok(Some(error)),
+        // Whatever it is, it comes again.
+        _ => Ok(None),
+    }
+}
+
+fn refused(error: ClientError, context: &Context<'_>) -> anyhow::Result<Seen> {
+    match error {
+        ClientError::Refused { body: ErrorBody { problems: Some(it), .. }, .. } if !context.output.is_json() => {
+            context.output.problems(&it.rendered);
+            Ok(Seen::Problems)
+        }
+        error => Err(error.into()),
+    }
 }
 
 async fn start_with(
@@ -136,11 +170,7 @@ async fn start_with(
 ) -> anyhow::Result<Seen> {
     let started: Started = match owner.client.post("/v1/releases", &body).await {
         Ok(started) => started,
-        Err(ClientError::Refused { body: ErrorBody { problems: Some(it), .. }, .. }) if !context.output.is_json() => {
-            context.output.problems(&it.rendered);
-            return Ok(Seen::Problems);
-        }
-        Err(error) => return Err(error.into()),
+        Err(error) => return refused(error, context),
     };
     context.output.problems(&started.warnings.rendered);
     for wait in &started.waits {

@@ -104,7 +104,9 @@ fn a_run_that_cannot_be_started_cuts_nothing_off_that_it_took_over() {
     fine(first);
     eventually("it ends", || serve.ended());
     // The second step is left. This process takes it over, and has nothing else to do.
-    site.write("wrong.yaml", "windlass: v1\nworkflow: wrong\nsteps: {}\n");
+    // Nothing is wrong with its file: only who starts it is refused.
+    let rules = "rollback: { rehearsed_within: 30d }\nsteps:";
+    site.write("wrong.yaml", &ORDERS.replace("orders", "wrong").replace("steps:", rules));
     let mut run = Process::start(&mut site.command(&["run", "wrong.yaml"]));
     let ran = |run: &mut Process| eventually("it ends", || run.ended()).code();
     let asked = eventually("it has ended, or asks for something first", || {
@@ -115,7 +117,7 @@ fn a_run_that_cannot_be_started_cuts_nothing_off_that_it_took_over() {
         assert_eq!(path, "/second");
         fine(second);
     }
-    assert_eq!(ran(&mut run), Some(1));
+    assert_eq!(ran(&mut run), Some(2));
     let _serve = site.serve();
     if let Some((_, second)) = eventually("it goes on, or is over", || {
         let is_over = site.show("orders-1").is_some_and(|it| it.ended);
@@ -199,5 +201,33 @@ fn who_stops_a_run_is_told_that_the_release_goes_on() {
     assert!(told.contains("one-1 goes on when something runs here again"), "{told}");
     let _serve = site.serve();
     site.good(&["release", "approve", "one-1", "--as", "ana"]);
+    assert!(site.ended("one-1").succeeded);
+}
+
+#[test]
+fn what_is_refused_moves_no_other_release() {
+    let site = gates(&["one"]);
+    let mut serve = site.serve();
+    site.good(&["run", "one.yaml", "--detach"]);
+    site.until("one-1", "it waits", |it| it.waits.iter().any(|it| it.cause == "approval"));
+    serve.ask_to_stop();
+    eventually("it ends", || serve.ended());
+    // Whoever runs next goes on with it.
+    site.good(&["release", "approve", "one-1", "--as", "ana"]);
+    let before = site.show("one-1").expect("it is there").records;
+    site.write("wrong.yaml", &gated("wrong").replace("noop/noop", "noop/nop"));
+    let asks = gated("asks").replace("steps:", "parameters: { version: { type: string } }\nsteps:");
+    site.write("asks.yaml", &asks);
+    let refused = |arguments: &[&str], code: i32, says: &str| {
+        let ran = site.run(arguments);
+        assert!(ran.code == Some(code) && ran.stderr.contains(says), "{arguments:?}: {ran:?}");
+        let now = site.show("one-1").expect("it is there");
+        assert_eq!((now.records, now.ended), (before, false), "{arguments:?}: it went on");
+    };
+    refused(&["run", "wrong.yaml"], 1, "`nop`");
+    refused(&["run", "asks.yaml"], 2, "`version`");
+    refused(&["run", "asks.yaml", "--param", "versoin=1"], 2, "`versoin`");
+    refused(&["run", "wrong.yaml", "--dry-run"], 1, "`nop`");
+    site.good(&["run", "asks.yaml", "--param", "version=1", "--dry-run"]);
     assert!(site.ended("one-1").succeeded);
 }

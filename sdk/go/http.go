@@ -214,8 +214,6 @@ func statusFailure(method, address string, response *http.Response) *Failure {
 	status, hint := response.StatusCode, ""
 	if status/100 == 3 {
 		hint = " (redirects are not followed: is the connection's address right?)"
-	} else if status == 401 {
-		hint = " (the connection's credential was not accepted, or it has none)"
 	}
 	body, _ := io.ReadAll(io.LimitReader(response.Body, shownBytesMax))
 	words := said(body)

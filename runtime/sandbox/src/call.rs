@@ -191,6 +191,7 @@ pub(crate) async fn call(
         let outcome = outcome_of(&result, &hide);
         Box::new(recorder.finish(arguments, outcome, &shared.scrubber(), &hide))
     });
+    let result = result.map_err(|error| outcome::with_credential(error, &shared));
     CallReport { result, usage: shared.usage(), denials, would, omitted, recorded }
 }
 

@@ -255,6 +255,17 @@ fn trapped(trap: Trap, error: &wasmtime::Error, shared: &Shared) -> StepError {
     }
 }
 
+/// A failure for want of a credential, with what the plugin cannot know: whether one was sent. Not in a recording, which has
+/// what came of the plugin.
+pub(crate) fn with_credential(mut error: StepError, shared: &Shared) -> StepError {
+    if let (FailureOrigin::Plugin, FailureClass::Unauthenticated, Some(told)) =
+        (error.origin, error.class, shared.not_let_in())
+    {
+        error.message = format!("{}; {told}", error.message);
+    }
+    error
+}
+
 /// The error of a call whose guest failed right after a denial: what is missing matters, not how the
 /// guest puts it.
 pub(crate) fn blamed_on_denial(error: StepError, shared: &Shared) -> StepError {

@@ -59,7 +59,8 @@ pub(crate) struct Shared {
     pub(crate) ended: Notify,
     denials: Mutex<Vec<(&'static str, Denial)>>,
     denied_last: AtomicBool,
-    has_told: AtomicBool,
+    /// Which connection answered that the caller is not known, and what it had been sent.
+    not_let_in: OnceLock<String>,
     changes: AtomicU64,
     would: Mutex<(Vec<Would>, u64)>,
     stderr_tail: Mutex<String>,
@@ -103,7 +104,7 @@ impl Shared {
             ended: Notify::new(),
             denials: Mutex::default(),
             denied_last: AtomicBool::new(false),
-            has_told: AtomicBool::new(false),
+            not_let_in: OnceLock::new(),
             changes: AtomicU64::new(0),
             would: Mutex::default(),
             stderr_tail: Mutex::default(),
@@ -200,11 +201,17 @@ impl Shared {
         if spent > Duration::from_millis(self.limits.cpu_ms) { Err(self.hit(Limit::Cpu)) } else { Ok(()) }
     }
 
-    /// Warns people of something that the plugin does not see; once in a call, so that no plugin fills the log with it.
-    pub(crate) fn tell_once(&self, text: &str) {
-        if !self.has_told.swap(true, Ordering::Relaxed) {
-            self.log(LogLevel::Warn, text.to_owned(), Vec::new(), LogSource::Host);
+    /// Takes note of an answer with 401, and warns people: the plugin does not see whether a credential was sent. Once in a
+    /// call, so that no plugin fills the log with it.
+    pub(crate) fn is_not_let_in(&self, text: String) {
+        if self.not_let_in.set(text.clone()).is_ok() {
+            self.log(LogLevel::Warn, text, Vec::new(), LogSource::Host);
         }
+    }
+
+    /// What there was to be noted of it.
+    pub(crate) fn not_let_in(&self) -> Option<&str> {
+        self.not_let_in.get().map(String::as_str)
     }
 
     /// Takes note of a denial; a call that fails right after it fails because of it.

@@ -371,9 +371,8 @@ static char *said(const char *body, size_t length) {
 
 static wl_failure *status_failure(const char *method, const char *url, const wl_wire_response *response) {
     int status = response->status;
-    const char *hint = status >= 300 && status < 400 ? " (redirects are not followed: is the connection's address right?)"
-                     : status == 401                 ? " (the connection's credential was not accepted, or it has none)"
-                                                     : "";
+    const char *hint =
+        status >= 300 && status < 400 ? " (redirects are not followed: is the connection's address right?)" : "";
     const char *words = said(response->body, response->body_length);
     wl_failure *failure = wl_failure_of(class_of(status), wl_format("http-%d", status), "%s %s was answered with %d%s%s%s", method, without_query(url), status, hint, *words != '\0' ? ": " : "", words);
     wl_detail(failure, "status", wl_format("%d", status));

@@ -152,7 +152,7 @@ export async function statusFailure(method, url, response) {
   const text = said(body);
   const hint = status >= 300 && status < 400
     ? " (redirects are not followed: is the connection's address right?)"
-    : status === 401 ? " (the connection's credential was not accepted, or it has none)" : '';
+    : '';
   const message = `${method} ${place} was answered with ${status}${hint}${text === '' ? '' : `: ${text}`}`;
   const failure = new Failure(classOf(status), `http-${status}`, message).detail('status', status);
   failure.effectUnknown = IN_DOUBT.includes(status);

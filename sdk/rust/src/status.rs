@@ -22,7 +22,6 @@ pub(crate) fn status_failure(
     let colon = if said.is_empty() { "" } else { ": " };
     let hint = match status {
         300..=399 => " (redirects are not followed: is the connection's address right?)",
-        401 => " (the connection's credential was not accepted, or it has none)",
         _ => "",
     };
     let message = format!("{method} {place} was answered with {status}{hint}{colon}{said}");

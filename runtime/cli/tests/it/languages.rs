@@ -218,7 +218,7 @@ async fn submits_once_and_waits(component: &Path) {
 }
 
 async fn declares_failures(component: &Path) {
-    use FailureClass::{Forbidden, Internal, Rejected, Transient};
+    use FailureClass::{Forbidden, Internal, Rejected, Transient, Unauthenticated};
     let mut tested = Tested::of(component).await;
     let error = tested.start(json!({ "title": "bad" })).await.expect_err("it is rejected");
     assert_eq!(error.details, [("title".to_owned(), "bad".to_owned())]);
@@ -231,6 +231,13 @@ async fn declares_failures(component: &Path) {
     assert_eq!((class, code.as_str(), retry), (Transient, "http-503", RetryAdvice::After(Span(7_000))));
     let place = format!("POST {}/jobs was answered with 503: try later", tested.base_url);
     assert_eq!(message, place);
+
+    // The plugin does not know whether a credential was sent, and the host does.
+    tested.jobs.will_answer(401);
+    let (class, code, _, message) = failed(tested.start(json!({ "title": "index" })).await);
+    assert_eq!((class, code.as_str()), (Unauthenticated, "http-401"));
+    let told = "`server` answered with 401, and the connection sends no credential";
+    assert_eq!(message, format!("POST {}/jobs was answered with 401: try later; {told}", tested.base_url));
 
     let (state, ..) = suspended(tested.start(json!({ "title": "index" })).await);
     tested.jobs.will_be("j-1", json!({ "state": "failed", "reason": "disk full" }));

@@ -67,8 +67,6 @@ def status_failure(method: str, url: str, status: int, headers: Mapping[str, str
     hint = ""
     if 300 <= status < 400:
         hint = " (redirects are not followed: is the connection's address right?)"
-    elif status == 401:
-        hint = " (the connection's credential was not accepted, or it has none)"
     said = _said(body[:_SHOWN_BYTES].decode("utf-8", "replace"))
     message = f"{method} {place} was answered with {status}{hint}{': ' + said if said else ''}"
     failure = Failure(_class_of(status), f"http-{status}", message).detail("status", status)

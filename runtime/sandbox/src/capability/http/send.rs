@@ -91,7 +91,7 @@ pub(crate) async fn send(
     match answered {
         Ok((response, scrubs)) => {
             if response.status() == StatusCode::UNAUTHORIZED {
-                shared.tell_once(&unauthenticated(&route.connection, scrubs));
+                shared.is_not_let_in(unauthenticated(&route.connection, scrubs));
             }
             answer(&shared, response, scrubs, options, trace)
         }

@@ -34,7 +34,7 @@ use windlass_model::manifest::Manifest;
 use windlass_model::review::{Severity, review};
 use windlass_sandbox::Sandbox;
 
-use crate::output::Output;
+use crate::output::{DIM, Output, styled};
 
 /// A component that was built.
 #[derive(Debug, Serialize)]
@@ -87,6 +87,17 @@ impl Language {
         Self::ALL.into_iter().find_map(|(it, _, name)| (it == self).then_some(name)).expect("ALL has each")
     }
 
+    /// What its build waits for, and how long that may take.
+    fn builder(self) -> &'static str {
+        match self {
+            Self::Rust => "cargo compiles",
+            Self::JavaScript => "ComponentizeJS puts an engine around it, which takes some ten seconds",
+            Self::Python => "componentize-py puts Python around it, which takes some ten seconds",
+            Self::C => "Zig compiles; the C library too, the first time",
+            Self::Go => "Go compiles; its standard library too, the first time, which takes a minute",
+        }
+    }
+
     /// The language of the plugin in a folder.
     pub(crate) fn of(folder: &Path) -> anyhow::Result<Self> {
         let found: Vec<_> = Self::ALL.iter().filter(|(_, file, _)| folder.join(file).is_file()).collect();
@@ -131,13 +142,19 @@ pub(crate) async fn build(
     for (language, package) in others {
         let folder = package.canonicalize().with_context(|| format!("{} cannot be opened", package.display()))?;
         let out = out.map_or_else(|| folder.join("target").join("windlass"), Path::to_path_buf);
-        let made = match language {
-            Language::JavaScript => javascript::build(&folder, &out, sandbox, output).await,
-            Language::Python => python::build(&folder, &out, sandbox, output).await,
-            Language::C => c::build(&folder, &out, sandbox, output).await,
-            Language::Go => go::build(&folder, &out, sandbox, output).await,
-            Language::Rust => unreachable!("crates were built above"),
+        let making = async {
+            match language {
+                Language::JavaScript => javascript::build(&folder, &out, sandbox, output).await,
+                Language::Python => python::build(&folder, &out, sandbox, output).await,
+                Language::C => c::build(&folder, &out, sandbox, output).await,
+                Language::Go => go::build(&folder, &out, sandbox, output).await,
+                Language::Rust => unreachable!("crates were built above"),
+            }
         };
+        let made = tools::patiently(making, || {
+            output.note(styled(DIM, format!("… {}: {}", package.display(), language.builder())));
+        })
+        .await;
         let made = made.and_then(|it| same_version(&folder, &it).map(|()| it));
         built.push(made.with_context(|| format!("{} was not built", package.display()))?);
     }

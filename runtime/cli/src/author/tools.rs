@@ -3,6 +3,7 @@
 use std::os::fd::AsFd as _;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
+use std::time::Duration;
 
 use anyhow::Context;
 use tokio::process::Command;
@@ -154,6 +155,21 @@ fn without_backtrace(said: &str) -> &str {
     at.map_or(said, |it| &said[..it])
 }
 
+/// How long something may take before people are told what it is.
+const PATIENCE: Duration = Duration::from_secs(2);
+
+/// Waits for something; `tell` is called once if it takes long.
+pub(super) async fn patiently<T>(waiting: impl Future<Output = T>, tell: impl FnOnce()) -> T {
+    let mut waiting = std::pin::pin!(waiting);
+    match tokio::time::timeout(PATIENCE, &mut waiting).await {
+        Ok(done) => done,
+        Err(_) => {
+            tell();
+            waiting.await
+        }
+    }
+}
+
 /// Runs a tool whose output people read as it comes: whether it ended well. `missing` says how to install it.
 pub(super) async fn shown(command: &mut Command, missing: &str, output: &Output) -> anyhow::Result<bool> {
     let program = Path::new(command.as_std().get_program()).display().to_string();
@@ -199,6 +215,22 @@ mod tests {
         let mut warning = Command::new("sh");
         let warned = compile(warning.args(["-c", "echo compiled; echo unused >&2"]), "").await.expect("it ends well");
         assert_eq!(warned, "unused\n");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_takes_long_says_what_it_is() {
+        for (takes, is_told) in [(PATIENCE / 2, false), (PATIENCE * 20, true)] {
+            let mut told = false;
+            let done = patiently(
+                async {
+                    tokio::time::sleep(takes).await;
+                    7
+                },
+                || told = true,
+            );
+            assert_eq!(done.await, 7);
+            assert_eq!(told, is_told);
+        }
     }
 
     #[tokio::test]

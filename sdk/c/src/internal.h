@@ -66,6 +66,8 @@ typedef struct {
 
 /* Ends the program with a word for whoever builds it: there is no host to tell yet. */
 void wl_refuse(const char *problem);
+/* The last thing that failed in a component; NULL if nothing did. */
+const wl_failure *wl_last_failure(void);
 char *wl_manifest(const wl_plugin *plugin);
 wl_outcome wl_start_call(const wl_plugin *plugin, wl_call *call);
 wl_outcome wl_resume_call(const wl_plugin *plugin, wl_call *call);

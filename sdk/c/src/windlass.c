@@ -41,8 +41,13 @@ bool wl_passes(const wl_failure *failure) {
 
 bool wl_effect_unknown(const wl_failure *failure) { return failure->effect_unknown; }
 
+/* Of this instance, which makes one call. */
+static const wl_failure *last_failure;
+
+const wl_failure *wl_last_failure(void) { return last_failure; }
+
 static void *fail(wl_ctx *ctx, wl_failure *failure) {
-    ctx->failure = failure;
+    last_failure = ctx->failure = failure;
     return NULL;
 }
 
@@ -151,7 +156,7 @@ void wl_finish(wl_ctx *ctx, wl_part *part, const wl_json *value) {
 
 const wl_json *wl_recorded(wl_ctx *ctx, const char *name) {
     wl_part part;
-    ctx->failure = NULL;
+    last_failure = ctx->failure = NULL;
     if (!wl_begin(ctx, name, &part)) return NULL;
     if (part.recorded == NULL) ctx->host->drop(ctx->host->self, part.slot);
     return part.recorded;

@@ -14,10 +14,11 @@ const LANGUAGE: &str = "c";
 const TOOL: &str = "ziglang";
 
 /// Sources of the SDK, below its folder.
-const SDK: [&str; 7] = [
+const SDK: [&str; 8] = [
     "src/component.c",
     "src/generated/plugin.c",
     "src/json.c",
+    "src/null.c",
     "src/plugin.c",
     "src/types.c",
     "src/wasi_http.c",
@@ -63,8 +64,9 @@ pub(super) async fn build(folder: &Path, out: &Path, sandbox: &Sandbox, output: 
     compiling
         .args(["cc", "--target=wasm32-wasi", "-mexec-model=reactor", "-std=gnu11", "-Os", "-flto"])
         .args(WARNINGS)
-        // Address 0 can be read in a component: what forgets to look at a NULL would go on with zeros.
-        .args(["-fsanitize=null,nonnull-attribute", "-fsanitize-trap=all"])
+        // Address 0 can be read in a component: what forgets to look at a NULL would go on with zeros. The SDK says where.
+        .args(["-fsanitize=null,nonnull-attribute", "-fno-sanitize-trap=all", "-fno-sanitize-recover=all"])
+        .arg("-fsanitize-undefined-strip-path-components=-1")
         // Else Zig leaves out the functions' names, too, by which the host tells where a call trapped.
         .arg("-g")
         // Zig's own 16 MiB would be every call's.

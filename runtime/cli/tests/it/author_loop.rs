@@ -214,6 +214,12 @@ fn the_loop_in_python() {
     assert!(code == Some(0) && tested == "all tests pass\nno test calls `submit`: find\n", "{tested}{said}");
 }
 
+/// Where the rollback of the C plugin reads an answer that it has not looked at.
+fn unlooked_line(folder: &Path) -> usize {
+    let text = std::fs::read_to_string(folder.join("plugin.c")).expect("the source");
+    text.lines().position(|it| it.trim_start().starts_with("if (response->status != 404)")).expect("the line") + 1
+}
+
 #[test]
 fn the_loop_in_c() {
     let site = Site::empty();
@@ -249,7 +255,10 @@ fn the_loop_in_c() {
     let (code, gave, said) =
         long(&site, &[&run[..], &["--connection", nowhere, "--resume", "step.json", "--rollback"]].concat());
     assert!(code == Some(1) && said.contains("plugin-trapped"), "{gave}{said}");
-    assert!(said.contains("in `"), "the function is named: {said}");
+    let line = unlooked_line(&folder);
+    let told = format!("plugin.c:{line}:");
+    assert!(said.contains(&told) && said.contains("a NULL is used as 'const wl_response'"), "{told} {said}");
+    assert!(said.contains("the last failure before it was not-connected"), "{said}");
     // What C takes for well: a failure that is made, and not returned.
     let forgotten = ("        return wl_fail(wl_detail(", "        wl_fail(wl_detail(");
     let said = built_wrong(&site, &folder, "plugin.c", &source, forgotten);

@@ -31,6 +31,7 @@ pub const EXPECTED: &[&str] = &[
     "callback: the store failed",
     "clock: jumped ahead",
     "clock: jumped back",
+    "driver: panicked",
     "driver: took over calls that were cut off",
     "people: canceled",
     "people: could not begin a release",

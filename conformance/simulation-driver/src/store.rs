@@ -14,6 +14,9 @@ use windlass_store::{Append, AppendError, CheckReport, DocumentKind, Outline, St
 
 use crate::shared::{Shared, State};
 
+/// Milliseconds that a release waits for whose driver panicked.
+const PANIC_RETRY: u64 = 60_000;
+
 /// The store as the runtime has it.
 pub(crate) struct Shaky(pub(crate) Arc<Shared>);
 
@@ -162,6 +165,8 @@ async fn carry(shared: Arc<Shared>, number: u64, fate: Fate, answer: oneshot::Se
 
 impl Store for Shaky {
     fn append(&self, append: Append) -> BoxFuture<'_, Result<(), AppendError>> {
+        // Whoever goes on with a release that is there, and not whoever asked for a new one.
+        let by_its_driver = append.expected > 0;
         async move {
             let answered = {
                 let mut state = self.0.state();
@@ -175,11 +180,18 @@ impl Store for Shaky {
                     drop(state);
                     // Dropping this future takes nothing back.
                     tokio::spawn(carry(self.0.clone(), number, fate, answer));
-                    Some(answered)
+                    Some((number, answered))
                 }
             };
             match answered {
-                Some(answered) => match answered.await {
+                Some((number, answered)) => match answered.await {
+                    // What its driver makes of that is a panic, now and then.
+                    Ok(Err(AppendError::Store(_))) if by_its_driver && number.is_multiple_of(4) => {
+                        self.0.count("driver: panicked");
+                        self.0.troubled_for(PANIC_RETRY);
+                        self.0.tell(|| "the driver of a release panics".to_owned());
+                        std::panic::resume_unwind(Box::new("the driver panics"))
+                    }
                     Ok(answer) => answer,
                     Err(_) => std::future::pending().await,
                 },

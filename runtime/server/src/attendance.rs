@@ -19,10 +19,10 @@ use windlass_model::time::{Span, Timestamp};
 use windlass_store::{Rest, StoreError};
 
 use crate::clock::now;
-use crate::driver::{self, Beginning, Calls, Message, NotTaken};
+use crate::driver::{self, Beginning, Calls, Failed, HOST_FAILED, Message, NotTaken};
 use crate::parking::Parking;
 use crate::runtime::{Inner, Runtime, RuntimeError, lock};
-use crate::supervise::{self, PANIC_RETRY, Panicked, caught};
+use crate::supervise::{self, PANIC_RETRY, caught};
 
 /// A shorter wait than this is not worth leaving memory for.
 const PARK_MIN: Duration = Duration::from_secs(1);
@@ -226,19 +226,19 @@ impl Runtime {
             let (messages, sender) = (&mut desk.messages, &desk.inbox);
             let driving =
                 driver::drive(&mut calls, &self.inner, &mut release, messages, sender, &desk.change, beginning);
-            let driven = caught(driving).await;
+            let driven = caught(driving).await.unwrap_or(Err(Failed::Host));
             // Before anybody else may drive it.
             calls.stop_all().await;
             match driven {
-                Ok(Ok(())) if self.leave(&id, &release, &desk) => break,
+                Ok(()) if self.leave(&id, &release, &desk) => break,
                 // Something came in between.
-                Ok(Ok(())) => beginning = Beginning::Fresh,
+                Ok(()) => beginning = Beginning::Fresh,
                 // What it was doing is dropped; from the journal it goes on when it can be written again.
-                Ok(Err(error)) => {
+                Err(Failed::Store(error)) => {
                     tracing::error!(release = %id, %error, "this release could not be recorded and waits for the store");
                     break self.drop_for_now(&id, &desk, STORE_RETRY);
                 }
-                Err(Panicked) => {
+                Err(Failed::Host) => {
                     self.host_failed_at(&id);
                     break self.drop_for_now(&id, &desk, PANIC_RETRY);
                 }
@@ -362,8 +362,7 @@ impl Runtime {
                 return Ok(answer?);
             }
         }
-        let text = "the host itself fails at this release; please report it".to_owned();
-        Err(NotTaken::NotRecorded(text).into())
+        Err(NotTaken::NotRecorded(HOST_FAILED.to_owned()).into())
     }
 
     /// Lets a release ask its breakers again; the answer comes when it has.

@@ -12,7 +12,7 @@ use tokio::sync::{mpsc, oneshot, watch};
 use windlass_engine::{Input, Rejected, Release};
 use windlass_model::concurrency::{Claim, Priority, Standing};
 use windlass_model::event::Record;
-use windlass_store::{Append, AppendError, Outline, Rest};
+use windlass_store::{Append, AppendError, Outline, Rest, StoreError};
 
 use crate::admission::Door;
 use crate::attendance::{CLOCK_LOOK, is_unwatched, may_park};
@@ -21,6 +21,7 @@ use crate::clock::{dice, now};
 use crate::nested::tell_parent;
 use crate::rehearsal;
 use crate::runtime::{Inner, Runtime};
+use crate::supervise::caught;
 use crate::view::state_name;
 use calls::Came;
 pub(crate) use calls::{Calls, GoingOn};
@@ -42,6 +43,9 @@ pub(crate) enum Message {
     WindDown(oneshot::Sender<()>),
 }
 
+/// What is said to whoever asks for something at which the host panics.
+pub(crate) const HOST_FAILED: &str = "the host itself fails at this release; please report it";
+
 /// Why an input was not taken.
 #[derive(Debug, Clone, thiserror::Error)]
 pub enum NotTaken {
@@ -51,6 +55,27 @@ pub enum NotTaken {
     /// It could not be recorded.
     #[error("it could not be recorded: {0}")]
     NotRecorded(String),
+}
+
+/// Why a driver ends in the midst of something.
+#[derive(Debug)]
+pub(crate) enum Failed {
+    /// A record could not be written.
+    Store(AppendError),
+    /// The host's own code panicked.
+    Host,
+}
+
+impl From<AppendError> for Failed {
+    fn from(error: AppendError) -> Self {
+        Self::Store(error)
+    }
+}
+
+impl From<StoreError> for Failed {
+    fn from(error: StoreError) -> Self {
+        Self::Store(error.into())
+    }
 }
 
 /// How a driver comes by a release.
@@ -72,7 +97,7 @@ pub(crate) async fn drive(
     sender: &mpsc::UnboundedSender<Message>,
     changed: &watch::Sender<u64>,
     beginning: Beginning,
-) -> Result<(), AppendError> {
+) -> Result<(), Failed> {
     let mut telling: Option<BoxFuture<'static, ()>> = None;
     let mut waiting: Vec<oneshot::Sender<Result<(), NotTaken>>> = Vec::new();
     let mut winding_down: Vec<oneshot::Sender<()>> = Vec::new();
@@ -171,14 +196,17 @@ pub(crate) async fn drive(
         };
         // What it did to breakers is durable before it is recorded: the next process must not find a failure that opened
         // one, and the breaker closed.
-        let taken = match gate.settle().await {
-            Ok(()) => take_driving(inner, release, input, calls).await,
-            Err(error) => Err(error.into()),
+        let taking = async {
+            gate.settle().await?;
+            Ok(take_driving(inner, release, input, calls).await?)
         };
+        // Whoever waits must not ask again as if nobody had looked at it: it may be recorded.
+        let taken = caught(taking).await.unwrap_or(Err(Failed::Host));
         let answer = match &taken {
             Ok(Ok(())) => Ok(()),
             Ok(Err(rejected)) => Err(NotTaken::Rejected(rejected.clone())),
-            Err(error) => Err(NotTaken::NotRecorded(error.to_string())),
+            Err(Failed::Store(error)) => Err(NotTaken::NotRecorded(error.to_string())),
+            Err(Failed::Host) => Err(NotTaken::NotRecorded(HOST_FAILED.to_owned())),
         };
         for waiting in waiting.drain(..) {
             let _ = waiting.send(answer.clone());

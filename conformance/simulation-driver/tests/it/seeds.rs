@@ -133,3 +133,10 @@ fn undone_while_the_stopped_call_goes_on() {
 fn store_fails_when_a_call_has_ended_and_is_not_quite_gone() {
     breaks_no_rule(552);
 }
+
+/// A driver panicked when what somebody had said to it was written; another driver was asked as if nobody had looked at it,
+/// and who had said it was told that it was refused.
+#[test]
+fn driver_panics_when_what_it_was_told_is_written() {
+    breaks_no_rule(310);
+}

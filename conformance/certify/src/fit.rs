@@ -226,14 +226,14 @@ impl Conformance {
             if action.rollback && probes().all(|it| it.history) {
                 misfits.add(
                     &[&"cases", &number],
-                    format!("nothing tells what a rollback of case `{title}` takes back: its probes are all `history`"),
+                    format!("nothing tells what a rollback of case `{title}` takes back: its probes are all `history`; add one that is before and after a rollback the same, such as the version that is live"),
                 );
             }
             if action.cancel && probes().all(|it| it.history || it.finished) {
                 misfits.add(
                     &[&"cases", &number],
                     format!(
-                        "nothing tells whether case `{title}` goes on after a cancel: its probes are all `history` or `finished`"
+                        "nothing tells whether case `{title}` goes on after a cancel: its probes are all `history` or `finished`; add one that counts what is at work, for example `running: {{ get: /jobs, count: /items, with: {{ /status: RUNNING }} }}`"
                     ),
                 );
             }

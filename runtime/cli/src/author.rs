@@ -91,10 +91,10 @@ impl Language {
     fn builder(self) -> &'static str {
         match self {
             Self::Rust => "cargo compiles",
-            Self::JavaScript => "ComponentizeJS puts an engine around it, which takes some ten seconds",
-            Self::Python => "componentize-py puts Python around it, which takes some ten seconds",
-            Self::C => "Zig compiles; the C library too, the first time",
-            Self::Go => "Go compiles; its standard library too, the first time, which takes a minute",
+            Self::JavaScript => "ComponentizeJS puts an engine around it, which takes half a minute of one processor",
+            Self::Python => "componentize-py puts Python around it, which takes half a minute of one processor",
+            Self::C => "Zig compiles all of it, which takes some seconds",
+            Self::Go => "Go compiles, the first time its standard library, too",
         }
     }
 

@@ -112,7 +112,7 @@ fn asked(view: &ReleaseView) -> impl Iterator<Item = (String, &WaitView)> {
 const OUTPUT_LETTERS_MAX: usize = 200;
 
 /// What the release gives, a line each; artifacts have lines of their own.
-fn outputs(view: &ReleaseView) -> Vec<String> {
+pub(crate) fn outputs(view: &ReleaseView) -> Vec<String> {
     let given = view.outputs.as_object().into_iter().flatten();
     let given = given.filter(|(name, _)| !view.artifacts.iter().any(|it| it.from == format!("output {name}")));
     let shown = |value: &serde_json::Value| {

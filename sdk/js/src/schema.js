@@ -112,14 +112,29 @@ function object(properties, additionalProperties) {
   return new Type({ type: 'object', properties: schemas, required, additionalProperties });
 }
 
+/** What bounds a value of a type, in the words of JSON Schema. */
+const BOUNDS = {
+  string: ['minLength', 'maxLength', 'pattern'],
+  number: ['minimum', 'maximum'],
+  array: ['minItems', 'maxItems'],
+};
+
+/** Bounds of which each means something: of a misspelt one nothing would ever be said again. */
+function bounded(type, bounds) {
+  const known = BOUNDS[type === 'integer' ? 'number' : type];
+  const unknown = Object.keys(bounds).find((it) => !known.includes(it));
+  if (unknown !== undefined) throw new TypeError(`t.${type} has no \`${unknown}\`; it has ${known.join(', ')}`);
+  return { type, ...bounds };
+}
+
 /** Types. */
 export const t = {
-  string: (bounds = {}) => new Type({ type: 'string', ...bounds }),
-  number: (bounds = {}) => new Type({ type: 'number', ...bounds }),
-  integer: (bounds = {}) => new Type({ type: 'integer', ...bounds }),
+  string: (bounds = {}) => new Type(bounded('string', bounds)),
+  number: (bounds = {}) => new Type(bounded('number', bounds)),
+  integer: (bounds = {}) => new Type(bounded('integer', bounds)),
   boolean: () => new Type({ type: 'boolean' }),
   enum: (...values) => new Type({ enum: values }),
-  array: (items, bounds = {}) => new Type({ type: 'array', items: typed(items, 'the type of an array\'s items').schema, ...bounds }),
+  array: (items, bounds = {}) => new Type({ ...bounded('array', bounds), items: typed(items, 'the type of an array\'s items').schema }),
   /** An object with these fields and no others: a typo is an error. */
   object: (properties) => object(properties, false),
   /** An object with these fields, whatever else it has: what another system answers. */

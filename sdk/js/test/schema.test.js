@@ -41,6 +41,12 @@ test('what is not as its type says names the place', () => {
   }
 });
 
+test('a bound that means nothing is refused', () => {
+  assert.throws(() => t.integer({ minimun: 0 }), /t\.integer has no `minimun`; it has minimum, maximum/);
+  assert.throws(() => t.string({ minLenght: 1 }), /t\.string has no `minLenght`/);
+  assert.throws(() => t.array(t.any(), { minLength: 1 }), /t\.array has no `minLength`; it has minItems, maxItems/);
+});
+
 test('what is no type is refused where it is declared', () => {
   assert.throws(() => t.object({ name: 'string' }), /the field `name` is "string", which is no type: write for example t\.string\(\)/);
   assert.throws(() => t.open({ name: t.string }), /the field `name`/);

@@ -57,9 +57,9 @@ pub(crate) struct ChangeArgs {
     /// The endpoint may be in a private or local network
     #[arg(long)]
     private_network: bool,
-    /// Another address is another connection; taken to say so
-    #[arg(long, hide = true)]
-    url: Option<String>,
+    /// Another address or credential is another connection; taken to say so
+    #[arg(long = "url", hide = true, aliases = ["auth", "username", "password", "token", "header", "value", "token-url", "client-id", "client-secret", "kubeconfig"])]
+    others: Vec<String>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -199,8 +199,8 @@ async fn kept(connection: Connection, client: &Client, context: &Context<'_>) ->
 fn changed(mut connection: Connection, args: ChangeArgs) -> anyhow::Result<Connection> {
     let name = &connection.name;
     anyhow::ensure!(
-        args.url.is_none(),
-        "this only gives more rights; for another address declare it again, with all of it: `windlass connection add {name} --url …`"
+        args.others.is_empty(),
+        "this only gives more rights; for another address or credential declare it again, with all of it: `windlass connection add {name} --url …`, which replaces it"
     );
     if !args.allow.is_empty() {
         anyhow::ensure!(!connection.allow.is_empty(), "`{name}` allows all that a plugin's manifest asks for already");

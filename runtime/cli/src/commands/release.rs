@@ -316,7 +316,9 @@ async fn ask(
 pub(super) fn shown(view: &ReleaseView, client: &Client, context: &Context<'_>) {
     context.output.data(view, |it| draw(it, watch::now()) + &artifacts(it));
     if matches!(client, Client::Here(_)) && !view.ended {
-        context.output.note("nothing runs: the release goes on with the next `windlass serve`");
+        context.output.note(
+            "nothing runs: the release goes on with the next `windlass serve`, or beside the next `windlass run`",
+        );
     }
 }
 

@@ -11,7 +11,7 @@ use windlass_server::view::ReleaseView;
 use windlass_server::{Client, RuntimeOptions, StateDirectory};
 
 use super::{Context, read_with_used, watch, winding_down};
-use crate::tree::draw;
+use crate::tree::{draw, outputs};
 
 /// Start a release and watch it to its end
 ///
@@ -118,8 +118,13 @@ pub(crate) async fn start_and_watch(beginning: Beginning, context: &Context<'_>)
         "nothing runs in {}, so nobody would go on with a detached release: start `windlass serve` first, or leave out --detach",
         state.root().display()
     );
-    if let Some(refusal) = refusal(&body, &state).await? {
-        return refused(refusal, context);
+    match beforehand(&body, &state).await? {
+        Beforehand::Refused(error) => return refused(error, context),
+        Beforehand::Alone => {}
+        Beforehand::WithOthers(count) => {
+            let them = if count == 1 { "1 other release".to_owned() } else { format!("{count} other releases") };
+            context.output.note(format_args!("{them} that nobody went on with: here, too (`windlass release list`)"));
+        }
     }
     let mut owner = Owner::find(&state).await?;
     let seen = start_with(&mut owner, body, beginning.detach, &state, context).await;
@@ -130,25 +135,36 @@ pub(crate) async fn start_and_watch(beginning: Beginning, context: &Context<'_>)
     seen
 }
 
-/// Why it would not be started, where nothing runs and open releases wait: they would go on with it, and who has mistyped
-/// a name has not asked for that.
-async fn refusal(body: &StartBody, state: &StateDirectory) -> anyhow::Result<Option<ClientError>> {
+/// What starting something means beside it.
+enum Beforehand {
+    /// Nothing: another process goes on with open releases, or there are none.
+    Alone,
+    /// So many others go on in this process.
+    WithOthers(usize),
+    /// It would not be started, so they are left alone: who has mistyped a name has not asked for that.
+    Refused(ClientError),
+}
+
+async fn beforehand(body: &StartBody, state: &StateDirectory) -> anyhow::Result<Beforehand> {
     let client = Client::open(state).await?;
-    if client.left_waiting() == 0 {
-        return Ok(None);
+    let waiting = client.left_waiting();
+    if waiting == 0 {
+        return Ok(Beforehand::Alone);
     }
     let mut body = body.clone();
     if body.arguments.is_empty() {
         // Those that it does not get are asked for.
         body.parameters = serde_json::json!({});
     }
-    match client.post::<ValidatedBody>("/v1/validate", &body).await {
+    Ok(match client.post::<ValidatedBody>("/v1/validate", &body).await {
         // A dry run is told what it would wait for, and what would refuse it.
-        Err(ClientError::Refused { body: told, .. }) if body.dry_run && told.problems.is_none() => Ok(None),
-        Err(error @ ClientError::Refused { status, .. }) if status.is_client_error() => Ok(Some(error)),
+        Err(ClientError::Refused { body: told, .. }) if body.dry_run && told.problems.is_none() => {
+            Beforehand::WithOthers(waiting)
+        }
+        Err(error @ ClientError::Refused { status, .. }) if status.is_client_error() => Beforehand::Refused(error),
         // Whatever it is, it comes again.
-        _ => Ok(None),
-    }
+        _ => Beforehand::WithOthers(waiting),
+    })
 }
 
 fn refused(error: ClientError, context: &Context<'_>) -> anyhow::Result<Seen> {
@@ -198,9 +214,13 @@ async fn start_with(
     };
     if context.output.is_json() {
         context.output.data(&view, |it| draw(it, watch::now()));
-    } else if !context.output.is_live() && (view.dry_run || !view.succeeded) {
+    } else if !context.output.is_live() {
         // Told line by line so far, which leaves out what matters most.
-        context.output.text(draw(&view, watch::now()).trim_end());
+        let matters =
+            if view.dry_run || !view.succeeded { draw(&view, watch::now()) } else { outputs(&view).join("\n") };
+        if !matters.is_empty() {
+            context.output.text(matters.trim_end());
+        }
     }
     Ok(Seen::Ended(Box::new(view)))
 }

@@ -457,6 +457,9 @@ fn what_may_do_more_is_otherwise_as_it_was() {
     site.good(&[&url[..], &basic].concat());
     site.good(&["connection", "change", "ci", "--allow", "POST /job/*/stop", "--allow", "GET /job/**"]);
     site.good(&["connection", "change", "ci", "--private-network"]);
+    let other = site.run(&["connection", "change", "ci", "--auth", "bearer", "--token", "env:CI_TOKEN"]);
+    assert_eq!(other.code, Some(2), "{other:?}");
+    assert!(other.stderr.contains("for another address or credential declare it again"), "{other:?}");
     let odd = site.good(&["connection", "add", "other", "--url", "https://ci.example.com", "--allow", "GTE /job/**"]);
     assert!(odd.stderr.contains("`GTE` is an unusual method; did you mean `GET`?"), "{odd:?}");
     site.good(&["connection", "remove", "other"]);

@@ -148,10 +148,10 @@ fn who_asks_twice_does_not_wait() {
 
 /// A release of it runs until ana approves.
 fn gated(name: &str) -> String {
-    format!(
-        "windlass: v1\nworkflow: {name}\nsteps:\n  work:\n    uses: noop/noop\n    gates: [{{ approval: {{ from: user:ana }} }}]\n"
-    )
+    format!("windlass: v1\nworkflow: {name}\nsteps:\n  work:\n    uses: noop/noop\n{GATE}")
 }
+
+const GATE: &str = "    gates: [{ approval: { from: user:ana } }]\n";
 
 fn gates(names: &[&str]) -> Site {
     let site = Site::empty();
@@ -228,6 +228,12 @@ fn what_is_refused_moves_no_other_release() {
     refused(&["run", "asks.yaml"], 2, "`version`");
     refused(&["run", "asks.yaml", "--param", "versoin=1"], 2, "`versoin`");
     refused(&["run", "wrong.yaml", "--dry-run"], 1, "`nop`");
-    site.good(&["run", "asks.yaml", "--param", "version=1", "--dry-run"]);
+    let ran = site.good(&["run", "asks.yaml", "--param", "version=1", "--dry-run"]);
+    assert!(ran.stderr.contains("1 other release that nobody went on with: here, too"), "{ran:?}");
     assert!(site.ended("one-1").succeeded);
+    // What it gives is told, on a terminal or not; nobody else is there any more.
+    let gives = format!("{asks}outputs:\n  version: ${{{{ parameters.version }}}}\n");
+    site.write("gives.yaml", &gives.replace("workflow: asks", "workflow: gives").replace(GATE, ""));
+    let ran = site.good(&["run", "gives.yaml", "--param", "version=1"]);
+    assert!(ran.stdout.contains("version: 1") && !ran.stderr.contains("nobody went on with"), "{ran:?}");
 }

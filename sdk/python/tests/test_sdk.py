@@ -36,6 +36,13 @@ class Build:
     mode: Literal["fast", 1] = "fast"
 
 
+@dataclass
+class Migration:
+    from_: int
+    to_: int
+    class_: str = "quick"
+
+
 class Schemas(unittest.TestCase):
     def test_a_dataclass_is_a_json_schema(self):
         schema = schema_of(Build)
@@ -51,6 +58,17 @@ class Schemas(unittest.TestCase):
         self.assertEqual(encode(build)["parts"], [{"name": None, "colour": "red"}])
         self.assertEqual(decode(float, 1), 1.0)
         self.assertEqual(decode(int, 2.0), 2)
+
+    def test_a_word_of_python_s_own_is_a_field_with_a_line_after_it(self):
+        schema = schema_of(Migration)
+        self.assertEqual((list(schema["properties"]), schema["required"]), (["from", "to_", "class"], ["from", "to_"]))
+        value = {"from": 41, "to_": 42, "class": "slow"}
+        self.assertEqual(decode(Migration, value), Migration(41, 42, "slow"))
+        self.assertEqual(encode(Migration(41, 42, "slow")), value)
+        with self.assertRaisesRegex(Mismatch, "the field `from` is missing"):
+            decode(Migration, {"to_": 42})
+        with self.assertRaisesRegex(Mismatch, "there is no field `from_`"):
+            decode(Migration, {"from": 41, "to_": 42, "from_": 41})
 
     def test_what_is_not_as_its_type_says_names_the_place(self):
         for value, message in [

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import inspect
+import keyword
 import re
 import types
 import typing
@@ -81,9 +82,15 @@ def _object_schema(kind: Any) -> dict[str, Any]:
             if field.default is not None:
                 property["default"] = encode(field.default)
         elif field.default_factory is dataclasses.MISSING:
-            required.append(field.name)
-        properties[field.name] = property
+            required.append(_json_name(field))
+        properties[_json_name(field)] = property
     return {"type": "object", "properties": properties, "required": required, "additionalProperties": False}
+
+
+def _json_name(field: Any) -> str:
+    """A field's name in JSON. One that Python keeps for itself is written with a ``_`` after it: ``from_`` is ``from``."""
+    name: str = field.name
+    return name[:-1] if name.endswith("_") and keyword.iskeyword(name[:-1]) else name
 
 
 def refuse_undeclared(kind: Any) -> None:
@@ -200,12 +207,13 @@ def _decode_object(kind: Any, value: Any, strict: bool, place: str) -> Any:
     hints = hints_of(kind)
     given = {}
     for field in dataclasses.fields(kind):
-        if field.name in value:
-            given[field.name] = decode(hints[field.name], value[field.name], strict=strict, place=_below(place, field.name))
+        name = _json_name(field)
+        if name in value:
+            given[field.name] = decode(hints[field.name], value[name], strict=strict, place=_below(place, name))
         elif field.default is dataclasses.MISSING and field.default_factory is dataclasses.MISSING:
-            raise Mismatch(place, f"the field `{field.name}` is missing")
+            raise Mismatch(place, f"the field `{name}` is missing")
     if strict:
-        known = {field.name for field in dataclasses.fields(kind)}
+        known = {_json_name(field) for field in dataclasses.fields(kind)}
         for name in value:
             if name not in known:
                 raise Mismatch(place, f"there is no field `{name}`")
@@ -236,7 +244,7 @@ def encode(value: Any) -> Any:
     """What ``json`` can write: dataclasses become objects, without fields that are None and may be left out."""
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
         fields = ((field, getattr(value, field.name)) for field in dataclasses.fields(value))
-        return {field.name: encode(it) for field, it in fields if it is not None or field.default is not None}
+        return {_json_name(field): encode(it) for field, it in fields if it is not None or field.default is not None}
     if isinstance(value, Enum):
         return value.value
     if isinstance(value, (list, tuple)):

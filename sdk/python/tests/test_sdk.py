@@ -471,6 +471,8 @@ class Plugins(unittest.TestCase):
             ("start", {"name": 7}, Part, {}, f"{another}name: 7 is no string"),
             ("cancel", "x", Part, {"cancel_state": None}, "a state, but its `cancel_state` is None"),
             ("rollback", "x", Part, {"rollback_state": int}, "another state than its `rollback_state`, int: 'x' is no integer"),
+            ("start", Part("x"), Any, {}, "a Part, and would be resumed with a dict: write `Action[…, …, Part]`"),
+            ("rollback", Part("x"), Part, {}, "a Part, and would be resumed with a dict: write `rollback_state = Part`"),
         ]:
             with self.subTest(operation, state=state), self.assertRaises(Failure) as caught:
                 getattr(waits(state, declared, **more), operation)(host())

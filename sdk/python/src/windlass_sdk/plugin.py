@@ -293,7 +293,7 @@ class _Entry:
         if not self.has(resume):
             message = f"`{self.action.name}` suspends in `{name}` but has no `{resume}`: it could never go on"
             raise Failure.internal("never-suspends", message).never()
-        self._can_be_resumed(name, call.operation, state)
+        self._can_be_resumed(name, call.operation, outcome.state, state)
         return Answer(suspended=Suspension(state, outcome.wakes, outcome.status))
 
     def state_of(self, operation: str) -> Any:
@@ -313,9 +313,14 @@ class _Entry:
             message = f"`{self.action.name}`: `{name}` gave None: is a `return` missing?"
             raise Failure.internal("no-output", message).never() from None
 
-    def _can_be_resumed(self, name: str, operation: str, state: bytes) -> None:
+    def _can_be_resumed(self, name: str, operation: str, given: Any, state: bytes) -> None:
         """A state of another type is told where it suspends, not days later where it is resumed."""
         kind = self.state_of(operation)
+        if kind is Any and dataclasses.is_dataclass(given):
+            its = type(given).__name__
+            says = f"`{operation}_state = {its}`" if operation != "start" else f"`Action[…, …, {its}]`"
+            message = f"`{self.action.name}` suspends in `{name}` with a {its}, and would be resumed with a dict: write {says}"
+            raise Failure.internal("state", message).never()
         try:
             schema.decode(kind, json.loads(state))
         except schema.Mismatch as error:

@@ -105,7 +105,7 @@ pub(crate) enum ReleaseCommand {
     /// unless something of that cannot be undone; then nothing is, and the nearest release is named that one can go
     /// back to.
     #[command(
-        after_help = "Examples:\n  windlass release rollback payments-18 --preview\n  windlass release rollback payments-18 --reason 'orders fail'\n  windlass release rollback --to payments-16 --preview\n  windlass release rollback --to payments-16 --reason 'orders fail since payments-17'"
+        after_help = "Examples:\n  windlass release rollback payments-18 --preview\n  windlass release rollback payments-18 --reason 'orders fail' --wait\n  windlass release rollback --to payments-16 --preview\n  windlass release rollback --to payments-16 --reason 'orders fail since payments-17'"
     )]
     Rollback(RollbackArgs),
     /// Show all that one needs to decide whether a release is rolled back
@@ -196,6 +196,11 @@ pub(crate) struct InterventionArgs {
 }
 
 pub(crate) async fn release(command: ReleaseCommand, context: &Context<'_>) -> anyhow::Result<u8> {
+    let command = match command {
+        // It may drive releases, which no other command here does.
+        ReleaseCommand::Rollback(args) if args.wait => return rollback::wait(args, context).await,
+        command => command,
+    };
     let client = context.client().await?;
     match command {
         ReleaseCommand::List(args) => list::list(args, &client, context).await,

@@ -1,5 +1,6 @@
 //! `windlass release rollback`
 
+use anyhow::Context as _;
 use windlass_model::event::Outcome;
 use windlass_model::name::ReleaseId;
 use windlass_model::text::{one_line, part_name};
@@ -9,8 +10,10 @@ use windlass_server::going_back::GoingBackView;
 use windlass_server::view::{ReleaseView, RollbackPreviewView};
 
 use super::release::shown;
+use super::run::Owner;
 use super::{Context, watch};
 use crate::output::{BAD, DIM, STRONG, WAIT, styled};
+use crate::tree::draw;
 
 #[derive(Debug, clap::Args)]
 #[group(skip)]
@@ -28,6 +31,9 @@ pub(crate) struct RollbackArgs {
     /// For `--to`: what nothing can roll back, such as a build, may stay as it is
     #[arg(long, requires = "to")]
     accept_what_stays: bool,
+    /// Watch it to its end, and go on with it here where nothing runs; 0 only if it was rolled back
+    #[arg(long, conflicts_with_all = ["to", "preview"])]
+    pub(super) wait: bool,
     /// Why; kept with the release
     #[arg(long)]
     reason: Option<String>,
@@ -36,16 +42,39 @@ pub(crate) struct RollbackArgs {
     on_behalf_of: Option<String>,
 }
 
+fn asked(reason: String, on_behalf_of: Option<String>) -> InterventionBody {
+    InterventionBody { what: Asked::RollBack, step: None, version: None, output: None, reason, on_behalf_of }
+}
+
+/// Rolls a release back and watches that.
+pub(super) async fn wait(args: RollbackArgs, context: &Context<'_>) -> anyhow::Result<u8> {
+    let release = args.release.context("name a release")?;
+    let body = asked(args.reason.unwrap_or_default(), args.on_behalf_of);
+    let state = context.state()?;
+    // Whoever may not, or cannot, moves no other release with that.
+    let preview: RollbackPreviewView =
+        Client::open(&state).await?.get(&format!("/v1/releases/{release}/rollback")).await?;
+    if let Some(refused) = &preview.refused {
+        anyhow::bail!("{release} is not rolled back: {refused}");
+    }
+    let mut owner = Owner::find(&state).await?;
+    let rolled_back = async {
+        let _: ReleaseView = owner.client.post(&format!("/v1/releases/{release}/interventions"), &body).await?;
+        note_newer(&preview, context);
+        owner.watch_until_asked(&release.to_string(), &state, context).await
+    };
+    let view = rolled_back.await;
+    owner.leave(context).await?;
+    let view = view?;
+    if context.output.is_json() || !context.output.is_live() {
+        context.output.data(&view, |it| draw(it, watch::now()));
+    }
+    Ok(u8::from(view.state != Outcome::RolledBack.name()))
+}
+
 pub(super) async fn rollback(args: RollbackArgs, client: &Client, context: &Context<'_>) -> anyhow::Result<u8> {
     let reason = args.reason.unwrap_or_default();
-    let body = |reason: String| InterventionBody {
-        what: Asked::RollBack,
-        step: None,
-        version: None,
-        output: None,
-        reason,
-        on_behalf_of: args.on_behalf_of.clone(),
-    };
+    let body = |reason: String| asked(reason, args.on_behalf_of.clone());
     match (args.release, args.to) {
         (Some(release), _) if args.preview => {
             let preview: RollbackPreviewView = client.get(&format!("/v1/releases/{release}/rollback")).await?;
@@ -59,6 +88,9 @@ pub(super) async fn rollback(args: RollbackArgs, client: &Client, context: &Cont
             let path = format!("/v1/releases/{release}/interventions");
             let view: ReleaseView = client.post(&path, &body(reason)).await?;
             shown(&view, client, context);
+            if matches!(client, Client::Here(_)) && !view.ended {
+                context.output.note("`--wait` goes on with it here, and watches it");
+            }
             if let Some(preview) = preview {
                 note_newer(&preview, context);
             }

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
+use anyhow::Context as _;
 use windlass_model::check::Copies;
 use windlass_model::concurrency::Priority;
 use windlass_server::api::{ErrorBody, Serving, StartBody, Started, ValidatedBody, serve};
@@ -128,10 +129,7 @@ pub(crate) async fn start_and_watch(beginning: Beginning, context: &Context<'_>)
     }
     let mut owner = Owner::find(&state).await?;
     let seen = start_with(&mut owner, body, beginning.detach, &state, context).await;
-    if let Client::Here(runtime) = &owner.client {
-        // It went on with all open releases, and they may be in the midst of something, whatever became of this one.
-        winding_down::wind_down(runtime, winding_down::GRACE, context.output).await?;
-    }
+    owner.leave(context).await?;
     seen
 }
 
@@ -201,17 +199,7 @@ async fn start_with(
         });
         return Ok(Seen::Detached);
     }
-    let view = tokio::select! {
-        view = owner.watch(&started.release, state, context) => Some(view?),
-        asked = winding_down::asked() => {
-            asked?;
-            None
-        }
-    };
-    let Some(view) = view else {
-        let goes_on = if owner.is_here() { "when something runs here again: `windlass serve`" } else { "without you" };
-        anyhow::bail!("not watched any more; {} goes on {goes_on}", started.release);
-    };
+    let view = owner.watch_until_asked(&started.release, state, context).await?;
     if context.output.is_json() {
         context.output.data(&view, |it| draw(it, watch::now()));
     } else if !context.output.is_live() {
@@ -226,20 +214,50 @@ async fn start_with(
 }
 
 /// Who drives the release that is watched: another process, or this one.
-struct Owner {
-    client: Client,
+pub(crate) struct Owner {
+    pub(crate) client: Client,
     /// Answers other commands as long as it is kept.
     _serving: Option<Serving>,
 }
 
 impl Owner {
-    async fn find(state: &StateDirectory) -> anyhow::Result<Self> {
+    pub(crate) async fn find(state: &StateDirectory) -> anyhow::Result<Self> {
         let client = Client::open_with(state, RuntimeOptions::default()).await?;
         let _serving = match &client {
             Client::Here(runtime) => Some(serve(runtime.clone()).await?),
             Client::Socket(_) => None,
         };
         Ok(Self { client, _serving })
+    }
+
+    /// Ends what goes on here, if it does: other open releases may be in the midst of something, whatever became of the
+    /// one that was watched.
+    pub(crate) async fn leave(self, context: &Context<'_>) -> anyhow::Result<()> {
+        if let Client::Here(runtime) = &self.client {
+            winding_down::wind_down(runtime, winding_down::GRACE, context.output).await?;
+        }
+        Ok(())
+    }
+
+    /// Watches a release to its end, or until this process is asked to end: an error then, which says who goes on with it.
+    pub(crate) async fn watch_until_asked(
+        &mut self,
+        release: &str,
+        state: &StateDirectory,
+        context: &Context<'_>,
+    ) -> anyhow::Result<ReleaseView> {
+        let view = tokio::select! {
+            view = self.watch(release, state, context) => Some(view?),
+            asked = winding_down::asked() => {
+                asked?;
+                None
+            }
+        };
+        view.with_context(|| {
+            let goes_on =
+                if self.is_here() { "when something runs here again: `windlass serve`" } else { "without you" };
+            format!("not watched any more; {release} goes on {goes_on}")
+        })
     }
 
     fn is_here(&self) -> bool {

@@ -115,7 +115,7 @@ fn the_way_back_to_an_earlier_release_is_told_and_gone() {
     serve.kill_9();
     let alone = site.run(&[&accepted[..], &because].concat());
     assert!(alone.code == Some(2) && alone.stderr.contains("start `windlass serve` first"), "{alone:?}");
-    let _serve = site.serve();
+    serve = site.serve();
     let done = site.good(&[&accepted[..], &because].concat());
     assert!(done.stdout.contains("back to payments-1: rolled back payments-3, payments-2"), "{done:?}");
     for name in ["payments-2", "payments-3"] {
@@ -145,6 +145,21 @@ fn the_way_back_to_an_earlier_release_is_told_and_gone() {
     let refused = site.run(&["release", "rollback", "--to", "payments-3", "--reason", "x"]);
     assert!(refused.stderr.contains("payments-3 left no state: it is rolled back"), "{refused:?}");
     let nobody = site.run(&["release", "rollback", "--to", "payments-99", "--reason", "x"]);
+    assert!(nobody.code == Some(2) && nobody.stderr.contains("payments-99"), "{nobody:?}");
+
+    // Watched to its end, by whoever runs, or here.
+    let watched = |name: &str| site.run(&["release", "rollback", name, "--reason", "x", "--wait"]);
+    for (name, goes_on_here) in [("payments-5", false), ("payments-1", true)] {
+        if goes_on_here {
+            serve.kill_9();
+        }
+        let done = watched(name);
+        assert!(done.code == Some(0) && done.stdout.contains(&format!("\n{name}  rolled back (root: x)")), "{done:?}");
+        assert_eq!(site.show(name).expect("a release").state, "rolled back");
+    }
+    let again = watched("payments-1");
+    assert!(again.code == Some(2) && again.stderr.contains("payments-1 is not rolled back: "), "{again:?}");
+    let nobody = watched("payments-99");
     assert!(nobody.code == Some(2) && nobody.stderr.contains("payments-99"), "{nobody:?}");
 }
 

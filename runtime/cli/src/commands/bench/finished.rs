@@ -27,9 +27,11 @@ const PARALLEL: u32 = 256;
 pub(crate) struct Finished {
     releases: u64,
     filled_per_s: f64,
-    /// Fresh stores, before and after the full one was measured: how far they are apart is how noisy the machine is.
+    /// A fresh store, turn and turn about with the full one: how far these are apart is how noisy the machine is.
     fresh: Vec<Cell>,
     full: Vec<Cell>,
+    /// The full one in the process that has just run and archived all of it.
+    just_filled: Cell,
     /// Steps per second of the full one against the fresh ones.
     throughput_ratio: f64,
     cpu_ratio: f64,
@@ -40,7 +42,10 @@ pub(crate) struct Finished {
     rss_mb: f64,
 }
 
-/// Measures a fresh store, one with so many finished releases, and a fresh one again.
+/// Turns of both stores.
+const TURNS: usize = 4;
+
+/// Fills a store with so many finished releases, opens it again, and measures it against a fresh one.
 pub(crate) async fn measure(
     component: &[u8],
     folder: &Path,
@@ -48,9 +53,6 @@ pub(crate) async fn measure(
     duration: Duration,
     note: &(dyn Fn(String) + Sync),
 ) -> anyhow::Result<Finished> {
-    let mut fresh = vec![cell(&open(component, &folder.join("fresh-1")).await?, duration).await?];
-    note(format!("fresh: {}", fresh[0]));
-
     let state = folder.join("full");
     let runtime = open(component, &state).await?;
     let disk_before = folder::disk(&state)?;
@@ -60,8 +62,8 @@ pub(crate) async fn measure(
     runtime.archive(Span(0)).await?;
     let disk = folder::disk(&state)?.saturating_sub(disk_before);
     note(format!("{count} releases have ended, {:.0} bytes of disk each", disk as f64 / count as f64));
-    let mut full = vec![cell(&runtime, duration).await?];
-    note(format!("full: {}", full[0]));
+    let just_filled = cell(&runtime, duration).await?;
+    note(format!("full: {just_filled}"));
 
     drop(runtime);
     let begun = Instant::now();
@@ -73,13 +75,16 @@ pub(crate) async fn measure(
     let page: ReleasesPage = Client::Here(runtime.clone()).get("/v1/releases?limit=50").await?;
     let newest_page = begun.elapsed();
     anyhow::ensure!(page.releases.len() == 50.min(count as usize), "a page of {} releases", page.releases.len());
-    full.push(cell(&runtime, duration).await?);
-    note(format!("full, opened again: {}", full[1]));
     let rss = folder::resident()?;
-    drop(runtime);
-
-    fresh.push(cell(&open(component, &folder.join("fresh-2")).await?, duration).await?);
-    note(format!("fresh: {}", fresh[1]));
+    let beside = open(component, &folder.join("fresh")).await?;
+    let (mut fresh, mut full) = (Vec::new(), Vec::new());
+    for _ in 0..TURNS {
+        for (name, store, cells) in [("fresh", &beside, &mut fresh), ("full, opened again", &runtime, &mut full)] {
+            let measured = cell(store, duration).await?;
+            note(format!("{name}: {measured}"));
+            cells.push(measured);
+        }
+    }
     let mean = |cells: &[Cell], of: fn(&Cell) -> f64| cells.iter().map(of).sum::<f64>() / cells.len() as f64;
     Ok(Finished {
         releases: count,
@@ -88,6 +93,7 @@ pub(crate) async fn measure(
         cpu_ratio: rounded(mean(&full, Cell::cpu_us_per_step) / mean(&fresh, Cell::cpu_us_per_step)),
         fresh,
         full,
+        just_filled,
         reopened_s: rounded(reopened.as_secs_f64()),
         newest_page_ms: rounded(newest_page.as_secs_f64() * 1e3),
         disk_mb: rounded(disk as f64 / 1e6),
@@ -152,6 +158,7 @@ impl fmt::Display for Finished {
         let Self { releases, filled_per_s, throughput_ratio, cpu_ratio, reopened_s, .. } = self;
         let Self { newest_page_ms, disk_mb, disk_bytes_each, rss_mb, .. } = self;
         writeln!(f, "{releases} finished releases ({filled_per_s:.0}/s while filled and archived)")?;
+        writeln!(f, "  filled {}", self.just_filled)?;
         for (name, cells) in [("fresh", &self.fresh), ("full", &self.full)] {
             for cell in cells {
                 writeln!(f, "  {name:<6} {cell}")?;

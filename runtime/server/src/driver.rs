@@ -44,7 +44,8 @@ pub(crate) enum Message {
 }
 
 /// What is said to whoever asks for something at which the host panics.
-pub(crate) const HOST_FAILED: &str = "the host itself fails at this release; please report it";
+pub(crate) const HOST_FAILED: &str =
+    "the host itself failed at it, and whether it was is not known: look before you ask again, and please report it";
 
 /// Why an input was not taken.
 #[derive(Debug, Clone, thiserror::Error)]

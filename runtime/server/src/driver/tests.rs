@@ -211,17 +211,23 @@ async fn a_release_that_has_ended_keeps_its_place_until_nothing_is_left_of_its_c
     assert_eq!(calls.story(), ["it begins", "it is stopped", "its tool is gone", "it begins"]);
 }
 
-#[tokio::test(start_paused = true)]
-async fn who_drives_a_release_after_its_store_failed_waits_for_what_is_left_of_its_calls() {
+/// Somebody wants a release back whose store fails as `fail` says, once, and asks again when it does not any more.
+async fn undone_after(fail: impl Fn(&Failing, bool)) {
     let _machine = follow_tokio();
     let store = Arc::new(Failing::default());
     let (_folder, runtime, calls, id) = one_that_goes_on(store.clone()).await;
-    store.is_broken.store(true, Ordering::SeqCst);
-    runtime.tell(&id, cancel(true)).await.expect_err("it cannot be recorded");
-    store.is_broken.store(false, Ordering::SeqCst);
+    fail(&store, true);
+    // It may have been recorded, so nobody else is asked to.
+    runtime.tell(&id, cancel(true)).await.expect_err("nobody knows whether it is recorded");
+    fail(&store, false);
     runtime.tell(&id, cancel(true)).await.expect("recorded");
     runtime.ended(&id).await;
     assert_eq!(calls.story(), ["it begins", "it is stopped", "its tool is gone", "it is undone"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_drives_a_release_after_its_store_failed_waits_for_what_is_left_of_its_calls() {
+    undone_after(|store, fails| store.is_broken.store(fails, Ordering::SeqCst)).await;
 }
 
 /// Calls that are over once the test has said so.
@@ -250,13 +256,5 @@ async fn a_release_whose_driver_panics_is_driven_again_when_nobody_wants_anythin
 
 #[tokio::test(start_paused = true)]
 async fn who_drives_a_release_after_its_driver_panicked_waits_for_what_is_left_of_its_calls() {
-    let _machine = follow_tokio();
-    let store = Arc::new(Failing::default());
-    let (_folder, runtime, calls, id) = one_that_goes_on(store.clone()).await;
-    store.panics_once.store(true, Ordering::SeqCst);
-    // It may have been recorded, so nobody else is asked to.
-    runtime.tell(&id, cancel(true)).await.expect_err("nobody knows whether it is recorded");
-    runtime.tell(&id, cancel(true)).await.expect("recorded");
-    runtime.ended(&id).await;
-    assert_eq!(calls.story(), ["it begins", "it is stopped", "its tool is gone", "it is undone"]);
+    undone_after(|store, panics| store.panics_once.store(panics, Ordering::SeqCst)).await;
 }

@@ -88,7 +88,9 @@ export class Context {
    * operations of the step get it without doing it again, until a person has the whole step run again. For what was so
    * before the step; for what it does there is `once`. A failure is not recorded.
    */
-  async checkpoint(name, part) {
+  checkpoint(name, part) { return this.#pending.track(`the checkpoint \`${name}\``, this.#checkpoint(name, part)); }
+
+  async #checkpoint(name, part) {
     const begun = this.#host.begin(name);
     if (begun.recorded) return parse(name, begun.recorded);
     try {

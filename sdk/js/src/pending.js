@@ -1,18 +1,38 @@
-// The requests of an operation that are still going on.
+// What an operation has begun and does not wait for.
+
+/** A promise that knows whether anybody has asked for what comes of it. */
+class Asked extends Promise {
+  #isAsked = false;
+
+  /** What is made of it is an ordinary promise. */
+  static get [Symbol.species]() { return Promise; }
+
+  get isAsked() { return this.#isAsked; }
+
+  /** `await`, `return` and `Promise.all` come here as well, since this is not exactly a `Promise`. */
+  then(fulfilled, rejected) {
+    this.#isAsked = true;
+    return super.then(fulfilled, rejected);
+  }
+
+  /** Nobody may ever ask: that is told in the end, and no rejection that nobody has handled. */
+  settled(whatever) { super.then(whatever, whatever); }
+}
 
 export class Pending {
-  #open = new Map();
+  #begun = new Set();
 
-  /** Knows of a request until it has ended. */
-  track(what, request) {
-    const tracked = request.finally(() => this.#open.delete(tracked));
-    this.#open.set(tracked, what);
+  /** Knows of `what` until it has come to something, and somebody has asked what. */
+  track(what, promise) {
+    const tracked = new Asked((resolve, reject) => promise.then(resolve, reject));
+    const begun = { what, tracked, isGoingOn: true };
+    this.#begun.add(begun);
+    tracked.settled(() => { begun.isGoingOn = false; });
     return tracked;
   }
 
-  /** Those that have not ended. Nobody waits for them: the operation may have done without on purpose. */
+  /** What goes on, and what nobody has asked for. Nobody waits for it: the operation may have done without on purpose. */
   left() {
-    for (const request of this.#open.keys()) request.catch(() => {}); // What comes of it nobody asks any more.
-    return [...this.#open.values()];
+    return [...this.#begun].filter((it) => it.isGoingOn || !it.tracked.isAsked).map((it) => it.what);
   }
 }

@@ -143,7 +143,7 @@ async function carryOut(action, name, host, call, given = () => []) {
     // What was to come of a request is most often what an exception lacks.
     const left = pending.left();
     if (error instanceof Error && !(error instanceof Failure) && left.length > 0) {
-      error.message += ` – and ${left.join(', ')} was still going on: is an \`await\` missing?`;
+      error.message += ` – and nobody waits for ${left.join(', ')}: is an \`await\` missing?`;
     }
     throw error;
   }
@@ -154,7 +154,7 @@ async function carryOut(action, name, host, call, given = () => []) {
   const isMissing = name === 'find' && (outcome === undefined || outcome === null);
   const answer = isMissing ? undefined : write(action, name, call, outcome);
   const left = pending.left();
-  if (left.length > 0) host.unawaited(`\`${name}\` of \`${action.name}\` ended before ${left.join(', ')}, and what comes of that is not known: an \`await\` is missing`);
+  if (left.length > 0) host.unawaited(`\`${name}\` of \`${action.name}\` did not wait for ${left.join(', ')}, and what comes of that is not known: an \`await\` is missing`);
   return answer;
 }
 

@@ -178,20 +178,42 @@ test('an `await` that is missing is told, with the field', async () => {
 
 test('a request that nobody waited for is told', async () => {
   const remove = (ctx) => { ctx.connection('app').fetch('/a/b?force=1', { method: 'POST', json: {} }); };
-  const told = { message: '`start` of `act` ended before POST /a/b, and what comes of that is not known: an `await` is missing' };
+  const told = { message: '`start` of `act` did not wait for POST /a/b, and what comes of that is not known: an `await` is missing' };
   await assert.rejects(step(remove).run(host().reply('POST /a/b', reply.status(204))), told);
   await assert.rejects(step(remove).run(host().reply('POST /a/b', reply.status(500))), told);
-  await assert.rejects(step(() => {}, { rollback: remove }).rollback(host().reply('POST /a/b', reply.status(204))), /^Error: `rollback` of `act` ended/);
+  await assert.rejects(step(() => {}, { rollback: remove }).rollback(host().reply('POST /a/b', reply.status(204))), /^Error: `rollback` of `act` did not wait for POST/);
   const both = step(async (ctx) => {
     await Promise.all([1, 2].map((body) => ctx.connection('app').fetch('/a/b', { method: 'POST', body })));
   });
   assert.equal(await both.run(host().always('POST /a/b', reply.status(204))), null);
 });
 
+test('a request, or a checkpoint, that ended before anybody asked what came of it is told', async () => {
+  const scripted = () => host().always('POST /a/b', reply.status(500)).always('GET /a/b', reply.json(200, {}));
+  const meanwhile = (begin) => step(async (ctx) => {
+    begin(ctx);
+    for (let times = 0; times < 10; times += 1) await ctx.connection('app').json('/a/b');
+    return {};
+  });
+  const post = (ctx) => ctx.connection('app').fetch('/a/b', { method: 'POST', json: {} });
+  const told = (what) => new RegExp(`^Error: .start. of .act. did not wait for ${what}, and what comes of that is not known`);
+  await assert.rejects(meanwhile(post).run(scripted()), told('POST /a/b'));
+  await assert.rejects(meanwhile((ctx) => ctx.connection('app').json('/a/b')).run(scripted()), told('GET /a/b'));
+  await assert.rejects(meanwhile((ctx) => ctx.checkpoint('before', () => 1)).run(scripted()), told('the checkpoint `before`'));
+  // Asked for is asked for: in whatever way, and whatever came of it.
+  const kinds = [
+    (ctx) => post(ctx).catch(() => {}),
+    (ctx) => Promise.allSettled([post(ctx)]),
+    async (ctx) => { try { await post(ctx); } catch { /* The answer does not matter. */ } },
+    (ctx) => (async () => ctx.once('part', async () => ctx.connection('app').json('/a/b')))(),
+  ];
+  for (const kind of kinds) assert.deepEqual(await meanwhile(kind).run(scripted()), {});
+});
+
 test('an exception for want of an `await` names the request', async () => {
   const scripted = () => host().always('GET /a/b', reply.json(200, { jobs: [] }));
   const hasty = step((ctx) => { const { jobs } = ctx.connection('app').json('/a/b'); return jobs[0]; });
-  await assert.rejects(hasty.run(scripted()), /^TypeError: .* – and GET \/a\/b was still going on: is an `await` missing\?$/);
+  await assert.rejects(hasty.run(scripted()), /^TypeError: .* – and nobody waits for GET \/a\/b: is an `await` missing\?$/);
   // Without a request there is nothing to wait for, and what is declared says enough.
   await assert.rejects(step(() => undefined[0]).run(host()), (error) => error instanceof TypeError && !error.message.includes('await'));
   const declared = step((ctx) => { ctx.connection('app').json('/a/b'); throw Failure.rejected('no', 'not this one'); });

@@ -82,7 +82,7 @@ static wl_outcome outcome_of(wl_ctx *ctx, const job *it, const state *waited) {
 }
 
 /* The job's id; NULL and a failure where there is none. */
-static const char *submit(wl_ctx *ctx, const input *given, const wl_callback *address) {
+static const char *WL_USED submit(wl_ctx *ctx, const input *given, const wl_callback *address) {
     wl_json *body = wl_object();
     wl_set(body, "title", wl_string(given->title));
     wl_set(body, "priority", wl_string(given->priority));
@@ -153,13 +153,13 @@ static wl_outcome resume(wl_ctx *ctx, const void *given, const void *suspended, 
 }
 
 /* Whether the service could be asked; what it has is in `found`. */
-static bool by_key(wl_ctx *ctx, const char *key, jobs *found) {
+static bool WL_USED by_key(wl_ctx *ctx, const char *key, jobs *found) {
     const wl_response *response = wl_http(ctx, "jobs", (wl_request){.path = "/jobs", .query = {{"key", key}}});
     return response != NULL && wl_read(ctx, response, &jobs_type, found);
 }
 
 /* The job that was submitted under this key, in `id`, or NULL. One whose answer got lost is found by its key. */
-static bool submitted(wl_ctx *ctx, const char *key, const char **id) {
+static bool WL_USED submitted(wl_ctx *ctx, const char *key, const char **id) {
     *id = wl_text(wl_recorded_once(ctx, key, "job"));
     if (*id != NULL) return true;
     jobs found;

@@ -32,6 +32,12 @@ extern "C" {
 #define WL_ENDS_WITH_NULL
 #define WL_USED
 #endif
+/* The same of all functions that give a type, which clang alone knows. */
+#if defined(__clang__)
+#define WL_USED_TYPE WL_USED
+#else
+#define WL_USED_TYPE
+#endif
 
 /* ---- Memory and text ------------------------------------------------------------------------------------------------ */
 
@@ -241,8 +247,8 @@ typedef struct {
     const wl_action *action;
 } wl_ctx;
 
-/* How an operation ended. */
-typedef struct {
+/* How an operation ended; of whatever function it comes, it is to be returned. */
+typedef struct WL_USED_TYPE {
     enum { WL_OUTCOME_DONE, WL_OUTCOME_SUSPENDED, WL_OUTCOME_FAILED, WL_OUTCOME_NOT_FOUND } kind;
     /* The output or the state as JSON. */
     const char *json;

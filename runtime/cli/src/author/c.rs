@@ -48,9 +48,15 @@ const SDK_FOR_TESTS: [&str; 5] =
     ["src/json.c", "src/plugin.c", "src/types.c", "src/windlass.c", "testing/windlass_mock.c"];
 
 /// What C takes and nobody means is an error: a way out without a `return`, a list that does not end, a format that does not
-/// fit, an outcome that is made and not returned.
-const WARNINGS: [&str; 5] =
-    ["-Wall", "-Werror=return-type", "-Werror=sentinel", "-Werror=format", "-Werror=unused-result"];
+/// fit, an outcome that is made and not returned, also by a function of the author's (`unused-value`).
+const WARNINGS: [&str; 6] = [
+    "-Wall",
+    "-Werror=return-type",
+    "-Werror=sentinel",
+    "-Werror=format",
+    "-Werror=unused-result",
+    "-Werror=unused-value",
+];
 
 pub(super) async fn build(folder: &Path, out: &Path, sandbox: &Sandbox, output: &Output) -> anyhow::Result<Built> {
     let project = project(folder)?;

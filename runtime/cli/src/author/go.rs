@@ -80,18 +80,70 @@ pub(super) async fn compiler(folder: &Path) -> anyhow::Result<(PathBuf, String)>
 }
 
 /// What of the SDK's has to be returned.
-const RETURNED: &str = "-unusedresult.funcs=windlass.dev/go.Suspend,windlass.dev/go.Fail";
+const RETURNED: [&str; 2] = ["windlass.dev/go.Suspend", "windlass.dev/go.Fail"];
 
 /// Runs the tests of all packages.
 pub(super) async fn test(folder: &Path, told: (&str, &Path), output: &Output) -> anyhow::Result<bool> {
     let (go, _) = compiler(folder).await?;
-    // A suspension or a failure that is made and not returned compiles, and the step goes on as if it were not there.
+    // A suspension or a failure that is made and not returned compiles, and the step goes on as if it were not there; so
+    // does one that a function of the plugin's own returns to nobody.
+    let used: Vec<String> = RETURNED.map(ToOwned::to_owned).into_iter().chain(functions_with_errors(folder)).collect();
     let mut vetting = Command::new(&go);
-    vetting.args(["vet", "-unusedresult", RETURNED, "./..."]).current_dir(folder);
+    let used = format!("-unusedresult.funcs={}", used.join(","));
+    vetting.args(["vet", "-unusedresult", &used, "./..."]).current_dir(folder);
     let vetted = tools::shown(&mut vetting, &missing(folder), output).await?;
     let mut testing = Command::new(&go);
     testing.args(["test", "./..."]).env(told.0, told.1).current_dir(folder);
     Ok(tools::shown(&mut testing, &missing(folder), output).await? && vetted)
+}
+
+/// Folders below a plugin's that hold none of its packages.
+const NO_PACKAGES: [&str; 4] = ["windlass-sdk", "target", "testdata", "vendor"];
+
+/// The functions of the plugin's packages that return an error or a failure, as `go vet` names them.
+fn functions_with_errors(folder: &Path) -> Vec<String> {
+    let declared = std::fs::read_to_string(folder.join("go.mod")).unwrap_or_default();
+    let module = declared.lines().find_map(|it| it.strip_prefix("module ")).unwrap_or_default().trim().to_owned();
+    let mut found = Vec::new();
+    let mut packages = vec![(folder.to_owned(), module)];
+    while let Some((folder, package)) = packages.pop() {
+        for entry in std::fs::read_dir(&folder).into_iter().flatten().flatten() {
+            let (file, name) = (entry.path(), entry.file_name().to_string_lossy().into_owned());
+            // A link leads out of the plugin.
+            if entry.file_type().is_ok_and(|it| it.is_dir()) {
+                if !name.starts_with(['.', '_']) && !NO_PACKAGES.contains(&name.as_str()) {
+                    packages.push((file, format!("{package}/{name}")));
+                }
+            } else if name.ends_with(".go") && !name.ends_with("_test.go") {
+                let source = std::fs::read_to_string(&file).unwrap_or_default();
+                found.extend(with_errors(&source).map(|it| format!("{package}.{it}")));
+            }
+        }
+    }
+    found.sort();
+    found
+}
+
+/// The names of the functions in a source, as `gofmt` writes it, among whose results is an error or a failure.
+fn with_errors(source: &str) -> impl Iterator<Item = &str> {
+    // A method begins with its receiver, and the check knows functions alone.
+    let functions = source.match_indices("\nfunc ").map(|(at, it)| &source[at + it.len()..]);
+    functions.filter_map(|it| {
+        let name = it.split(['(', '[']).next().filter(|it| !it.is_empty())?;
+        let mut depth = 0_i32;
+        let after_parameters = it.char_indices().find_map(|(at, it)| {
+            depth += match it {
+                '(' | '[' => 1,
+                ')' | ']' => -1,
+                _ => 0,
+            };
+            // What stands in square brackets are types that it is given.
+            (it == ')' && depth == 0).then_some(at + 1)
+        })?;
+        let results = it[after_parameters..].split(" {").next()?;
+        let mut words = results.split(|it: char| !it.is_alphanumeric());
+        words.any(|it| it == "error" || it == "Failure").then_some(name)
+    })
 }
 
 #[cfg(test)]
@@ -110,6 +162,23 @@ mod tests {
         for told in TOLD {
             assert!(sdk.iter().any(|it| it.contains(&format!("\"{told}"))), "the SDK never says: {told}");
         }
+    }
+
+    #[test]
+    fn functions_that_return_an_error_are_known_by_their_package() {
+        let source = "package main\n\nfunc one(ctx *windlass.Context) error {\n}\n\nfunc two[T any](\n\tgiven func(T) error,\n\tmore int,\n) (T, *windlass.Failure) {\n}\n\nfunc (it *T) method() error {\n}\n\nfunc none(err error) string {\n}\n\nfunc named() (id string, err error) { return }\n\nfunc short() string { return \"\" }\n\nfunc last() error {\n}\n";
+        assert_eq!(with_errors(source).collect::<Vec<_>>(), ["one", "two", "named", "last"]);
+        let folder = tempfile::tempdir().expect("a folder");
+        let write = |name: &str| {
+            let file = folder.path().join(name);
+            std::fs::create_dir_all(file.parent().expect("a folder")).expect("its folder");
+            std::fs::write(file, "package x\n\nfunc f() error {\n}\n").expect("a file");
+        };
+        std::fs::write(folder.path().join("go.mod"), "module example.test/jobs\n\ngo 1.24\n").expect("a file");
+        for name in ["main.go", "main_test.go", "queue/queue.go", "windlass-sdk/sdk.go", ".venv/x.go"] {
+            write(name);
+        }
+        assert_eq!(functions_with_errors(folder.path()), ["example.test/jobs.f", "example.test/jobs/queue.f"]);
     }
 
     #[test]

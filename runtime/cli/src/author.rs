@@ -155,15 +155,15 @@ pub(crate) async fn build(
             output.note(styled(DIM, format!("… {}: {}", package.display(), language.builder())));
         })
         .await;
-        let made = made.and_then(|it| same_version(&folder, &it).map(|()| it));
+        let made = made.and_then(|it| same_version(&folder, it.language, &it.version).map(|()| it));
         built.push(made.with_context(|| format!("{} was not built", package.display()))?);
     }
     Ok(built)
 }
 
 /// A project file that says a version says the plugin's own, or a new one given there alone would be none.
-fn same_version(folder: &Path, built: &Built) -> anyhow::Result<()> {
-    let (file, declared, call) = match built.language {
+fn same_version(folder: &Path, language: Language, version: &str) -> anyhow::Result<()> {
+    let (file, declared, call) = match language {
         Language::JavaScript => ("package.json", javascript::version(folder)?, "plugin({ version })"),
         Language::Python => ("pyproject.toml", python::version(folder)?, "Plugin(version=…)"),
         Language::Rust | Language::C | Language::Go => return Ok(()),
@@ -171,11 +171,28 @@ fn same_version(folder: &Path, built: &Built) -> anyhow::Result<()> {
     // Python's own numbers of a version that is not released (`0.2.0rc1`) are none of ours, and nobody can give both.
     let Some(declared) = declared.and_then(|it| it.parse::<semver::Version>().ok()) else { return Ok(()) };
     anyhow::ensure!(
-        declared.to_string() == built.version,
-        "{file} says version {declared}, and `{call}` in the source {}: give the same in both",
-        built.version
+        declared.to_string() == version,
+        "{file} says version {declared}, and `{call}` in the source {version}: give the same in both"
     );
     Ok(())
+}
+
+/// Whether a plugin, whose tools take half a minute for a component, can be made into one by what it says of itself.
+fn check_declared(folder: &Path, language: Language, name: &str, json: &str) -> anyhow::Result<()> {
+    let manifest = manifest(name, json)?;
+    same_version(folder, language, &manifest.version.to_string())
+}
+
+/// What the plugin `name` says of itself, if that can work.
+fn manifest(name: &str, json: &str) -> anyhow::Result<Manifest> {
+    let manifest = Manifest::parse(json.as_bytes()).with_context(|| name.to_owned())?;
+    let wrong: Vec<String> = review(&manifest)
+        .into_iter()
+        .filter(|it| it.severity == Severity::Problem)
+        .map(|it| format!("{}: {}", it.place, it.message))
+        .collect();
+    anyhow::ensure!(wrong.is_empty(), "{name} can never work as it is written: {}", wrong.join("; "));
+    Ok(manifest)
 }
 
 /// Embeds the manifest and writes the component where it belongs.
@@ -187,13 +204,7 @@ async fn finish(
     sandbox: &Sandbox,
 ) -> anyhow::Result<Built> {
     let json = sandbox.describe(component).await.with_context(|| format!("{name} cannot say what it is"))?;
-    let manifest = Manifest::parse(json.as_bytes()).with_context(|| name.to_owned())?;
-    let wrong: Vec<String> = review(&manifest)
-        .into_iter()
-        .filter(|it| it.severity == Severity::Problem)
-        .map(|it| format!("{}: {}", it.place, it.message))
-        .collect();
-    anyhow::ensure!(wrong.is_empty(), "{name} can never work as it is written: {}", wrong.join("; "));
+    let manifest = manifest(name, &json)?;
     let bytes = windlass_sandbox::embed_manifest(component, &json).with_context(|| name.to_owned())?;
     std::fs::create_dir_all(out).with_context(|| format!("{} cannot be made", out.display()))?;
     let file = out.join(format!("{}-{}.wasm", manifest.name, manifest.version));
@@ -228,15 +239,6 @@ mod tests {
     #[test]
     fn a_version_in_the_project_file_is_the_plugin_s() {
         let folder = tempfile::tempdir().expect("a folder");
-        let of = |language| Built {
-            file: PathBuf::from("jobs-0.1.0.wasm"),
-            plugin: "jobs".to_owned(),
-            version: "0.1.0".to_owned(),
-            digest: String::new(),
-            bytes: 0,
-            language,
-            kept: false,
-        };
         for (language, file, same, none, other, said) in [
             (
                 Language::JavaScript,
@@ -258,12 +260,12 @@ mod tests {
             let file = folder.path().join(file);
             for good in [same, none, &same.replace("0.1.0", "0.1.0rc1")] {
                 std::fs::write(&file, good).expect("a file");
-                same_version(folder.path(), &of(language)).expect("it says nothing else");
+                same_version(folder.path(), language, "0.1.0").expect("it says nothing else");
             }
             std::fs::write(&file, other).expect("a file");
-            let error = same_version(folder.path(), &of(language)).expect_err("it says another").to_string();
+            let error = same_version(folder.path(), language, "0.1.0").expect_err("it says another").to_string();
             assert_eq!(error, said);
         }
-        same_version(folder.path(), &of(Language::C)).expect("its source alone says it");
+        same_version(folder.path(), Language::C, "0.1.0").expect("its source alone says it");
     }
 }

@@ -2,7 +2,7 @@
 //
 //   bundle FOLDER ENTRY OUT           esbuild: the plugin with all that it imports, in one file, which knows its places
 //   componentize FOLDER BUNDLE WIT WORLD OUT
-//   explain FOLDER ENTRY OUT          why the plugin cannot be loaded, with places in its own files, if Node.js knows it
+//   describe FOLDER ENTRY OUT         the plugin's manifest, or why it cannot be loaded, as Node.js knows it: to OUT.json
 //
 // It lies in the plugin's node_modules while it runs, so that the tools are those of the plugin.
 
@@ -80,11 +80,11 @@ if (mode === 'bundle') {
   await rm(`${out}.map`);
   const places = JSON.stringify(placesOf(map, folder, path.dirname(out)));
   await appendFile(out, `globalThis.__windlassPlaces=${places};\n`);
-} else if (mode === 'explain') {
-  // The component's engine tells places in the bundle, which nobody has seen.
+} else if (mode === 'describe') {
+  // The component's engine tells places in the bundle, which nobody has seen, and only after half a minute.
   const [entry, out] = args;
   const esbuild = (await import('esbuild')).default;
-  const made = await esbuild.build({
+  await esbuild.build({
     entryPoints: [entry],
     absWorkingDir: folder,
     outfile: out,
@@ -97,13 +97,17 @@ if (mode === 'bundle') {
     external: ['windlass:*', 'wasi:*'],
     sourcemap: 'inline',
     logLevel: 'silent',
-  }).catch(() => undefined);
-  if (made !== undefined) {
-    await import(pathToFileURL(out)).catch((error) => {
-      const frames = String(error?.stack ?? '').split('\n').filter((it) => /^ +at /.test(it) && !/node:|node_modules|windlass-sdk/.test(it));
-      console.log([String(error), ...frames.slice(0, 5)].join('\n'));
-    });
+  });
+  let described;
+  try {
+    const { default: plugin } = await import(pathToFileURL(out));
+    described = { manifest: plugin?.manifest?.() };
+  } catch (error) {
+    const frames = String(error?.stack ?? '').split('\n').filter((it) => /^ +at /.test(it) && !/node:|node_modules|windlass-sdk/.test(it));
+    // What only the component's engine has to import, Node.js cannot judge.
+    if (error?.code !== 'ERR_UNSUPPORTED_ESM_URL_SCHEME') described = { fault: [String(error), ...frames.slice(0, 5)].join('\n') };
   }
+  await writeFile(`${out}.json`, JSON.stringify(described ?? {}));
 } else {
   const [bundle, witPath, worldName, out] = args;
   const { componentize } = await import('@bytecodealliance/componentize-js');

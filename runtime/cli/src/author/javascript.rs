@@ -4,10 +4,11 @@ use std::path::{Path, PathBuf};
 
 use anyhow::Context;
 use serde::Deserialize;
+use serde_json::value::RawValue;
 use tokio::process::Command;
 use windlass_sandbox::Sandbox;
 
-use super::{Built, Language, contract, finish, kept, tools};
+use super::{Built, Language, check_declared, contract, finish, kept, tools};
 use crate::output::Output;
 
 const LANGUAGE: &str = "javascript";
@@ -50,6 +51,7 @@ pub(super) async fn build(folder: &Path, out: &Path, sandbox: &Sandbox, output: 
         return Ok(built);
     }
 
+    check_beforehand(folder, &entry, &script, work).await?;
     let wit = work.join("wit");
     contract::write(&wit)?;
     let component = work.join("component.wasm");
@@ -62,12 +64,7 @@ pub(super) async fn build(folder: &Path, out: &Path, sandbox: &Sandbox, output: 
         .arg(&wit)
         .arg(contract::WORLD)
         .arg(&component);
-    if let Err(error) = tools::run(componentizing.current_dir(work), NODE).await {
-        return match explanation(folder, &entry, &script, work).await {
-            Some(why) => Err(anyhow::anyhow!("{entry} cannot be loaded:\n{why}")),
-            None => Err(error),
-        };
-    }
+    tools::run(componentizing.current_dir(work), NODE).await?;
     let bytes = std::fs::read(&component).with_context(|| format!("{} cannot be read", component.display()))?;
     let built = finish(Language::JavaScript, &entry, &bytes, out, sandbox).await?;
     kept::remember(&built, input)?;
@@ -79,12 +76,32 @@ pub(super) fn version(folder: &Path) -> anyhow::Result<Option<String>> {
     Ok(package(&folder.join("package.json"))?.version)
 }
 
-/// Why the plugin cannot be loaded, if Node.js cannot load it either: with places in the plugin's own files.
-async fn explanation(folder: &Path, entry: &str, script: &Path, work: &Path) -> Option<String> {
-    let mut explaining = Command::new("node");
-    explaining.arg("--enable-source-maps").arg(script).arg("explain").arg(folder).arg(entry).arg(work.join("why.mjs"));
-    let said = tools::run(&mut explaining, NODE).await.ok()?;
-    Some(said.trim().to_owned()).filter(|it| !it.is_empty())
+/// What Node.js makes of the plugin.
+#[derive(Deserialize)]
+struct Described {
+    /// What the plugin says of itself.
+    manifest: Option<Box<RawValue>>,
+    /// Why it cannot be loaded, with places in its own files.
+    fault: Option<String>,
+}
+
+/// Whether the plugin can be loaded and says what a plugin may, as far as Node.js can tell: a moment where the component
+/// takes half a minute.
+async fn check_beforehand(folder: &Path, entry: &str, script: &Path, work: &Path) -> anyhow::Result<()> {
+    let out = work.join("described.mjs");
+    let mut describing = Command::new("node");
+    describing.arg("--enable-source-maps").arg(script).arg("describe").arg(folder).arg(entry).arg(&out);
+    tools::run(&mut describing, NODE).await?;
+    let file = out.with_extension("mjs.json");
+    let text = std::fs::read_to_string(&file).with_context(|| format!("{} cannot be read", file.display()))?;
+    match serde_json::from_str(&text).context("what Node.js makes of the plugin")? {
+        Described { fault: Some(fault), .. } => anyhow::bail!("{entry} cannot be loaded:\n{fault}"),
+        Described { manifest: Some(manifest), .. } => {
+            check_declared(folder, Language::JavaScript, entry, manifest.get())
+        }
+        // Whatever it is, the component's engine says more.
+        Described { manifest: None, fault: None } => Ok(()),
+    }
 }
 
 /// The versions of the tools, in the order in which the tested ones are.

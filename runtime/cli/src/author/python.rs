@@ -7,11 +7,12 @@ use serde::Deserialize;
 use tokio::process::Command;
 use windlass_sandbox::Sandbox;
 
-use super::{Built, Language, contract, finish, install, kept, tools};
+use super::{Built, Language, check_declared, contract, finish, install, kept, tools};
 use crate::output::Output;
 
 const LANGUAGE: &str = "python";
 const TOOL: &str = "componentize-py";
+const PYTHON: &str = "install Python 3.10 or newer from https://python.org";
 
 #[derive(Deserialize)]
 struct Project {
@@ -84,6 +85,7 @@ pub(super) async fn build(folder: &Path, out: &Path, sandbox: &Sandbox, output: 
         return Ok(built);
     }
 
+    check_beforehand(folder, &module, &app).await?;
     let wit = work.join("wit");
     contract::write(&wit)?;
     let component = work.join("component.wasm");
@@ -109,6 +111,22 @@ pub(super) async fn build(folder: &Path, out: &Path, sandbox: &Sandbox, output: 
     let built = finish(Language::Python, &module, &bytes, out, sandbox).await?;
     kept::remember(&built, input)?;
     Ok(built)
+}
+
+/// Whether the plugin says what a plugin may, as far as the Python here can tell: a moment where the component takes half
+/// a minute. Where this one cannot load the plugin the component's may, and says more if it cannot.
+async fn check_beforehand(folder: &Path, module: &str, app: &Path) -> anyhow::Result<()> {
+    let mut describing = Command::new(python(folder));
+    let script = format!("import json\nfrom {module} import plugin\nprint(json.dumps(plugin.manifest()))\n");
+    describing.args(["-I", "-B", "-c", &format!("import sys\nsys.path.insert(0, sys.argv[1])\n{script}")]).arg(app);
+    match tools::run(&mut describing, PYTHON).await {
+        // What the plugin prints comes before.
+        Ok(said) => match said.trim_end().lines().last() {
+            Some(manifest) => check_declared(folder, Language::Python, module, manifest),
+            None => Ok(()),
+        },
+        Err(_) => Ok(()),
+    }
 }
 
 /// The plugin's own traceback, without that of the tool in which it came up.
@@ -150,18 +168,22 @@ pub(super) async fn test(folder: &Path, told: (&str, &Path), output: &Output) ->
         "there are no tests: write them to {}",
         folder.join("tests").display()
     );
-    let own = folder.join(".venv/bin/python");
-    let python = if own.is_file() { own } else { PathBuf::from("python3") };
     let path = std::env::join_paths(settings.path.iter().map(|it| folder.join(it)))
         .context("the `path` of [tool.windlass]")?;
-    let mut testing = Command::new(python);
+    let mut testing = Command::new(python(folder));
     testing
         .args(["-m", "unittest", "discover", "-s", "tests"])
         .env("PYTHONPATH", path)
         .env("PYTHONDONTWRITEBYTECODE", "1")
         .env(told.0, told.1)
         .current_dir(folder);
-    tools::shown(&mut testing, "install Python 3.10 or newer from https://python.org", output).await
+    tools::shown(&mut testing, PYTHON, output).await
+}
+
+/// The Python of the plugin's virtual environment, or of the path.
+fn python(folder: &Path) -> PathBuf {
+    let own = folder.join(".venv/bin/python");
+    if own.is_file() { own } else { PathBuf::from("python3") }
 }
 
 fn project(folder: &Path) -> anyhow::Result<Project> {

@@ -2,6 +2,7 @@
 //!
 //! A language whose tools are not here is skipped, and says why; with `WINDLASS_TEST_LANGUAGES=all` that is a failure.
 
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
 
@@ -182,14 +183,30 @@ fn runs_into(site: &Site, folder: &Path, file: &str, source: &str, (after, fault
 fn the_loop_in_javascript() {
     let site = Site::empty();
     let Some((folder, source)) = the_whole_loop(&site, "js", Tools::NodeModules) else { return };
-    // With a place in the author's file, and not in the bundle, which nobody has seen.
-    let said = built_wrong(&site, &folder, "src/plugin.js", &source, ("effect: 'write'", "effect: 'wriet'"));
-    assert!(said.contains("`effect` is read, idempotent_write or write"), "{said}");
-    assert!(said.contains("/src/plugin.js:") && !said.contains("plugin.js:1:"), "{said}");
     let fault = ("async start(ctx, input) {", "input.nothing.at(3);");
     let (said, line) = runs_into(&site, &folder, "src/plugin.js", &source, fault);
     assert!(said.contains(&format!("is undefined (src/plugin.js, line {line})")), "{said}");
     assert!(said.contains(&format!("start@src/plugin.js:{line}\n")), "{said}");
+    // What is declared wrongly is told before the half minute of a component: its tool is not there any more.
+    let tools = folder.join("node_modules/@bytecodealliance");
+    let shared = tools.canonicalize().expect("the link");
+    std::fs::remove_file(&tools).expect("the link");
+    std::fs::create_dir_all(tools.join("componentize-js")).expect("a folder");
+    for other in std::fs::read_dir(&shared).expect("a folder").flatten() {
+        if other.file_name() != "componentize-js" {
+            std::os::unix::fs::symlink(other.path(), tools.join(other.file_name())).expect("a link");
+        }
+    }
+    let file = "componentize-js/package.json";
+    std::fs::copy(shared.join(file), tools.join(file)).expect("a file");
+    // With a place in the author's file, and not in the bundle, which nobody has seen.
+    let said = built_wrong(&site, &folder, "src/plugin.js", &source, ("effect: 'write'", "effect: 'wriet'"));
+    assert!(said.contains("`effect` is read, idempotent_write or write"), "{said}");
+    assert!(said.contains("/src/plugin.js:") && !said.contains("plugin.js:1:"), "{said}");
+    let said = built_wrong(&site, &folder, "src/plugin.js", &source, ("version: '0.1.0'", "version: '0.2.0'"));
+    assert!(said.contains("package.json says version 0.1.0, and `plugin({ version })` in the source 0.2.0"), "{said}");
+    let said = built_wrong(&site, &folder, "src/plugin.js", &source, ("'GET,POST /jobs'", "'get,POST /jobs'"));
+    assert!(said.contains("get"), "{said}");
 }
 
 #[test]
@@ -204,6 +221,20 @@ fn the_loop_in_python() {
     let fault = ("def start(", "        [][3]");
     let (said, line) = runs_into(&site, &folder, "src/plugin.py", &source, fault);
     assert!(said.contains(&format!("IndexError: list index out of range (plugin.py, line {line})")), "{said}");
+    // What is declared wrongly is told before the half minute of a component, whose tool only says its version here.
+    let environment = folder.join(".venv");
+    let shared = environment.canonicalize().expect("the link");
+    std::fs::remove_file(&environment).expect("the link");
+    std::fs::create_dir_all(environment.join("bin")).expect("a folder");
+    std::os::unix::fs::symlink(shared.join("lib"), environment.join("lib")).expect("a link");
+    std::os::unix::fs::symlink(shared.join("bin/python"), environment.join("bin/python")).expect("a link");
+    let tool = environment.join("bin/componentize-py");
+    std::fs::write(&tool, "#!/bin/sh\n[ \"$1\" = --version ] && echo componentize-py 0.0.0\n").expect("a script");
+    std::fs::set_permissions(&tool, std::fs::Permissions::from_mode(0o755)).expect("a script");
+    let said = built_wrong(&site, &folder, "src/plugin.py", &source, ("version=\"0.1.0\"", "version=\"0.2.0\""));
+    assert!(said.contains("pyproject.toml says version 0.1.0, and `Plugin(version=…)` in the source 0.2.0"), "{said}");
+    std::fs::remove_dir_all(&environment).expect("a folder");
+    std::os::unix::fs::symlink(shared, &environment).expect("a link");
     // A test that is no longer run is missed.
     std::fs::write(folder.join("src/plugin.py"), source).expect("the source");
     let tests = std::fs::read_dir(folder.join("tests")).expect("a folder").flatten();
@@ -263,6 +294,14 @@ fn the_loop_in_c() {
     let forgotten = ("        return wl_fail(wl_detail(", "        wl_fail(wl_detail(");
     let said = built_wrong(&site, &folder, "plugin.c", &source, forgotten);
     assert!(said.contains("plugin.c:") && said.contains("ignoring return value"), "{said}");
+    // Whether it is the SDK's function, or one of the plugin's own.
+    for (of, is) in [
+        ("    return waiting(ctx, waited, wl_format(", "    (void)waited; waiting(ctx, waited, wl_format("),
+        ("if (!submitted(ctx, *key, &id)) return wl_failed(ctx);", "submitted(ctx, *key, &id);"),
+    ] {
+        let said = built_wrong(&site, &folder, "plugin.c", &source, (of, is));
+        assert!(said.contains("plugin.c:") && said.contains("ignoring return value"), "{said}");
+    }
 }
 
 #[test]
@@ -278,6 +317,25 @@ fn the_loop_in_go() {
     std::fs::write(folder.join("main.go"), forgotten.collect::<String>()).expect("the source");
     let (code, tested, said) = long(&site, &["plugin", "test", plugin]);
     assert!(code == Some(1) && said.contains("Suspend call not used"), "{tested}{said}");
+    // Or that a function of the plugin's own makes, or an error of one.
+    for (of, is, told) in [
+        ("\treturn output, waiting(State{", "\twaiting(State{", "waiting call not used"),
+        (
+            "id, err := submittedJob(ctx, started)",
+            "submittedJob(ctx, started)\n\t\tid, err := \"\", error(nil)",
+            "submittedJob call not used",
+        ),
+    ] {
+        let dropped = source.replacen(of, is, 1).replacen(
+            "\twaiting(State{id, address.Topic}, \"is in the queue\")",
+            "\twaiting(State{id, address.Topic}, \"is in the queue\")\n\treturn output, nil",
+            1,
+        );
+        assert_ne!(dropped, source);
+        std::fs::write(folder.join("main.go"), dropped).expect("the source");
+        let (code, tested, said) = long(&site, &["plugin", "test", plugin]);
+        assert!(code == Some(1) && said.contains(told), "{tested}{said}");
+    }
     // What it takes for well, too: a tag, and a plugin that nothing exports. Neither is told with the stack of a panic.
     let said = built_wrong(&site, &folder, "main.go", &source, ("min:\"1\"", "mni:\"1\""));
     assert!(

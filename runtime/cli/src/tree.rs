@@ -6,7 +6,7 @@ use std::io::Write;
 use windlass_model::text::{one_line, shortened};
 use windlass_model::time::{Span, Timestamp};
 use windlass_server::rehearsal::RehearsedView;
-use windlass_server::view::{ReleaseView, RollbackView, StepView, WaitView};
+use windlass_server::view::{ArtifactView, ReleaseView, RollbackView, StepView, WaitView};
 
 use crate::output::{BAD, BUSY, DIM, GOOD, STRONG, WAIT, styled};
 
@@ -405,6 +405,22 @@ fn cut(line: &str, columns: usize) -> String {
         }
     }
     out
+}
+
+/// `artifact  payments 2.4.1 (sha256:0123456789ab)  from parameter image, step build`, a line each.
+pub(crate) fn artifacts(view: &ReleaseView) -> String {
+    let mut lines: Vec<(String, Vec<&str>)> = Vec::new();
+    for ArtifactView { from, artifact } in &view.artifacts {
+        let shown = artifact.to_string();
+        match lines.iter_mut().find(|(it, _)| *it == shown) {
+            Some((_, places)) => places.push(from),
+            None => lines.push((shown, vec![from])),
+        }
+    }
+    let line = |(shown, places): (String, Vec<&str>)| {
+        format!("{}  {shown}  {}\n", styled(DIM, "artifact"), styled(DIM, format!("from {}", places.join(", "))))
+    };
+    lines.into_iter().map(line).collect()
 }
 
 #[cfg(test)]

@@ -10,7 +10,7 @@ use windlass_server::callbacks::CALLBACK_BODY_BYTES_MAX;
 use windlass_server::view::ReleaseView;
 
 use super::Context;
-use super::release::shown;
+use super::wish::shown;
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct CallbackArgs {
@@ -32,7 +32,7 @@ pub(crate) async fn callback(client: &Client, args: CallbackArgs, context: &Cont
     let body = args.body.as_deref().map(read).transpose()?.unwrap_or_default();
     let called: CalledBack = client.post_bytes(&format!("/v1/callbacks/{topic}"), body.into()).await?;
     let view: ReleaseView = client.get(&format!("/v1/releases/{}", called.release)).await?;
-    shown(&view, client, context);
+    shown(&view, client, false, context);
     Ok(0)
 }
 

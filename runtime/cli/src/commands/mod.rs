@@ -15,6 +15,7 @@ mod graph;
 mod group;
 mod limit;
 mod list;
+mod owner;
 mod plugin;
 mod rehearse;
 mod release;
@@ -29,6 +30,7 @@ mod unknown;
 mod validate;
 mod watch;
 mod winding_down;
+mod wish;
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;

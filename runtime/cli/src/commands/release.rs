@@ -3,18 +3,19 @@
 use clap::Subcommand;
 use serde_json::Value;
 use windlass_model::cause::{CauseCategory, RollbackCause};
+use windlass_model::event::Outcome;
 use windlass_model::name::{ReleaseId, StepName};
 use windlass_model::text::one_line;
-use windlass_server::Client;
 use windlass_server::api::{Asked, CauseBody, InterventionBody, JournalBody, VoteBody};
 use windlass_server::step_log::{Entry, What};
-use windlass_server::view::{ArtifactView, CardView, ReleaseView};
+use windlass_server::view::{CardView, ReleaseView};
 
 use super::callback::{self, CallbackArgs};
 use super::rollback::{self, RollbackArgs};
+use super::wish::{WatchedArgs, Wish};
 use super::{Context, card, list, watch};
 use crate::output::{BAD, DIM, STRONG, WAIT, styled};
-use crate::tree::draw;
+use crate::tree::{artifacts, draw};
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum ReleaseCommand {
@@ -46,6 +47,8 @@ pub(crate) enum ReleaseCommand {
     Cancel {
         #[command(flatten)]
         who: InterventionArgs,
+        #[command(flatten)]
+        watched: WatchedArgs,
         /// Then roll back what ran
         #[arg(long)]
         rollback: bool,
@@ -54,6 +57,8 @@ pub(crate) enum ReleaseCommand {
     Retry {
         #[command(flatten)]
         who: InterventionArgs,
+        #[command(flatten)]
+        watched: WatchedArgs,
         /// Which step; may be left out when there is only one
         #[arg(long)]
         step: Option<String>,
@@ -65,6 +70,8 @@ pub(crate) enum ReleaseCommand {
     Rerun {
         #[command(flatten)]
         who: InterventionArgs,
+        #[command(flatten)]
+        watched: WatchedArgs,
         /// The first step to run again
         #[arg(long)]
         step: StepName,
@@ -76,6 +83,8 @@ pub(crate) enum ReleaseCommand {
     Skip {
         #[command(flatten)]
         who: InterventionArgs,
+        #[command(flatten)]
+        watched: WatchedArgs,
         /// Which step: one that waits, is held or is paused
         #[arg(long)]
         step: StepName,
@@ -97,7 +106,12 @@ pub(crate) enum ReleaseCommand {
     /// Start nothing new until it is resumed; what runs goes on
     Pause(InterventionArgs),
     /// Go on after a pause
-    Resume(InterventionArgs),
+    Resume {
+        #[command(flatten)]
+        who: InterventionArgs,
+        #[command(flatten)]
+        watched: WatchedArgs,
+    },
     /// Roll back what a release did, or all that came after an earlier one
     ///
     /// Each step is rolled back by the very component that ran, after all that ran after it. `--to` goes back to how
@@ -135,6 +149,8 @@ pub(crate) enum ReleaseCommand {
     Settle {
         #[command(flatten)]
         who: InterventionArgs,
+        #[command(flatten)]
+        watched: WatchedArgs,
         /// The step whose rollback is blocked
         #[arg(long)]
         step: StepName,
@@ -181,6 +197,8 @@ pub(crate) struct VoteArgs {
     /// Answer for this person; the journal says who did
     #[arg(long = "as", value_name = "PERSON", value_parser = super::person)]
     on_behalf_of: Option<String>,
+    #[command(flatten)]
+    watched: WatchedArgs,
 }
 
 #[derive(Debug, clap::Args)]
@@ -196,15 +214,10 @@ pub(crate) struct InterventionArgs {
 }
 
 pub(crate) async fn release(command: ReleaseCommand, context: &Context<'_>) -> anyhow::Result<u8> {
-    let command = match command {
-        // It may drive releases, which no other command here does.
-        ReleaseCommand::Rollback(args) if args.wait => return rollback::wait(args, context).await,
-        command => command,
-    };
-    let client = context.client().await?;
     match command {
-        ReleaseCommand::List(args) => list::list(args, &client, context).await,
+        ReleaseCommand::List(args) => list::list(args, &context.client().await?, context).await,
         ReleaseCommand::Show { release, watch: true } => {
+            let client = context.client().await?;
             let view = watch::watch(&client, &release.to_string(), context, watch::Approvals::Wait).await?;
             if context.output.is_json() {
                 context.output.data(&view, |_| String::new());
@@ -212,6 +225,7 @@ pub(crate) async fn release(command: ReleaseCommand, context: &Context<'_>) -> a
             Ok(if view.ended { watch::exit_code(&view) } else { 0 })
         }
         ReleaseCommand::Show { release, watch: false } => {
+            let client = context.client().await?;
             let view: ReleaseView = client.get(&format!("/v1/releases/{release}")).await?;
             let journal: JournalBody = client.get(&format!("/v1/releases/{release}/journal")).await?;
             if context.output.is_json() {
@@ -224,60 +238,64 @@ pub(crate) async fn release(command: ReleaseCommand, context: &Context<'_>) -> a
         }
         ReleaseCommand::Logs { release, step, requests } => {
             let query = step.map(|it| format!("?step={it}")).unwrap_or_default();
+            let client = context.client().await?;
             let mut entries: Vec<Entry> = client.get(&format!("/v1/releases/{release}/logs{query}")).await?;
             entries.retain(|it| requests || !matches!(it.what, What::Request { .. }));
             context.output.data(&entries, |it| it.iter().map(entry).collect());
             Ok(0)
         }
-        ReleaseCommand::Approve(args) => vote(&client, args, true, context).await,
-        ReleaseCommand::Reject(args) => vote(&client, args, false, context).await,
-        ReleaseCommand::Cancel { who, rollback } => {
-            let what = if rollback { Asked::CancelAndRollBack } else { Asked::Cancel };
-            intervene(&client, who, what, None, None, context).await
-        }
-        ReleaseCommand::Retry { who, step, plugin_version } => {
-            let body = InterventionBody {
-                what: Asked::Retry,
-                step,
-                version: plugin_version,
-                output: None,
-                reason: who.reason,
-                on_behalf_of: who.on_behalf_of,
-            };
-            ask(&client, &who.release, &body, context).await
-        }
-        ReleaseCommand::Rerun { who, step } => {
-            intervene(&client, who, Asked::RunAgain, Some(step.to_string()), None, context).await
-        }
-        ReleaseCommand::Skip { who, step, output } => {
-            intervene(&client, who, Asked::Skip, Some(step.to_string()), output, context).await
-        }
-        ReleaseCommand::SetOutput { who, step, output } => {
-            intervene(&client, who, Asked::ReplaceOutput, Some(step.to_string()), Some(output), context).await
-        }
-        ReleaseCommand::Pause(who) => intervene(&client, who, Asked::Pause, None, None, context).await,
-        ReleaseCommand::Resume(who) => intervene(&client, who, Asked::Resume, None, None, context).await,
-        ReleaseCommand::Rollback(args) => rollback::rollback(args, &client, context).await,
         ReleaseCommand::Card { release } => {
-            let card: CardView = client.get(&format!("/v1/releases/{release}/card")).await?;
+            let card: CardView = context.client().await?.get(&format!("/v1/releases/{release}/card")).await?;
             context.output.data(&card, |it| card::drawn(it, watch::now()));
             Ok(0)
+        }
+        ReleaseCommand::Approve(args) => vote(args, true)?.carry_out(context).await,
+        ReleaseCommand::Reject(args) => vote(args, false)?.carry_out(context).await,
+        ReleaseCommand::Cancel { who, watched, rollback } => {
+            let (what, ends): (_, &[Outcome]) = match rollback {
+                true => (Asked::CancelAndRollBack, &[Outcome::RolledBack]),
+                false => (Asked::Cancel, &[Outcome::Canceled]),
+            };
+            intervention(who, what)?.until(ends, watched).carry_out(context).await
+        }
+        ReleaseCommand::Retry { who, watched, step, plugin_version } => {
+            let InterventionArgs { release, reason, on_behalf_of } = who;
+            let (what, version) = (Asked::Retry, plugin_version);
+            let body = InterventionBody { what, step, version, output: None, reason, on_behalf_of };
+            Wish::new(release, "interventions", &body)?.until(&[Outcome::Succeeded], watched).carry_out(context).await
+        }
+        ReleaseCommand::Rerun { who, watched, step } => {
+            let wish = intervention_with(who, Asked::RunAgain, Some(step.to_string()), None)?;
+            wish.until(&[Outcome::Succeeded], watched).carry_out(context).await
+        }
+        ReleaseCommand::Skip { who, watched, step, output } => {
+            let wish = intervention_with(who, Asked::Skip, Some(step.to_string()), output)?;
+            wish.until(&[Outcome::Succeeded], watched).carry_out(context).await
+        }
+        ReleaseCommand::SetOutput { who, step, output } => {
+            intervention_with(who, Asked::ReplaceOutput, Some(step.to_string()), Some(output))?.carry_out(context).await
+        }
+        ReleaseCommand::Pause(who) => intervention(who, Asked::Pause)?.carry_out(context).await,
+        ReleaseCommand::Resume { who, watched } => {
+            intervention(who, Asked::Resume)?.until(&[Outcome::Succeeded], watched).carry_out(context).await
+        }
+        ReleaseCommand::Keep(who) => intervention(who, Asked::Keep)?.carry_out(context).await,
+        ReleaseCommand::Settle { who, watched, step, done, .. } => {
+            let (what, ends): (_, &[Outcome]) = match done {
+                true => (Asked::RollbackDone, &[Outcome::RolledBack]),
+                false => (Asked::LeaveInPlace, &[Outcome::PartiallyRolledBack]),
+            };
+            intervention_with(who, what, Some(step.to_string()), None)?.until(ends, watched).carry_out(context).await
         }
         ReleaseCommand::Cause(args) => {
             let known = CauseCategory::ALL.into_iter().find(|(name, _)| *name == args.category);
             let (_, category) = known.ok_or_else(|| anyhow::anyhow!("`{}` is no category", args.category))?;
             let cause = RollbackCause { category, cause: args.cause, risk: args.risk, runbook: args.runbook };
             let body = CauseBody { cause, on_behalf_of: args.on_behalf_of };
-            let view: ReleaseView = client.post(&format!("/v1/releases/{}/cause", args.release), &body).await?;
-            shown(&view, &client, context);
-            Ok(0)
+            Wish::new(args.release, "cause", &body)?.carry_out(context).await
         }
-        ReleaseCommand::Keep(who) => intervene(&client, who, Asked::Keep, None, None, context).await,
-        ReleaseCommand::Callback(args) => callback::callback(&client, args, context).await,
-        ReleaseCommand::Settle { who, step, done, .. } => {
-            let what = if done { Asked::RollbackDone } else { Asked::LeaveInPlace };
-            intervene(&client, who, what, Some(step.to_string()), None, context).await
-        }
+        ReleaseCommand::Rollback(args) => rollback::rollback(args, context).await,
+        ReleaseCommand::Callback(args) => callback::callback(&context.client().await?, args, context).await,
     }
 }
 
@@ -287,60 +305,24 @@ fn json(text: &str) -> Result<Value, String> {
         .map_err(|error| format!("this is no JSON: {error}; a text needs quotes of its own: '\"text\"'"))
 }
 
-async fn vote(client: &Client, args: VoteArgs, approved: bool, context: &Context<'_>) -> anyhow::Result<u8> {
+fn vote(args: VoteArgs, approved: bool) -> anyhow::Result<Wish> {
     let body = VoteBody { step: args.step, approved, comment: args.comment, on_behalf_of: args.on_behalf_of };
-    let view: ReleaseView = client.post(&format!("/v1/releases/{}/votes", args.release), &body).await?;
-    shown(&view, client, context);
-    Ok(0)
+    let ends: &[Outcome] = if approved { &[Outcome::Succeeded] } else { &[Outcome::Failed, Outcome::RolledBack] };
+    Ok(Wish::new(args.release, "votes", &body)?.until(ends, args.watched))
 }
 
-async fn intervene(
-    client: &Client,
+fn intervention(who: InterventionArgs, what: Asked) -> anyhow::Result<Wish> {
+    intervention_with(who, what, None, None)
+}
+
+fn intervention_with(
     who: InterventionArgs,
     what: Asked,
     step: Option<String>,
     output: Option<Value>,
-    context: &Context<'_>,
-) -> anyhow::Result<u8> {
-    let on_behalf_of = who.on_behalf_of;
-    let body = InterventionBody { what, step, version: None, output, reason: who.reason, on_behalf_of };
-    ask(client, &who.release, &body, context).await
-}
-
-async fn ask(
-    client: &Client,
-    release: &ReleaseId,
-    body: &InterventionBody,
-    context: &Context<'_>,
-) -> anyhow::Result<u8> {
-    let view: ReleaseView = client.post(&format!("/v1/releases/{release}/interventions"), body).await?;
-    shown(&view, client, context);
-    Ok(0)
-}
-
-pub(super) fn shown(view: &ReleaseView, client: &Client, context: &Context<'_>) {
-    context.output.data(view, |it| draw(it, watch::now()) + &artifacts(it));
-    if matches!(client, Client::Here(_)) && !view.ended {
-        context.output.note(
-            "nothing runs: the release goes on with the next `windlass serve`, or beside the next `windlass run`",
-        );
-    }
-}
-
-/// `artifact  payments 2.4.1 (sha256:0123456789ab)  from parameter image, step build`, a line each.
-fn artifacts(view: &ReleaseView) -> String {
-    let mut lines: Vec<(String, Vec<&str>)> = Vec::new();
-    for ArtifactView { from, artifact } in &view.artifacts {
-        let shown = artifact.to_string();
-        match lines.iter_mut().find(|(it, _)| *it == shown) {
-            Some((_, places)) => places.push(from),
-            None => lines.push((shown, vec![from])),
-        }
-    }
-    let line = |(shown, places): (String, Vec<&str>)| {
-        format!("{}  {shown}  {}\n", styled(DIM, "artifact"), styled(DIM, format!("from {}", places.join(", "))))
-    };
-    lines.into_iter().map(line).collect()
+) -> anyhow::Result<Wish> {
+    let InterventionArgs { release, reason, on_behalf_of } = who;
+    Wish::new(release, "interventions", &InterventionBody { what, step, version: None, output, reason, on_behalf_of })
 }
 
 fn story(journal: &JournalBody) -> String {

@@ -1,6 +1,5 @@
 //! `windlass release rollback`
 
-use anyhow::Context as _;
 use windlass_model::event::Outcome;
 use windlass_model::name::ReleaseId;
 use windlass_model::text::{one_line, part_name};
@@ -9,11 +8,9 @@ use windlass_server::api::{Asked, InterventionBody};
 use windlass_server::going_back::GoingBackView;
 use windlass_server::view::{ReleaseView, RollbackPreviewView};
 
-use super::release::shown;
-use super::run::Owner;
+use super::wish::{WatchedArgs, Wish};
 use super::{Context, watch};
 use crate::output::{BAD, DIM, STRONG, WAIT, styled};
-use crate::tree::draw;
 
 #[derive(Debug, clap::Args)]
 #[group(skip)]
@@ -31,9 +28,8 @@ pub(crate) struct RollbackArgs {
     /// For `--to`: what nothing can roll back, such as a build, may stay as it is
     #[arg(long, requires = "to")]
     accept_what_stays: bool,
-    /// Watch it to its end, and go on with it here where nothing runs; 0 only if it was rolled back
-    #[arg(long, conflicts_with_all = ["to", "preview"])]
-    pub(super) wait: bool,
+    #[command(flatten)]
+    watched: WatchedArgs,
     /// Why; kept with the release
     #[arg(long)]
     reason: Option<String>,
@@ -46,57 +42,36 @@ fn asked(reason: String, on_behalf_of: Option<String>) -> InterventionBody {
     InterventionBody { what: Asked::RollBack, step: None, version: None, output: None, reason, on_behalf_of }
 }
 
-/// Rolls a release back and watches that.
-pub(super) async fn wait(args: RollbackArgs, context: &Context<'_>) -> anyhow::Result<u8> {
-    let release = args.release.context("name a release")?;
-    let body = asked(args.reason.unwrap_or_default(), args.on_behalf_of);
-    let state = context.state()?;
-    // Whoever may not, or cannot, moves no other release with that.
-    let preview: RollbackPreviewView =
-        Client::open(&state).await?.get(&format!("/v1/releases/{release}/rollback")).await?;
-    if let Some(refused) = &preview.refused {
-        anyhow::bail!("{release} is not rolled back: {refused}");
-    }
-    let mut owner = Owner::find(&state).await?;
-    let rolled_back = async {
-        let _: ReleaseView = owner.client.post(&format!("/v1/releases/{release}/interventions"), &body).await?;
-        note_newer(&preview, context);
-        owner.watch_until_asked(&release.to_string(), &state, context).await
-    };
-    let view = rolled_back.await;
-    owner.leave(context).await?;
-    let view = view?;
-    if context.output.is_json() || !context.output.is_live() {
-        context.output.data(&view, |it| draw(it, watch::now()));
-    }
-    Ok(u8::from(view.state != Outcome::RolledBack.name()))
-}
-
-pub(super) async fn rollback(args: RollbackArgs, client: &Client, context: &Context<'_>) -> anyhow::Result<u8> {
+pub(super) async fn rollback(args: RollbackArgs, context: &Context<'_>) -> anyhow::Result<u8> {
+    anyhow::ensure!(
+        !args.watched.wait || !(args.preview || args.to.is_some()),
+        "`--wait` is for the rollback of one release: a preview changes nothing, and `--to` watches what it rolls back"
+    );
     let reason = args.reason.unwrap_or_default();
     let body = |reason: String| asked(reason, args.on_behalf_of.clone());
     match (args.release, args.to) {
         (Some(release), _) if args.preview => {
+            let client = context.client().await?;
             let preview: RollbackPreviewView = client.get(&format!("/v1/releases/{release}/rollback")).await?;
             context.output.data(&preview, |it| drawn(it, 0));
             note_newer(&preview, context);
             Ok(u8::from(preview.refused.is_some()))
         }
         (Some(release), _) => {
+            let path = format!("/v1/releases/{release}/rollback");
+            let wish = Wish::new(release, "interventions", &body(reason))?;
+            let wish = wish.until(&[Outcome::RolledBack], args.watched);
+            let client = wish.client(context).await?;
             // It says more, and stands in the way of nothing.
-            let preview = client.get::<RollbackPreviewView>(&format!("/v1/releases/{release}/rollback")).await.ok();
-            let path = format!("/v1/releases/{release}/interventions");
-            let view: ReleaseView = client.post(&path, &body(reason)).await?;
-            shown(&view, client, context);
-            if matches!(client, Client::Here(_)) && !view.ended {
-                context.output.note("`--wait` goes on with it here, and watches it");
-            }
+            let preview = client.get::<RollbackPreviewView>(&path).await.ok();
+            let view = wish.say(&client).await?;
             if let Some(preview) = preview {
                 note_newer(&preview, context);
             }
-            Ok(0)
+            wish.see(view, client, context).await
         }
         (None, Some(to)) => {
+            let client = context.client().await?;
             let accept = args.accept_what_stays;
             let way: GoingBackView = client.get(&format!("/v1/releases/{to}/way-back?accept={accept}")).await?;
             if args.preview {
@@ -113,7 +88,7 @@ pub(super) async fn rollback(args: RollbackArgs, client: &Client, context: &Cont
                     which.join(", ")
                 );
             }
-            go_back(&way, &body(format!("back to {to}: {reason}")), client, context).await
+            go_back(&way, &body(format!("back to {to}: {reason}")), &client, context).await
         }
         (None, None) => anyhow::bail!("name a release, or one to go back to with `--to`"),
     }

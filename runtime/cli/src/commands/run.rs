@@ -3,15 +3,15 @@
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
-use anyhow::Context as _;
 use windlass_model::check::Copies;
 use windlass_model::concurrency::Priority;
-use windlass_server::api::{ErrorBody, Serving, StartBody, Started, ValidatedBody, serve};
+use windlass_server::api::{ErrorBody, StartBody, Started, ValidatedBody};
 use windlass_server::client::ClientError;
 use windlass_server::view::ReleaseView;
-use windlass_server::{Client, RuntimeOptions, StateDirectory};
+use windlass_server::{Client, StateDirectory};
 
-use super::{Context, read_with_used, watch, winding_down};
+use super::owner::{self, Owner};
+use super::{Context, read_with_used, watch};
 use crate::tree::{draw, outputs};
 
 /// Start a release and watch it to its end
@@ -122,10 +122,7 @@ pub(crate) async fn start_and_watch(beginning: Beginning, context: &Context<'_>)
     match beforehand(&body, &state).await? {
         Beforehand::Refused(error) => return refused(error, context),
         Beforehand::Alone => {}
-        Beforehand::WithOthers(count) => {
-            let them = if count == 1 { "1 other release".to_owned() } else { format!("{count} other releases") };
-            context.output.note(format_args!("{them} that nobody went on with: here, too (`windlass release list`)"));
-        }
+        Beforehand::WithOthers(count) => owner::note_others(count, context),
     }
     let mut owner = Owner::find(&state).await?;
     let seen = start_with(&mut owner, body, beginning.detach, &state, context).await;
@@ -199,7 +196,7 @@ async fn start_with(
         });
         return Ok(Seen::Detached);
     }
-    let view = owner.watch_until_asked(&started.release, state, context).await?;
+    let view = owner.watch(&started.release, state, context).await?;
     if context.output.is_json() {
         context.output.data(&view, |it| draw(it, watch::now()));
     } else if !context.output.is_live() {
@@ -211,85 +208,4 @@ async fn start_with(
         }
     }
     Ok(Seen::Ended(Box::new(view)))
-}
-
-/// Who drives the release that is watched: another process, or this one.
-pub(crate) struct Owner {
-    pub(crate) client: Client,
-    /// Answers other commands as long as it is kept.
-    _serving: Option<Serving>,
-}
-
-impl Owner {
-    pub(crate) async fn find(state: &StateDirectory) -> anyhow::Result<Self> {
-        let client = Client::open_with(state, RuntimeOptions::default()).await?;
-        let _serving = match &client {
-            Client::Here(runtime) => Some(serve(runtime.clone()).await?),
-            Client::Socket(_) => None,
-        };
-        Ok(Self { client, _serving })
-    }
-
-    /// Ends what goes on here, if it does: other open releases may be in the midst of something, whatever became of the
-    /// one that was watched.
-    pub(crate) async fn leave(self, context: &Context<'_>) -> anyhow::Result<()> {
-        if let Client::Here(runtime) = &self.client {
-            winding_down::wind_down(runtime, winding_down::GRACE, context.output).await?;
-        }
-        Ok(())
-    }
-
-    /// Watches a release to its end, or until this process is asked to end: an error then, which says who goes on with it.
-    pub(crate) async fn watch_until_asked(
-        &mut self,
-        release: &str,
-        state: &StateDirectory,
-        context: &Context<'_>,
-    ) -> anyhow::Result<ReleaseView> {
-        let view = tokio::select! {
-            view = self.watch(release, state, context) => Some(view?),
-            asked = winding_down::asked() => {
-                asked?;
-                None
-            }
-        };
-        view.with_context(|| {
-            let goes_on =
-                if self.is_here() { "when something runs here again: `windlass serve`" } else { "without you" };
-            format!("not watched any more; {release} goes on {goes_on}")
-        })
-    }
-
-    fn is_here(&self) -> bool {
-        matches!(self.client, Client::Here(_))
-    }
-
-    /// Watches a release to its end. When the process that drives it ends first, this one takes its place, or finds who
-    /// has.
-    async fn watch(
-        &mut self,
-        release: &str,
-        state: &StateDirectory,
-        context: &Context<'_>,
-    ) -> anyhow::Result<ReleaseView> {
-        let mut seen_last = None;
-        loop {
-            let watched = watch::watch(&self.client, release, context, watch::Approvals::Wait).await;
-            match watched {
-                Ok(view) if view.ended || self.is_here() => return Ok(view),
-                // Somebody answers. If that brings no news, nobody goes on with it.
-                Ok(view) if seen_last.replace(view.updated_at) == Some(view.updated_at) => return Ok(view),
-                Err(error) if self.is_here() || !is_no_answer(&error) => return Err(error),
-                Ok(_) | Err(_) => {}
-            }
-            *self = Self::find(state).await?;
-            if self.is_here() {
-                context.output.note(format_args!("the process in which {release} went on has ended; it goes on here"));
-            }
-        }
-    }
-}
-
-fn is_no_answer(error: &anyhow::Error) -> bool {
-    matches!(error.downcast_ref(), Some(ClientError::NoAnswer { .. }))
 }

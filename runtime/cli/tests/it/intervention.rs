@@ -3,7 +3,7 @@
 use serde_json::Value;
 
 use crate::support::release::{Deployment, payments};
-use crate::support::{Service, Site};
+use crate::support::{Process, Service, Site};
 
 const WORKFLOW: &str = r"windlass: v1
 workflow: asking
@@ -127,6 +127,63 @@ fn a_pause_survives_the_process() {
     site.good(&["release", "resume", "asking-1", "--reason", "back"]);
     site.good(&["release", "retry", "asking-1", "--reason", "it is there now"]);
     assert!(site.ended("asking-1").succeeded);
+}
+
+#[test]
+fn what_is_asked_for_is_seen_through_where_nothing_runs() {
+    let service = Service::start();
+    service.answers("/first", 200, r#"{"next": "1"}"#);
+    let site = site(&service);
+    let mut serve = site.serve();
+    site.good(&["run", "asking.yaml", "--detach"]);
+    assert_eq!(site.ended("asking-1").state, "failed");
+    service.answers("/first", 404, "");
+    for release in ["asking-2", "asking-3"] {
+        site.good(&["run", "asking.yaml", "--detach"]);
+        site.until(release, "it pauses", |it| it.state == "paused");
+    }
+    serve.kill_9();
+
+    // The exit code is that of the end, and not that of the asking.
+    let rerun = ["release", "rerun", "asking-1", "--step", "second", "--reason", "the service is back"];
+    let waits = |arguments: &[&str]| site.run(&[arguments, &["--wait"]].concat());
+    let failed = waits(&rerun);
+    assert!(failed.code == Some(1) && failed.stdout.contains("asking-1  failed"), "{failed:?}");
+    assert!(failed.stderr.contains("2 other releases that nobody went on with: here, too"), "{failed:?}");
+    service.answers("/second/1", 200, "the end");
+    let succeeded = waits(&rerun);
+    assert!(succeeded.code == Some(0) && succeeded.stdout.contains("asking-1  succeeded"), "{succeeded:?}");
+    let again = waits(&rerun);
+    assert!(again.code == Some(2) && again.stderr.contains("steps can run again while"), "{again:?}");
+
+    let asked = site.good(&["release", "pause", "asking-2", "--reason", "x"]);
+    assert!(asked.stderr.ends_with("or beside the next `windlass run`\n"), "it does not end by that: {asked:?}");
+    let asked = site.good(&["release", "resume", "asking-2", "--reason", "x"]);
+    assert!(asked.stderr.ends_with("; with `--wait` it goes on here\n"), "{asked:?}");
+    let canceled = waits(&["release", "cancel", "asking-2", "--reason", "no longer needed"]);
+    assert!(canceled.code == Some(0) && canceled.stdout.contains("asking-2  canceled"), "{canceled:?}");
+    service.answers("/first", 200, r#"{"next": "1"}"#);
+    let retried = waits(&["release", "retry", "asking-3", "--reason", "it is there now"]);
+    assert!(retried.code == Some(0) && retried.stdout.contains("asking-3  succeeded"), "{retried:?}");
+    assert!(!retried.stderr.contains("other release"), "{retried:?}");
+
+    // Whoever no longer waits stops nothing, and hears who goes on with it.
+    service.answers("/first", 404, "");
+    let mut serve = site.serve();
+    site.good(&["run", "asking.yaml", "--detach"]);
+    site.until("asking-4", "it pauses", |it| it.state == "paused");
+    serve.kill_9();
+    let asked_before = service.asked("/first");
+    let said = site.path("said");
+    let file = std::fs::File::create(&said).expect("a file");
+    let retry = ["release", "retry", "asking-4", "--reason", "perhaps now", "--wait"];
+    let waiting = Process::start_saying(&mut site.command(&retry), || file.try_clone().expect("a file").into());
+    let mut waiting = site.answers(waiting);
+    site.until("asking-4", "it pauses again", |it| it.state == "paused" && service.asked("/first") > asked_before);
+    waiting.stop();
+    let said = std::fs::read_to_string(said).expect("what it said");
+    assert!(said.contains("not watched any more; asking-4 goes on when something runs here again"), "{said}");
+    assert_eq!(site.show("asking-4").expect("a release").state, "paused");
 }
 
 /// What a release began outside may go on when it is over, and then somebody has to look.

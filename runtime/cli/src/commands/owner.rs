@@ -1,0 +1,106 @@
+//! Going on with releases in a command: in the process that does so already, or in this one.
+
+use anyhow::Context as _;
+use windlass_model::name::ReleaseId;
+use windlass_server::api::{Serving, serve};
+use windlass_server::client::ClientError;
+use windlass_server::view::ReleaseView;
+use windlass_server::{Client, RuntimeOptions, StateDirectory};
+
+use super::{Context, watch, winding_down};
+
+/// Says that other releases go on with the one that is asked for.
+pub(super) fn note_others(count: usize, context: &Context<'_>) {
+    let them = if count == 1 { "1 other release".to_owned() } else { format!("{count} other releases") };
+    context.output.note(format_args!("{them} that nobody went on with: here, too (`windlass release list`)"));
+}
+
+/// Goes on with a release, and with all others that are open, unless another process does, and watches it to its end.
+pub(super) async fn see_through(release: &ReleaseId, context: &Context<'_>) -> anyhow::Result<ReleaseView> {
+    let state = context.state()?;
+    let mut owner = Owner::find(&state).await?;
+    let seen = owner.watch(&release.to_string(), &state, context).await;
+    owner.leave(context).await?;
+    seen
+}
+
+/// Who drives the release that is watched: another process, or this one.
+pub(crate) struct Owner {
+    pub(crate) client: Client,
+    /// Answers other commands as long as it is kept.
+    _serving: Option<Serving>,
+}
+
+impl Owner {
+    pub(crate) async fn find(state: &StateDirectory) -> anyhow::Result<Self> {
+        let client = Client::open_with(state, RuntimeOptions::default()).await?;
+        let _serving = match &client {
+            Client::Here(runtime) => Some(serve(runtime.clone()).await?),
+            Client::Socket(_) => None,
+        };
+        Ok(Self { client, _serving })
+    }
+
+    /// Ends what goes on here, if it does: other open releases may be in the midst of something, whatever became of the
+    /// one that was watched.
+    pub(crate) async fn leave(self, context: &Context<'_>) -> anyhow::Result<()> {
+        if let Client::Here(runtime) = &self.client {
+            winding_down::wind_down(runtime, winding_down::GRACE, context.output).await?;
+        }
+        Ok(())
+    }
+
+    /// Watches a release to its end, or until this process is asked to end: an error then, which says who goes on with it.
+    pub(crate) async fn watch(
+        &mut self,
+        release: &str,
+        state: &StateDirectory,
+        context: &Context<'_>,
+    ) -> anyhow::Result<ReleaseView> {
+        let view = tokio::select! {
+            view = self.watch_to_its_end(release, state, context) => Some(view?),
+            asked = winding_down::asked() => {
+                asked?;
+                None
+            }
+        };
+        view.with_context(|| {
+            let goes_on =
+                if self.is_here() { "when something runs here again: `windlass serve`" } else { "without you" };
+            format!("not watched any more; {release} goes on {goes_on}")
+        })
+    }
+
+    fn is_here(&self) -> bool {
+        matches!(self.client, Client::Here(_))
+    }
+
+    /// Watches a release to its end. When the process that drives it ends first, this one takes its place, or finds who
+    /// has.
+    async fn watch_to_its_end(
+        &mut self,
+        release: &str,
+        state: &StateDirectory,
+        context: &Context<'_>,
+    ) -> anyhow::Result<ReleaseView> {
+        let mut seen_last = None;
+        loop {
+            let watched = watch::watch(&self.client, release, context, watch::Approvals::Wait).await;
+            match watched {
+                Ok(view) if view.ended || self.is_here() => return Ok(view),
+                // Somebody answers. If that brings no news, nobody goes on with it.
+                Ok(view) if seen_last.replace(view.updated_at) == Some(view.updated_at) => return Ok(view),
+                Err(error) if self.is_here() || !is_no_answer(&error) => return Err(error),
+                Ok(_) | Err(_) => {}
+            }
+            *self = Self::find(state).await?;
+            if self.is_here() {
+                context.output.note(format_args!("the process in which {release} went on has ended; it goes on here"));
+            }
+        }
+    }
+}
+
+fn is_no_answer(error: &anyhow::Error) -> bool {
+    matches!(error.downcast_ref(), Some(ClientError::NoAnswer { .. }))
+}

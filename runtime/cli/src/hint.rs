@@ -19,9 +19,16 @@ pub(crate) fn of(error: &anyhow::Error) -> Option<String> {
             let what = LISTED.iter().find(|it| told.contains(&format!("no {it} `")))?;
             Some(format!("`windlass {what} list` shows those that there are"))
         }
+        Some(ClientError::Refused { body, .. }) => missing_parameter(&body.error),
         Some(ClientError::Runtime(error)) => of_runtime(error),
         _ => error.chain().find_map(|it| it.downcast_ref::<RuntimeError>()).and_then(of_runtime),
     }
+}
+
+/// A parameter that a release lacks is told as the workflow names it; how a command is given one, here.
+fn missing_parameter(error: &str) -> Option<String> {
+    let missing = error.split("; ").find(|it| it.starts_with('`') && it.ends_with(" is missing"))?;
+    Some(format!("`--param {}=…` gives it", missing.split('`').nth(1)?))
 }
 
 fn of_runtime(error: &RuntimeError) -> Option<String> {

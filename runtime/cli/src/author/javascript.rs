@@ -38,9 +38,7 @@ pub(super) async fn build(folder: &Path, out: &Path, sandbox: &Sandbox, output: 
     has_sdk(folder)?;
     let work = tempfile::tempdir().context("a folder for temporary files")?;
     let work = work.path();
-    let script = script_folder(folder)?.join("componentize.mjs");
-    std::fs::write(&script, SCRIPT).with_context(|| format!("{} cannot be written", script.display()))?;
-
+    let script = script(folder)?;
     let bundle = work.join("plugin.js");
     let mut bundling = Command::new("node");
     bundling.arg(&script).arg("bundle").arg(folder).arg(&entry).arg(&bundle);
@@ -154,17 +152,29 @@ pub(super) async fn test(folder: &Path, told: (&str, &Path), output: &Output) ->
         "package.json has no script `test`: write for example \"scripts\": {{ \"test\": \"node --test\" }} there"
     );
     has_sdk(folder)?;
+    // Where every test file would say so, with a stack of its own.
+    if let (Some(entry), Ok(_)) = (package["main"].as_str(), installed_tools(folder)) {
+        let work = tempfile::tempdir().context("a folder for temporary files")?;
+        check_beforehand(folder, entry, &script(folder)?, work.path()).await?;
+    }
     let mut testing = Command::new("npm");
-    tools::shown(testing.args(["test", "--silent"]).env(told.0, told.1).current_dir(folder), NODE, output).await
+    testing.args(["test", "--silent"]).env(told.0, told.1).current_dir(folder);
+    if std::env::var_os("NODE_OPTIONS").is_none() {
+        // For people; without a terminal Node.js 20 writes for programs.
+        testing.env("NODE_OPTIONS", "--test-reporter=spec");
+    }
+    tools::shown(&mut testing, NODE, output).await
 }
 
-/// Node.js resolves what a script imports from where the script lies.
-fn script_folder(folder: &Path) -> anyhow::Result<PathBuf> {
+/// The script, where Node.js finds the tools that it imports: it looks for them from where a script lies.
+fn script(folder: &Path) -> anyhow::Result<PathBuf> {
     let modules =
         folder.ancestors().map(|it| it.join("node_modules")).find(|it| it.is_dir()).context("node_modules")?;
     let cache = modules.join(".cache").join("windlass");
     std::fs::create_dir_all(&cache).with_context(|| format!("{} cannot be made", cache.display()))?;
-    Ok(cache)
+    let script = cache.join("componentize.mjs");
+    std::fs::write(&script, SCRIPT).with_context(|| format!("{} cannot be written", script.display()))?;
+    Ok(script)
 }
 
 /// A package's file, where Node.js looks for it: in the folder's node_modules, then in those above.

@@ -13,6 +13,7 @@ use windlass_server::client::Client;
 
 use super::Context;
 use super::unknown::note_unknown;
+use crate::author::trial::binding::is_plainly_local;
 use crate::output::{BAD, GOOD, styled};
 
 #[derive(Debug, Subcommand)]
@@ -186,6 +187,12 @@ async fn kept(connection: Connection, client: &Client, context: &Context<'_>) ->
     let kept: Connection = client.post("/v1/connections", &connection).await?;
     for odd in kept.allow.iter().chain(&kept.reads).flat_map(review_rule) {
         context.output.note(format_args!("it is declared; {}", odd.message));
+    }
+    if !kept.private_network && kept.base_url.as_deref().is_some_and(is_plainly_local) {
+        context.output.note(format_args!(
+            "it is declared, and requests to it are denied: its address is on this machine or in a private network; `windlass connection change {} --private-network` lets it go there",
+            kept.name
+        ));
     }
     note_unknown(&[], &kept.plugins, client, context).await?;
     let secret: SecretBody = client.get(&format!("/v1/connections/{}/secret", kept.name)).await?;

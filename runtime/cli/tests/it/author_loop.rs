@@ -203,6 +203,9 @@ fn the_loop_in_javascript() {
     let said = built_wrong(&site, &folder, "src/plugin.js", &source, ("effect: 'write'", "effect: 'wriet'"));
     assert!(said.contains("`effect` is read, idempotent_write or write"), "{said}");
     assert!(said.contains("/src/plugin.js:") && !said.contains("plugin.js:1:"), "{said}");
+    let (code, tested, again) = long(&site, &["plugin", "test", folder.to_str().expect("UTF-8")]);
+    assert!(code == Some(2) && tested.is_empty(), "tests do not bury it: {tested}{again}");
+    assert!(again.contains("`effect` is read, idempotent_write or write"), "{again}");
     let said = built_wrong(&site, &folder, "src/plugin.js", &source, ("version: '0.1.0'", "version: '0.2.0'"));
     assert!(said.contains("package.json says version 0.1.0, and `plugin({ version })` in the source 0.2.0"), "{said}");
     let said = built_wrong(&site, &folder, "src/plugin.js", &source, ("'GET,POST /jobs'", "'get,POST /jobs'"));

@@ -190,6 +190,7 @@ fn what_cannot_be_done_is_said_with_a_hint() {
         2,
         expect![[r#"
         error: `version` is missing; it takes a text that matches `^\d+\.\d+\.\d+$`
+        hint: `--param version=…` gives it
     "#]],
     );
     said(
@@ -462,6 +463,12 @@ fn what_may_do_more_is_otherwise_as_it_was() {
     assert!(other.stderr.contains("for another address or credential declare it again"), "{other:?}");
     let odd = site.good(&["connection", "add", "other", "--url", "https://ci.example.com", "--allow", "GTE /job/**"]);
     assert!(odd.stderr.contains("`GTE` is an unusual method; did you mean `GET`?"), "{odd:?}");
+    let local = ["connection", "add", "other", "--url", "http://127.0.0.1:8099"];
+    for (more, is_told) in [(&[][..], true), (&["--private-network"], false)] {
+        let added = site.good(&[&local[..], more].concat());
+        let told = added.stderr.contains("requests to it are denied: its address is on this machine");
+        assert_eq!(told, is_told, "{added:?}");
+    }
     site.good(&["connection", "remove", "other"]);
     let ci = &site.json(&["connection", "list"])[0];
     assert_eq!(ci["authentication"]["username"], "bot", "{ci}");

@@ -171,7 +171,7 @@ async fn trying_a_connection_tells_a_refused_credential_from_none() {
     for (authentication, says) in [
         (
             json!({"type": "none"}),
-            "it wants a credential, and the connection has none: `windlass connection change server --auth …`",
+            "it wants a credential, and the connection has none: `windlass connection add server --url",
         ),
         (json!({"type": "bearer", "token": "env:OLDER"}), "the credential was refused"),
     ] {
@@ -179,7 +179,21 @@ async fn trying_a_connection_tells_a_refused_credential_from_none() {
         let connection = connection(&server.url(), json!({"authentication": authentication}));
         let probe = world.sandbox.test_connection(&connection).await;
         assert!(!probe.works);
-        assert_eq!(probe.findings.last().map(String::as_str), Some(says), "{:?}", probe.findings);
+        assert!(probe.findings.last().is_some_and(|it| it.starts_with(says)), "{:?}", probe.findings);
+    }
+}
+
+/// That something answers tells little where nothing is at the address itself.
+#[tokio::test]
+async fn trying_a_connection_says_what_an_answer_does_not_tell() {
+    let world = world().await;
+    for (said, is_told) in [("404 Not Found", true), ("405 Method Not Allowed", true), ("200 OK", false)] {
+        let answer = format!("HTTP/1.1 {said}\r\ncontent-length: 0\r\nconnection: close\r\n\r\n").into_bytes();
+        let server = RawServer::saying(Said::Once(answer)).await;
+        let probe = world.sandbox.test_connection(&connection(&server.url(), json!({}))).await;
+        assert!(probe.works, "{:?}", probe.findings);
+        let told = probe.findings.iter().any(|it| it.contains("nothing is at that address itself"));
+        assert_eq!(told, is_told, "{said}: {:?}", probe.findings);
     }
 }
 

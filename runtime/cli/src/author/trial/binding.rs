@@ -93,13 +93,14 @@ fn connection(role: &RoleName, what: &str, private_network: bool) -> anyhow::Res
         reads: Vec::new(),
         plugins: Vec::new(),
         // Who writes an address in a private network down means it.
-        private_network: private_network || is_plainly_local(&url),
+        private_network: private_network || is_plainly_local(what),
         needs_rollback_trigger: false,
     })
 }
 
 /// Whether the address itself says that it is on this machine or in a private network.
-fn is_plainly_local(url: &Url) -> bool {
+pub(crate) fn is_plainly_local(url: &str) -> bool {
+    let Ok(url) = Url::parse(url) else { return false };
     let address = match url.host() {
         Some(Host::Domain(name)) => return name == "localhost" || name.ends_with(".localhost"),
         Some(Host::Ipv4(address)) => IpAddr::V4(address),

@@ -106,8 +106,12 @@ async fn try_it(shared: &Shared, connection: &Connection, findings: &mut Vec<Str
                     "the credential was refused".to_owned()
                 } else {
                     let name = &connection.name;
-                    format!("it wants a credential, and the connection has none: `windlass connection change {name} --auth …`")
+                    format!("it wants a credential, and the connection has none: `windlass connection add {name} --url {url} --auth …` declares it again, with one")
                 });
+            } else if matches!(status.as_u16(), 404 | 405) {
+                findings.push(
+                    "so it answers; nothing is at that address itself, and whether a credential is taken shows at the first request of a plugin".to_owned(),
+                );
             }
             !refused && !status.is_server_error()
         }

@@ -81,6 +81,8 @@ type Request struct {
 	Header http.Header
 	// JSON is a body as JSON, or …
 	JSON any
+	// … Form one as HTML's forms send it, or …
+	Form url.Values
 	// … Body any other.
 	Body io.Reader
 	// IdempotencyKey sends the operation's key in the header Idempotency-Key.
@@ -111,6 +113,8 @@ func (c *Connection) Do(request Request) (*http.Response, error) {
 			return nil, Fail(Internal, "bad-request", "the body is no JSON: %v", err).Never()
 		}
 		body = bytes.NewReader(written)
+	} else if request.Form != nil {
+		body = strings.NewReader(request.Form.Encode())
 	}
 	made, err := http.NewRequestWithContext(context.Background(), method, address, body)
 	if err != nil {
@@ -119,6 +123,8 @@ func (c *Connection) Do(request Request) (*http.Response, error) {
 	made.Header.Set("Accept", "application/json, */*;q=0.5")
 	if request.JSON != nil {
 		made.Header.Set("Content-Type", "application/json")
+	} else if request.Form != nil {
+		made.Header.Set("Content-Type", "application/x-www-form-urlencoded")
 	}
 	if request.IdempotencyKey {
 		made.Header.Set("Idempotency-Key", c.key)

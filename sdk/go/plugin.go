@@ -200,7 +200,7 @@ func (p *Plugin) do(host Host, call *Call, name string, function func(AnyAction,
 		}
 		return Answer{}, Fail(Internal, "not-returned", "`%s` suspended in %s%s and then returned nil: return what Suspend gives", action.name(), name, at).Never()
 	}
-	written, err := encode(output)
+	written, err := encodeAs(reflect.TypeOf(output), output)
 	if err != nil {
 		return Answer{}, Fail(Internal, "unwritable", "the output of `%s` is no JSON: %v", call.Action, err).Never()
 	}

@@ -338,6 +338,55 @@ func plain(value any) any {
 	return value
 }
 
+// encodeAs writes JSON as the type's schema has it: a pointer that is nil is a field that is left out.
+func encodeAs(kind reflect.Type, value any) ([]byte, error) {
+	written, err := encode(value)
+	if err != nil || kind == nil || !bytes.Contains(written, []byte("null")) {
+		return written, err
+	}
+	decoder := json.NewDecoder(bytes.NewReader(written))
+	decoder.UseNumber()
+	var read any
+	if err := decoder.Decode(&read); err != nil {
+		return nil, err
+	}
+	if !leaveOut(kind, read) {
+		return written, nil
+	}
+	return encode(read)
+}
+
+// leaveOut takes the pointers out of a value that are nil, and tells whether there were any.
+func leaveOut(kind reflect.Type, value any) bool {
+	left := false
+	switch kind.Kind() {
+	case reflect.Pointer:
+		return leaveOut(kind.Elem(), value)
+	case reflect.Slice:
+		items, _ := value.([]any)
+		for _, item := range items {
+			left = leaveOut(kind.Elem(), item) || left
+		}
+	case reflect.Map:
+		object, _ := value.(map[string]any)
+		for _, item := range object {
+			left = leaveOut(kind.Elem(), item) || left
+		}
+	case reflect.Struct:
+		object, _ := value.(map[string]any)
+		for _, it := range fieldsOf(kind) {
+			of := kind.Field(it.index).Type
+			if item, given := object[it.name]; given && item == nil && of.Kind() == reflect.Pointer {
+				delete(object, it.name)
+				left = true
+			} else if given {
+				left = leaveOut(of, item) || left
+			}
+		}
+	}
+	return left
+}
+
 // encode writes JSON without escaping what only HTML needs escaped.
 func encode(value any) ([]byte, error) {
 	var buffer bytes.Buffer

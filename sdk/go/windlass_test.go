@@ -95,6 +95,43 @@ func TestTheManifestSaysWhatAnActionIsAndHas(t *testing.T) {
 		`"required":[],"type":"object"}`)
 }
 
+func TestAFormIsSentAsFormsAre(t *testing.T) {
+	host := host().Reply("POST /a/b", windlasstest.Status(204))
+	step := doing(windlass.Action[input, any, any]{Start: func(ctx *windlass.Context, _ input) (any, error) {
+		app, err := ctx.Connection("app")
+		if err != nil {
+			return nil, err
+		}
+		_, err = app.Do(windlass.Request{Method: "POST", Path: "/a/b", Form: url.Values{"x": {"y &"}, "n": {"7"}}})
+		return nil, err
+	}})
+	_, err := step.Run(host)
+	same(t, err, nil)
+	request := host.Requests[len(host.Requests)-1]
+	same(t, string(request.Body), "n=7&x=y+%26")
+	same(t, request.Header.Get("Content-Type"), "application/x-www-form-urlencoded")
+}
+
+// A pointer is a field that may be left out, and its schema takes no null.
+func TestAnOutputLeavesOutAPointerThatIsNil(t *testing.T) {
+	type part struct {
+		Note *string `json:"note"`
+	}
+	type given struct {
+		Before *string         `json:"before"`
+		Parts  []part          `json:"parts"`
+		By     map[string]part `json:"by"`
+		Any    any             `json:"any"`
+		Big    int64           `json:"big"`
+	}
+	note := "x"
+	out := given{Parts: []part{{&note}, {}}, By: map[string]part{"a": {}}, Big: 1<<62 + 1}
+	step := doing(windlass.Action[input, any, any]{Start: func(*windlass.Context, input) (any, error) { return out, nil }})
+	answer, err := step.Start(host())
+	same(t, err, nil)
+	same(t, string(answer.Done), `{"any":null,"big":4611686018427387905,"by":{"a":{}},"parts":[{"note":"x"},{}]}`)
+}
+
 func TestWhatIsNotAsItsTypeSaysNamesThePlace(t *testing.T) {
 	plugin := pluginOf(windlass.Action[input, any, any]{})
 	for text, message := range map[string]string{

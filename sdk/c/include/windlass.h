@@ -32,8 +32,8 @@ extern "C" {
 #define WL_ENDS_WITH_NULL
 #define WL_USED
 #endif
-/* The same of all functions that give a type, which clang alone knows. */
-#if defined(__clang__)
+/* The same of all functions that give a type, which clang alone knows; in components, since a test may do without. */
+#if defined(__clang__) && defined(__wasm__)
 #define WL_USED_TYPE WL_USED
 #else
 #define WL_USED_TYPE
@@ -387,6 +387,8 @@ typedef struct {
     wl_pair headers[WL_PAIRS_MAX];
     /* A body as JSON, or … */
     const wl_json *json;
+    /* … as HTML's forms send it, or … */
+    wl_pair form[WL_PAIRS_MAX];
     /* … any other. */
     const char *body;
     size_t body_length;

@@ -396,17 +396,25 @@ static bool accepted(const wl_request *request, int status) {
     return false;
 }
 
+/* `name=value&…` of at most `WL_PAIRS_MAX`. */
+static void append_pairs(wl_buffer *buffer, const wl_pair *pairs) {
+    for (size_t at = 0; at < WL_PAIRS_MAX && pairs[at].name != NULL; at++) {
+        if (at > 0) wl_append_text(buffer, "&");
+        append_encoded(buffer, pairs[at].name);
+        wl_append_text(buffer, "=");
+        append_encoded(buffer, pairs[at].value);
+    }
+}
+
 const wl_response *wl_http(wl_ctx *ctx, const char *role, wl_request request) {
     const wl_connection *connection = wl_connection_of(ctx, role);
     if (connection == NULL) return NULL;
     const char *method = request.method != NULL ? request.method : "GET";
     wl_buffer url = {0};
     wl_append_text(&url, wl_url(connection, request.path != NULL ? request.path : ""));
-    for (size_t at = 0; at < WL_PAIRS_MAX && request.query[at].name != NULL; at++) {
+    if (request.query[0].name != NULL) {
         wl_append_text(&url, strchr(url.text, '?') != NULL ? "&" : "?");
-        append_encoded(&url, request.query[at].name);
-        wl_append_text(&url, "=");
-        append_encoded(&url, request.query[at].value);
+        append_pairs(&url, request.query);
     }
     wl_pair headers[WL_PAIRS_MAX + 4] = {{0}};
     size_t count = 0;
@@ -419,6 +427,12 @@ const wl_response *wl_http(wl_ctx *ctx, const char *role, wl_request request) {
         request.body = wl_write(request.json);
         request.body_length = strlen(request.body);
         headers[count++] = (wl_pair){"content-type", "application/json"};
+    } else if (request.form[0].name != NULL) {
+        wl_buffer form = {0};
+        append_pairs(&form, request.form);
+        request.body = form.text;
+        request.body_length = strlen(form.text);
+        headers[count++] = (wl_pair){"content-type", "application/x-www-form-urlencoded"};
     }
     if (request.idempotency_key) headers[count++] = (wl_pair){"idempotency-key", ctx->idempotency_key};
     wl_wire_request wire = {

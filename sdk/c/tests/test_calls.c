@@ -137,6 +137,18 @@ static const wl_connection *any_connection(void *self, const char *role) {
     return &app;
 }
 
+static wl_wire_response form_taken(void *self, const wl_wire_request *request) {
+    (void)self;
+    WL_SAME(wl_format("%.*s", (int)request->body_length, request->body), "x=y%20%26&n=7");
+    WL_SAME(wl_header(request->headers, "content-type"), "application/x-www-form-urlencoded");
+    return (wl_wire_response){.answered = true, .status = 204};
+}
+
+static void a_form_is_sent_as_forms_are(void) {
+    wl_ctx ctx = {.host = &(wl_host){.connection = any_connection, .send = form_taken}};
+    assert(wl_http(&ctx, "app", (wl_request){.method = "POST", .path = "/a", .form = {{"x", "y &"}, {"n", "7"}}}) != NULL);
+}
+
 static wl_wire_response no_response(void *self, const wl_wire_request *request) {
     (void)request;
     return (wl_wire_response){.error = *(wl_transport *)self, .message = "scripted"};
@@ -457,6 +469,7 @@ static void texts_that_differ_tell_what_the_step_came_to(void) {
 int main(void) {
     WL_RUN(statuses_become_failures_of_the_class_that_a_policy_can_act_on);
     WL_RUN(the_message_is_what_the_server_said_never_the_query);
+    WL_RUN(a_form_is_sent_as_forms_are);
     WL_RUN(a_server_that_asks_for_time_gets_it);
     WL_RUN(requests_are_as_written_and_answers_name_the_field);
     WL_RUN(a_failed_request_says_whether_it_may_have_had_its_effect);

@@ -115,6 +115,8 @@ export type Event = { readonly kind: 'timer' } | CallbackEvent;
 export interface FetchInit extends Omit<RequestInit, 'signal' | 'redirect' | 'credentials'> {
   /** A JSON body. */
   json?: unknown;
+  /** A body as HTML's forms send it. */
+  form?: Record<string, string | number | boolean>;
   /** Query parameters. */
   query?: Record<string, string | number | boolean>;
   /** Sends the operation's key in the header `Idempotency-Key`, or the one that is given. */

@@ -25,7 +25,10 @@ export class Type {
   }
 
   /** The value with defaults; throws a `Mismatch` that names the field. */
-  read(value) { return read(this.schema, value, ''); }
+  read(value) {
+    if (value instanceof Promise) throw new Mismatch('', 'it is a Promise: an `await` is missing');
+    return read(this.schema, value, '');
+  }
 }
 
 /** A value that is not as its type says. */

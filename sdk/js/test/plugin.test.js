@@ -146,6 +146,15 @@ test('requests are as written', async () => {
   assert.equal(request.headers.get('idempotency-key'), TestStep.key('start'));
 });
 
+test('a form is sent as forms are, also to the mock host', async () => {
+  const mock = host().always('POST /a/b', reply.status(204));
+  for (const init of [{ form: { x: 'y z', n: 7 } }, { body: new URLSearchParams({ x: 'y z', n: '7' }) }]) {
+    await step(async (ctx) => { await ctx.connection('app').fetch('/a/b', { method: 'POST', ...init }); }).run(mock);
+    const request = mock.requests.at(-1);
+    assert.deepEqual([request.body, request.headers.get('content-type')], ['x=y+z&n=7', 'application/x-www-form-urlencoded;charset=UTF-8']);
+  }
+});
+
 test('a checkpoint is done once, a failure is not recorded', async () => {
   const mock = host();
   let times = 0;
@@ -174,6 +183,8 @@ test('an `await` that is missing is told, with the field', async () => {
     await assert.rejects(step(start, { resume: () => {} }).start(scripted()), failure);
   }
   assert.deepEqual(await step(async (ctx) => ({ job: await get(ctx) })).run(scripted()), { job: { id: 7 } });
+  const read = step(async (ctx) => t.object({}).read((await ctx.connection('app').fetch('/a/b')).json()));
+  await assert.rejects(read.run(scripted()), /it is a Promise: an `await` is missing/);
 });
 
 test('a request that nobody waited for is told', async () => {
@@ -229,7 +240,7 @@ test('a failure that is returned is told', async () => {
 test('what a request or a wait does not know is refused, and a key may be given', async () => {
   const send = (init) => step(async (ctx) => { await ctx.connection('app').fetch('/a/b', { method: 'POST', ...init }); });
   const scripted = host().always('POST /a/b', reply.status(204));
-  await assert.rejects(send({ idempotency_key: true }).run(scripted), /a request has no `idempotency_key`; it has json, query, idempotencyKey/);
+  await assert.rejects(send({ idempotency_key: true }).run(scripted), /a request has no `idempotency_key`; it has json, form, query, idempotencyKey/);
   await assert.rejects(send({ body: { a: 1 } }).run(scripted), /`body` is an object: `json` sends it/);
   assert.throws(() => suspend({ afer: '1s', status: 'x' }), /`suspend` has no `afer`; it has state, after/);
   await send({ idempotencyKey: 'of-an-earlier-start' }).run(scripted);

@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use windlass_model::failure::FailureClass;
 use windlass_model::name::{ActionName, RoleName, ToolName};
-use windlass_model::problem::{Problem, Source, listed};
+use windlass_model::problem::{Problem, Source, did_you_mean, listed};
 
 /// The only version of the file so far.
 pub(crate) const FILE_VERSION: &str = "v1";
@@ -159,10 +159,11 @@ pub(crate) struct ProbeFile {
     /// Where the value is that is compared instead.
     #[serde(default)]
     pub(crate) value: Option<String>,
-    /// Only elements are counted that have these values at these pointers.
+    /// Only elements are counted that have these values at these pointers; a list means one of them.
     #[serde(default)]
     pub(crate) with: BTreeMap<String, Value>,
-    /// Elements that have one of these values at these pointers are not counted: `{ /state: reverted }`.
+    /// Elements that have one of these values at these pointers are not counted: `{ /state: reverted }`, or
+    /// `{ /state: [stopped, reverted] }`.
     #[serde(default)]
     pub(crate) except: BTreeMap<String, Value>,
     /// Whether it tells what ever happened, which no rollback and no cancellation takes back.
@@ -249,6 +250,9 @@ pub(crate) struct Preparation {
     /// A JSON body.
     #[serde(default)]
     pub(crate) json: Option<Value>,
+    /// A body as HTML's forms send it, in its stead.
+    #[serde(default)]
+    pub(crate) form: Option<BTreeMap<String, String>>,
     /// What is kept of the answer, by the name under which it is used.
     #[serde(default)]
     pub(crate) keep: BTreeMap<String, String>,
@@ -292,7 +296,12 @@ impl Conformance {
             let told = told.strip_prefix("error: ").unwrap_or(told);
             told.replacen("--> <input>:", &format!("--> {}:", file.display()), 1)
         };
-        let read = serde_saphyr::from_str(text).map_err(|error| malformed(in_this_file(&error.to_string())));
+        let told = |error: serde_saphyr::Error| {
+            let told = in_this_file(&error.to_string());
+            let meant = meant(&told).map(|it| format!("\n  = help: {it}")).unwrap_or_default();
+            malformed(format!("{}{meant}", told.trim_end()))
+        };
+        let read = serde_saphyr::from_str(text).map_err(told);
         let mut read: Self = read?;
         if read.certify != FILE_VERSION {
             return Err(malformed(format!(
@@ -324,6 +333,15 @@ impl Conformance {
         let all = self.probes.iter();
         all.filter(move |(name, _)| case.probes.as_ref().is_none_or(|it| it.contains(*name)))
     }
+}
+
+/// What was meant by a key that is unknown, or a word: ``unknown field `variess`, expected one of varies, probes``.
+fn meant(told: &str) -> Option<String> {
+    let (_, unknown) = told.split_once("unknown ")?;
+    let (given, expected) = unknown.lines().next()?.split_once(", expected ")?;
+    let given = given.split('`').nth(1)?;
+    let expected = expected.trim_start_matches("one of ").split(", ");
+    did_you_mean(given, expected.map(|it| it.trim_matches('`')))
 }
 
 /// The tools of an action as people list them.
@@ -429,6 +447,8 @@ mod tests {
     fn what_is_wrong_is_said_with_its_place() {
         for (from, to, expected) in [
             ("varies: [/id]", "vary: [/id]", "line 10"),
+            ("varies: [/id]", "variess: [/id]", "did you mean `varies`?"),
+            ("class: rejected", "class: rejectd", "did you mean `rejected`?"),
             ("certify: v1", "certify: v2", "`certify: v1` can be read"),
             ("class: rejected", "class: refused", "refused"),
             ("action: submit", "inputs: {}", "line"),
@@ -480,7 +500,7 @@ mod tests {
             ("[helm] }", "[sh, ./helm.sh] }", "write `{folder}/helm.sh`"),
             ("tools: { helm: { command: [helm] } }", "tools: {}", "which only tools get: name them in `tools`"),
             ("{ kubeconfig: 'a: b' }", "{}", "give its `kubeconfig`, which they get"),
-            ("{ action: list }", "{ action: list, prepare: [{ run: [helm], json: 1 }] }", "`json` is a request's"),
+            ("{ action: list }", "{ action: list, prepare: [{ run: [helm], json: 1 }] }", "a body is a request's"),
             ("tools: { helm", "tools: { kubectl: { command: [kubectl] }, helm", "no action runs the tool `kubectl`"),
             (
                 "run: [helm, list]",

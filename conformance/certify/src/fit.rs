@@ -286,14 +286,14 @@ impl Conformance {
         });
         let preparations = self.preparations().map(|(at, case, it)| {
             let what = format!("what is done beside case `{}`", case.title());
-            (at, what, it.path.is_some(), &it.run, it.json.is_some())
+            (at, what, it.path.is_some(), &it.run, it.json.is_some() || it.form.is_some())
         });
         for (at, what, asks, run, has_body) in probes.chain(preparations) {
             let at: Vec<&dyn ToString> = at.iter().map(|it| it as &dyn ToString).collect();
             match (asks, run) {
                 (true, Some(_)) => misfits.add(&at, format!("{what} makes a request and runs a tool; give one")),
                 (false, Some(_)) if has_body => {
-                    misfits.add(&at, format!("{what} runs a tool, and `json` is a request's"));
+                    misfits.add(&at, format!("{what} runs a tool, and a body is a request's"));
                 }
                 (false, None) => misfits.add(
                     &at,

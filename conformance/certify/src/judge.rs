@@ -367,7 +367,14 @@ async fn undone(
         probes.filter_map(|(name, _)| Some((name.clone(), it.get(name)?.clone()))).collect()
     };
     let (meant, is) = (at_work(&scene.before), at_work(&after));
-    Ok(if meant == is { Ok(()) } else { wrong(format!("{what}, and the probes say {}", words(&meant)), words(&is)) })
+    if meant == is {
+        return Ok(Ok(()));
+    }
+    // A probe that counts what it should not looks like a plugin that left something behind.
+    let differing = is.iter().filter(|(name, it)| meant.get(*name) != Some(*it));
+    let counted = differing.filter_map(|(name, _)| Some(format!("; `{name}` counts {}", scene.counted(name)?)));
+    let seen = format!("{}{}", words(&is), counted.collect::<String>());
+    Ok(wrong(format!("{what}, and the probes say {}", words(&meant)), seen))
 }
 
 async fn dry_run(scene: &mut Scene<'_>) -> Result<Verdict, Broken> {

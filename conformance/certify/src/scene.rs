@@ -1,7 +1,7 @@
 //! One scenario: a counterpart, a proxy with its fault, and a host that makes a release's calls.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use hyper::HeaderMap;
@@ -13,6 +13,7 @@ use windlass_model::event::{Operation, Wake};
 use windlass_model::failure::{FailureClass, FailureOrigin, RetryAdvice, StepError};
 use windlass_model::manifest::{Action, Effect};
 use windlass_model::name::RoleName;
+use windlass_model::text::shortened;
 use windlass_sandbox::cassette::{RecordedCall, Tape};
 use windlass_sandbox::{Access, CallKind, CallOutcome, CallRequest, WakeUp};
 
@@ -125,6 +126,8 @@ pub(crate) struct Scene<'s> {
     pub(crate) input: Value,
     kept: BTreeMap<String, Value>,
     pub(crate) before: Seen,
+    /// What each probe counted last, as it is shown.
+    counted: Mutex<BTreeMap<String, String>>,
     pub(crate) dry_run: bool,
     salt: String,
     round: u32,
@@ -176,6 +179,7 @@ impl<'s> Scene<'s> {
             input: case.input.clone(),
             kept: BTreeMap::new(),
             before: Seen::new(),
+            counted: Mutex::default(),
             dry_run: false,
             salt: format!("{} {name}", case.title()),
             round: 1,
@@ -223,8 +227,16 @@ impl<'s> Scene<'s> {
             .method
             .parse()
             .map_err(|_| Broken::Counterpart(format!("`{}` is no HTTP method", preparation.method)))?;
-        let body = preparation.json.as_ref().map(|it| filled(it, &self.kept).to_string()).unwrap_or_default();
-        let answer = self.ask(method, &path, body).await?;
+        let (kind, body) = match (&preparation.json, &preparation.form) {
+            (Some(json), _) => ("application/json", filled(json, &self.kept).to_string()),
+            (None, Some(form)) => {
+                let mut body = url::form_urlencoded::Serializer::new(String::new());
+                body.extend_pairs(form.iter().map(|(name, value)| (name, filled_text(value, &self.kept))));
+                ("application/x-www-form-urlencoded", body.finish())
+            }
+            (None, None) => ("", String::new()),
+        };
+        let answer = self.ask(method, &path, kind, body).await?;
         let request = format!("{} {path}", preparation.method);
         self.record.add(Event::Prepared { request: request.clone(), status: answer.status });
         if answer.status >= 400 {
@@ -243,7 +255,13 @@ impl<'s> Scene<'s> {
     }
 
     /// A request beside the plugin, with the credential of the first connection.
-    async fn ask(&self, method: hyper::Method, path: &str, body: String) -> Result<wire::Answer, Broken> {
+    async fn ask(
+        &self,
+        method: hyper::Method,
+        path: &str,
+        kind: &'static str,
+        body: String,
+    ) -> Result<wire::Answer, Broken> {
         let Some(counterpart) = &self.counterpart else {
             return Err(Broken::Counterpart("there is none".to_owned()));
         };
@@ -255,8 +273,8 @@ impl<'s> Scene<'s> {
             }
         }
         headers.insert("accept", HeaderValue::from_static("application/json"));
-        if !body.is_empty() {
-            headers.insert("content-type", HeaderValue::from_static("application/json"));
+        if !kind.is_empty() {
+            headers.insert("content-type", HeaderValue::from_static(kind));
         }
         let authority = wire::authority(&counterpart.base);
         wire::exchange(&authority, method, path, headers, body.into()).await.map_err(Broken::Counterpart)
@@ -275,10 +293,14 @@ impl<'s> Scene<'s> {
             } else {
                 let list = found.as_array().ok_or_else(|| failed(&format!("no list at `{pointer}`")))?;
                 let counts = |it: &&Value| {
-                    let has = |(at, value): (&String, &Value)| it.pointer(at) == Some(&filled(value, &self.kept));
+                    let has = |(at, value): (&String, &Value)| {
+                        it.pointer(at).is_some_and(|found| is_one_of(found, &filled(value, &self.kept)))
+                    };
                     probe.with.iter().all(has) && !probe.except.iter().any(has)
                 };
-                list.iter().filter(counts).count().into()
+                let counted: Vec<&Value> = list.iter().filter(counts).collect();
+                self.counted.lock().expect(POISONED).insert(name.clone(), elements(&counted));
+                counted.len().into()
             };
             seen.insert(name.clone(), found);
         }
@@ -286,12 +308,17 @@ impl<'s> Scene<'s> {
         Ok(seen)
     }
 
+    /// The elements that a probe has counted last, for people.
+    pub(crate) fn counted(&self, probe: &str) -> Option<String> {
+        self.counted.lock().expect(POISONED).get(probe).filter(|it| !it.is_empty()).cloned()
+    }
+
     /// What a probe is answered with, and how to say that it is not as it should be.
     async fn look(&self, name: &str, probe: &ProbeFile) -> Result<(Vec<u8>, impl Fn(&str) -> Broken), Broken> {
         let (what, status, body) = match (&probe.get, &probe.run) {
             (Some(path), _) => {
                 let path = filled_text(path, &self.kept);
-                let answer = self.ask(hyper::Method::GET, &path, String::new()).await?;
+                let answer = self.ask(hyper::Method::GET, &path, "", String::new()).await?;
                 (format!("GET {path}"), answer.status, answer.body.to_vec())
             }
             (None, run) => {
@@ -574,4 +601,21 @@ impl<'s> Scene<'s> {
         self.attempt += 1;
         None
     }
+}
+
+const POISONED: &str = "nothing panics while it is written";
+
+/// How many of the elements that a probe counted are shown, and how much of each.
+const COUNTED_SHOWN: usize = 3;
+const COUNTED_CHARACTERS_MAX: usize = 160;
+
+/// Whether a value is what a probe asks for, or one of those where it gives a list.
+fn is_one_of(found: &Value, wanted: &Value) -> bool {
+    found == wanted || wanted.as_array().is_some_and(|it| it.contains(found))
+}
+
+fn elements(counted: &[&Value]) -> String {
+    let each = counted.iter().take(COUNTED_SHOWN).map(|it| shortened(&it.to_string(), COUNTED_CHARACTERS_MAX));
+    let more = (counted.len() > COUNTED_SHOWN).then(|| format!("{} more", counted.len() - COUNTED_SHOWN));
+    each.chain(more).collect::<Vec<_>>().join(", ")
 }

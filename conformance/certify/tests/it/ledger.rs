@@ -55,9 +55,14 @@ async fn answered(
     entries: Arc<Mutex<Entries>>,
 ) -> Result<Response<Full<Bytes>>, Infallible> {
     let (parts, body) = request.into_parts();
-    let _read = body.collect().await;
+    let read = body.collect().await.map(|it| it.to_bytes()).unwrap_or_default();
     let header = |name: &str| parts.headers.get(name).and_then(|it| it.to_str().ok()).unwrap_or_default().to_owned();
-    let (status, answer) = {
+    let (status, answer) = if parts.uri.path() == "/form" {
+        match header("content-type").as_str() {
+            "application/x-www-form-urlencoded" => (200, json!({ "sent": String::from_utf8_lossy(&read) })),
+            _ => (415, json!({ "error": "a form is wanted" })),
+        }
+    } else {
         let mut entries = entries.lock().expect("not poisoned");
         answer(&mut entries, parts.method.as_str(), parts.uri.path(), parts.uri.query(), &header)
     };

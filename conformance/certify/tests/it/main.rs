@@ -197,7 +197,12 @@ async fn numbers_are_compared_as_values_are() {
 /// What a service marks instead of removing it is not counted.
 #[tokio::test(flavor = "multi_thread")]
 async fn elements_are_left_out_by_their_values() {
-    for (except, expected) in [("{ /open: false }", true), ("{ /open: true }", false)] {
+    for (except, expected) in [
+        ("{ /open: false }", true),
+        ("{ /open: true }", false),
+        ("{ /open: [false, gone] }", true),
+        ("{ /open: [gone, true] }", false),
+    ] {
         assert_eq!(sees("good", &format!("get: /entries, except: {except}")).await, expected, "{except}");
     }
 }
@@ -281,6 +286,9 @@ async fn what_does_not_fit_is_no_verdict() {
     );
     let error = certified("good", prepared, Only::default()).await.expect_err("it cannot be prepared").to_string();
     assert!(error.contains("`POST /nowhere` was answered with 404"), "{error}");
+    let form = "    prepare: [{ path: /form, form: { a: x y, b: '1' }, keep: { sent: /sent } }, { path: '/nowhere/{sent}' }]\n";
+    let error = certified("good", form, Only::default()).await.expect_err("it cannot be prepared").to_string();
+    assert!(error.contains("`POST /nowhere/a=x+y&b=1` was answered with 404"), "{error}");
 }
 
 #[tokio::test(flavor = "multi_thread")]

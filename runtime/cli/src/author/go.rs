@@ -92,6 +92,12 @@ pub(super) async fn test(folder: &Path, told: (&str, &Path), output: &Output) ->
     let used = format!("-unusedresult.funcs={}", used.join(","));
     vetting.args(["vet", "-unusedresult", &used, "./..."]).current_dir(folder);
     let vetted = tools::shown(&mut vetting, &missing(folder), output).await?;
+    // The check knows no methods: `windlass.Fail(…).Never()` is what it does not see.
+    let dropped = dropped_failures(folder);
+    for at in &dropped {
+        output.note(format_args!("{at}: this failure ends nothing: `return` it"));
+    }
+    let vetted = vetted && dropped.is_empty();
     let mut testing = Command::new(&go);
     testing.args(["test", "./..."]).env(told.0, told.1).current_dir(folder);
     Ok(tools::shown(&mut testing, &missing(folder), output).await? && vetted)
@@ -102,6 +108,17 @@ const NO_PACKAGES: [&str; 4] = ["windlass-sdk", "target", "testdata", "vendor"];
 
 /// The functions of the plugin's packages that return an error or a failure, as `go vet` names them.
 fn functions_with_errors(folder: &Path) -> Vec<String> {
+    let mut found = Vec::new();
+    for (file, package) in sources(folder) {
+        let source = std::fs::read_to_string(&file).unwrap_or_default();
+        found.extend(with_errors(&source).map(|it| format!("{package}.{it}")));
+    }
+    found.sort();
+    found
+}
+
+/// The plugin's sources, but for tests, with the packages that they are of.
+fn sources(folder: &Path) -> Vec<(PathBuf, String)> {
     let declared = std::fs::read_to_string(folder.join("go.mod")).unwrap_or_default();
     let module = declared.lines().find_map(|it| it.strip_prefix("module ")).unwrap_or_default().trim().to_owned();
     let mut found = Vec::new();
@@ -115,13 +132,66 @@ fn functions_with_errors(folder: &Path) -> Vec<String> {
                     packages.push((file, format!("{package}/{name}")));
                 }
             } else if name.ends_with(".go") && !name.ends_with("_test.go") {
-                let source = std::fs::read_to_string(&file).unwrap_or_default();
-                found.extend(with_errors(&source).map(|it| format!("{package}.{it}")));
+                found.push((file, package.clone()));
             }
         }
     }
+    found
+}
+
+/// Where statements make a failure with methods after it, and do nothing with it.
+fn dropped_failures(folder: &Path) -> Vec<String> {
+    let mut found = Vec::new();
+    for (file, _) in sources(folder) {
+        let source = std::fs::read_to_string(&file).unwrap_or_default();
+        let name = file.strip_prefix(folder).unwrap_or(&file).display().to_string();
+        found.extend(dropped_lines(&source).into_iter().map(|line| format!("{name}:{line}")));
+    }
     found.sort();
     found
+}
+
+/// Lines at which such a statement begins: as `gofmt` writes it nothing stands before it, and what was before has ended.
+fn dropped_lines(source: &str) -> Vec<usize> {
+    let mut before = "";
+    let mut found = Vec::new();
+    for (at, line) in source.lines().enumerate() {
+        let code = line.trim();
+        let goes_on = before.ends_with(['(', ',', '=', '.', '+', '|', '&', '[']) || before.ends_with("return");
+        if code.starts_with("windlass.Fail(") && !goes_on {
+            let rest: String = source.lines().skip(at).collect::<Vec<_>>().join("\n");
+            if has_methods(rest.trim_start()) {
+                found.push(at + 1);
+            }
+        }
+        if !code.is_empty() && !code.starts_with("//") {
+            before = code;
+        }
+    }
+    found
+}
+
+/// Whether a method is called on what the first call of `code` gives.
+fn has_methods(code: &str) -> bool {
+    let (mut depth, mut quote) = (0_i32, None);
+    let mut characters = code.char_indices();
+    while let Some((at, it)) = characters.next() {
+        match (quote, it) {
+            (Some('"'), '\\') => _ = characters.next(),
+            (Some(open), it) if it == open => quote = None,
+            (Some(_), _) => {}
+            (None, '"' | '`' | '\'') => quote = Some(it),
+            (None, '(') => depth += 1,
+            (None, ')') => {
+                depth -= 1;
+                if depth == 0 {
+                    return code[at + 1..].starts_with('.');
+                }
+            }
+            (None, _) => {}
+        }
+    }
+    false
 }
 
 /// The names of the functions in a source, as `gofmt` writes it, among whose results is an error or a failure.
@@ -179,6 +249,12 @@ mod tests {
             write(name);
         }
         assert_eq!(functions_with_errors(folder.path()), ["example.test/jobs.f", "example.test/jobs/queue.f"]);
+    }
+
+    #[test]
+    fn a_failure_with_methods_that_nobody_gets_is_found() {
+        let source = "func f() error {\n\tif a {\n\t\twindlass.Fail(windlass.Rejected, \"a\", \"of (%s) \\\"\", b).Never()\n\t}\n\t// no\n\twindlass.Fail(c,\n\t\td).\n\t\tDetail(e, f)\n\treturn windlass.Fail(g, \"h\", `)`).Never()\n\tx :=\n\t\twindlass.Fail(i).Never()\n\ty(\n\t\twindlass.Fail(j).Never(),\n\t)\n\twindlass.Fail(k)\n}\n";
+        assert_eq!(dropped_lines(source), [3, 6]);
     }
 
     #[test]

@@ -159,7 +159,7 @@ fn without_backtrace(said: &str) -> &str {
 const PATIENCE: Duration = Duration::from_secs(2);
 
 /// Waits for something; `tell` is called once if it takes long.
-pub(super) async fn patiently<T>(waiting: impl Future<Output = T>, tell: impl FnOnce()) -> T {
+pub(crate) async fn patiently<T>(waiting: impl Future<Output = T>, tell: impl FnOnce()) -> T {
     let mut waiting = std::pin::pin!(waiting);
     match tokio::time::timeout(PATIENCE, &mut waiting).await {
         Ok(done) => done,

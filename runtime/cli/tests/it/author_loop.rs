@@ -154,7 +154,15 @@ fn the_whole_loop(site: &Site, language: &str, tools: Tools) -> Option<(PathBuf,
 
 #[test]
 fn the_loop_in_rust() {
-    the_whole_loop(&Site::empty(), "rust", Tools::Cargo);
+    let site = Site::empty();
+    let Some((folder, source)) = the_whole_loop(&site, "rust", Tools::Cargo) else { return };
+    // What Rust warns of, and what then does nothing.
+    let unsent = (
+        "let response = ctx.http(\"jobs\")?.delete(path([\"jobs\", &id])).accept(404).send()?;",
+        "ctx.http(\"jobs\")?.delete(path([\"jobs\", &id])).accept(404);\n            let response = ctx.http(\"jobs\")?.get(\"/jobs\").send()?;",
+    );
+    let said = built_wrong(&site, &folder, "src/lib.rs", &source, unsent);
+    assert!(said.contains("unused") && said.contains("must be used"), "{said}");
 }
 
 /// What building says of a source that is changed at one place.
@@ -323,6 +331,11 @@ fn the_loop_in_go() {
     // Or that a function of the plugin's own makes, or an error of one.
     for (of, is, told) in [
         ("\treturn output, waiting(State{", "\twaiting(State{", "waiting call not used"),
+        (
+            "\tfailure := windlass.Fail(",
+            "\twindlass.Fail(windlass.Rejected, \"x\", \"y\").Never()\n\t\tfailure := windlass.Fail(",
+            "this failure ends nothing: `return` it",
+        ),
         (
             "id, err := submittedJob(ctx, started)",
             "submittedJob(ctx, started)\n\t\tid, err := \"\", error(nil)",

@@ -9,6 +9,7 @@ use tokio::sync::{Notify, Semaphore, watch};
 use windlass_engine::Release;
 use windlass_model::digest::Digest;
 use windlass_model::event::{Event, Record};
+use windlass_model::manifest::Manifest;
 use windlass_model::name::{ReleaseId, StepName, WorkflowName};
 use windlass_model::plan::Plan;
 use windlass_model::workflow::Uses;
@@ -302,23 +303,32 @@ impl Runtime {
 
     /// Installs a component: checks that it links and says what it is, keeps it, and declares it.
     pub async fn install(&self, component: Vec<u8>) -> Result<Installed, InstallError> {
+        let digest = Digest::of(&component);
+        // What it says of itself is read in a moment; compiling it takes half a minute where an engine is in it.
+        if let Ok(said) = Sandbox::inspect(&component) {
+            self.check_free(&said.manifest, &digest)?;
+        }
         let plugin = self.sandbox()?.prepare(&component).await;
         let plugin = plugin.map_err(|error| InstallError::Refused(error.to_string()))?;
         let manifest = plugin.manifest().clone();
-        let digest = Digest::of(&component);
-        let installed = self.catalog().plugins.get(&manifest.name).and_then(|it| it.get(&manifest.version)).cloned();
-        if let Some(other) = installed.filter(|it| it.component != digest) {
-            let version = manifest.version.to_string();
-            return Err(InstallError::VersionTaken {
-                plugin: manifest.name.to_string(),
-                version,
-                installed: other.component,
-            });
-        }
+        self.check_free(&manifest, &digest)?;
         self.inner.store.put_blob(component).await.map_err(RuntimeError::from)?;
         let installed = Installed { component: digest, manifest };
         self.declare(Declaration::Plugin(Box::new(installed.clone()))).await?;
         Ok(installed)
+    }
+
+    /// Whether no other component has the name and version of this one.
+    fn check_free(&self, manifest: &Manifest, component: &Digest) -> Result<(), InstallError> {
+        let installed = self.catalog().plugins.get(&manifest.name).and_then(|it| it.get(&manifest.version)).cloned();
+        match installed.filter(|it| it.component != *component) {
+            Some(other) => Err(InstallError::VersionTaken {
+                plugin: manifest.name.to_string(),
+                version: manifest.version.to_string(),
+                installed: other.component,
+            }),
+            None => Ok(()),
+        }
     }
 
     /// Checks an output that somebody wrote for a step against what the step's action gives.

@@ -7,7 +7,8 @@ use windlass_server::client::ClientError;
 use windlass_server::view::ReleaseView;
 use windlass_server::{Client, RuntimeOptions, StateDirectory};
 
-use super::{Context, watch, winding_down};
+use super::watch::{self, Until};
+use super::{Context, winding_down};
 
 /// Says that other releases go on with the one that is asked for.
 pub(super) fn note_others(count: usize, context: &Context<'_>) {
@@ -15,11 +16,12 @@ pub(super) fn note_others(count: usize, context: &Context<'_>) {
     context.output.note(format_args!("{them} that nobody went on with: here, too (`windlass release list`)"));
 }
 
-/// Goes on with a release, and with all others that are open, unless another process does, and watches it to its end.
+/// Goes on with a release, and with all others that are open, unless another process does, and watches it to its end, or
+/// until nothing of it goes on without a person.
 pub(super) async fn see_through(release: &ReleaseId, context: &Context<'_>) -> anyhow::Result<ReleaseView> {
     let state = context.state()?;
     let mut owner = Owner::find(&state).await?;
-    let seen = owner.watch(&release.to_string(), &state, context).await;
+    let seen = owner.watch(&release.to_string(), Until::Decision, &state, context).await;
     owner.leave(context).await?;
     seen
 }
@@ -50,15 +52,17 @@ impl Owner {
         Ok(())
     }
 
-    /// Watches a release to its end, or until this process is asked to end: an error then, which says who goes on with it.
+    /// Watches a release until it is where it is watched to, or this process is asked to end: an error then, which says who
+    /// goes on with it.
     pub(crate) async fn watch(
         &mut self,
         release: &str,
+        until: Until,
         state: &StateDirectory,
         context: &Context<'_>,
     ) -> anyhow::Result<ReleaseView> {
         let view = tokio::select! {
-            view = self.watch_to_its_end(release, state, context) => Some(view?),
+            view = self.watch_on(release, until, state, context) => Some(view?),
             asked = winding_down::asked() => {
                 asked?;
                 None
@@ -75,19 +79,20 @@ impl Owner {
         matches!(self.client, Client::Here(_))
     }
 
-    /// Watches a release to its end. When the process that drives it ends first, this one takes its place, or finds who
+    /// Watches a release. When the process that drives it ends first, this one takes its place, or finds who
     /// has.
-    async fn watch_to_its_end(
+    async fn watch_on(
         &mut self,
         release: &str,
+        until: Until,
         state: &StateDirectory,
         context: &Context<'_>,
     ) -> anyhow::Result<ReleaseView> {
         let mut seen_last = None;
         loop {
-            let watched = watch::watch(&self.client, release, context, watch::Approvals::Wait).await;
+            let watched = watch::watch_until(&self.client, release, context, watch::Approvals::Wait, until).await;
             match watched {
-                Ok(view) if view.ended || self.is_here() => return Ok(view),
+                Ok(view) if until.is_reached(&view) || self.is_here() => return Ok(view),
                 // Somebody answers. If that brings no news, nobody goes on with it.
                 Ok(view) if seen_last.replace(view.updated_at) == Some(view.updated_at) => return Ok(view),
                 Err(error) if self.is_here() || !is_no_answer(&error) => return Err(error),

@@ -103,7 +103,7 @@ fn note_newer(preview: &RollbackPreviewView, context: &Context<'_>) {
         more => format!("{newest} and {} more", more - 1),
     };
     context.output.note(format_args!(
-        "{which} came after {release}, not rolled back with it: a step that finds its work changed since refuses, and waits for a person; `windlass release rollback --to RELEASE` rolls back all that came after one"
+        "{which} came after {release}, not rolled back with it: a plugin that looks for that refuses, and waits for a person; one that does not overwrites what came since; `windlass release rollback --to RELEASE` rolls back all that came after one"
     ));
 }
 

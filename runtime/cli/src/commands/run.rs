@@ -11,7 +11,8 @@ use windlass_server::view::ReleaseView;
 use windlass_server::{Client, StateDirectory};
 
 use super::owner::{self, Owner};
-use super::{Context, read_with_used, watch};
+use super::watch::{self, Until};
+use super::{Context, read_with_used};
 use crate::tree::{draw, outputs};
 
 /// Start a release and watch it to its end
@@ -196,7 +197,7 @@ async fn start_with(
         });
         return Ok(Seen::Detached);
     }
-    let view = owner.watch(&started.release, state, context).await?;
+    let view = owner.watch(&started.release, Until::End, state, context).await?;
     if context.output.is_json() {
         context.output.data(&view, |it| draw(it, watch::now()));
     } else if !context.output.is_live() {

@@ -5,7 +5,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use windlass_model::time::Timestamp;
 use windlass_server::Client;
 use windlass_server::api::VoteBody;
-use windlass_server::view::{ReleaseView, WaitView};
+use windlass_server::view::{ReleaseView, StepView, WaitView};
 
 use super::Context;
 use crate::tree::Live;
@@ -26,12 +26,44 @@ pub(crate) enum Approvals {
     Give(&'static str),
 }
 
+/// How long a release is watched.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Until {
+    /// To its end.
+    End,
+    /// To its end, or until nothing goes on without a person's decision.
+    Decision,
+}
+
+impl Until {
+    pub(crate) fn is_reached(self, view: &ReleaseView) -> bool {
+        let waits_for_a_person = |it: &WaitView| ["decision", "pause", "rollback"].contains(&it.cause.as_str());
+        let goes_on = |it: &StepView| ["running", "retrying", "canceling", "rolling_back"].contains(&it.state.as_str());
+        view.ended
+            || self == Self::Decision
+                && !view.waits.is_empty()
+                && view.waits.iter().all(waits_for_a_person)
+                && !view.steps.iter().flat_map(|it| std::iter::once(it).chain(&it.items)).any(goes_on)
+    }
+}
+
 /// Shows a release until it ends, or nobody drives it any more; gives how it stood last.
 pub(crate) async fn watch(
     client: &Client,
     release: &str,
     context: &Context<'_>,
     approvals: Approvals,
+) -> anyhow::Result<ReleaseView> {
+    watch_until(client, release, context, approvals, Until::End).await
+}
+
+/// The same, for so long.
+pub(crate) async fn watch_until(
+    client: &Client,
+    release: &str,
+    context: &Context<'_>,
+    approvals: Approvals,
+    until: Until,
 ) -> anyhow::Result<ReleaseView> {
     let path = format!("/v1/releases/{release}");
     let mut live = Live::new(context.output.is_live());
@@ -52,7 +84,7 @@ pub(crate) async fn watch(
         if !context.output.is_json() {
             live.show(&seen, now());
         }
-        if seen.ended {
+        if until.is_reached(&seen) {
             break;
         }
         let own = seen.waits.iter().map(|it| (release, it));

@@ -13,7 +13,8 @@ use crate::tree::{artifacts, draw};
 /// Whether a command sees through what it asks for.
 #[derive(Debug, Clone, Copy, clap::Args)]
 pub(crate) struct WatchedArgs {
-    /// Watch the release to its end, and go on with it here where nothing runs; 0 only if it ended as was asked
+    /// Watch the release until it ends or nothing goes on without a person, and go on with it here where nothing runs; 0
+    /// only if it ended as was asked
     #[arg(long)]
     pub(super) wait: bool,
 }

@@ -1,6 +1,7 @@
 //! What people may ask of a release, by the command.
 
 use serde_json::Value;
+use windlass_server::view::ReleaseView;
 
 use crate::support::release::{Deployment, payments};
 use crate::support::{Process, Service, Site};
@@ -167,23 +168,45 @@ fn what_is_asked_for_is_seen_through_where_nothing_runs() {
     assert!(retried.code == Some(0) && retried.stdout.contains("asking-3  succeeded"), "{retried:?}");
     assert!(!retried.stderr.contains("other release"), "{retried:?}");
 
-    // Whoever no longer waits stops nothing, and hears who goes on with it.
+    // A script does not wait for a person.
     service.answers("/first", 404, "");
     let mut serve = site.serve();
     site.good(&["run", "asking.yaml", "--detach"]);
     site.until("asking-4", "it pauses", |it| it.state == "paused");
-    serve.kill_9();
     let asked_before = service.asked("/first");
+    let retry = ["release", "retry", "asking-4", "--reason", "perhaps now"];
+    for (goes_on_here, asked) in [(false, 1), (true, 2)] {
+        if goes_on_here {
+            serve.kill_9();
+        }
+        let paused = waits(&retry);
+        assert!(paused.code == Some(1) && paused.stdout.contains("asking-4  paused"), "{paused:?}");
+        assert_eq!(service.asked("/first"), asked_before + asked, "it was tried again");
+    }
+
+    // Whoever no longer waits stops nothing, and hears who goes on with it.
+    service.answers("/first", 200, r#"{"next": "1"}"#);
+    let gated = WORKFLOW.replacen("asking", "gated", 1).replacen(
+        "  second:\n",
+        "  second:\n    gates: [{ approval: { from: user:ana } }]\n",
+        1,
+    );
+    site.write("gated.yaml", &gated);
+    let mut serve = site.serve();
+    site.good(&["run", "gated.yaml", "--detach"]);
+    let is_asked = |it: &ReleaseView| it.waits.iter().any(|it| it.cause == "approval");
+    site.until("gated-1", "it waits for approval", is_asked);
+    site.good(&["release", "pause", "gated-1", "--reason", "lunch"]);
+    serve.kill_9();
     let said = site.path("said");
     let file = std::fs::File::create(&said).expect("a file");
-    let retry = ["release", "retry", "asking-4", "--reason", "perhaps now", "--wait"];
-    let waiting = Process::start_saying(&mut site.command(&retry), || file.try_clone().expect("a file").into());
+    let resume = ["release", "resume", "gated-1", "--reason", "back", "--wait"];
+    let waiting = Process::start_saying(&mut site.command(&resume), || file.try_clone().expect("a file").into());
     let mut waiting = site.answers(waiting);
-    site.until("asking-4", "it pauses again", |it| it.state == "paused" && service.asked("/first") > asked_before);
+    site.until("gated-1", "it waits for approval again", is_asked);
     waiting.stop();
     let said = std::fs::read_to_string(said).expect("what it said");
-    assert!(said.contains("not watched any more; asking-4 goes on when something runs here again"), "{said}");
-    assert_eq!(site.show("asking-4").expect("a release").state, "paused");
+    assert!(said.contains("not watched any more; gated-1 goes on when something runs here again"), "{said}");
 }
 
 /// What a release began outside may go on when it is over, and then somebody has to look.

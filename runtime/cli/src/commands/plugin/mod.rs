@@ -176,7 +176,15 @@ pub(crate) async fn plugin(command: PluginCommand, context: &Context<'_>) -> any
                 );
                 let bytes =
                     std::fs::read(&component).with_context(|| format!("{} cannot be read", component.display()))?;
-                let view = client.post_bytes("/v1/plugins", bytes.into()).await;
+                let installing = client.post_bytes("/v1/plugins", bytes.into());
+                let view = author::tools::patiently(installing, || {
+                    let note = format!(
+                        "… {}: compiled for this machine, once; half a minute where an engine is in it",
+                        component.display()
+                    );
+                    context.output.note(styled(DIM, note));
+                })
+                .await;
                 installed.push(view.with_context(|| format!("{} was not installed", component.display()))?);
             }
             context.output.data(&installed, |it| it.iter().map(line).collect());

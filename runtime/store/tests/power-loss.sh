@@ -36,8 +36,8 @@ mkdir -p "$work"
 # A copy: a build that goes on meanwhile must not exchange the program under test.
 cp "$SUBJECT" "$work/store_subject"
 
-# Short rounds: every image is checked twice, and what it holds adds up from round to round.
-export CHECK="$work/store_subject check" SIZE_MB="${SIZE_MB:-384}" RUN_SECS="${RUN_SECS:-1}"
+# Short rounds: every image is checked twice, and what it holds adds up from round to round; a full one cannot be opened.
+export CHECK="$work/store_subject check" SIZE_MB="${SIZE_MB:-2048}" RUN_SECS="${RUN_SECS:-1}"
 status=0
 for kind in "$@"; do
   echo "== $kind"

@@ -199,6 +199,9 @@ pub(crate) struct Case {
     /// Requests to the counterpart when the action waits for the first time.
     #[serde(default)]
     pub(crate) while_waiting: Vec<Preparation>,
+    /// What somebody else does after the action was done and before it is rolled back: its rollback must leave that alone.
+    #[serde(default)]
+    pub(crate) before_rollback: Vec<Preparation>,
     /// The body of the callback that wakes it, if it waits for one.
     #[serde(default)]
     pub(crate) callback: Option<String>,

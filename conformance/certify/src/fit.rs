@@ -93,7 +93,10 @@ impl Conformance {
         self.numbered().flat_map(move |(number, case)| {
             let before = case.prepare.iter().enumerate().map(move |(i, it)| (at(number, "prepare", i), case, it));
             let meanwhile = case.while_waiting.iter().enumerate();
-            before.chain(meanwhile.map(move |(i, it)| (at(number, "while_waiting", i), case, it)))
+            let later = case.before_rollback.iter().enumerate();
+            before
+                .chain(meanwhile.map(move |(i, it)| (at(number, "while_waiting", i), case, it)))
+                .chain(later.map(move |(i, it)| (at(number, "before_rollback", i), case, it)))
         })
     }
 

@@ -89,6 +89,10 @@ pub(crate) async fn judge(
             Finish::Done(output) => roll_back(suite, scene, Some(&output), times).await?,
             other => wrong("the action is done", other.words()),
         },
+        Play::RollBackOvertaken => match scene.persevere(Interruption::default()).await? {
+            Finish::Done(output) => overtaken(suite, scene, &output).await?,
+            other => wrong("the action is done", other.words()),
+        },
         Play::RollBackCutOff => {
             match scene.walk(CallKind::Start, Operation::Start, None, Interruption::default()).await? {
                 Finish::CutOff => roll_back(suite, scene, None, 1).await?,
@@ -340,6 +344,33 @@ async fn roll_back(
         finish = scene.walk(CallKind::Rollback, Operation::Rollback, output, Interruption::default()).await?;
     }
     undone(suite, scene, &finish, "it is rolled back", Undo::Rollback).await
+}
+
+/// Whether a rollback leaves alone what somebody else has changed since: it takes back the rest, or fails.
+async fn overtaken(suite: &Suite<'_>, scene: &mut Scene<'_>, output: &Value) -> Result<Verdict, Broken> {
+    let done = scene.probe("after it was done").await?;
+    scene.change_before_rollback().await?;
+    let changed = scene.probe("after somebody else").await?;
+    let lasting = |name: &String| suite.file.probes_of(scene.case).any(|(it, probe)| it == name && !probe.history);
+    let theirs: Seen = changed.into_iter().filter(|(name, now)| lasting(name) && done.get(name) != Some(now)).collect();
+    if theirs.is_empty() {
+        let expected = "`before_rollback` of the case changes what a probe of it says; else nothing could be judged";
+        return Ok(wrong(expected, words(&done)));
+    }
+    let finish = scene.walk(CallKind::Rollback, Operation::Rollback, Some(output), Interruption::default()).await?;
+    if let unfit @ Err(_) = declared(&finish) {
+        return Ok(unfit);
+    }
+    let mut after = scene.probe("after").await?;
+    after.retain(|name, _| theirs.contains_key(name));
+    if after == theirs {
+        return Ok(Ok(()));
+    }
+    let expected = format!(
+        "what somebody else changed since stays: the probes say {}; the rollback takes back the rest, or fails",
+        words(&theirs)
+    );
+    Ok(wrong(expected, format!("{}, and {}", words(&after), finish.words())))
 }
 
 /// By what something is undone.

@@ -161,6 +161,8 @@ pub(crate) enum Play {
     CancelWaiting(usize),
     /// What was done is taken back, so many times.
     RollBack(usize),
+    /// Somebody else changes things after it was done; taking it back must leave that alone.
+    RollBackOvertaken,
     /// What a call that was cut off did is taken back.
     RollBackCutOff,
     /// After an answer that makes another attempt new work, what both did is taken back.
@@ -281,6 +283,9 @@ pub(crate) fn scenarios(
         Check::Rollback if !is_done => Err("the case does not end well".to_owned()),
         Check::Rollback => {
             let mut all = vec![plain("after it was done", Play::RollBack(1)), plain("twice", Play::RollBack(2))];
+            if !case.before_rollback.is_empty() {
+                all.push(plain("after somebody else changed things (`before_rollback`)", Play::RollBackOvertaken));
+            }
             all.extend(at_each(&HELD, false, Play::RollBackCutOff));
             all.extend(at_each_run(&HELD_RUNS, Play::RollBackCutOff));
             all.extend(at_each(&[Fault::Status(404)], false, Play::RollBackBoth));

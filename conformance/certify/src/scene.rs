@@ -1,5 +1,7 @@
 //! One scenario: a counterpart, a proxy with its fault, and a host that makes a release's calls.
 
+mod probe;
+
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -13,13 +15,13 @@ use windlass_model::event::{Operation, Wake};
 use windlass_model::failure::{FailureClass, FailureOrigin, RetryAdvice, StepError};
 use windlass_model::manifest::{Action, Effect};
 use windlass_model::name::RoleName;
-use windlass_model::text::shortened;
 use windlass_sandbox::cassette::{RecordedCall, Tape};
 use windlass_sandbox::{Access, CallKind, CallOutcome, CallRequest, WakeUp};
 
+pub(crate) use self::probe::Seen;
 use crate::between::Between;
 use crate::counterpart::Counterpart;
-use crate::file::{Case, Credential, Preparation, ProbeFile, filled, filled_text};
+use crate::file::{Case, Credential, Preparation, filled, filled_text};
 use crate::memory::Memory;
 use crate::proxy::Proxy;
 use crate::scenario::Plan;
@@ -39,9 +41,6 @@ const WAITED_MAX: Duration = Duration::from_secs(20);
 
 /// Attempts of an operation.
 const ATTEMPTS_MAX: u32 = 4;
-
-/// What the probes say, by name.
-pub(crate) type Seen = BTreeMap<String, Value>;
 
 /// How an operation ended.
 #[derive(Debug, Clone, PartialEq)]
@@ -199,6 +198,15 @@ impl<'s> Scene<'s> {
         Ok(scene)
     }
 
+    /// What somebody else does after the action was done.
+    pub(crate) async fn change_before_rollback(&mut self) -> Result<(), Broken> {
+        let case = self.case;
+        for preparation in &case.before_rollback {
+            self.prepare(preparation).await?;
+        }
+        Ok(())
+    }
+
     async fn prepare(&mut self, preparation: &Preparation) -> Result<(), Broken> {
         let (what, answer) = match (&preparation.path, &preparation.run) {
             (Some(path), _) => self.request(preparation, path).await?,
@@ -278,66 +286,6 @@ impl<'s> Scene<'s> {
         }
         let authority = wire::authority(&counterpart.base);
         wire::exchange(&authority, method, path, headers, body.into()).await.map_err(Broken::Counterpart)
-    }
-
-    /// What the probes say now.
-    pub(crate) async fn probe(&self, when: &str) -> Result<Seen, Broken> {
-        let mut seen = Seen::new();
-        for (name, probe) in self.suite.file.probes_of(self.case) {
-            let (answer, failed) = self.look(name, probe).await?;
-            let value: Value = serde_json::from_slice(&answer).map_err(|_| failed("no JSON"))?;
-            let pointer = probe.value.as_deref().or(probe.count.as_deref()).unwrap_or_default();
-            let found = value.pointer(pointer).ok_or_else(|| failed(&format!("nothing at `{pointer}`")))?;
-            let found = if probe.value.is_some() {
-                found.clone()
-            } else {
-                let list = found.as_array().ok_or_else(|| failed(&format!("no list at `{pointer}`")))?;
-                let counts = |it: &&Value| {
-                    let has = |(at, value): (&String, &Value)| {
-                        it.pointer(at).is_some_and(|found| is_one_of(found, &filled(value, &self.kept)))
-                    };
-                    probe.with.iter().all(has) && !probe.except.iter().any(has)
-                };
-                let counted: Vec<&Value> = list.iter().filter(counts).collect();
-                self.counted.lock().expect(POISONED).insert(name.clone(), elements(&counted));
-                counted.len().into()
-            };
-            seen.insert(name.clone(), found);
-        }
-        self.record.add(Event::Probed { when: when.to_owned(), seen: serde_json::json!(seen) });
-        Ok(seen)
-    }
-
-    /// The elements that a probe has counted last, for people.
-    pub(crate) fn counted(&self, probe: &str) -> Option<String> {
-        self.counted.lock().expect(POISONED).get(probe).filter(|it| !it.is_empty()).cloned()
-    }
-
-    /// What a probe is answered with, and how to say that it is not as it should be.
-    async fn look(&self, name: &str, probe: &ProbeFile) -> Result<(Vec<u8>, impl Fn(&str) -> Broken), Broken> {
-        let (what, status, body) = match (&probe.get, &probe.run) {
-            (Some(path), _) => {
-                let path = filled_text(path, &self.kept);
-                let answer = self.ask(hyper::Method::GET, &path, "", String::new()).await?;
-                (format!("GET {path}"), answer.status, answer.body.to_vec())
-            }
-            (None, run) => {
-                let run: Vec<String> = run.iter().flatten().map(|it| filled_text(it, &self.kept)).collect();
-                let printed = self.run(&run).await;
-                let printed = printed.map_err(|why| Broken::Tool(format!("the probe `{name}`: {why}")))?;
-                (run.join(" "), 200, printed)
-            }
-        };
-        let told = answered(&body);
-        let failed = move |why: &str| Broken::Counterpart(format!("the probe `{name}` ({what}): {why}: {told}"));
-        if status >= 400 {
-            let hint = match status {
-                401 | 403 => " (probes come with the made-up credential, `{secret}` in the counterpart's `command`)",
-                _ => "",
-            };
-            return Err(failed(&format!("answered with {status}{hint}")));
-        }
-        Ok((body, failed))
     }
 
     /// How many requests the plugin made and tools it ran.
@@ -601,21 +549,4 @@ impl<'s> Scene<'s> {
         self.attempt += 1;
         None
     }
-}
-
-const POISONED: &str = "nothing panics while it is written";
-
-/// How many of the elements that a probe counted are shown, and how much of each.
-const COUNTED_SHOWN: usize = 3;
-const COUNTED_CHARACTERS_MAX: usize = 160;
-
-/// Whether a value is what a probe asks for, or one of those where it gives a list.
-fn is_one_of(found: &Value, wanted: &Value) -> bool {
-    found == wanted || wanted.as_array().is_some_and(|it| it.contains(found))
-}
-
-fn elements(counted: &[&Value]) -> String {
-    let each = counted.iter().take(COUNTED_SHOWN).map(|it| shortened(&it.to_string(), COUNTED_CHARACTERS_MAX));
-    let more = (counted.len() > COUNTED_SHOWN).then(|| format!("{} more", counted.len() - COUNTED_SHOWN));
-    each.chain(more).collect::<Vec<_>>().join(", ")
 }

@@ -14,7 +14,10 @@ use running::{
     PanicsAtPrint, PutsByPeeking, PutsInARead, PutsTwice, PutsTwiceAtOnce, RunsWell, SaysItOn, ShrugsAtARefusal,
     StandsBeforeHalf,
 };
-use undoing::{ForgetsTheFirst, GoodAtAll, HalfARollback, IgnoresCancel, NeverStops, RollsBackOnce, SwallowsARefusal};
+use undoing::{
+    ForgetsTheFirst, GoodAtAll, HalfARollback, IgnoresCancel, LooksFirst, NeverStops, RollsBackOnce, SetsBack,
+    SwallowsARefusal,
+};
 use waiting::{KeepsTheCredential, PanicsAtItsState, PollsForEver, RemembersInMemory, TakesTwice, TellsItsTopic};
 use writing::{
     AsksAPerson, GivesUp, PanicsAtHtml, PostsTwice, PostsTwiceAtOnce, SaysWhichAttempt, SendsTooMuch,
@@ -174,7 +177,7 @@ windlass_sdk::plugin! {
         IgnoresCancel: cancel,
         ForgetsTheFirst: rollback,
         HalfARollback: rollback,
-        RollsBackOnce: rollback, SwallowsARefusal: rollback,
+        RollsBackOnce: rollback, SetsBack: rollback, LooksFirst: rollback, SwallowsARefusal: rollback,
         WritesByGet,
         ReadsAllThereIs,
         RepeatsTheCredential,

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use serde::Deserialize;
 use serde_json::json;
 use windlass_sdk::http::path;
 use windlass_sdk::{Answer, CallbackAddress, Cancel, Context, Ended, Event, Failure, Outcome, Rollback, suspend};
@@ -152,5 +153,67 @@ impl Cancel for NeverStops {
     fn cancel(ctx: &Context, _: Input, _: Option<()>) -> Ended<()> {
         withdraw(ctx)?;
         Err(Failure::internal("unsure", "did it stop?"))
+    }
+}
+
+#[derive(Deserialize)]
+struct Flag {
+    value: String,
+}
+
+fn flag(ctx: &Context) -> Result<String, Failure> {
+    let flag: Flag = ctx.http("ledger")?.get("/flag").send()?.json()?;
+    Ok(flag.value)
+}
+
+fn set_flag(ctx: &Context, value: &str) -> Result<(), Failure> {
+    ctx.http("ledger")?.post("/flag").query("to", value).send()?;
+    Ok(())
+}
+
+const BEFORE: &str = "before";
+const OURS: &str = "ours";
+
+fn raised(ctx: &Context) -> Result<String, Failure> {
+    ctx.checkpoint(BEFORE, || flag(ctx))?;
+    set_flag(ctx, OURS)?;
+    Ok("raised".to_owned())
+}
+
+// It sets back what it changed, whatever has become of it since.
+action! { SetsBack "sets-back" IdempotentWrite Output, ();
+    fn start(ctx: &Context, _: Input) -> Answer<Self> {
+        Ok(Output::done(raised(ctx)?))
+    }
+}
+
+impl Rollback for SetsBack {
+    type RollbackState = ();
+    fn rollback(ctx: &Context, _: Input, _: Option<Output>) -> Ended<()> {
+        if let Some(before) = ctx.recorded::<String>(BEFORE)? {
+            set_flag(ctx, &before)?;
+        }
+        Ok(Outcome::done(json!({})))
+    }
+}
+
+// It looks first whether it is still what it made of it.
+action! { LooksFirst "looks-first" IdempotentWrite Output, ();
+    fn start(ctx: &Context, _: Input) -> Answer<Self> {
+        Ok(Output::done(raised(ctx)?))
+    }
+}
+
+impl Rollback for LooksFirst {
+    type RollbackState = ();
+    fn rollback(ctx: &Context, _: Input, _: Option<Output>) -> Ended<()> {
+        let Some(before) = ctx.recorded::<String>(BEFORE)? else { return Ok(Outcome::done(json!({}))) };
+        let now = flag(ctx)?;
+        if now == OURS {
+            set_flag(ctx, &before)?;
+        } else if now != before {
+            return Err(Failure::conflict("changed-since", format!("the flag is `{now}` now, and not `{OURS}`")));
+        }
+        Ok(Outcome::done(json!({})))
     }
 }

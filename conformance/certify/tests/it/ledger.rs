@@ -24,6 +24,7 @@ struct Entries {
     made: usize,
     entries: Vec<(String, String)>,
     taken: Vec<String>,
+    flag: String,
 }
 
 impl Ledger {
@@ -105,6 +106,11 @@ fn answer(
             let entries = it.entries.iter().filter(|(key, _)| wanted.is_none_or(|it| it == key));
             (200, entries.map(|(_, id)| json!({ "id": id, "open": true })).collect())
         }
+        ("POST", "/flag") => {
+            it.flag = query.and_then(|it| it.strip_prefix("to=")).unwrap_or_default().to_owned();
+            (200, json!({}))
+        }
+        ("GET", "/flag") => (200, json!({ "value": it.flag })),
         ("GET", "/title") => (200, json!("a title")),
         ("GET", "/number") => (200, json!({ "n": it.made + 5 })),
         ("GET", "/reversed") => (200, header("authorization").chars().rev().collect::<String>().into()),

@@ -175,6 +175,24 @@ flaws! {
     a_topic_in_an_output: "tells-its-topic" "    callback: hello\n" => Secrets;
 }
 
+fn file_with_a_flag(ledger: &Ledger, action: &str, before_rollback: &str) -> Conformance {
+    let text = format!(
+        "certify: v1\ncounterpart: {{ address: '{}' }}\nconnections: {{ ledger: {{ path: /v1 }} }}\nprobes: {{ flag: {{ get: /flag, value: /value }} }}\ncases:\n  - action: {action}\n    prepare: [{{ path: '/flag?to=before' }}]\n    before_rollback: [{before_rollback}]\n",
+        ledger.url
+    );
+    read(&text)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_rollback_overwrites_of_somebody_else() {
+    let by_somebody = "{ path: '/flag?to=theirs' }";
+    finds("sets-back", |ledger| file_with_a_flag(ledger, "sets-back", by_somebody), &[Check::Rollback]).await;
+    finds("looks-first", |ledger| file_with_a_flag(ledger, "looks-first", by_somebody), &[]).await;
+    // Nothing is judged by what changes nothing.
+    finds("looks-first", |ledger| file_with_a_flag(ledger, "looks-first", "{ path: /entries }"), &[Check::Rollback])
+        .await;
+}
+
 /// Whether this probe sees what an action does, where nothing goes wrong.
 async fn sees(action: &str, probe: &str) -> bool {
     let ledger = Ledger::start().await;

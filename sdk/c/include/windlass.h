@@ -389,7 +389,9 @@ typedef struct {
     const wl_json *json;
     /* … as HTML's forms send it, or … */
     wl_pair form[WL_PAIRS_MAX];
-    /* … any other. */
+    /* … any text, which a 0 ends (its `content-type` goes into `headers`), or … */
+    const char *text;
+    /* … any bytes, with their number; for an empty body there is `.text = ""`. */
     const char *body;
     size_t body_length;
     /* Sends the operation's key in the header `Idempotency-Key`. */

@@ -433,6 +433,12 @@ const wl_response *wl_http(wl_ctx *ctx, const char *role, wl_request request) {
         request.body = form.text;
         request.body_length = strlen(form.text);
         headers[count++] = (wl_pair){"content-type", "application/x-www-form-urlencoded"};
+    } else if (request.text != NULL) {
+        request.body = request.text;
+        request.body_length = strlen(request.text);
+    } else if (request.body != NULL && request.body_length == 0) {
+        /* Nothing would be sent, without a word. */
+        return fail(ctx, wl_never(wl_failure_of(WL_INTERNAL, "body-without-length", "%s %s: `.body` has no `.body_length`; a text goes into `.text`, which needs none", method, url.text)));
     }
     if (request.idempotency_key) headers[count++] = (wl_pair){"idempotency-key", ctx->idempotency_key};
     wl_wire_request wire = {

@@ -149,6 +149,20 @@ static void a_form_is_sent_as_forms_are(void) {
     assert(wl_http(&ctx, "app", (wl_request){.method = "POST", .path = "/a", .form = {{"x", "y &"}, {"n", "7"}}}) != NULL);
 }
 
+static wl_wire_response text_taken(void *self, const wl_wire_request *request) {
+    WL_SAME(wl_format("%.*s", (int)request->body_length, request->body), (const char *)self);
+    return (wl_wire_response){.answered = true, .status = 204};
+}
+
+static void a_text_is_sent_whole_and_bytes_need_their_number(void) {
+    wl_ctx ctx = {.host = &(wl_host){.self = "<a/>", .connection = any_connection, .send = text_taken}};
+    assert(wl_http(&ctx, "app", (wl_request){.method = "POST", .path = "/a", .text = "<a/>"}) != NULL);
+    assert(wl_http(&ctx, "app", (wl_request){.method = "POST", .path = "/a", .body = "<a/> and more", .body_length = 4}) != NULL);
+    assert(wl_http(&ctx, "app", (wl_request){.method = "POST", .path = "/a", .body = "<a/>"}) == NULL);
+    assert(strstr(ctx.failure->message, "`.text`") != NULL);
+    WL_SAME(ctx.failure->code, "body-without-length");
+}
+
 static wl_wire_response no_response(void *self, const wl_wire_request *request) {
     (void)request;
     return (wl_wire_response){.error = *(wl_transport *)self, .message = "scripted"};
@@ -470,6 +484,7 @@ int main(void) {
     WL_RUN(statuses_become_failures_of_the_class_that_a_policy_can_act_on);
     WL_RUN(the_message_is_what_the_server_said_never_the_query);
     WL_RUN(a_form_is_sent_as_forms_are);
+    WL_RUN(a_text_is_sent_whole_and_bytes_need_their_number);
     WL_RUN(a_server_that_asks_for_time_gets_it);
     WL_RUN(requests_are_as_written_and_answers_name_the_field);
     WL_RUN(a_failed_request_says_whether_it_may_have_had_its_effect);

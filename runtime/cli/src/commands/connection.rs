@@ -73,6 +73,12 @@ enum Auth {
     Kubeconfig,
 }
 
+impl Auth {
+    fn name(self) -> String {
+        self.to_possible_value().map(|it| it.get_name().to_owned()).unwrap_or_default()
+    }
+}
+
 #[derive(Debug, clap::Args)]
 pub(crate) struct AddArgs {
     /// Its name, as workflows write it
@@ -266,10 +272,9 @@ fn check_unused(args: &AddArgs) -> anyhow::Result<()> {
         ("--scope", args.scope.is_some(), &[Auth::Oauth2]),
         ("--kubeconfig", args.kubeconfig.is_some(), &[Auth::Kubeconfig]),
     ];
-    let name = |it: Auth| it.to_possible_value().map(|it| it.get_name().to_owned()).unwrap_or_default();
     match given.into_iter().find(|(_, is_given, of)| *is_given && !of.contains(&args.auth)) {
         Some((flag, _, of)) => {
-            anyhow::bail!("`{flag}` is for `--auth {}`, and this is `--auth {}`", name(of[0]), name(args.auth))
+            anyhow::bail!("`{flag}` is for `--auth {}`, and this is `--auth {}`", of[0].name(), args.auth.name())
         }
         None => Ok(()),
     }
@@ -277,7 +282,8 @@ fn check_unused(args: &AddArgs) -> anyhow::Result<()> {
 
 fn declared(args: AddArgs) -> anyhow::Result<Connection> {
     check_unused(&args)?;
-    let needs = |flag: &str| format!("`--auth` of this kind needs `{flag}`");
+    let auth = args.auth.name();
+    let needs = |flag: &str| format!("`--auth {auth}` needs `{flag}`");
     let authentication = match args.auth {
         Auth::None => Authentication::None,
         Auth::Basic => Authentication::Basic {

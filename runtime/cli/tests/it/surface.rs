@@ -380,6 +380,23 @@ fn completions_and_pictures_are_printed() {
 }
 
 #[test]
+fn a_parameter_that_makes_a_wrong_input_is_refused_before_anything_begins() {
+    let site = Site::new();
+    site.good(&["connection", "add", "app", "--url", "https://app.example.com"]);
+    let text = "windlass: v1\nworkflow: watch\nparameters: { every: { type: string } }\nsteps:\n  fetch: { uses: http/get, connection: app, with: { path: / } }\n  watch: { uses: http/health-check, connection: app, needs: [fetch], with: { path: /, interval: '${{ parameters.every }}' } }\n";
+    site.write("watch.yaml", text);
+    let when = ["schedule", "set", "nightly", "--workflow", "watch.yaml", "--cron", "0 2 * * *", "--zone", "UTC"];
+    for command in [&["run", "watch.yaml"][..], &["run", "watch.yaml", "--dry-run"], &when] {
+        let ran = site.run(&[command, &["--param", "every=often"]].concat());
+        assert_eq!(ran.code, Some(2), "{ran:?}");
+        let expected = "step `watch`: the input of `http/health-check` at `/interval`: \"often\" does not match";
+        assert!(ran.stderr.contains(expected), "{ran:?}");
+    }
+    assert!(site.show("watch-1").is_none(), "nothing was started");
+    site.good(&[&when[..], &["--param", "every=30s"]].concat());
+}
+
+#[test]
 fn people_come_and_go_and_those_who_stay_are_not_forgotten() {
     let site = Site::empty();
     let says = |arguments: &[&str]| site.good(&[&["group"], arguments].concat()).stdout;

@@ -14,7 +14,9 @@ use crate::parse::{DraftOutput, DraftStep, DraftTemplate, Kind, Node, names_a_se
 use crate::problem::{Extent, Report, did_you_mean, listed};
 
 use super::expression::{Type, any_expression_within};
-use super::schema::{Kinds, Schema, accepted, breaches, explain, kinds_of_all};
+use super::schema::{
+    Kinds, Schema, accepted, breaches, explain, is_conditional, kinds_of_all, meaning, misspelt_once, steps_of,
+};
 
 /// What was written where a schema says what may be.
 pub(super) struct Written<'s> {
@@ -56,7 +58,7 @@ pub(super) fn check<'s>(
 ) {
     let Ok(validator) = compile_schema(schema) else { return };
     let value = written.value.map_or_else(|| Value::Object(Map::new()), |it| stand_in(&it.node));
-    for error in breaches(&validator, &value) {
+    for error in misspelt_once(schema, breaches(&validator, &value)) {
         report_error(written, schema, &error, report);
     }
     let Some(with) = written.value else { return };
@@ -112,8 +114,7 @@ fn stand_in(node: &Node) -> Value {
 }
 
 fn report_error(written: &Written<'_>, schema: &Value, error: &ValidationError<'_>, report: &mut Report<'_>) {
-    let pointer = error.instance_path().to_string();
-    let path: Vec<String> = pointer.split('/').skip(1).map(|it| it.replace("~1", "/").replace("~0", "~")).collect();
+    let path = steps_of(&error.instance_path().to_string());
     let node = written.value.map(|it| it.node.at_pointer(path.iter().map(String::as_str)));
     let extent = node.filter(|_| !path.is_empty()).map_or(written.extent, |it| it.extent);
     if path.last().is_some_and(|it| names_a_secret(it)) {
@@ -161,6 +162,9 @@ fn report_error(written: &Written<'_>, schema: &Value, error: &ValidationError<'
         kind => {
             let written = report.source.slice(extent).to_owned();
             let problem = report.error(extent, "input-value", format!("{place}: {}", explain(error)));
+            if let Some(meaning) = meaning(schema, error, &path) {
+                problem.note(meaning);
+            }
             if let (ValidationErrorKind::Enum { options }, Some(Node { kind: Kind::Text(text), .. })) = (kind, node) {
                 let options: Vec<&str> = options.as_array().into_iter().flatten().filter_map(Value::as_str).collect();
                 problem.suggest_some(did_you_mean(text, options));
@@ -186,14 +190,6 @@ fn is_about_names(kind: &ValidationErrorKind) -> bool {
             | ValidationErrorKind::MaxItems { .. }
             | ValidationErrorKind::PropertyNames { .. }
     )
-}
-
-/// Whether it holds only because some other value is what it is.
-fn is_conditional(error: &ValidationError<'_>) -> bool {
-    let path = error.evaluation_path().to_string();
-    path.split('/').any(|it| {
-        matches!(it, "if" | "then" | "else" | "not" | "dependentSchemas" | "unevaluatedProperties" | "unevaluatedItems")
-    })
 }
 
 /// The way to the value at an extent.

@@ -4,6 +4,7 @@
 
 mod copies;
 mod expression;
+mod given;
 mod input;
 mod order;
 mod plugins;
@@ -14,6 +15,7 @@ use crate::parse::Draft;
 use crate::problem::Report;
 
 pub use copies::{Copies, OnCopies, check_copies};
+pub use given::check_inputs_given;
 pub(crate) use plugins::against;
 pub use plugins::{Catalog, InnerWorkflow, Installed, PluginLookup};
 pub use schema::{InputProblem, input_problems};

@@ -171,7 +171,13 @@ pub(crate) fn against(draft: &Draft, catalog: &dyn Catalog, report: &mut Report<
             pins.push(Pin::of_workflow(nested.plan));
             continue;
         }
-        let (Some(resolved), Some(uses)) = (resolved, &step.uses) else { continue };
+        let (Some(resolved), Some(uses)) = (resolved, &step.uses) else {
+            // Whatever it is that runs there, it would have these.
+            for name in step.connections.named() {
+                declared(name, catalog, report);
+            }
+            continue;
+        };
         let connections = bind(step, uses, resolved, catalog, report);
         check_tools(uses, resolved, connections.as_ref(), catalog, report);
         let action = format!("{}/{}", uses.plugin.value, uses.action.value);
@@ -347,15 +353,15 @@ fn bind(
     good.then(|| bound.into_iter().map(|(role, name)| (role, catalog.bound(&name.value))).collect())
 }
 
-fn check_connection(
-    resolved: &Resolved<'_>,
-    role: &RoleName,
+/// The connection that is bound by this name.
+fn declared<'c>(
     name: &At<ConnectionName>,
-    catalog: &dyn Catalog,
+    catalog: &'c dyn Catalog,
     report: &mut Report<'_>,
-) -> bool {
+) -> Option<&'c Connection> {
     let bound = catalog.bound(&name.value);
-    let Some(connection) = catalog.connection(&bound) else {
+    let connection = catalog.connection(&bound);
+    if connection.is_none() {
         let declared = catalog.connections();
         let suggestion = did_you_mean(bound.as_str(), declared.iter().map(|it| it.as_str()));
         let problem = report.error(name.extent, "unknown-connection", format!("there is no connection `{bound}`"));
@@ -364,8 +370,19 @@ fn check_connection(
         }
         problem.note(format!("declared are {}", listed(&declared)));
         problem.suggest(suggestion.unwrap_or_else(|| format!("declare it with `windlass connection add {bound}`")));
-        return false;
-    };
+    }
+    connection
+}
+
+fn check_connection(
+    resolved: &Resolved<'_>,
+    role: &RoleName,
+    name: &At<ConnectionName>,
+    catalog: &dyn Catalog,
+    report: &mut Report<'_>,
+) -> bool {
+    let Some(connection) = declared(name, catalog, report) else { return false };
+    let bound = &connection.name;
     let plugin = &resolved.manifest.name;
     if !connection.plugins.is_empty() && !connection.plugins.contains(plugin) {
         report

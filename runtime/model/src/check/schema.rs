@@ -10,7 +10,7 @@ use serde_json::Value;
 use crate::artifact;
 use crate::expression::kind_of;
 use crate::parse::one_of;
-use crate::problem::{PROBLEMS_MAX, did_you_mean, listed};
+use crate::problem::{PROBLEMS_MAX, did_you_mean, listed, most_similar};
 
 /// A set of kinds of values.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -287,6 +287,47 @@ pub(crate) fn breaches<'v>(validator: &'v jsonschema::Validator, value: &'v Valu
     errors
 }
 
+/// Without a field that is missing where one is written that is much like it and unknown: that is one mistake, and told there.
+pub(super) fn misspelt_once<'v>(schema: &Value, mut errors: Vec<ValidationError<'v>>) -> Vec<ValidationError<'v>> {
+    let misspelt: Vec<(String, String)> = errors
+        .iter()
+        .filter(|it| !is_conditional(it))
+        .filter_map(|error| match error.kind() {
+            ValidationErrorKind::AdditionalProperties { unexpected } => Some((error.instance_path(), unexpected)),
+            _ => None,
+        })
+        .flat_map(|(at, unexpected)| {
+            let at = at.to_string();
+            let path: Vec<String> = steps_of(&at);
+            let places = Schema::new(schema).at(path.iter().map(String::as_str));
+            let names: Vec<&str> = places.iter().flat_map(|it| it.names()).collect();
+            let meant = unexpected.iter().filter_map(|it| most_similar(it, names.iter().copied()));
+            meant.map(|it| (at.clone(), it.to_owned())).collect::<Vec<_>>()
+        })
+        .collect();
+    errors.retain(|error| match error.kind() {
+        ValidationErrorKind::Required { property } => {
+            let name = property.as_str().unwrap_or_default().to_owned();
+            !misspelt.contains(&(error.instance_path().to_string(), name))
+        }
+        _ => true,
+    });
+    errors
+}
+
+/// Names of fields and numbers of items of a pointer.
+pub(super) fn steps_of(pointer: &str) -> Vec<String> {
+    pointer.split('/').skip(1).map(|it| it.replace("~1", "/").replace("~0", "~")).collect()
+}
+
+/// Whether it holds only because some other value is what it is.
+pub(super) fn is_conditional(error: &ValidationError<'_>) -> bool {
+    let path = error.evaluation_path().to_string();
+    path.split('/').any(|it| {
+        matches!(it, "if" | "then" | "else" | "not" | "dependentSchemas" | "unevaluatedProperties" | "unevaluatedItems")
+    })
+}
+
 /// What breaks a schema, in words.
 pub(crate) fn explain(error: &ValidationError<'_>) -> String {
     let value = error.instance();
@@ -349,13 +390,13 @@ pub struct InputProblem {
 /// is none.
 pub fn input_problems(schema: &Value, input: &Value) -> Result<Vec<InputProblem>, String> {
     let validator = crate::manifest::compile_schema(schema)?;
-    let explained = breaches(&validator, input).into_iter().map(|error| {
-        let pointer = error.instance_path().to_string();
-        let mut path: Vec<_> = pointer.split('/').skip(1).map(|it| it.replace("~1", "/").replace("~0", "~")).collect();
+    let explained = misspelt_once(schema, breaches(&validator, input)).into_iter().map(|error| {
+        let mut path = steps_of(&error.instance_path().to_string());
         let (ValidationErrorKind::AdditionalProperties { unexpected }
         | ValidationErrorKind::UnevaluatedProperties { unexpected }) = error.kind()
         else {
-            return InputProblem { path, message: explain_at(&error) };
+            let meaning = meaning(schema, &error, &path).map(|it| format!(" ({it})")).unwrap_or_default();
+            return InputProblem { path, message: format!("{}{meaning}", explain_at(&error)) };
         };
         let places = Schema::new(schema).at(path.iter().map(String::as_str));
         let names: Vec<_> = places.iter().flat_map(|it| it.names()).collect();
@@ -369,6 +410,15 @@ pub fn input_problems(schema: &Value, input: &Value) -> Result<Vec<InputProblem>
         InputProblem { path, message: format!("{}{more}", explain_at(&error)) }
     });
     Ok(explained.collect())
+}
+
+/// What a schema says of a place in words, where what breaks it is hard to read.
+pub(super) fn meaning<'s>(schema: &'s Value, error: &ValidationError<'_>, path: &[String]) -> Option<&'s str> {
+    if !matches!(error.kind(), ValidationErrorKind::Pattern { .. }) {
+        return None;
+    }
+    let places = Schema::new(schema).at(path.iter().map(String::as_str));
+    places.first()?.declaration().get("description")?.as_str()
 }
 
 /// What [`explain`] says, with the place in the value where it is.

@@ -136,6 +136,17 @@ pub(crate) enum DraftConnections {
     Unreadable,
 }
 
+impl DraftConnections {
+    /// All connections that are named.
+    pub(crate) fn named(&self) -> Vec<&At<ConnectionName>> {
+        match self {
+            Self::Only(connection) => vec![connection],
+            Self::ByRole(pairs) => pairs.iter().map(|(_, connection)| connection).collect(),
+            Self::Unbound | Self::Unreadable => Vec::new(),
+        }
+    }
+}
+
 /// What a step runs for.
 #[derive(Debug, Clone)]
 pub(crate) struct DraftForEach {

@@ -14,7 +14,7 @@ fn optional_text(description: &str) -> Value {
 }
 
 fn duration() -> Value {
-    json!({ "type": "string", "pattern": "^([0-9]+(ms|s|m|h|d))+$" })
+    json!({ "type": "string", "pattern": "^([0-9]+(ms|s|m|h|d))+$", "description": "How long: `30s`, `1h30m`." })
 }
 
 fn change_output() -> Value {

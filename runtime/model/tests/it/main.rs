@@ -4,6 +4,7 @@ mod catalog;
 mod copies;
 mod draw;
 mod fuzz;
+mod given;
 mod plan;
 mod schedule;
 mod schema;

@@ -55,6 +55,7 @@ fn most_wrong_files_do_not_fit() {
         functions.yaml
         input-expressions.yaml
         may-be-missing.yaml
+        misspelt.yaml
         need-in-later-phase.yaml
         norway.yaml
         not-needed.yaml

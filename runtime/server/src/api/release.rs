@@ -13,7 +13,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use windlass_engine::Input;
 use windlass_model::cause::RollbackCause;
-use windlass_model::check::{Copies, OnCopies, check_copies};
+use windlass_model::check::{Copies, OnCopies, check_copies, check_inputs_given};
 use windlass_model::concurrency::Priority;
 use windlass_model::name::{ReleaseId, StepName};
 use windlass_model::parse::{FileProblems, Planned, check_parameters, parameter_from_text, validate_all};
@@ -211,7 +211,7 @@ pub(super) async fn validate(State(runtime): State<Runtime>, Json(body): Json<St
     if body.parameters.is_null() && body.arguments.is_empty() {
         return Ok(Json(ValidatedBody { problems, waits }));
     }
-    let parameters = checked(&body, &nested.plan)?;
+    let parameters = checked(&runtime, &body, &nested.plan)?;
     let plan = runtime.keep_nested(nested).await?;
     waits.extend(in_words(runtime.check_services(&plan, &parameters)?));
     Ok(Json(ValidatedBody { problems, waits }))
@@ -223,9 +223,13 @@ fn nobody_decides(runtime: &Runtime, planned: &Planned) -> Vec<String> {
     planned.inner.iter().chain([&planned.plan]).flat_map(|it| groups.nobody_decides(it)).collect()
 }
 
-fn checked(body: &StartBody, plan: &Plan) -> Result<Value, ApiError> {
-    check_parameters(plan.workflow(), body.given(plan)?)
-        .map_err(|problems| ApiError::new(StatusCode::UNPROCESSABLE_ENTITY, problems.join("; ")))
+/// The parameters that a release of this plan would have.
+pub(super) fn checked(runtime: &Runtime, body: &StartBody, plan: &Plan) -> Result<Value, ApiError> {
+    let refused = |problems: Vec<String>| ApiError::new(StatusCode::UNPROCESSABLE_ENTITY, problems.join("; "));
+    let parameters = check_parameters(plan.workflow(), body.given(plan)?).map_err(refused)?;
+    let catalog = runtime.catalog();
+    let problems = check_inputs_given(plan, &parameters, |component| catalog.manifest(component));
+    if problems.is_empty() { Ok(parameters) } else { Err(refused(problems)) }
 }
 
 /// `step deploy waits for ledger >=2.4: ledger-14 is to deliver 2.4.0`
@@ -242,7 +246,7 @@ pub(super) async fn start(
     Json(body): Json<StartBody>,
 ) -> Answer<Started> {
     let (nested, warnings) = planned(&runtime, &body)?;
-    let parameters = checked(&body, &nested.plan)?;
+    let parameters = checked(&runtime, &body, &nested.plan)?;
     if body.rehearsal.is_some() && body.dry_run {
         let error = "a rehearsal does what it does, on copies, and a dry run does nothing: ask for one of them";
         return Err(ApiError::new(StatusCode::BAD_REQUEST, error));

@@ -9,12 +9,12 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use windlass_model::check::{Copies, check_copies};
 use windlass_model::concurrency::Priority;
-use windlass_model::parse::{FileProblems, check_parameters};
+use windlass_model::parse::FileProblems;
 use windlass_model::problem::Source;
 use windlass_model::schedule::{InvalidTimes, Once, Overlap, Schedule, ScheduledWorkflow, Times, Zone};
 use windlass_model::time::Timestamp;
 
-use super::release::planned;
+use super::release::{checked, planned};
 use super::{Answer, ApiError, Caller, ProblemsBody, StartBody};
 use crate::clock::now;
 use crate::runtime::Runtime;
@@ -138,7 +138,7 @@ pub(super) async fn set(
     }
     let plan = nested.plan;
     let parameters = start.given(&plan)?;
-    check_parameters(plan.workflow(), parameters.clone()).map_err(|problems| wrong(problems.join("; ")))?;
+    checked(&runtime, &start, &plan)?;
     let workflow = ScheduledWorkflow { file: body.file, text: body.workflow, files: body.files, copies: body.copies };
     let schedule = Schedule { name, times, workflow, parameters, catch_up, overlap, starts, ends, paused: false };
     let actor = caller.actor(&runtime, body.on_behalf_of.as_deref());

@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::Write;
 
+use windlass_model::cause::CauseCategory;
 use windlass_model::text::{one_line, shortened};
 use windlass_model::time::{Span, Timestamp};
 use windlass_server::rehearsal::RehearsedView;
@@ -85,7 +86,9 @@ pub(crate) fn draw(view: &ReleaseView, now: Timestamp) -> String {
             }
             None if rollback.review_open => {
                 lines.push(format!("{} the review of its rollback is open: why did it have to be?", styled(WAIT, "▸")));
-                let command = format!("windlass release cause {} --category … --cause …", view.release);
+                let categories: Vec<_> = CauseCategory::ALL.iter().map(|(name, _)| *name).collect();
+                let categories = categories.join("|");
+                let command = format!("windlass release cause {} --category {categories} --cause …", view.release);
                 lines.push(format!("  {}", styled(DIM, command)));
             }
             None => {}

@@ -8,7 +8,7 @@ use windlass_model::connection::{Authentication, Connection, SecretReference};
 use windlass_model::manifest::RequestRule;
 use windlass_model::name::{ConnectionName, PluginName};
 use windlass_model::review::{Severity, review_rule};
-use windlass_server::api::{ConnectionTest, SecretBody};
+use windlass_server::api::{ConnectionTest, ConnectionTestBody, SecretBody};
 use windlass_server::client::Client;
 
 use super::Context;
@@ -31,9 +31,15 @@ pub(crate) enum ConnectionCommand {
     /// List connections
     List,
     /// Try a connection: reach, identity
+    #[command(
+        after_help = "It sends one GET and nothing else. Where nothing is at the address itself, a path that asks for the credential tells whether it is taken.\n\nExamples:\n  windlass connection test ci\n  windlass connection test ci --path /api/json"
+    )]
     Test {
         /// Which
         name: String,
+        /// What is fetched, below the connection's address
+        #[arg(long, default_value = "/")]
+        path: String,
     },
     /// Forget a connection
     Remove {
@@ -172,8 +178,9 @@ pub(crate) async fn connection(command: ConnectionCommand, context: &Context<'_>
             client.delete(&format!("/v1/connections/{name}")).await?;
             client.get("/v1/connections").await?
         }
-        ConnectionCommand::Test { name } => {
-            let test: ConnectionTest = client.post(&format!("/v1/connections/{name}/test"), &()).await?;
+        ConnectionCommand::Test { name, path } => {
+            let body = ConnectionTestBody { path };
+            let test: ConnectionTest = client.post(&format!("/v1/connections/{name}/test"), &body).await?;
             context.output.data(&test, |it| {
                 let sign = if it.works { styled(GOOD, "✔") } else { styled(BAD, "✘") };
                 format!(

@@ -31,7 +31,7 @@ fn a_failing_deployment_is_rolled_back_in_the_right_order() {
         └─ production
            └─ ✘ deploy  jenkins/trigger-build           SPAN  failed: build-failed (rejected): build #1 of `deploy` failed: see URL [build #1: URL]
         ▸ the review of its rollback is open: why did it have to be?
-          windlass release cause payments-1 --category … --cause …
+          windlass release cause payments-1 --category code|configuration|infrastructure|dependency|data|process|false_alarm|other --cause …
 
         TIME          USER asked for payments-1 with {"version":"1.2.3"}; plan DIGEST, pinned jenkins@0.1.0 (DIGEST), servicenow@0.1.0 (DIGEST)
         TIME  build   starts, attempt 1

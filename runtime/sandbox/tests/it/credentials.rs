@@ -177,7 +177,7 @@ async fn trying_a_connection_tells_a_refused_credential_from_none() {
     ] {
         let server = RawServer::saying(said.clone()).await;
         let connection = connection(&server.url(), json!({"authentication": authentication}));
-        let probe = world.sandbox.test_connection(&connection).await;
+        let probe = world.sandbox.test_connection(&connection, "/").await;
         assert!(!probe.works);
         assert!(probe.findings.last().is_some_and(|it| it.starts_with(says)), "{:?}", probe.findings);
     }
@@ -190,10 +190,27 @@ async fn trying_a_connection_says_what_an_answer_does_not_tell() {
     for (said, is_told) in [("404 Not Found", true), ("405 Method Not Allowed", true), ("200 OK", false)] {
         let answer = format!("HTTP/1.1 {said}\r\ncontent-length: 0\r\nconnection: close\r\n\r\n").into_bytes();
         let server = RawServer::saying(Said::Once(answer)).await;
-        let probe = world.sandbox.test_connection(&connection(&server.url(), json!({}))).await;
+        let probe = world.sandbox.test_connection(&connection(&server.url(), json!({})), "/").await;
         assert!(probe.works, "{:?}", probe.findings);
-        let told = probe.findings.iter().any(|it| it.contains("nothing is at that address itself"));
+        let told = probe.findings.iter().any(|it| it.contains("so it answers, and nothing is there"));
         assert_eq!(told, is_told, "{said}: {:?}", probe.findings);
+    }
+}
+
+/// Where nothing is at the address itself, a path tells whether the credential is taken.
+#[tokio::test]
+async fn a_connection_is_tried_at_a_path() {
+    let world = world().await;
+    let server = RawServer::start(|_, _, head| {
+        let status = if head.starts_with("GET /api/me ") { "401 Unauthorized" } else { "404 Not Found" };
+        Said::Once(format!("HTTP/1.1 {status}\r\ncontent-length: 0\r\nconnection: close\r\n\r\n").into_bytes())
+    })
+    .await;
+    let connection = connection(&server.url(), json!({}));
+    for (path, works) in [("/", true), ("/api/me", false)] {
+        let probe = world.sandbox.test_connection(&connection, path).await;
+        assert_eq!(probe.works, works, "{path}: {:?}", probe.findings);
+        assert!(probe.findings.iter().any(|it| it.contains(&format!("{path} answered 40"))), "{:?}", probe.findings);
     }
 }
 

@@ -42,6 +42,14 @@ pub struct GroupBody {
     pub members: Vec<String>,
 }
 
+/// How a connection is tried.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ConnectionTestBody {
+    /// What is fetched, below the connection's address: `/`, `/api/json`.
+    pub path: String,
+}
+
 /// What trying a connection showed.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ConnectionTest {
@@ -150,9 +158,14 @@ pub(super) async fn connection_secret(State(runtime): State<Runtime>, Path(name)
 pub(super) async fn test_connection(
     State(runtime): State<Runtime>,
     Path(name): Path<String>,
+    Json(body): Json<ConnectionTestBody>,
 ) -> Answer<ConnectionTest> {
     let connection = known(&runtime, &name)?;
-    let probe = runtime.sandbox().map_err(failed)?.test_connection(&connection).await;
+    if !body.path.starts_with('/') {
+        let error = format!("`{}` is no path below the connection's address: it begins with `/`", body.path);
+        return Err(ApiError::new(StatusCode::BAD_REQUEST, error));
+    }
+    let probe = runtime.sandbox().map_err(failed)?.test_connection(&connection, &body.path).await;
     Ok(Json(ConnectionTest { works: probe.works, findings: probe.findings }))
 }
 

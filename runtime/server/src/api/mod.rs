@@ -33,7 +33,7 @@ use windlass_model::name::ReleaseId;
 
 pub use alert::AlertSourceBody;
 pub use breaker::{ReasonBody, SettingsBody};
-pub use declare::{BackupBody, ConnectionTest, GroupBody, PluginView, SecretBody, backup_view};
+pub use declare::{BackupBody, ConnectionTest, ConnectionTestBody, GroupBody, PluginView, SecretBody, backup_view};
 pub use intervention::{Asked, InterventionBody};
 pub use limit::LimitBody;
 pub use list::{LIMIT_MAX, OutlineView, ReleasesPage};

@@ -36,21 +36,22 @@ impl Sandbox {
     }
 
     /// Tries a connection as a plugin's request would use it: reads its secret, fetches a token where
-    /// it needs one, and sends one `GET` to its address. Nothing is changed on the other side.
+    /// it needs one, and sends one `GET` to this path below its address; the path begins with `/`. Nothing is changed on the
+    /// other side.
     ///
     /// A credential that only a tool receives is read and not tried.
-    pub async fn test_connection(&self, connection: &Connection) -> Probe {
+    pub async fn test_connection(&self, connection: &Connection, path: &str) -> Probe {
         let inner = Arc::clone(&self.inner);
         let shared =
             Shared::new(inner, Arc::new(Nobody), Arc::default(), EffectiveLimits::DEFAULT, None, false, Deck::None);
         let mut findings = Vec::new();
-        let works = try_it(&shared, connection, &mut findings).await;
+        let works = try_it(&shared, connection, path, &mut findings).await;
         let findings = findings.into_iter().map(|it| shared.scrubber().text(it)).collect();
         Probe { works, findings }
     }
 }
 
-async fn try_it(shared: &Shared, connection: &Connection, findings: &mut Vec<String>) -> bool {
+async fn try_it(shared: &Shared, connection: &Connection, path: &str, findings: &mut Vec<String>) -> bool {
     if let Authentication::Kubeconfig { kubeconfig } = &connection.authentication {
         return match shared.sandbox.secrets.resolve(kubeconfig) {
             Ok(_) => {
@@ -80,11 +81,12 @@ async fn try_it(shared: &Shared, connection: &Connection, findings: &mut Vec<Str
         Some(_) => findings.push(format!("the credential ({kind}) is there")),
         None => findings.push("no credential is used".to_owned()),
     }
+    let target = format!("{url}{path}");
     let body = Empty::<Bytes>::new().map_err(|never| match never {}).boxed_unsync();
-    let mut request = match Request::builder().method(Method::GET).uri(format!("{url}/")).body(body) {
+    let mut request = match Request::builder().method(Method::GET).uri(&target).body(body) {
         Ok(request) => request,
         Err(error) => {
-            findings.push(format!("{url} is no address: {error}"));
+            findings.push(format!("{target} is no address: {error}"));
             return false;
         }
     };
@@ -93,13 +95,13 @@ async fn try_it(shared: &Shared, connection: &Connection, findings: &mut Vec<Str
     }
     let sending = shared.sandbox.http.client(connection.private_network).request(request);
     let Ok(answer) = tokio::time::timeout(ANSWER_TIME_MAX, sending).await else {
-        findings.push(format!("GET {url}/: no answer in {} s", ANSWER_TIME_MAX.as_secs()));
+        findings.push(format!("GET {target}: no answer in {} s", ANSWER_TIME_MAX.as_secs()));
         return false;
     };
     match answer {
         Ok(response) => {
             let status = response.status();
-            findings.push(format!("GET {url}/ answered {status}"));
+            findings.push(format!("GET {target} answered {status}"));
             let refused = matches!(status.as_u16(), 401 | 407);
             if refused {
                 findings.push(if has_credential {
@@ -109,9 +111,10 @@ async fn try_it(shared: &Shared, connection: &Connection, findings: &mut Vec<Str
                     format!("it wants a credential, and the connection has none: `windlass connection add {name} --url {url} --auth …` declares it again, with one")
                 });
             } else if matches!(status.as_u16(), 404 | 405) {
-                findings.push(
-                    "so it answers; nothing is at that address itself, and whether a credential is taken shows at the first request of a plugin".to_owned(),
-                );
+                findings.push(format!(
+                    "so it answers, and nothing is there; whether a credential is taken shows where something is: `windlass connection test {} --path /…`",
+                    connection.name
+                ));
             }
             !refused && !status.is_server_error()
         }
@@ -120,7 +123,7 @@ async fn try_it(shared: &Shared, connection: &Connection, findings: &mut Vec<Str
                 Some(ConnectError::Forbidden { address, .. }) => format!(
                     "{url} is at {address}, in a private or local network; add `--private-network` to the connection to grant that"
                 ),
-                _ => format!("GET {url}/: {}", explain::request_error(&error)),
+                _ => format!("GET {target}: {}", explain::request_error(&error)),
             });
             false
         }

@@ -19,9 +19,8 @@ pub(super) fn note_others(count: usize, context: &Context<'_>) {
 /// Goes on with a release, and with all others that are open, unless another process does, and watches it to its end, or
 /// until nothing of it goes on without a person.
 pub(super) async fn see_through(release: &ReleaseId, context: &Context<'_>) -> anyhow::Result<ReleaseView> {
-    let state = context.state()?;
-    let mut owner = Owner::find(&state).await?;
-    let seen = owner.watch(&release.to_string(), Until::Decision, &state, context).await;
+    let mut owner = Owner::find(&context.state()?).await?;
+    let seen = owner.watch(&release.to_string(), Until::Decision, context).await;
     owner.leave(context).await?;
     seen
 }
@@ -29,6 +28,8 @@ pub(super) async fn see_through(release: &ReleaseId, context: &Context<'_>) -> a
 /// Who drives the release that is watched: another process, or this one.
 pub(crate) struct Owner {
     pub(crate) client: Client,
+    /// Of which installation.
+    state: StateDirectory,
     /// Answers other commands as long as it is kept.
     _serving: Option<Serving>,
 }
@@ -40,7 +41,7 @@ impl Owner {
             Client::Here(runtime) => Some(serve(runtime.clone()).await?),
             Client::Socket(_) => None,
         };
-        Ok(Self { client, _serving })
+        Ok(Self { client, state: state.clone(), _serving })
     }
 
     /// Ends what goes on here, if it does: other open releases may be in the midst of something, whatever became of the
@@ -58,11 +59,10 @@ impl Owner {
         &mut self,
         release: &str,
         until: Until,
-        state: &StateDirectory,
         context: &Context<'_>,
     ) -> anyhow::Result<ReleaseView> {
         let view = tokio::select! {
-            view = self.watch_on(release, until, state, context) => Some(view?),
+            view = self.watch_on(release, until, context) => Some(view?),
             asked = winding_down::asked() => {
                 asked?;
                 None
@@ -81,13 +81,7 @@ impl Owner {
 
     /// Watches a release. When the process that drives it ends first, this one takes its place, or finds who
     /// has.
-    async fn watch_on(
-        &mut self,
-        release: &str,
-        until: Until,
-        state: &StateDirectory,
-        context: &Context<'_>,
-    ) -> anyhow::Result<ReleaseView> {
+    async fn watch_on(&mut self, release: &str, until: Until, context: &Context<'_>) -> anyhow::Result<ReleaseView> {
         let mut seen_last = None;
         loop {
             let watched = watch::watch_until(&self.client, release, context, watch::Approvals::Wait, until).await;
@@ -98,7 +92,7 @@ impl Owner {
                 Err(error) if self.is_here() || !is_no_answer(&error) => return Err(error),
                 Ok(_) | Err(_) => {}
             }
-            *self = Self::find(state).await?;
+            *self = Self::find(&self.state).await?;
             if self.is_here() {
                 context.output.note(format_args!("the process in which {release} went on has ended; it goes on here"));
             }

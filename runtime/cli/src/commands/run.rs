@@ -126,7 +126,7 @@ pub(crate) async fn start_and_watch(beginning: Beginning, context: &Context<'_>)
         Beforehand::WithOthers(count) => owner::note_others(count, context),
     }
     let mut owner = Owner::find(&state).await?;
-    let seen = start_with(&mut owner, body, beginning.detach, &state, context).await;
+    let seen = start_with(&mut owner, body, beginning.detach, context).await;
     owner.leave(context).await?;
     seen
 }
@@ -173,13 +173,7 @@ fn refused(error: ClientError, context: &Context<'_>) -> anyhow::Result<Seen> {
     }
 }
 
-async fn start_with(
-    owner: &mut Owner,
-    body: StartBody,
-    detach: bool,
-    state: &StateDirectory,
-    context: &Context<'_>,
-) -> anyhow::Result<Seen> {
+async fn start_with(owner: &mut Owner, body: StartBody, detach: bool, context: &Context<'_>) -> anyhow::Result<Seen> {
     let started: Started = match owner.client.post("/v1/releases", &body).await {
         Ok(started) => started,
         Err(error) => return refused(error, context),
@@ -197,7 +191,7 @@ async fn start_with(
         });
         return Ok(Seen::Detached);
     }
-    let view = owner.watch(&started.release, Until::End, state, context).await?;
+    let view = owner.watch(&started.release, Until::End, context).await?;
     if context.output.is_json() {
         context.output.data(&view, |it| draw(it, watch::now()));
     } else if !context.output.is_live() {

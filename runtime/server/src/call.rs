@@ -94,7 +94,12 @@ pub(crate) fn make_call(
             requested_by: release.created().requested_by.clone(),
             rehearsal: release.created().rehearsal,
             recorded: release.created().recorded,
-            place: Place { release: release.id().clone(), step: release.name_of(index), uses },
+            place: Place {
+                release: release.id().clone(),
+                step: release.name_of(index),
+                uses,
+                input: Arc::clone(&order.input),
+            },
             begun: Begun::of(run),
             order,
             inbox,
@@ -127,7 +132,8 @@ pub(crate) fn make_call(
         let uses = definition.uses.action().expect("what runs a component is an action");
         let plugin = inner.plugin(pin.runs.digest()).await?;
         let dry_run = order.dry_run.clone();
-        let place = Place { release: id.clone(), step: step.clone(), uses: definition.uses.clone() };
+        let input = Arc::clone(&order.input);
+        let place = Place { release: id.clone(), step: step.clone(), uses: definition.uses.clone(), input };
         let shape = || Shape::Action(plugin.clone(), uses.action.to_string());
         if let Some(problem) = dry_run.as_ref().and_then(|it| it.unknown.as_ref()) {
             let note = format!("its plugin was not called: {problem}");

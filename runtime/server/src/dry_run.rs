@@ -117,12 +117,16 @@ impl Shape {
     }
 }
 
+/// Said of an output that stands for one that would differ.
+const OTHER_INPUT: &str = "its output was given for another input";
+
 /// Which step of which release something stands in for.
 #[derive(Clone)]
 pub(crate) struct Place {
     pub(crate) release: ReleaseId,
     pub(crate) step: StepName,
     pub(crate) uses: Uses,
+    pub(crate) input: Arc<Value>,
 }
 
 /// What the call of a component came to in a dry run.
@@ -161,17 +165,20 @@ pub(crate) async fn stand_in(
 ) -> CallResult {
     let inner = inner.clone();
     let found = tokio::task::spawn_blocking(move || match inner.given_before(&place, &shape) {
-        Some((release, output)) => (output, Origin::Release(release)),
-        None => (shape.example(), Origin::Schema),
+        Some(given) => (given.output, Origin::Release(given.release), !given.same_input),
+        None => (shape.example(), Origin::Schema, false),
     });
     // It panics only where the store does; an output of nothing is as made up as any.
-    let (output, origin) = found.await.unwrap_or((Value::Null, Origin::Schema));
+    let (output, origin, other_input) = found.await.unwrap_or((Value::Null, Origin::Schema, false));
+    let note = note.into_iter().chain(other_input.then(|| OTHER_INPUT.to_owned())).reduce(|a, b| format!("{a}; {b}"));
     CallResult::WouldDo { output, dry_run: Box::new(DryRun { would, omitted, origin, note }) }
 }
 
 impl Inner {
-    /// What the step gave in the newest release of the workflow in which it succeeded, if that still fits.
-    fn given_before(&self, place: &Place, shape: &Shape) -> Option<(ReleaseId, Value)> {
+    /// What the step gave for the same input in the newest release of the workflow in which it succeeded, or for another,
+    /// if that still fits.
+    fn given_before(&self, place: &Place, shape: &Shape) -> Option<Given> {
+        let mut for_another = None;
         let workflow = place.release.workflow();
         let newest = place.release.number();
         for number in (newest.saturating_sub(LOOKED_AT_MAX)..newest).rev() {
@@ -181,11 +188,12 @@ impl Inner {
                 continue;
             }
             let Ok(release) = self.replay(&id) else { continue };
-            if let Some(output) = given(&release, place).filter(|it| shape.accepts(it)) {
-                return Some((id, output));
+            match given(&release, place).filter(|it| shape.accepts(&it.output)) {
+                Some(given) if given.same_input => return Some(given),
+                given => for_another = for_another.or(given),
             }
         }
-        None
+        for_another
     }
 
     /// The plan that a step runs, for what its releases give.
@@ -196,8 +204,15 @@ impl Inner {
     }
 }
 
+/// What a step gave in a release.
+struct Given {
+    release: ReleaseId,
+    output: Value,
+    same_input: bool,
+}
+
 /// What a step of this name that runs the same gave in a release, if it succeeded there.
-fn given(release: &Release, place: &Place) -> Option<Value> {
+fn given(release: &Release, place: &Place) -> Option<Given> {
     // Another release may have had fewer items.
     let first_item = place.step.item().map(|_| place.step.of_item(1));
     let index = release.index_of(&place.step).or_else(|| release.index_of(&first_item?))?;
@@ -206,7 +221,9 @@ fn given(release: &Release, place: &Place) -> Option<Value> {
         (Uses::Action(here), Uses::Action(there)) => here.plugin == there.plugin && here.action == there.action,
         (here, there) => here == there,
     };
-    (is_same && run.state == StepState::Succeeded).then(|| run.output.as_deref().cloned()).flatten()
+    let output = run.output.as_deref().filter(|_| is_same && run.state == StepState::Succeeded)?.clone();
+    let same_input = run.input.as_deref() == Some(&*place.input);
+    Some(Given { release: release.id().clone(), output, same_input })
 }
 
 #[cfg(test)]

@@ -93,6 +93,13 @@ fn a_whole_release_is_gone_through_and_nothing_is_changed() {
     let view = site.ended("payments-4");
     assert_eq!(output_from(&view, "change").as_deref(), Some("payments-2"));
     assert_eq!(step(&view, "change").output, step(&real, "change").output);
+    let note = |view: &ReleaseView| step(view, "change").dry_run.as_ref().and_then(|it| it.note.clone());
+    assert_eq!(note(&view), None);
+    // What another version gave may stand in for this one's, and is told to be that.
+    site.good(&["run", "payments.yaml", "--param", "version=9.9.9", "--dry-run", "--detach"]);
+    let other = site.ended("payments-5");
+    assert_eq!(output_from(&other, "change").as_deref(), Some("payments-2"));
+    assert_eq!(note(&other).as_deref(), Some("its output was given for another input"));
     // With a change that is there, the task would be made for it.
     assert!(!would(&view, "task").is_empty(), "{:?}", step(&view, "task"));
     assert!(counterparts.effects(mark).is_empty() && counterparts.servicenow.effects().len() == seen);

@@ -338,53 +338,94 @@ func plain(value any) any {
 	return value
 }
 
-// encodeAs writes JSON as the type's schema has it: a pointer that is nil is a field that is left out.
+// encodeAs writes JSON as the type's schema has it: a pointer that is nil is a field that is left out. All others stay in the
+// order of the struct.
 func encodeAs(kind reflect.Type, value any) ([]byte, error) {
 	written, err := encode(value)
 	if err != nil || kind == nil || !bytes.Contains(written, []byte("null")) {
 		return written, err
 	}
-	decoder := json.NewDecoder(bytes.NewReader(written))
-	decoder.UseNumber()
-	var read any
-	if err := decoder.Decode(&read); err != nil {
-		return nil, err
-	}
-	if !leaveOut(kind, read) {
-		return written, nil
-	}
-	return encode(read)
+	return leaveOut(kind, written), nil
 }
 
-// leaveOut takes the pointers out of a value that are nil, and tells whether there were any.
-func leaveOut(kind reflect.Type, value any) bool {
-	left := false
+// leaveOut takes the pointers out of what was written of a type that are nil.
+func leaveOut(kind reflect.Type, written []byte) []byte {
 	switch kind.Kind() {
 	case reflect.Pointer:
-		return leaveOut(kind.Elem(), value)
+		return leaveOut(kind.Elem(), written)
 	case reflect.Slice:
-		items, _ := value.([]any)
-		for _, item := range items {
-			left = leaveOut(kind.Elem(), item) || left
+		var items []json.RawMessage
+		if json.Unmarshal(written, &items) != nil || items == nil {
+			return written
 		}
-	case reflect.Map:
-		object, _ := value.(map[string]any)
-		for _, item := range object {
-			left = leaveOut(kind.Elem(), item) || left
+		parts := make([][]byte, len(items))
+		for at, item := range items {
+			parts[at] = leaveOut(kind.Elem(), item)
 		}
-	case reflect.Struct:
-		object, _ := value.(map[string]any)
-		for _, it := range fieldsOf(kind) {
-			of := kind.Field(it.index).Type
-			if item, given := object[it.name]; given && item == nil && of.Kind() == reflect.Pointer {
-				delete(object, it.name)
-				left = true
-			} else if given {
-				left = leaveOut(of, item) || left
+		return enclosed('[', parts, ']')
+	case reflect.Map, reflect.Struct:
+		var parts [][]byte
+		for _, it := range membersOf(written) {
+			of := typeOfMember(kind, it.name)
+			if kind.Kind() == reflect.Struct && of != nil && of.Kind() == reflect.Pointer && string(it.value) == "null" {
+				continue
 			}
+			value := []byte(it.value)
+			if of != nil {
+				value = leaveOut(of, value)
+			}
+			name, _ := encode(it.name)
+			parts = append(parts, append(append(name, ':'), value...))
+		}
+		if parts == nil && !bytes.HasPrefix(written, []byte("{")) {
+			return written
+		}
+		return enclosed('{', parts, '}')
+	}
+	return written
+}
+
+// typeOfMember is nil where the type says nothing of it.
+func typeOfMember(kind reflect.Type, name string) reflect.Type {
+	if kind.Kind() == reflect.Map {
+		return kind.Elem()
+	}
+	for _, it := range fieldsOf(kind) {
+		if it.name == name {
+			return kind.Field(it.index).Type
 		}
 	}
-	return left
+	return nil
+}
+
+type member struct {
+	name  string
+	value json.RawMessage
+}
+
+// membersOf reads an object in its order; nothing if it is none.
+func membersOf(written []byte) []member {
+	decoder := json.NewDecoder(bytes.NewReader(written))
+	if opening, err := decoder.Token(); err != nil || opening != json.Delim('{') {
+		return nil
+	}
+	var members []member
+	for decoder.More() {
+		name, err := decoder.Token()
+		if err != nil {
+			return nil
+		}
+		it := member{name: name.(string)}
+		if decoder.Decode(&it.value) != nil {
+			return nil
+		}
+		members = append(members, it)
+	}
+	return members
+}
+
+func enclosed(opening byte, parts [][]byte, closing byte) []byte {
+	return append(append([]byte{opening}, bytes.Join(parts, []byte(","))...), closing)
 }
 
 // encode writes JSON without escaping what only HTML needs escaped.

@@ -129,7 +129,7 @@ func TestAnOutputLeavesOutAPointerThatIsNil(t *testing.T) {
 	step := doing(windlass.Action[input, any, any]{Start: func(*windlass.Context, input) (any, error) { return out, nil }})
 	answer, err := step.Start(host())
 	same(t, err, nil)
-	same(t, string(answer.Done), `{"any":null,"big":4611686018427387905,"by":{"a":{}},"parts":[{"note":"x"},{}]}`)
+	same(t, string(answer.Done), `{"parts":[{"note":"x"},{}],"by":{"a":{}},"any":null,"big":4611686018427387905}`)
 }
 
 func TestWhatIsNotAsItsTypeSaysNamesThePlace(t *testing.T) {

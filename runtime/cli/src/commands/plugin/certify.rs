@@ -1,11 +1,13 @@
 //! `windlass plugin certify`
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
 use serde::Serialize;
 use windlass_certify::{
-    Broken, Certification, Check, Conformance, FILE_NAME, FileError, Only, Outcome, Report, Subject, Transcript, table,
+    Broken, Certification, Check, Conformance, FILE_NAME, Failed, FileError, Only, Outcome, Report, Subject,
+    Transcript, table,
 };
 use windlass_model::name::ActionName;
 use windlass_model::problem::{Color, render};
@@ -155,6 +157,28 @@ fn write(file: &Path, text: &str) -> anyhow::Result<()> {
 }
 
 /// What people read: the table, what failed, and all that happened where one scenario was asked for.
+/// Of failures that are alike so many are told whole; what is behind them is mostly one mistake.
+const TOLD_WHOLE: usize = 2;
+
+fn failures<'f>(failures: impl Iterator<Item = (&'f str, Check, &'f Failed)>) -> String {
+    let mut text = String::new();
+    let mut alike = BTreeMap::new();
+    for (action, check, failed) in failures {
+        let case = failed.case.as_ref().map(|it| format!(" ({it})")).unwrap_or_default();
+        let (at, name) = (failed.at, check.name());
+        text.push_str(&format!("{} {action}{case}: {name} {at}: {}\n", styled(BAD, "failed"), failed.position));
+        let told = alike.entry((action, &failed.case, name, &failed.expected)).or_insert(0);
+        *told += 1;
+        if *told <= TOLD_WHOLE {
+            text.push_str(&format!("  expected: {}\n  seen:     {}\n", failed.expected, failed.seen));
+        } else {
+            let how = format!("  expected as before; `--only {name} --at {at}` shows what was seen\n");
+            text.push_str(&styled(DIM, how).to_string());
+        }
+    }
+    text
+}
+
 fn people(view: &View<'_>, is_one: bool, before: Option<&Transcript>) -> String {
     let certification = view.result;
     let mut text = format!(
@@ -172,18 +196,7 @@ fn people(view: &View<'_>, is_one: bool, before: Option<&Transcript>) -> String 
         text.push_str(&table(certification));
         text.push('\n');
     }
-    for (action, check, failed) in certification.failures() {
-        let case = failed.case.as_ref().map(|it| format!(" ({it})")).unwrap_or_default();
-        let at = failed.at;
-        text.push_str(&format!(
-            "{} {action}{case}: {} {at}: {}\n  expected: {}\n  seen:     {}\n",
-            styled(BAD, "failed"),
-            check.name(),
-            failed.position,
-            failed.expected,
-            failed.seen
-        ));
-    }
+    text.push_str(&failures(certification.failures()));
     let mut failed: Vec<&str> = certification.failures().map(|(_, check, _)| check.name()).collect();
     failed.sort_unstable();
     failed.dedup();
@@ -228,4 +241,27 @@ fn people(view: &View<'_>, is_one: bool, before: Option<&Transcript>) -> String 
     });
     text.push('\n');
     text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_one_mistake_makes_fail_many_times_is_told_whole_twice() {
+        let failed = |at, expected: &str| {
+            let (position, seen) = (format!("request {at}"), format!("seen {at}"));
+            Failed { case: None, at, position, expected: expected.to_owned(), seen }
+        };
+        let all = [failed(1, "none"), failed(2, "none"), failed(3, "none"), failed(4, "another end")];
+        let told = failures(all.iter().map(|it| ("promote", Check::Rollback, it)));
+        let told = anstream::adapter::strip_str(&told).to_string();
+        assert_eq!(told.matches("failed promote: rollback").count(), 4, "{told}");
+        assert_eq!(told.matches("expected: ").count(), 3, "{told}");
+        assert!(
+            told.contains("request 3\n  expected as before; `--only rollback --at 3` shows what was seen"),
+            "{told}"
+        );
+        assert!(!told.contains("seen 3") && told.contains("seen 4"), "{told}");
+    }
 }

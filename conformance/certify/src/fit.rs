@@ -156,6 +156,18 @@ impl Conformance {
                     ),
                 );
             }
+            let unused = match case.ends {
+                _ if case.before_rollback.is_empty() => None,
+                _ if !action.rollback => Some("its action has no `rollback`"),
+                Ends::Failed(_) => Some("what fails as it should is not rolled back here"),
+                Ends::Done => None,
+            };
+            if let Some(why) = unused {
+                misfits.add(
+                    &[&"cases", &number, &"before_rollback"],
+                    format!("`before_rollback` of case `{title}` never happens: {why}"),
+                );
+            }
             // What stands for something else is judged when it is known.
             if case.prepare.is_empty() {
                 let wrong = input_problems(&action.input, &case.input).unwrap_or_default();

@@ -281,6 +281,14 @@ async fn what_does_not_fit_is_no_verdict() {
         let error = certified("good", "", only).await.expect_err("it has no such scenario").to_string();
         assert!(error.contains(&format!("`once` of `good` has no scenario {at}: it has 2")), "{error}");
     }
+    let later = "    before_rollback: [{ path: /entries }]\n";
+    for (action, ends, why) in [
+        ("good", "", "its action has no `rollback`"),
+        ("half-a-rollback", "    ends: { failed: { code: x } }\n", "what fails as it should is not rolled back here"),
+    ] {
+        let error = certified(action, &format!("{later}{ends}"), Only::default()).await.expect_err("it is for nothing");
+        assert!(error.to_string().contains(why), "{error}");
+    }
     let prepared = "    prepare: [{ path: /nowhere }]\n";
     let tool = |command: &str| {
         let file = format!(

@@ -39,10 +39,19 @@ impl Wish {
         Self { ends, is_watched: watched.wait, ..self }
     }
 
-    pub(super) async fn carry_out(self, context: &Context<'_>) -> anyhow::Result<u8> {
+    pub(super) async fn carry_out(mut self, context: &Context<'_>) -> anyhow::Result<u8> {
         let client = self.client(context).await?;
+        if self.is_watched && self.ends == [Outcome::Succeeded] && self.goes_back(&client).await? {
+            self.ends = &[Outcome::RolledBack];
+        }
         let view = self.say(&client).await?;
         self.see(view, client, context).await
+    }
+
+    /// Whether the release is being rolled back: what is asked of it then is that this goes on.
+    async fn goes_back(&self, client: &Client) -> anyhow::Result<bool> {
+        let view: ReleaseView = client.get(&format!("/v1/releases/{}", self.release)).await?;
+        Ok(view.rollback.is_some_and(|it| it.ended_at.is_none()))
     }
 
     /// To whom it is said. Nobody goes on with a release for that, so that a wish that is refused moves none.

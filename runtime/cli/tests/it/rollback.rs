@@ -224,3 +224,25 @@ fn a_step_that_is_rolled_back_says_why_it_had_failed() {
     let settled = act(&site.ended("spoiled-1"));
     assert_eq!((settled.state.as_str(), settled.status), ("rolled back", format!("it had failed: {failure}")));
 }
+
+/// It ends as was asked, though not as a release that goes forward.
+#[test]
+fn a_rollback_that_is_tried_again_and_watched_ends_well() {
+    let (site, counterparts) = payments(Deployment::Succeeds, 0, 0);
+    let _serve = site.serve();
+    site.good(&["run", "payments.yaml", "--param", "version=1.2.3", "--detach"]);
+    site.until(RELEASE, "it waits for approval", |it| it.waits.iter().any(|it| it.cause == "approval"));
+    site.good(&["release", "approve", RELEASE, "--as", "ana"]);
+    assert!(site.ended(RELEASE).succeeded);
+    let secret = std::fs::read(counterparts.secret()).expect("it is there");
+    std::fs::remove_file(counterparts.secret()).expect("it is there");
+    let back = site.run(&["release", "rollback", RELEASE, "--reason", "orders fail", "--wait"]);
+    assert_eq!(back.code, Some(1), "{back:?}");
+    let retry = ["release", "retry", RELEASE, "--step", "task", "--reason", "the secret is back", "--wait"];
+    let blocked = site.run(&retry);
+    assert!(blocked.code == Some(1) && blocked.stdout.contains("rollback blocked"), "{blocked:?}");
+    std::fs::write(counterparts.secret(), secret).expect("it can be written");
+    let retried = site.run(&retry);
+    assert!(retried.stdout.contains(&format!("\n{RELEASE}  rolled back")), "{retried:?}");
+    assert_eq!(retried.code, Some(0), "{retried:?}");
+}

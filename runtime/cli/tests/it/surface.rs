@@ -397,6 +397,15 @@ fn a_parameter_that_makes_a_wrong_input_is_refused_before_anything_begins() {
 }
 
 #[test]
+fn a_connection_is_tried_below_its_address_and_nowhere_else() {
+    let site = Site::empty();
+    site.good(&["connection", "add", "app", "--url", "https://app.example.com"]);
+    let ran = site.run(&["connection", "test", "app", "--path", ".evil.example/x"]);
+    assert_eq!(ran.code, Some(2), "{ran:?}");
+    assert!(ran.stderr.contains("`.evil.example/x` is no path below the connection's address"), "{ran:?}");
+}
+
+#[test]
 fn people_come_and_go_and_those_who_stay_are_not_forgotten() {
     let site = Site::empty();
     let says = |arguments: &[&str]| site.good(&[&["group"], arguments].concat()).stdout;

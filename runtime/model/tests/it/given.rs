@@ -65,3 +65,26 @@ fn what_is_known_later_or_may_not_run_is_left() {
         assert_eq!(told(&with, more), [""; 0], "{with} {more}");
     }
 }
+
+/// What a field with such a name was given is not repeated.
+#[test]
+fn a_secret_is_not_told() {
+    let mut catalog = installed();
+    let manifest: Manifest = serde_json::from_value(json!({
+        "name": "vaulted", "version": "1.0.0", "contract": "0.1", "description": "d",
+        "actions": { "open": {
+            "description": "d", "effect": "read", "output": {},
+            "input": { "type": "object", "properties": {
+                "token": { "type": "string", "pattern": "^t-" }, "name": { "type": "string", "pattern": "^n-" },
+            } },
+        } },
+    }))
+    .expect("a manifest");
+    catalog.add_plugin(manifest.clone(), windlass_model::digest::Digest::of(b"vaulted"));
+    let steps =
+        "  open: { uses: vaulted/open, with: { token: '${{ parameters.every }}', name: '${{ parameters.job }}' } }\n";
+    let parameters = json!({ "job": "payments", "every": "hunter2" });
+    let told = check_inputs_given(&plan(steps, &catalog), &parameters, |_| Some(&manifest));
+    assert_eq!(told.len(), 1, "{told:?}");
+    assert!(told[0].contains("/name") && !told[0].contains("hunter2"), "{told:?}");
+}

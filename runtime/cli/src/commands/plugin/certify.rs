@@ -156,10 +156,10 @@ fn write(file: &Path, text: &str) -> anyhow::Result<()> {
     std::fs::write(file, text).with_context(|| format!("{} cannot be written", file.display()))
 }
 
-/// What people read: the table, what failed, and all that happened where one scenario was asked for.
 /// Of failures that are alike so many are told whole; what is behind them is mostly one mistake.
 const TOLD_WHOLE: usize = 2;
 
+/// What failed, in words.
 fn failures<'f>(failures: impl Iterator<Item = (&'f str, Check, &'f Failed)>) -> String {
     let mut text = String::new();
     let mut alike = BTreeMap::new();
@@ -179,6 +179,7 @@ fn failures<'f>(failures: impl Iterator<Item = (&'f str, Check, &'f Failed)>) ->
     text
 }
 
+/// What people read: the table, what failed, and all that happened where one scenario was asked for.
 fn people(view: &View<'_>, is_one: bool, before: Option<&Transcript>) -> String {
     let certification = view.result;
     let mut text = format!(

@@ -2,7 +2,7 @@
 
 import { milliseconds } from './duration.js';
 import { Failure } from './failure.js';
-import { written } from './json.js';
+import { textOf, written } from './json.js';
 
 const OPTIONS = ['json', 'form', 'query', 'idempotencyKey', 'accept', 'timeout'];
 /** What of `fetch`'s own is passed on. */
@@ -41,8 +41,18 @@ const TRANSPORT = {
 
 /** A path of segments, each percent-encoded: ``path`/jobs/${id}` ``. */
 export function path(strings, ...segments) {
-  return strings.reduce((before, text, index) => before + encodeURIComponent(segments[index - 1]) + text);
+  return strings.reduce((before, text, index) => {
+    const segment = textOf(segments[index - 1], `what comes after \`${before}\` in a path`);
+    return before + encodeURIComponent(segment) + text;
+  });
 }
+
+/** Pairs of a query or a form. */
+function pairs(fields, what) {
+  return new URLSearchParams(Object.entries(fields).map(([name, value]) => [name, textOf(value, `\`${name}\` in ${what}`)]));
+}
+
+function isPlain(value) { return Object.getPrototypeOf(value ?? '') === Object.prototype; }
 
 /** An endpoint that the operator bound to a role. Credentials are added by the host, on the wire. */
 export class Connection {
@@ -82,12 +92,13 @@ export class Connection {
   async #fetch(path, { json, form, query, idempotencyKey = false, accept = [], timeout = '30s', ...init } = {}) {
     const unknown = Object.keys(init).find((it) => !INIT.includes(it));
     if (unknown) throw new TypeError(`a request has no \`${unknown}\`; it has ${OPTIONS.concat(INIT).join(', ')}`);
-    if (Array.isArray(init.body) || Object.getPrototypeOf(init.body ?? '') === Object.prototype) {
+    if (Array.isArray(init.body) || isPlain(init.body)) {
       throw new TypeError('`body` is an object: `json` sends it as JSON');
     }
     let url = this.url(path);
-    const parameters = new URLSearchParams(Object.entries(query ?? {}).map(([name, value]) => [name, String(value)])).toString();
+    const parameters = pairs(query ?? {}, 'the query').toString();
     if (parameters !== '') url += (url.includes('?') ? '&' : '?') + parameters;
+    if (isPlain(init.headers)) Object.entries(init.headers).forEach(([name, value]) => textOf(value, `the header \`${name}\``));
     const headers = new Headers(init.headers);
     if (!headers.has('accept')) headers.set('accept', 'application/json, */*;q=0.5');
     if (json !== undefined) {
@@ -95,7 +106,7 @@ export class Connection {
       headers.set('content-type', 'application/json');
     }
     // `fetch` itself says so of a form; what stands in its place in a test may not.
-    if (form !== undefined) init.body = new URLSearchParams(Object.entries(form).map(([name, value]) => [name, String(value)]));
+    if (form !== undefined) init.body = pairs(form, 'the form');
     if (init.body instanceof URLSearchParams && !headers.has('content-type')) {
       headers.set('content-type', 'application/x-www-form-urlencoded;charset=UTF-8');
       init.body = init.body.toString();

@@ -6,6 +6,7 @@
 import { appendFileSync } from 'node:fs';
 
 import { CallbackEvent, timer } from './event.js';
+import { Failure } from './failure.js';
 import { TransportError } from './http.js';
 
 export { CallbackEvent, timer } from './event.js';
@@ -14,6 +15,8 @@ export { TransportError } from './http.js';
 const START = Date.UTC(2026, 0, 5, 9);
 /** More wakes than any test needs: a step that goes on longer never ends. */
 const WAKES_MAX = 10_000;
+/** How many characters of an output are shown that is not as declared. */
+const SHOWN = 200;
 const KEYS = {
   start: '0123456789abcdef0123456789abcdef',
   cancel: 'cccccccccccccccccccccccccccccccc',
@@ -257,8 +260,9 @@ export class TestStep {
       this.action.output.read(answer.output);
     } catch (error) {
       const missing = answer.output === null ? ': is a `return` missing?' : '';
-      error.message = `what \`${this.action.name}\` gives is not its output: ${error.message}${missing}`;
-      throw error;
+      const shown = JSON.stringify(answer.output);
+      const message = `what \`${this.action.name}\` gives is not its output: ${error.message}${missing}: ${shown.length > SHOWN ? `${shown.slice(0, SHOWN)}…` : shown}`;
+      throw Failure.internal('output-breaks-schema', message).never();
     }
     return answer;
   }

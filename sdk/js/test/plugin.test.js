@@ -52,6 +52,29 @@ test('statuses become failures of the class that a policy can act on', async () 
   }
 });
 
+test('what has no meaning as a text is not sent as one', async () => {
+  const failing = async (act) => {
+    const error = await step((ctx) => act(ctx.connection('app'))).run(host()).then(() => assert.fail('it was sent'), (it) => it);
+    return [error.class, error.code, error.message];
+  };
+  const wanted = 'write a text, a number or a boolean, or leave it out';
+  assert.deepEqual(await failing((app) => app.fetch('/a/b', { method: 'POST', form: { artifact: undefined } })),
+    ['internal', 'no-text', `\`artifact\` in the form is undefined: ${wanted}`]);
+  assert.deepEqual(await failing((app) => app.fetch(path`/a/${null}/log`)),
+    ['internal', 'no-text', `what comes after \`/a/\` in a path is null: ${wanted}`]);
+  for (const [value, is] of [[undefined, 'undefined'], [NaN, 'NaN'], [['a', 'b'], 'a list'], [{ a: 1 }, 'an object']]) {
+    assert.deepEqual(await failing((app) => app.json('/a/b', t.any(), { query: { of: value } })),
+      ['internal', 'no-text', `\`of\` in the query is ${is}: ${wanted}`]);
+  }
+  assert.deepEqual(await failing((app) => app.fetch('/a/b', { headers: { 'X-Of': undefined } })),
+    ['internal', 'no-text', `the header \`X-Of\` is undefined: ${wanted}`]);
+  assert.deepEqual(await failing((app) => app.fetch('/a/b', { query: { of: Promise.resolve('x') } })),
+    ['internal', 'missing-await', '`of` in the query is a Promise: an `await` is missing']);
+  const mock = host().reply('POST /a/1/true', reply.json(200, {}));
+  await step((ctx) => ctx.connection('app').fetch(path`/a/${1}/${true}`, { method: 'POST', form: { a: 0, b: false, c: '' } }).then(() => null)).run(mock);
+  assert.equal(mock.requests[0].body, 'a=0&b=false&c=');
+});
+
 test('the message is what the server said, never the query', async () => {
   for (const [body, message] of [
     ['{"error":{"message":"No record","detail":"gone"}}', 'No record – gone'],
@@ -249,8 +272,9 @@ test('what a request or a wait does not know is refused, and a key may be given'
 
 test('an output that is none says whose it is', async () => {
   const typed = (start) => step(start, { output: t.object({ id: t.string() }) });
-  await assert.rejects(typed(() => {}).run(host()), /what `act` gives is not its output: .*null is no object: is a `return` missing\?/);
-  await assert.rejects(typed(() => ({ id: 7 })).run(host()), /what `act` gives is not its output: id: 7 is no string$/);
+  await assert.rejects(typed(() => {}).run(host()), /what `act` gives is not its output: .*null is no object: is a `return` missing\?: null$/);
+  await assert.rejects(typed(() => ({ id: 7 })).run(host()),
+    { code: 'output-breaks-schema', message: 'what `act` gives is not its output: id: 7 is no string: {"id":7}' });
 });
 
 test('cancel and rollback may wait too', async () => {

@@ -366,6 +366,35 @@ class Plugins(unittest.TestCase):
         self.assertEqual((request.query, request.body), ({"q": "ä&", "n": "1"}, b"x=y+z"))
         self.assertEqual(request.headers.get("idempotency-key"), TestStep.key("start"))
 
+    def test_an_output_and_an_input_are_as_declared(self):
+        failure = self.failure(step(lambda ctx, input: {"name": 7}, (Nothing, Part, Any)), host())
+        self.assertEqual(
+            (failure.failure_class, failure.code, failure.message),
+            (FailureClass.INTERNAL, "output-breaks-schema", 'what `act` gives is not its output: name: 7 is no string: {"name": 7}'),
+        )
+        given = TestStep(doing(lambda ctx, input: 1, (Part, Any, Any)), "act", {"name": 7})
+        with self.assertRaisesRegex(Mismatch, "^what the test gives `act` is not its input: name: 7 is no string$"):
+            given.run(host())
+
+    def test_what_has_no_meaning_as_a_text_is_not_sent_as_one(self):
+        def failing(*segments, **options):
+            act = step(lambda ctx, input: ctx.connection("app").post(path("a", *segments), **options))
+            failure = self.failure(act, host())
+            self.assertEqual((failure.failure_class, failure.code), (FailureClass.INTERNAL, "no-text"))
+            return failure.message
+
+        wanted = "write a text, a number or a bool, or leave it out"
+        self.assertEqual(failing(None), f"segment 2 of the path is None: {wanted}")
+        self.assertEqual(failing("b", data={"artifact": None}), f"`artifact` in the form is None: {wanted}")
+        self.assertEqual(failing("b", query={"of": ["x"]}), f"`of` in the query is a list: {wanted}")
+        self.assertEqual(failing("b", query={"of": float("nan")}), f"`of` in the query is nan: {wanted}")
+        self.assertEqual(failing("b", headers={"X-Of": None}), f"the header `X-Of` is None: {wanted}")
+        mock = host()
+        mock.reply("POST /a/red/1", Reply.json(200, 1))
+        step(lambda ctx, input: ctx.connection("app").post(
+            path("a", Colour.RED, 1), data={"a": True, "b": 0, "c": ""}, headers={"X-Of": 1}).json()).run(mock)
+        self.assertEqual((mock.requests[0].body, mock.requests[0].headers["x-of"]), (b"a=true&b=0&c=", "1"))
+
     def test_a_checkpoint_is_done_once_and_a_failure_is_not_recorded(self):
         times = []
 

@@ -11,7 +11,7 @@ from typing import Any, Callable, Collection, Mapping, Optional, Protocol, TypeV
 
 from . import schema
 from .failure import Failure
-from .http import TransportError, status_failure, transport_failure
+from .http import TransportError, status_failure, text_of, transport_failure
 
 T = TypeVar("T")
 
@@ -200,7 +200,7 @@ class Connection:
         path: str,
         *,
         json: Any = None,
-        data: Union[bytes, str, Mapping[str, str], None] = None,
+        data: Union[bytes, str, Mapping[str, object], None] = None,
         query: Optional[Mapping[str, object]] = None,
         headers: Optional[Mapping[str, str]] = None,
         idempotency_key: Union[bool, str] = False,
@@ -215,22 +215,21 @@ class Connection:
         """
         url = self.url(path)
         if query:
-            pairs = {name: value if isinstance(value, str) else _json(value) for name, value in query.items()}
-            url += ("&" if "?" in url else "?") + urllib.parse.urlencode(pairs)
+            url += ("&" if "?" in url else "?") + _pairs(query, "the query")
         request = urllib.request.Request(url, method=method)
         request.add_header("Accept", "application/json, */*;q=0.5")
         if json is not None:
             request.data = _json(json).encode()
             request.add_header("Content-Type", "application/json")
         elif isinstance(data, Mapping):
-            request.data = urllib.parse.urlencode(data).encode()
+            request.data = _pairs(data, "the form").encode()
             request.add_header("Content-Type", "application/x-www-form-urlencoded")
         elif data is not None:
             request.data = data.encode() if isinstance(data, str) else data
         if idempotency_key:
             request.add_header("Idempotency-Key", self._key if idempotency_key is True else idempotency_key)
         for name, value in (headers or {}).items():
-            request.add_header(name, value)
+            request.add_header(name, text_of(value, f"the header `{name}`"))
         try:
             status, received, body = self._host.send(request, timeout)
         except TransportError as error:
@@ -374,6 +373,10 @@ class Started:
 def _part_of(name: str, key: str) -> str:
     """The checkpoint of a part of one piece of work."""
     return f"{name}/{key}"
+
+
+def _pairs(fields: Mapping[str, object], what: str) -> str:
+    return urllib.parse.urlencode({name: text_of(value, f"`{name}` in {what}") for name, value in fields.items()})
 
 
 def _json(value: Any) -> str:

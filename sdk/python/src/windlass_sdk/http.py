@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import email.utils
 import json
+import math
 import re
 import urllib.error
 import urllib.parse
 from datetime import timedelta
+from enum import Enum
 from typing import Any, Mapping, Optional
 
 from .failure import Failure, FailureClass, bounded
@@ -46,7 +48,23 @@ _TRANSPORT = {
 
 def path(*segments: object) -> str:
     """A path of percent-encoded segments: ``path("jobs", id)`` is ``/jobs/…``."""
-    return "".join("/" + urllib.parse.quote(str(segment), safe="") for segment in segments)
+    texts = (text_of(segment, f"segment {at} of the path") for at, segment in enumerate(segments, 1))
+    return "".join("/" + urllib.parse.quote(text, safe="") for text in texts)
+
+
+def text_of(value: object, what: str) -> str:
+    """A value as it is written into an address, a form or a header: nothing but a text, a number or a bool has one meaning there."""
+    plain = value.value if isinstance(value, Enum) else value
+    if isinstance(plain, str):
+        return plain
+    if isinstance(plain, bool):
+        return str(plain).lower()
+    if isinstance(plain, (int, float)) and math.isfinite(plain):
+        return str(plain)
+    known = plain is None or isinstance(plain, float)
+    shown = str(plain) if known else f"a {type(plain).__name__}"
+    message = f"{what} is {shown}: write a text, a number or a bool, or leave it out"
+    raise Failure.internal("no-text", message).never()
 
 
 def transport_failure(method: str, url: str, error: TransportError) -> Failure:

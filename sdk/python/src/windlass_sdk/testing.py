@@ -19,6 +19,7 @@ from typing import Any, Callable, Mapping, Optional, Union
 
 from . import schema
 from .context import Call, CallbackAddress, Endpoint, Headers, Slot
+from .failure import Failure
 from .http import TransportError
 from .outcome import Event, Suspension, Timer
 from .plugin import Answer, Plugin
@@ -29,6 +30,8 @@ __all__ = ["LogLine", "MockHost", "Reply", "SeenRequest", "Tested", "TestStep", 
 _START = 1_767_603_600.0
 #: More wakes than any test needs: a step that goes on longer never ends.
 _WAKES_MAX = 10_000
+#: How many characters of an output are shown that is not as declared.
+_SHOWN = 200
 _KEYS = {
     "start": "0123456789abcdef0123456789abcdef",
     "cancel": "cccccccccccccccccccccccccccccccc",
@@ -308,7 +311,10 @@ class TestStep:
         raise AssertionError(f"`{self._action}` was woken {_WAKES_MAX} times and has not ended")
 
     def _call(self, host: MockHost, operation: str, output: Any = None) -> Call:
-        schema.decode(self._entry.input, self._input)
+        try:
+            schema.decode(self._entry.input, self._input)
+        except schema.Mismatch as error:
+            raise schema.Mismatch("", f"what the test gives `{self._action}` is not its input: {error}") from None
         host.grants = self._plugin.manifest()["actions"][self._action]["connections"]
         written = None if output is None else json.dumps(schema.encode(output))
         starts = [self.start_key(n + 1) for n in range(self._starts)]
@@ -322,8 +328,18 @@ class TestStep:
     def _checked(self, answer: Answer) -> Tested:
         tested = _parsed(answer)
         if tested.suspended is None:
-            schema.decode(self._entry.output, tested.output)
+            self._has_declared(tested.output)
         return tested
+
+    def _has_declared(self, output: Any) -> None:
+        """The host says the same of an output, by the same code."""
+        try:
+            schema.decode(self._entry.output, output)
+        except schema.Mismatch as error:
+            shown = json.dumps(output, ensure_ascii=False)
+            shown = shown if len(shown) <= _SHOWN else shown[:_SHOWN] + "…"
+            message = f"what `{self._action}` gives is not its output: {error}: {shown}"
+            raise Failure.internal("output-breaks-schema", message).never() from None
 
 
 def _parsed(answer: Answer) -> Tested:
